@@ -1,0 +1,69 @@
+//! What a file is, and what is known about it.
+
+/// The kind of a file, as WASI numbers them (preview 1 `filetype`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FileKind {
+    /// Not known, or none of the others: pipes are this in preview 1.
+    Unknown = 0,
+    /// A block device.
+    BlockDevice = 1,
+    /// A character device: terminals, `null`, ctl files.
+    CharacterDevice = 2,
+    /// A directory.
+    Directory = 3,
+    /// A regular file: it has a size and can be seeked.
+    RegularFile = 4,
+    /// A datagram socket.
+    SocketDgram = 5,
+    /// A stream socket.
+    SocketStream = 6,
+    /// A symbolic link.
+    SymbolicLink = 7,
+}
+
+/// The identity of a file within its device: intro(5)'s qid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Qid {
+    /// Unique among the files of one device for as long as the device lives; becomes `ino`.
+    pub path: u64,
+    /// The kind of the file; it never changes for a `path`.
+    pub kind: FileKind,
+}
+
+/// What stat tells. Times are nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Identity and kind.
+    pub qid: Qid,
+    /// Names that this file has.
+    pub nlink: u64,
+    /// Bytes of content; of a symbolic link, the length of its target.
+    pub size: u64,
+    /// Last access.
+    pub atime: u64,
+    /// Last change of content.
+    pub mtime: u64,
+    /// Last change of content or of anything stat tells.
+    pub ctime: u64,
+}
+
+/// A new value for a time stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    /// The device's clock, now.
+    Now,
+    /// This many nanoseconds since the Unix epoch.
+    To(u64),
+}
+
+/// Changes to what stat tells; `None` leaves a value as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetStat {
+    /// Truncates, or extends with zeroes, to this many bytes.
+    pub size: Option<u64>,
+    /// Last access.
+    pub atime: Option<SetTime>,
+    /// Last change of content.
+    pub mtime: Option<SetTime>,
+}
