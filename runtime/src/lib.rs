@@ -1,1 +1,4 @@
 //! x
+pub mod abi;
+mod memory;
+pub use memory::GuestMemory;
