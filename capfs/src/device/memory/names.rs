@@ -1,0 +1,107 @@
+//! The names in a directory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Weak};
+
+use super::inode::Inode;
+use crate::{DirEntry, Qid};
+
+/// Names, for walking and for listing.
+///
+/// Cookies count up and are never used again, so a listing goes on from the last one that it
+/// has seen whatever came and went meanwhile.
+pub(super) struct Names {
+    /// Where the directory is; none for the root.
+    pub(super) parent: Weak<Inode>,
+    /// The directory has been removed; nothing can be made in it any more.
+    pub(super) removed: bool,
+    by_name: HashMap<Arc<str>, Slot>,
+    by_cookie: BTreeMap<u64, (Arc<str>, Qid)>,
+    last_cookie: u64,
+}
+
+struct Slot {
+    cookie: u64,
+    inode: Arc<Inode>,
+}
+
+impl Names {
+    pub(super) fn new(parent: Weak<Inode>) -> Self {
+        Names {
+            parent,
+            removed: false,
+            by_name: HashMap::new(),
+            by_cookie: BTreeMap::new(),
+            last_cookie: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<Inode>> {
+        self.by_name.get(name).map(|slot| &slot.inode)
+    }
+
+    /// Makes a name, or gives one that exists to another inode; that keeps its place in listings.
+    /// Returns the inode that had the name.
+    pub(super) fn put(&mut self, name: &str, inode: Arc<Inode>) -> Option<Arc<Inode>> {
+        if let Some(slot) = self.by_name.get_mut(name) {
+            if let Some((_, qid)) = self.by_cookie.get_mut(&slot.cookie) {
+                *qid = inode.qid;
+            }
+            return Some(std::mem::replace(&mut slot.inode, inode));
+        }
+        self.last_cookie += 1;
+        self.insert(name.into(), self.last_cookie, inode);
+        None
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<Arc<Inode>> {
+        self.take(name).map(|slot| slot.inode)
+    }
+
+    /// Moves a name within the directory and returns the inode that it replaced.
+    ///
+    /// A fresh name takes the place of the old one in listings: a program that renames every
+    /// entry as it lists them would otherwise meet each of them again, for ever.
+    pub(super) fn rename(&mut self, name: &str, to_name: &str) -> Option<Arc<Inode>> {
+        let slot = self.take(name)?;
+        if self.by_name.contains_key(to_name) {
+            return self.put(to_name, slot.inode);
+        }
+        self.insert(to_name.into(), slot.cookie, slot.inode);
+        None
+    }
+
+    pub(super) fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry> {
+        self.by_cookie
+            .range((Bound::Excluded(cookie), Bound::Unbounded))
+            .take(max)
+            .map(|(cookie, (name, qid))| DirEntry {
+                name: name.to_string(),
+                qid: *qid,
+                cookie: *cookie,
+            })
+            .collect()
+    }
+
+    /// Takes every inode out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Arc<Inode>> {
+        self.by_cookie.clear();
+        self.by_name.drain().map(|(_, slot)| slot.inode)
+    }
+
+    fn insert(&mut self, name: Arc<str>, cookie: u64, inode: Arc<Inode>) {
+        self.by_cookie.insert(cookie, (name.clone(), inode.qid));
+        self.by_name.insert(name, Slot { cookie, inode });
+    }
+
+    fn take(&mut self, name: &str) -> Option<Slot> {
+        let slot = self.by_name.remove(name)?;
+        self.by_cookie.remove(&slot.cookie);
+        Some(slot)
+    }
+}

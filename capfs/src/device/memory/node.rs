@@ -1,0 +1,319 @@
+//! Walking and changing the tree.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::content::Content;
+use super::inode::{Body, Inode};
+use super::names::Names;
+use super::open::{MemoryDirectory, MemoryFile};
+use crate::device::lock::lock;
+use crate::{
+    Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
+    Qid, SYMLINK_TARGET_MAX, SetStat, Stat,
+};
+
+impl Node for Inode {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(Inode::stat(self))
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        match self.qid.kind {
+            FileKind::Directory if how.write || how.truncate => Op::err(Errno::Isdir),
+            FileKind::Directory => Op::ok(Box::new(MemoryDirectory::new(self.share()))),
+            FileKind::RegularFile => {
+                if how.truncate {
+                    let change = SetStat {
+                        size: Some(0),
+                        ..SetStat::default()
+                    };
+                    if let Err(errno) = Inode::set_stat(self, change) {
+                        return Op::err(errno);
+                    }
+                }
+                Op::ok(Box::new(MemoryFile::new(self.share(), how)))
+            }
+            _ => Op::err(Errno::Loop),
+        }
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        Inode::set_stat(self, change).into()
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.is_directory().then_some(self as &dyn Directory)
+    }
+
+    fn read_link(&self) -> Op<String> {
+        match &self.state().body {
+            Body::Symlink(target) => Op::ok(target.to_string()),
+            _ => Op::err(Errno::Inval),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for Inode {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        match self.child(name) {
+            Ok(inode) => Op::ok(inode),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn edit(&self) -> Option<&dyn EditDirectory> {
+        Some(self)
+    }
+}
+
+impl EditDirectory for Inode {
+    fn create(&self, name: Name<'_>, how: OpenHow) -> Op<Opened> {
+        self.add(name, || {
+            Inode::new(&self.volume, Body::File(Content::default()))
+        })
+        .map(|inode| Opened {
+            file: Box::new(MemoryFile::new(inode.clone(), how)),
+            node: inode,
+        })
+        .into()
+    }
+
+    fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
+        self.add(name, || {
+            Inode::new(&self.volume, Body::Directory(Names::new(self.this.clone())))
+        })
+        .map(|inode| inode as NodeRef)
+        .into()
+    }
+
+    fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
+        if target.len() > SYMLINK_TARGET_MAX {
+            return Op::err(Errno::Nametoolong);
+        }
+        self.add(name, || {
+            Inode::new(&self.volume, Body::Symlink(target.into()))
+        })
+        .map(|_| ())
+        .into()
+    }
+
+    fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
+        let link = || {
+            let inode = self.own(node)?;
+            if inode.is_directory() {
+                return Err(Errno::Perm);
+            }
+            self.add(name, || {
+                let mut state = inode.state();
+                // Its last name is gone: there is nothing left to give a name to (link(2)).
+                if state.nlink == 0 {
+                    return Err(Errno::Noent);
+                }
+                state.nlink += 1;
+                state.touch_status(&self.volume);
+                drop(state);
+                Ok(inode)
+            })
+            .map(|_| ())
+        };
+        link().into()
+    }
+
+    fn unlink(&self, name: Name<'_>) -> Op<()> {
+        let unlink = || {
+            let _tree = lock(&self.volume.tree);
+            let inode = self.child(name)?;
+            if inode.is_directory() {
+                return Err(Errno::Isdir);
+            }
+            self.remove(name)?;
+            inode.lose_name();
+            Ok(())
+        };
+        unlink().into()
+    }
+
+    fn remove_directory(&self, name: Name<'_>) -> Op<()> {
+        let remove = || {
+            let _tree = lock(&self.volume.tree);
+            let inode = self.child(name)?;
+            if !inode.is_directory() {
+                return Err(Errno::Notdir);
+            }
+            if !inode.state().names()?.is_empty() {
+                return Err(Errno::Notempty);
+            }
+            self.remove(name)?;
+            inode.lose_name();
+            Ok(())
+        };
+        remove().into()
+    }
+
+    fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
+        let rename = || {
+            let to = self.own(to)?;
+            let _tree = lock(&self.volume.tree);
+            self.rename_locked(name, &to, to_name)
+        };
+        rename().into()
+    }
+}
+
+impl Inode {
+    /// The inode behind a node of this file system.
+    fn own(&self, node: &NodeRef) -> Result<Arc<Inode>, Errno> {
+        let inode = node.as_any().downcast_ref::<Inode>().ok_or(Errno::Xdev)?;
+        if !Arc::ptr_eq(&inode.volume, &self.volume) {
+            return Err(Errno::Xdev);
+        }
+        Ok(inode.share())
+    }
+
+    fn child(&self, name: Name<'_>) -> Result<Arc<Inode>, Errno> {
+        let mut state = self.state();
+        let found = state.names()?.get(name.as_str());
+        found.cloned().ok_or(Errno::Noent)
+    }
+
+    /// Gives a new name to what `make` makes; it is only asked once everything else is right.
+    fn add(
+        &self,
+        name: Name<'_>,
+        make: impl FnOnce() -> Result<Arc<Inode>, Errno>,
+    ) -> Result<Arc<Inode>, Errno> {
+        let _tree = lock(&self.volume.tree);
+        {
+            let mut state = self.state();
+            let names = state.names()?;
+            if names.removed {
+                return Err(Errno::Noent);
+            }
+            if names.get(name.as_str()).is_some() {
+                return Err(Errno::Exist);
+            }
+        }
+        self.volume.quota.charge_name()?;
+        let inode = match make() {
+            Ok(inode) => inode,
+            Err(errno) => {
+                self.volume.quota.release_name();
+                return Err(errno);
+            }
+        };
+        let mut state = self.state();
+        if inode.is_directory() {
+            state.nlink += 1;
+        }
+        state.names()?.put(name.as_str(), inode.clone());
+        state.touch(&self.volume);
+        Ok(inode)
+    }
+
+    /// Takes a name away. The tree is locked.
+    fn remove(&self, name: Name<'_>) -> Result<(), Errno> {
+        let mut state = self.state();
+        let inode = state.names()?.remove(name.as_str()).ok_or(Errno::Noent)?;
+        if inode.is_directory() {
+            state.nlink -= 1;
+        }
+        state.touch(&self.volume);
+        self.volume.quota.release_name();
+        Ok(())
+    }
+
+    /// Notes that a name of this inode is gone. The tree is locked.
+    fn lose_name(&self) {
+        let mut state = self.state();
+        match &mut state.body {
+            Body::Directory(names) => {
+                names.removed = true;
+                state.nlink = 0;
+            }
+            _ => state.nlink -= 1,
+        }
+        state.touch_status(&self.volume);
+    }
+
+    fn rename_locked(&self, name: Name<'_>, to: &Inode, to_name: Name<'_>) -> Result<(), Errno> {
+        let inode = self.child(name)?;
+        let victim = {
+            let mut state = to.state();
+            let names = state.names()?;
+            if names.removed {
+                return Err(Errno::Noent);
+            }
+            names.get(to_name.as_str()).cloned()
+        };
+        if inode.is_directory() && to.is_within(&inode) {
+            return Err(Errno::Inval);
+        }
+        if let Some(victim) = &victim {
+            if Arc::ptr_eq(victim, &inode) {
+                return Ok(());
+            }
+            match (inode.is_directory(), victim.is_directory()) {
+                (true, false) => return Err(Errno::Notdir),
+                (false, true) => return Err(Errno::Isdir),
+                (true, true) if !victim.state().names()?.is_empty() => {
+                    return Err(Errno::Notempty);
+                }
+                _ => {}
+            }
+        }
+
+        let moved = u64::from(inode.is_directory());
+        let replaced = u64::from(victim.as_ref().is_some_and(|victim| victim.is_directory()));
+        if std::ptr::eq(self, to) {
+            let mut state = self.state();
+            state.names()?.rename(name.as_str(), to_name.as_str());
+            state.nlink -= replaced;
+            state.touch(&self.volume);
+        } else {
+            // For a moment both names are there, which rename(2) allows; none would be wrong.
+            let mut state = to.state();
+            state.names()?.put(to_name.as_str(), inode.clone());
+            state.nlink = state.nlink + moved - replaced;
+            state.touch(&self.volume);
+            drop(state);
+            let mut state = self.state();
+            state.names()?.remove(name.as_str());
+            state.nlink -= moved;
+            state.touch(&self.volume);
+        }
+        if let Some(victim) = victim {
+            victim.lose_name();
+            self.volume.quota.release_name();
+        }
+        let mut state = inode.state();
+        if let Body::Directory(names) = &mut state.body {
+            names.parent = to.this.clone();
+        }
+        state.touch_status(&self.volume);
+        Ok(())
+    }
+
+    /// Whether this directory is `above` or below it. The tree is locked.
+    fn is_within(&self, above: &Inode) -> bool {
+        let mut at = Some(self.share());
+        while let Some(inode) = at {
+            if std::ptr::eq(&*inode, above) {
+                return true;
+            }
+            at = match &inode.state().body {
+                Body::Directory(names) => names.parent.upgrade(),
+                _ => None,
+            };
+        }
+        false
+    }
+}

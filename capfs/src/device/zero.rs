@@ -1,0 +1,101 @@
+//! `zero`: endless zeroes, and swallows what is written (zero(4)).
+
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::null::{device_stat, set_device_stat, swallow};
+use crate::{
+    Errno, FileKind, GuestSink, GuestSource, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat,
+    Stat, WriteAt, Written,
+};
+
+/// The zero device.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Zero;
+
+impl Zero {
+    /// The device as a node, to be mounted.
+    pub fn node() -> NodeRef {
+        Arc::new(Zero)
+    }
+}
+
+impl Node for Zero {
+    fn qid(&self) -> Qid {
+        device_stat(FileKind::CharacterDevice).qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(device_stat(FileKind::CharacterDevice))
+    }
+
+    fn open(&self, _how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        Op::ok(Box::new(Zero))
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        set_device_stat(change)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl OpenFile for Zero {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        _offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        static ZEROES: [u8; 4096] = [0; 4096];
+        let mut count = 0;
+        loop {
+            match sink.put(&ZEROES) {
+                0 => return Poll::Ready(Ok(count)),
+                put => count += put,
+            }
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        _at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        Poll::Ready(Ok(swallow(source)))
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Node::stat(self)
+    }
+
+    fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        set_device_stat(change)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn fills_whatever_room_there_is() {
+        let mut context = Context::from_waker(Waker::noop());
+        for size in [0, 1, 4096, 10_000] {
+            let mut room = vec![1; size];
+            let read = Zero.poll_read(&mut context, u64::MAX, &mut &mut room[..]);
+            assert_eq!(read, Poll::Ready(Ok(size)));
+            assert!(room.iter().all(|byte| *byte == 0));
+        }
+    }
+}
