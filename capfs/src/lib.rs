@@ -28,6 +28,8 @@ mod node;
 mod op;
 mod rights;
 mod stat;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
 pub use errno::Errno;
 pub use guest::{GuestSink, GuestSource};

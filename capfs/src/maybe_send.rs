@@ -15,7 +15,7 @@ mod target {
     /// `Sync` where agents move between threads; no requirement where there is one thread.
     pub trait MaybeSync: Sync {}
     impl<T: Sync + ?Sized> MaybeSync for T {}
-    pub(super) type Boxed<T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send>>;
+    pub(super) type Boxed<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 }
 
 #[cfg(target_family = "wasm")]
@@ -26,7 +26,7 @@ mod target {
     /// `Sync` where agents move between threads; no requirement where there is one thread.
     pub trait MaybeSync {}
     impl<T: ?Sized> MaybeSync for T {}
-    pub(super) type Boxed<T> = std::pin::Pin<Box<dyn std::future::Future<Output = T>>>;
+    pub(super) type Boxed<T> = std::pin::Pin<Box<dyn Future<Output = T>>>;
 }
 
 pub use target::{MaybeSend, MaybeSync};

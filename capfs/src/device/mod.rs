@@ -1,13 +1,18 @@
 //! Devices that need no host.
 //!
 //! - [`memory`]: a file system in memory, with POSIX meaning
-//! - [`pipe`]: pipes
+//! - [`archive`]: the files of a tar, read-only
+//! - [`pipe`]: what one end writes the other reads
+//! - [`socket`]: connected stream sockets and listeners, within the host
 //! - [`null`], [`zero`]: what is always empty, and what never ends
 
+pub mod archive;
+mod identity;
 mod lock;
 pub mod memory;
 pub mod null;
 pub mod pipe;
 mod ring;
+pub mod socket;
 mod waiters;
 pub mod zero;

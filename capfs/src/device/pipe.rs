@@ -11,10 +11,10 @@
 //! waits for it, and once its last opener is gone the pipe has ended, until it is opened again.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use super::identity::fresh_qid;
 use super::lock::lock;
 use super::null::set_device_stat;
 use super::ring::Ring;
@@ -43,25 +43,16 @@ pub fn pipe_nodes(capacity: usize) -> (NodeRef, NodeRef) {
     let channel = Channel::new(capacity, 1);
     (
         Arc::new(PipeEnd {
-            qid: stream_qid(FileKind::Unknown),
+            qid: fresh_qid(FileKind::Unknown),
             side: Side::Read,
             channel: channel.clone(),
         }),
         Arc::new(PipeEnd {
-            qid: stream_qid(FileKind::Unknown),
+            qid: fresh_qid(FileKind::Unknown),
             side: Side::Write,
             channel,
         }),
     )
-}
-
-/// An identity for a stream that no device has. Unique in the process, so that programs that compare
-/// their standard input's with their standard output's can tell them apart.
-pub(super) fn stream_qid(kind: FileKind) -> Qid {
-    Qid {
-        path: next_id(),
-        kind,
-    }
 }
 
 /// What stat tells of a stream.
@@ -74,11 +65,6 @@ pub(super) fn stream_stat(qid: Qid) -> Stat {
         mtime: 0,
         ctime: 0,
     }
-}
-
-fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What the ends of a pipe share.
@@ -191,7 +177,7 @@ pub struct PipeReader {
 impl PipeReader {
     fn open(channel: Arc<Channel>) -> Self {
         channel.open(Side::Read);
-        let qid = stream_qid(FileKind::Unknown);
+        let qid = fresh_qid(FileKind::Unknown);
         PipeReader {
             channel,
             id: qid.path,
@@ -305,7 +291,7 @@ pub struct PipeWriter {
 impl PipeWriter {
     fn open(channel: Arc<Channel>) -> Self {
         channel.open(Side::Write);
-        let qid = stream_qid(FileKind::Unknown);
+        let qid = fresh_qid(FileKind::Unknown);
         PipeWriter {
             channel,
             id: qid.path,

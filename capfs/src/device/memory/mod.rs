@@ -1,12 +1,12 @@
 //! Files in memory, with POSIX meaning.
 //!
 //! # Design
-//! A file is an [`Inode`](inode::Inode): its identity, its times, and its body, which is contents, names
+//! A file is an *inode*: its identity, its times, and its body, which is contents, names
 //! or a link's target. A name in a directory, a [`NodeRef`] and an open file each hold the
 //! inode by an `Arc`, so that a file without a name lives until it is closed, and everything that it
 //! used is given back when the last of them goes.
 //!
-//! *Contents* are pages of [`PAGE`](content::PAGE) bytes. Growing a file never moves a page that is
+//! *Contents* are pages of 64 KiB. Growing a file never moves a page that is
 //! full, a write takes bytes from the guest straight into its page and a read gives them straight
 //! from it. A page that was never written is a hole. The first page grows by doubling, so
 //! that a small file is small.
@@ -28,6 +28,11 @@ mod names;
 mod node;
 mod open;
 mod quota;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,0 +1,117 @@
+//! The files of a tar archive, read-only: how a program brings its files.
+//!
+//! The archive's bytes are kept once and a file's contents are a slice of them. Names are indexed
+//! when the archive is opened, so that everything that is wrong with it is said then and nothing
+//! later can fail. Compression is the host's matter: it hands over the plain tar.
+
+mod tree;
+mod ustar;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::{MaybeSend, MaybeSync, NodeRef};
+use tree::{ArchiveNode, Tree};
+
+/// Files, directories and links in one archive. Paths imply directories, so a small archive could
+/// otherwise make the host build a large tree.
+pub const ARCHIVE_NODES_MAX: usize = 1 << 18;
+
+/// What is wrong with an archive.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The bytes end within a header or within a file's contents.
+    #[error("the archive is cut off: it ends within the entry at byte {offset}")]
+    Truncated {
+        /// Where the entry begins.
+        offset: usize,
+    },
+    /// The bytes are no tar header. A compressed archive is one way to come here.
+    #[error("not a tar archive: the header at byte {offset} has a wrong checksum")]
+    Checksum {
+        /// Where the header begins.
+        offset: usize,
+    },
+    /// A number, or an extended header, that can't be read.
+    #[error("the archive's entry at byte {offset} has a malformed {field}")]
+    Malformed {
+        /// Where the entry begins.
+        offset: usize,
+        /// The field.
+        field: &'static str,
+    },
+    /// A kind of entry that an archive of files has no use for, such as a device or a sparse file.
+    #[error("{path}: entries of type {kind:?} are not supported")]
+    Unsupported {
+        /// The entry's path.
+        path: String,
+        /// The type flag.
+        kind: char,
+    },
+    /// A path, or the target of a hard link, that has `..` in it.
+    #[error("{path}: leads out of the archive")]
+    Escapes {
+        /// The path.
+        path: String,
+    },
+    /// A path with a component that can't be a name, or too long a path.
+    #[error("{path}: not a usable path")]
+    BadPath {
+        /// The path, with whatever isn't UTF-8 replaced.
+        path: String,
+    },
+    /// An entry where the archive has another kind of file, or below something that is no directory.
+    #[error("{path}: is in the way of another entry")]
+    Conflict {
+        /// The path.
+        path: String,
+    },
+    /// A hard link to what no earlier entry is.
+    #[error("{path}: a hard link to {target}, which is no earlier file of the archive")]
+    DanglingLink {
+        /// The link's path.
+        path: String,
+        /// What it should be.
+        target: String,
+    },
+    /// More than [`ARCHIVE_NODES_MAX`] files.
+    #[error("the archive has more than {ARCHIVE_NODES_MAX} files")]
+    TooManyFiles,
+}
+
+/// Bytes that an archive can be in, such as `Vec<u8>` or `Arc<[u8]>`.
+pub trait ArchiveBytes: AsRef<[u8]> + MaybeSend + MaybeSync + 'static {}
+
+impl<T: AsRef<[u8]> + MaybeSend + MaybeSync + 'static> ArchiveBytes for T {}
+
+/// An archive. A clone is the same archive.
+#[derive(Clone)]
+pub struct Archive {
+    tree: Arc<Tree>,
+}
+
+impl Archive {
+    /// Indexes a tar archive: ustar, GNU's long names, and pax headers (`path`, `linkpath`, `size`,
+    /// `mtime`).
+    ///
+    /// Directories that no entry names are there nonetheless; the last of several entries of one path
+    /// counts; a leading `/` or `./` is left out; the blocks that should end the archive may be
+    /// missing.
+    ///
+    /// # Errors
+    /// See [`ArchiveError`]. No input makes this panic.
+    pub fn from_tar(bytes: impl ArchiveBytes) -> Result<Archive, ArchiveError> {
+        let tree = ustar::index(Box::new(bytes))?;
+        Ok(Archive {
+            tree: Arc::new(tree),
+        })
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> NodeRef {
+        ArchiveNode::root(&self.tree)
+    }
+}

@@ -1,0 +1,293 @@
+//! The tree that an archive's index is, and its nodes.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::{ARCHIVE_NODES_MAX, ArchiveBytes, ArchiveError};
+use crate::{
+    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Name, Node, NodeRef, Op,
+    OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+};
+
+/// All files of an archive; they refer to each other by index, so that a tree of any
+/// depth is dropped in one sweep.
+pub(super) struct Tree {
+    bytes: Box<dyn ArchiveBytes>,
+    files: Vec<File>,
+}
+
+/// The index of the root directory.
+pub(super) const ROOT: usize = 0;
+
+struct File {
+    mtime: u64,
+    nlink: u64,
+    body: Body,
+}
+
+/// What a file of an archive is.
+pub(super) enum Body {
+    /// Contents: a range of the archive's bytes.
+    File(Range<usize>),
+    /// Names.
+    Directory(Names),
+    /// A target.
+    Symlink(String),
+}
+
+/// The names in a directory; the cookie of a name is its place in the order, from 1.
+#[derive(Default)]
+pub(super) struct Names {
+    places: HashMap<Arc<str>, usize>,
+    order: Vec<(Arc<str>, usize)>,
+}
+
+impl Tree {
+    pub(super) fn new(bytes: Box<dyn ArchiveBytes>) -> Self {
+        let root = File {
+            mtime: 0,
+            nlink: 2,
+            body: Body::Directory(Names::default()),
+        };
+        Tree {
+            bytes,
+            files: vec![root],
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        (*self.bytes).as_ref()
+    }
+
+    pub(super) fn is_directory(&self, index: usize) -> bool {
+        matches!(self.files[index].body, Body::Directory(_))
+    }
+
+    pub(super) fn set_mtime(&mut self, index: usize, mtime: u64) {
+        self.files[index].mtime = mtime;
+    }
+
+    /// Finds a name in a directory; none in anything else.
+    pub(super) fn find(&self, directory: usize, name: &str) -> Option<usize> {
+        match &self.files[directory].body {
+            Body::Directory(names) => {
+                let place = names.places.get(name)?;
+                Some(names.order[*place].1)
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds a file that has no name yet.
+    pub(super) fn add(&mut self, mtime: u64, body: Body) -> Result<usize, ArchiveError> {
+        if self.files.len() > ARCHIVE_NODES_MAX {
+            return Err(ArchiveError::TooManyFiles);
+        }
+        let nlink = match body {
+            Body::Directory(_) => 1,
+            _ => 0,
+        };
+        self.files.push(File { mtime, nlink, body });
+        Ok(self.files.len() - 1)
+    }
+
+    /// Gives a file a name, in place of what had it. The directory is one.
+    pub(super) fn name(&mut self, directory: usize, name: &str, file: usize) {
+        self.files[file].nlink += 1;
+        let subdirectory = self.is_directory(file);
+        let parent = &mut self.files[directory];
+        let Body::Directory(names) = &mut parent.body else {
+            return;
+        };
+        match names.places.get(name) {
+            Some(place) => {
+                let old = std::mem::replace(&mut names.order[*place].1, file);
+                self.files[old].nlink -= 1;
+            }
+            None => {
+                let name: Arc<str> = name.into();
+                names.places.insert(name.clone(), names.order.len());
+                names.order.push((name, file));
+                parent.nlink += u64::from(subdirectory);
+            }
+        }
+    }
+
+    fn kind(&self, index: usize) -> FileKind {
+        match self.files[index].body {
+            Body::File(_) => FileKind::RegularFile,
+            Body::Directory(_) => FileKind::Directory,
+            Body::Symlink(_) => FileKind::SymbolicLink,
+        }
+    }
+
+    fn qid(&self, index: usize) -> Qid {
+        Qid {
+            path: index as u64 + 1,
+            kind: self.kind(index),
+        }
+    }
+
+    fn stat(&self, index: usize) -> Stat {
+        let file = &self.files[index];
+        Stat {
+            qid: self.qid(index),
+            nlink: file.nlink,
+            size: match &file.body {
+                Body::File(range) => range.len() as u64,
+                Body::Directory(_) => 0,
+                Body::Symlink(target) => target.len() as u64,
+            },
+            atime: file.mtime,
+            mtime: file.mtime,
+            ctime: file.mtime,
+        }
+    }
+}
+
+/// A file of an archive: as a node, and, since nothing about it ever changes, open as well.
+#[derive(Clone)]
+pub(super) struct ArchiveNode {
+    tree: Arc<Tree>,
+    index: usize,
+}
+
+impl ArchiveNode {
+    pub(super) fn root(tree: &Arc<Tree>) -> NodeRef {
+        Arc::new(ArchiveNode {
+            tree: tree.clone(),
+            index: ROOT,
+        })
+    }
+
+    fn body(&self) -> &Body {
+        &self.tree.files[self.index].body
+    }
+}
+
+impl Node for ArchiveNode {
+    fn qid(&self) -> Qid {
+        self.tree.qid(self.index)
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(self.tree.stat(self.index))
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        match self.body() {
+            Body::Symlink(_) => Op::err(Errno::Loop),
+            _ if how.write || how.truncate => Op::err(Errno::Rofs),
+            _ => Op::ok(Box::new(self.clone())),
+        }
+    }
+
+    fn set_stat(&self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Rofs)
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        match self.body() {
+            Body::Directory(_) => Some(self),
+            _ => None,
+        }
+    }
+
+    fn read_link(&self) -> Op<String> {
+        match self.body() {
+            Body::Symlink(target) => Op::ok(target.clone()),
+            _ => Op::err(Errno::Inval),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for ArchiveNode {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        match self.tree.find(self.index, name.as_str()) {
+            Some(index) => Op::ok(Arc::new(ArchiveNode {
+                tree: self.tree.clone(),
+                index,
+            })),
+            None => Op::err(Errno::Noent),
+        }
+    }
+}
+
+impl OpenFile for ArchiveNode {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        let Body::File(range) = self.body() else {
+            return Poll::Ready(Err(Errno::Isdir));
+        };
+        let contents = self.tree.bytes().get(range.clone()).unwrap_or(&[]);
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|at| contents.get(at..));
+        Poll::Ready(Ok(rest.map_or(0, |rest| sink.put(rest))))
+    }
+
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        _at: WriteAt,
+        _source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        Poll::Ready(Err(match self.body() {
+            Body::Directory(_) => Errno::Isdir,
+            _ => Errno::Badf,
+        }))
+    }
+
+    fn seekable(&self) -> bool {
+        matches!(self.body(), Body::File(_))
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Node::stat(self)
+    }
+
+    fn set_stat(&mut self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Rofs)
+    }
+
+    fn allocate(&mut self, _offset: u64, _length: u64) -> Op<()> {
+        Op::err(Errno::Rofs)
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        match self.body() {
+            Body::Directory(_) => Some(self),
+            _ => None,
+        }
+    }
+}
+
+impl Entries for ArchiveNode {
+    fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
+        let Body::Directory(names) = self.body() else {
+            return Op::err(Errno::Notdir);
+        };
+        let from = usize::try_from(cookie).unwrap_or(usize::MAX);
+        let entries = names.order.iter().enumerate().skip(from).take(max);
+        Op::ok(
+            entries
+                .map(|(place, (name, index))| DirEntry {
+                    name: name.to_string(),
+                    qid: self.tree.qid(*index),
+                    cookie: place as u64 + 1,
+                })
+                .collect(),
+        )
+    }
+}

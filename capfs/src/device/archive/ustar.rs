@@ -1,0 +1,311 @@
+//! Reading the headers of a tar: ustar and pax ([pax(1)](https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13_06)),
+//! and [GNU's](https://www.gnu.org/software/tar/manual/html_node/Standard.html) long names.
+
+use super::tree::{Body, Names, ROOT, Tree};
+use super::{ArchiveBytes, ArchiveError};
+use crate::clock::NANOS_PER_SEC;
+use crate::{Name, PATH_MAX};
+
+/// Bytes in a block; headers are one, contents are padded to whole ones.
+const BLOCK: usize = 512;
+
+/// What extended headers say about the next entry, instead of its own header.
+#[derive(Default)]
+struct Extended {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<usize>,
+    mtime: Option<u64>,
+    sparse: bool,
+}
+
+/// Reads all headers of a tar.
+pub(super) fn index(bytes: Box<dyn ArchiveBytes>) -> Result<Tree, ArchiveError> {
+    let mut tree = Tree::new(bytes);
+    let mut extended = Extended::default();
+    let mut offset = 0;
+    while let Some(next) = read_entry(&mut tree, &mut extended, offset)? {
+        offset = next;
+    }
+    Ok(tree)
+}
+
+/// Reads the entry at `offset` and returns where the next one is; none at the end.
+fn read_entry(
+    tree: &mut Tree,
+    extended: &mut Extended,
+    offset: usize,
+) -> Result<Option<usize>, ArchiveError> {
+    let bytes = tree.bytes();
+    let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) else {
+        return Ok(None);
+    };
+    let Some(header) = rest.get(..BLOCK) else {
+        return Err(ArchiveError::Truncated { offset });
+    };
+    if header.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    check_sum(header).ok_or(ArchiveError::Checksum { offset })?;
+
+    let malformed = |field| ArchiveError::Malformed { offset, field };
+    let kind = header[156];
+    let is_extension = matches!(kind, b'x' | b'g' | b'L' | b'K');
+    let mut size = number(&header[124..136])
+        .and_then(|size| usize::try_from(size).ok())
+        .ok_or_else(|| malformed("size"))?;
+    if !is_extension && let Some(real) = extended.size {
+        size = real;
+    }
+    // Links and directories have no contents, whatever their header says.
+    let length = match kind {
+        b'1' | b'2' | b'5' => 0,
+        _ => size,
+    };
+    let start = offset + BLOCK;
+    let contents = start
+        .checked_add(length)
+        .map(|end| start..end)
+        .filter(|range| range.end <= bytes.len())
+        .ok_or(ArchiveError::Truncated { offset })?;
+    let next = contents.end.next_multiple_of(BLOCK);
+
+    match kind {
+        b'L' => extended.path = Some(until_nul(&bytes[contents]).to_vec()),
+        b'K' => extended.link = Some(until_nul(&bytes[contents]).to_vec()),
+        b'x' => {
+            read_pax(&bytes[contents], extended).ok_or_else(|| malformed("extended header"))?;
+        }
+        // A global header's records are comments in practice, and defaults that no file needs.
+        b'g' => {}
+        _ => {
+            let path = extended.path.take().unwrap_or_else(|| full_name(header));
+            let link = extended
+                .link
+                .take()
+                .unwrap_or_else(|| until_nul(&header[157..257]).to_vec());
+            let mtime = match extended.mtime {
+                Some(mtime) => mtime,
+                None => number(&header[136..148])
+                    .ok_or_else(|| malformed("modification time"))?
+                    .saturating_mul(NANOS_PER_SEC),
+            };
+            let entry = Entry {
+                kind: match (kind, extended.sparse) {
+                    (b'0' | 0, true) => b'S',
+                    // Before ustar, a directory was a file whose name ends so.
+                    (b'0' | 0, _) if path.ends_with(b"/") => b'5',
+                    (kind, _) => kind,
+                },
+                path,
+                link,
+                mtime,
+                contents,
+            };
+            *extended = Extended::default();
+            entry.place(tree)?;
+        }
+    }
+    Ok(Some(next))
+}
+
+/// An entry that stands for a file.
+struct Entry {
+    kind: u8,
+    path: Vec<u8>,
+    link: Vec<u8>,
+    mtime: u64,
+    contents: std::ops::Range<usize>,
+}
+
+impl Entry {
+    fn place(self, tree: &mut Tree) -> Result<(), ArchiveError> {
+        let path = text(self.path)?;
+        let components = components(&path)?;
+        let conflict = || ArchiveError::Conflict { path: path.clone() };
+
+        let Some((name, above)) = components.split_last() else {
+            // The archive's own root, as `tar c .` writes it.
+            if self.kind != b'5' {
+                return Err(conflict());
+            }
+            tree.set_mtime(ROOT, self.mtime);
+            return Ok(());
+        };
+        let mut directory = ROOT;
+        for component in above {
+            directory = match tree.find(directory, component) {
+                Some(index) if tree.is_directory(index) => index,
+                Some(_) => return Err(conflict()),
+                None => {
+                    let index = tree.add(self.mtime, Body::Directory(Names::default()))?;
+                    tree.name(directory, component, index);
+                    index
+                }
+            };
+        }
+
+        let there = tree.find(directory, name);
+        if let Some(index) = there.filter(|index| tree.is_directory(*index)) {
+            if self.kind != b'5' {
+                return Err(conflict());
+            }
+            tree.set_mtime(index, self.mtime);
+            return Ok(());
+        }
+        let index = match self.kind {
+            b'0' | b'7' | 0 => tree.add(self.mtime, Body::File(self.contents))?,
+            b'5' if there.is_some() => return Err(conflict()),
+            b'5' => tree.add(self.mtime, Body::Directory(Names::default()))?,
+            b'2' => {
+                let target = text(self.link)?;
+                if target.is_empty() || target.len() > PATH_MAX || target.contains('\0') {
+                    return Err(ArchiveError::BadPath { path: target });
+                }
+                tree.add(self.mtime, Body::Symlink(target))?
+            }
+            b'1' => {
+                let target = text(self.link)?;
+                find(tree, &target)?
+                    .filter(|index| !tree.is_directory(*index))
+                    .ok_or_else(|| ArchiveError::DanglingLink {
+                        path: path.clone(),
+                        target: target.clone(),
+                    })?
+            }
+            kind => {
+                return Err(ArchiveError::Unsupported {
+                    path,
+                    kind: char::from(kind),
+                });
+            }
+        };
+        tree.name(directory, name, index);
+        Ok(())
+    }
+}
+
+fn find(tree: &Tree, path: &str) -> Result<Option<usize>, ArchiveError> {
+    let mut at = Some(ROOT);
+    for component in components(path)? {
+        at = at.and_then(|index| tree.find(index, component));
+    }
+    Ok(at)
+}
+
+fn components(path: &str) -> Result<Vec<&str>, ArchiveError> {
+    let bad = || ArchiveError::BadPath { path: path.into() };
+    if path.is_empty() || path.len() > PATH_MAX {
+        return Err(bad());
+    }
+    let mut components = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => return Err(ArchiveError::Escapes { path: path.into() }),
+            component => {
+                Name::new(component).map_err(|_| bad())?;
+                components.push(component);
+            }
+        }
+    }
+    Ok(components)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, ArchiveError> {
+    String::from_utf8(bytes).map_err(|error| ArchiveError::BadPath {
+        path: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+/// The name in a header, with ustar's prefix; GNU's format has other things in the prefix's place.
+fn full_name(header: &[u8]) -> Vec<u8> {
+    let name = until_nul(&header[..100]);
+    let prefix = until_nul(&header[345..500]);
+    if &header[257..263] != b"ustar\0" || prefix.is_empty() {
+        return name.to_vec();
+    }
+    [prefix, b"/", name].concat()
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    &bytes[..end.unwrap_or(bytes.len())]
+}
+
+/// Checks a header's sum; old writers summed signed bytes.
+fn check_sum(header: &[u8]) -> Option<()> {
+    let expected = i64::try_from(number(&header[148..156])?).ok()?;
+    let blanked = |index: usize, byte: u8| match index {
+        148..156 => b' ',
+        _ => byte,
+    };
+    let bytes = || header.iter().enumerate();
+    let unsigned: i64 = bytes().map(|(i, byte)| i64::from(blanked(i, *byte))).sum();
+    let signed: i64 = bytes()
+        .map(|(i, byte)| i64::from(blanked(i, *byte).cast_signed()))
+        .sum();
+    (expected == unsigned || expected == signed).then_some(())
+}
+
+/// A number field: octal digits between blanks, or, marked by the highest bit, big-endian binary. What is
+/// below zero (times before 1970) counts as zero.
+fn number(field: &[u8]) -> Option<u64> {
+    let (first, rest) = field.split_first()?;
+    if *first == 0xff {
+        return Some(0);
+    }
+    if first & 0x80 != 0 {
+        return rest
+            .iter()
+            .try_fold(u64::from(first & 0x7f), |value, byte| {
+                Some(value.checked_mul(256)? + u64::from(*byte))
+            });
+    }
+    let digits = until_nul(field).trim_ascii();
+    digits.iter().try_fold(0u64, |value, byte| match byte {
+        b'0'..=b'7' => Some(value.checked_mul(8)? + u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+/// Reads pax records, `LENGTH KEY=VALUE\n` each.
+fn read_pax(mut records: &[u8], extended: &mut Extended) -> Option<()> {
+    while !records.is_empty() {
+        let blank = records.iter().position(|byte| *byte == b' ')?;
+        let length: usize = std::str::from_utf8(&records[..blank]).ok()?.parse().ok()?;
+        let record = records.get(blank + 1..length)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = (&record[..equals], &record[equals + 1..]);
+        match key {
+            b"path" => extended.path = Some(value.to_vec()),
+            b"linkpath" => extended.link = Some(value.to_vec()),
+            b"size" => extended.size = Some(std::str::from_utf8(value).ok()?.parse().ok()?),
+            b"mtime" => extended.mtime = Some(decimal_nanos(std::str::from_utf8(value).ok()?)?),
+            _ if key.starts_with(b"GNU.sparse.") => extended.sparse = true,
+            _ => {}
+        }
+        records = &records[length..];
+    }
+    Some(())
+}
+
+/// Seconds with a decimal fraction, as nanoseconds; what is below zero counts as zero.
+fn decimal_nanos(text: &str) -> Option<u64> {
+    if text.starts_with('-') {
+        return Some(0);
+    }
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
+    let seconds: u64 = seconds.parse().ok()?;
+    seconds
+        .saturating_mul(NANOS_PER_SEC)
+        .checked_add(digits.parse().ok()?)
+}
