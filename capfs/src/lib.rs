@@ -24,6 +24,7 @@ mod guest;
 mod limits;
 mod maybe_send;
 mod name;
+mod namespace;
 mod node;
 mod op;
 mod rights;
@@ -36,6 +37,7 @@ pub use guest::{GuestSink, GuestSource};
 pub use limits::*;
 pub use maybe_send::{BoxedFuture, MaybeSend, MaybeSync};
 pub use name::Name;
+pub use namespace::{BindFlags, BindOrder, Namespace, OpenAt, Place, Resolved};
 pub use node::{
     DirEntry, Directory, EditDirectory, Entries, Interest, Listener, Node, NodeRef, OpenFile,
     OpenHow, Opened, Readiness, Socket, WriteAt, Written,

@@ -1,5 +1,7 @@
 //! The answer of the control plane: now, or later.
 
+use std::task::{Context, Poll, Waker};
+
 use crate::maybe_send::boxed;
 use crate::{BoxedFuture, Errno, MaybeSend};
 
@@ -31,6 +33,19 @@ impl<T: MaybeSend + 'static> Op<T> {
     /// An operation that ends when `future` does.
     pub fn later(future: impl Future<Output = Result<T, Errno>> + MaybeSend + 'static) -> Self {
         Op::Later(boxed(future))
+    }
+
+    /// Runs `future` as far as it goes without waiting: what has its answer in memory ends here, and
+    /// the rest goes on when the operation is awaited.
+    pub fn run(future: impl Future<Output = Result<T, Errno>> + MaybeSend + 'static) -> Self {
+        let mut future = boxed(future);
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(result) => Op::Ready(result),
+            Poll::Pending => Op::Later(future),
+        }
     }
 
     /// Changes the value of a success; an error passes through.

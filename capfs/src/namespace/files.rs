@@ -1,0 +1,414 @@
+//! What can be done with a path. Rights are enforced here.
+
+use std::sync::Arc;
+
+use super::Namespace;
+use super::listing::UnitedDirectory;
+use super::table::{Mount, Place};
+use super::walk::{Parent, Resolved};
+use crate::{
+    EditDirectory, Errno, FileKind, Name, NodeRef, Op, OpenFile, OpenHow, Rights,
+    SYMLINK_TARGET_MAX, SetStat, Stat,
+};
+
+/// How a path is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenAt {
+    /// A symbolic link at the end is followed; without this it is `ELOOP`.
+    pub follow: bool,
+    /// A missing file is made (`O_CREAT`).
+    pub create: bool,
+    /// With `create`, an existing file is `EEXIST` (`O_EXCL`).
+    pub exclusive: bool,
+    /// Anything but a directory is `ENOTDIR` (`O_DIRECTORY`).
+    pub directory: bool,
+    /// What the file is opened for.
+    pub how: OpenHow,
+}
+
+impl Namespace {
+    /// Opens, and makes if asked to, the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`], and
+    /// - [`Errno::Noent`]: nothing there, and not to be made
+    /// - [`Errno::Exist`]: there, and to be made exclusively
+    /// - [`Errno::Isdir`]: a directory is to be written, or made as a file
+    /// - [`Errno::Notdir`], [`Errno::Loop`]: see [`OpenAt`]
+    /// - [`Errno::Rofs`], [`Errno::Acces`]: the mount does not allow it
+    pub fn open(&self, base: &Place, path: &str, how: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
+        // O_CREAT|O_EXCL never follows (open(2)): a dangling link at the end exists.
+        let follow = how.follow && !(how.create && how.exclusive);
+        match self.resolve(base, path, follow) {
+            Op::Ready(Ok(resolved)) => self.open_resolved(resolved, how),
+            Op::Ready(Err(errno)) => Op::err(errno),
+            Op::Later(resolved) => {
+                let namespace = self.clone();
+                Op::later(async move { namespace.open_resolved(resolved.await?, how).wait().await })
+            }
+        }
+    }
+
+    fn open_resolved(&self, resolved: Resolved, at: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
+        let must_be_directory = resolved.must_be_directory || at.directory;
+        let Some(place) = resolved.place else {
+            return match resolved.parent {
+                Some(parent) if at.create => {
+                    if must_be_directory {
+                        return Op::err(Errno::Isdir);
+                    }
+                    create(&parent, at.how)
+                }
+                _ => Op::err(Errno::Noent),
+            };
+        };
+        if at.create && at.exclusive {
+            return Op::err(Errno::Exist);
+        }
+        match place.kind() {
+            FileKind::SymbolicLink => return Op::err(Errno::Loop),
+            FileKind::Directory => {
+                if at.create && !at.directory {
+                    return Op::err(Errno::Isdir);
+                }
+            }
+            _ if must_be_directory => return Op::err(Errno::Notdir),
+            _ => {}
+        }
+        match self.open_place(&place, at.how) {
+            Op::Ready(result) => Op::Ready(result.map(|file| (place, file))),
+            later => later.map(move |file| (place, file)),
+        }
+    }
+
+    /// Opens what a place holds.
+    ///
+    /// # Errors
+    /// - [`Errno::Isdir`]: a directory is to be written
+    /// - [`Errno::Rofs`], [`Errno::Acces`]: the mount does not allow it
+    pub fn open_place(&self, place: &Place, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let is_directory = place.kind() == FileKind::Directory;
+        if is_directory && (how.write || how.truncate) {
+            return Op::err(Errno::Isdir);
+        }
+        let mut rights = Rights::empty();
+        rights.set(Rights::READ, how.read);
+        // Truncating is writing, whatever the descriptor may do later (RUSTSEC-2026-0149).
+        rights.set(Rights::WRITE, how.write || how.truncate);
+        if let Err(errno) = place.mount().demand(rights) {
+            return Op::err(errno);
+        }
+        if is_directory && (place.is_union() || self.table.touches(place.device())) {
+            return UnitedDirectory::open(self.table.clone(), place);
+        }
+        place.node().open(how)
+    }
+
+    /// What is known about the file at `path`, and the number of its device.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`].
+    pub fn stat(&self, base: &Place, path: &str, follow: bool) -> Op<(u64, Stat)> {
+        self.at(base, path, follow, |resolved| {
+            let place = resolved.existing()?;
+            let device = place.device();
+            Ok(match place.node().stat() {
+                Op::Ready(result) => Op::Ready(result.map(|stat| (device, stat))),
+                later => later.map(move |stat| (device, stat)),
+            })
+        })
+    }
+
+    /// Changes the size or the times of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`], [`Errno::Rofs`], and the device's.
+    pub fn set_stat(&self, base: &Place, path: &str, follow: bool, change: SetStat) -> Op<()> {
+        self.at(base, path, follow, move |resolved| {
+            let place = resolved.existing()?;
+            place.mount().demand(Rights::WRITE)?;
+            Ok(place.node().set_stat(change))
+        })
+    }
+
+    /// The target of the symbolic link at `path`.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`]; [`Errno::Inval`]: not a symbolic link.
+    pub fn read_link(&self, base: &Place, path: &str) -> Op<String> {
+        self.at(base, path, false, |resolved| {
+            let place = resolved.existing()?;
+            place.mount().demand(Rights::READ)?;
+            Ok(place.node().read_link())
+        })
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`]; [`Errno::Exist`], [`Errno::Rofs`], and the device's.
+    pub fn make_directory(&self, base: &Place, path: &str) -> Op<()> {
+        self.at(base, path, false, |resolved| {
+            let parent = resolved.missing()?;
+            let (node, _) = creator(&parent.place)?;
+            Ok(with_edit(&node, |edit| {
+                Ok(edit.make_directory(Name::new(&parent.name)?).map(|_| ()))
+            }))
+        })
+    }
+
+    /// Makes a symbolic link that points to `target`, whatever that is.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`]; [`Errno::Exist`], [`Errno::Rofs`], and the device's;
+    /// [`Errno::Noent`]: an empty target, or `path` ends in a slash.
+    pub fn make_symlink(&self, target: &str, base: &Place, path: &str) -> Op<()> {
+        if target.is_empty() {
+            return Op::err(Errno::Noent);
+        }
+        if target.len() > SYMLINK_TARGET_MAX {
+            return Op::err(Errno::Nametoolong);
+        }
+        let target = target.to_owned();
+        self.at(base, path, false, move |resolved| {
+            let must_be_directory = resolved.must_be_directory;
+            let parent = resolved.missing()?;
+            if must_be_directory {
+                return Err(Errno::Noent);
+            }
+            let (node, _) = creator(&parent.place)?;
+            Ok(with_edit(&node, |edit| {
+                Ok(edit.make_symlink(Name::new(&parent.name)?, &target))
+            }))
+        })
+    }
+
+    /// Takes away the name of anything but a directory.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`]; [`Errno::Isdir`], [`Errno::Rofs`], [`Errno::Busy`] (mounted on), and
+    /// the device's.
+    pub fn unlink(&self, base: &Place, path: &str) -> Op<()> {
+        self.at(base, path, false, |resolved| {
+            let is_directory = resolved.existing()?.kind() == FileKind::Directory;
+            let (node, parent) = resolved.removable()?;
+            if is_directory {
+                return Err(Errno::Isdir);
+            }
+            Ok(with_edit(&node, |edit| {
+                Ok(edit.unlink(Name::new(&parent.name)?))
+            }))
+        })
+    }
+
+    /// Takes away an empty directory.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`]; [`Errno::Notdir`], [`Errno::Notempty`], [`Errno::Rofs`],
+    /// [`Errno::Busy`] (mounted on), and the device's.
+    pub fn remove_directory(&self, base: &Place, path: &str) -> Op<()> {
+        self.at(base, path, false, |resolved| {
+            if resolved.existing()?.kind() != FileKind::Directory {
+                return Err(Errno::Notdir);
+            }
+            let (node, parent) = resolved.removable()?;
+            Ok(with_edit(&node, |edit| {
+                Ok(edit.remove_directory(Name::new(&parent.name)?))
+            }))
+        })
+    }
+
+    /// Gives the file at `old_path` another name.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`] for both; [`Errno::Perm`]: a directory; [`Errno::Exist`];
+    /// [`Errno::Rofs`]; [`Errno::Xdev`]: not within one mount; and the device's.
+    pub fn link(
+        &self,
+        old_base: &Place,
+        old_path: &str,
+        follow: bool,
+        new_base: &Place,
+        new_path: &str,
+    ) -> Op<()> {
+        self.at_both(
+            (old_base, old_path, follow),
+            (new_base, new_path),
+            |old, new| {
+                let place = old.existing()?;
+                if place.kind() == FileKind::Directory {
+                    return Err(Errno::Perm);
+                }
+                let must_be_directory = new.must_be_directory;
+                let parent = new.missing()?;
+                if must_be_directory {
+                    return Err(Errno::Noent);
+                }
+                let (node, mount) = creator(&parent.place)?;
+                if !Arc::ptr_eq(&mount, place.mount()) {
+                    return Err(Errno::Xdev);
+                }
+                Ok(with_edit(&node, |edit| {
+                    Ok(edit.link(Name::new(&parent.name)?, place.node()))
+                }))
+            },
+        )
+    }
+
+    /// Moves what is at `old_path` to `new_path`, replacing what is there as rename(2) does.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`] for both; [`Errno::Rofs`]; [`Errno::Busy`]: a mount point or a walk's
+    /// start; [`Errno::Xdev`]: not within one mount; and the device's.
+    pub fn rename(
+        &self,
+        old_base: &Place,
+        old_path: &str,
+        new_base: &Place,
+        new_path: &str,
+    ) -> Op<()> {
+        self.at_both(
+            (old_base, old_path, false),
+            (new_base, new_path),
+            |old, new| {
+                let is_directory = old.existing()?.kind() == FileKind::Directory;
+                if new.must_be_directory && !is_directory {
+                    return Err(Errno::Notdir);
+                }
+                let (from, from_mount, from_parent) = old.movable(Rights::REMOVE)?;
+                let replaces = new.place.is_some();
+                let (to, to_mount, to_parent) = if replaces {
+                    new.movable(Rights::CREATE | Rights::REMOVE)?
+                } else {
+                    let parent = new.parent.ok_or(Errno::Busy)?;
+                    let (node, mount) = creator(&parent.place)?;
+                    (node, mount, parent)
+                };
+                if !Arc::ptr_eq(&from_mount, &to_mount) {
+                    return Err(Errno::Xdev);
+                }
+                Ok(with_edit(&from, |edit| {
+                    let (name, to_name) =
+                        (Name::new(&from_parent.name)?, Name::new(&to_parent.name)?);
+                    Ok(edit.rename(name, &to, to_name))
+                }))
+            },
+        )
+    }
+
+    /// Resolves a path and goes on with what is there.
+    fn at<T: crate::MaybeSend + 'static>(
+        &self,
+        base: &Place,
+        path: &str,
+        follow: bool,
+        next: impl FnOnce(Resolved) -> Result<Op<T>, Errno> + crate::MaybeSend + 'static,
+    ) -> Op<T> {
+        self.resolve(base, path, follow)
+            .then(move |resolved| flatten(next(resolved)))
+    }
+
+    fn at_both(
+        &self,
+        (old_base, old_path, follow): (&Place, &str, bool),
+        (new_base, new_path): (&Place, &str),
+        next: impl FnOnce(Resolved, Resolved) -> Result<Op<()>, Errno> + crate::MaybeSend + 'static,
+    ) -> Op<()> {
+        match self.resolve(old_base, old_path, follow) {
+            Op::Ready(Err(errno)) => Op::err(errno),
+            Op::Ready(Ok(old)) => self.at(new_base, new_path, false, move |new| next(old, new)),
+            Op::Later(old) => {
+                let (namespace, base, path) = (self.clone(), new_base.clone(), new_path.to_owned());
+                Op::later(async move {
+                    let old = old.await?;
+                    let op = namespace.at(&base, &path, false, move |new| next(old, new));
+                    op.wait().await
+                })
+            }
+        }
+    }
+}
+
+impl Resolved {
+    /// What is there.
+    fn existing(&self) -> Result<&Place, Errno> {
+        self.place.as_ref().ok_or(Errno::Noent)
+    }
+
+    /// The directory in which the missing name can be made.
+    fn missing(self) -> Result<Parent, Errno> {
+        match (self.place, self.parent) {
+            (None, Some(parent)) => Ok(parent),
+            _ => Err(Errno::Exist),
+        }
+    }
+
+    /// The directory from which the name can be taken.
+    fn removable(self) -> Result<(NodeRef, Parent), Errno> {
+        let (node, _, parent) = self.movable(Rights::REMOVE)?;
+        Ok((node, parent))
+    }
+
+    /// The directory that has the name, if its mount has `rights`.
+    fn movable(self, rights: Rights) -> Result<(NodeRef, Arc<Mount>, Parent), Errno> {
+        // The start of a walk can't be taken away through itself: rmdir(".").
+        let parent = self.parent.ok_or(Errno::Inval)?;
+        if parent.mounted {
+            return Err(Errno::Busy);
+        }
+        let (node, mount) = parent.holder();
+        mount.demand(rights)?;
+        Ok((node, mount, parent))
+    }
+}
+
+/// The directory that takes new names at a place: of a union, the first member that may and can.
+fn creator(place: &Place) -> Result<(NodeRef, Arc<Mount>), Errno> {
+    place
+        .members()
+        .find(|member| {
+            member.create
+                && member.mount.rights.contains(Rights::CREATE)
+                && member
+                    .node
+                    .directory()
+                    .is_some_and(|directory| directory.edit().is_some())
+        })
+        .map(|member| (member.node, member.mount))
+        .ok_or(Errno::Rofs)
+}
+
+/// Makes and opens a file that is missing.
+fn create(parent: &Parent, how: OpenHow) -> Op<(Place, Box<dyn OpenFile>)> {
+    let (node, mount) = match creator(&parent.place) {
+        Ok(creator) => creator,
+        Err(errno) => return Op::err(errno),
+    };
+    let mut rights = Rights::CREATE;
+    rights.set(Rights::READ, how.read);
+    rights.set(Rights::WRITE, how.write);
+    if let Err(errno) = mount.demand(rights) {
+        return Op::err(errno);
+    }
+    with_edit(&node, |edit| {
+        let name = Name::new(&parent.name)?;
+        Ok(edit
+            .create(name, how)
+            .map(move |opened| (Place::new(opened.node, mount), opened.file)))
+    })
+}
+
+fn with_edit<T: crate::MaybeSend + 'static>(
+    node: &NodeRef,
+    change: impl FnOnce(&dyn EditDirectory) -> Result<Op<T>, Errno>,
+) -> Op<T> {
+    match node.directory().map(|directory| directory.edit()) {
+        None => Op::err(Errno::Notdir),
+        Some(None) => Op::err(Errno::Rofs),
+        Some(Some(edit)) => flatten(change(edit)),
+    }
+}
+
+fn flatten<T>(result: Result<Op<T>, Errno>) -> Op<T> {
+    result.unwrap_or_else(|errno| Op::Ready(Err(errno)))
+}

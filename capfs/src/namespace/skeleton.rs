@@ -1,0 +1,164 @@
+//! Directories that exist only so that something can be mounted on them.
+//!
+//! They are persistent: adding a name makes a new directory with the same identity, so a namespace
+//! that was cloned keeps the one it knows.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use crate::{
+    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Name, Node, NodeRef, Op,
+    OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+};
+
+#[derive(Clone)]
+pub(super) struct Skeleton {
+    id: u64,
+    children: Arc<BTreeMap<String, NodeRef>>,
+}
+
+impl Skeleton {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Skeleton {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            children: Arc::default(),
+        }
+    }
+
+    /// Nested directories for all names but the first, outermost and innermost; the first name is
+    /// that of the outermost in whatever it is put into.
+    pub(super) fn chain(names: &[&str]) -> (NodeRef, NodeRef) {
+        let last: NodeRef = Arc::new(Skeleton::new());
+        let mut first = last.clone();
+        for name in names.iter().skip(1).rev() {
+            first = Arc::new(Skeleton::new().with(name, first));
+        }
+        (first, last)
+    }
+
+    /// The same directory with one name more.
+    pub(super) fn with(&self, name: &str, child: NodeRef) -> Skeleton {
+        let mut children = BTreeMap::clone(&self.children);
+        children.insert(name.to_owned(), child);
+        Skeleton {
+            id: self.id,
+            children: Arc::new(children),
+        }
+    }
+
+    /// The skeleton that a node is.
+    pub(super) fn of(node: &NodeRef) -> Option<Skeleton> {
+        node.as_any().downcast_ref().cloned()
+    }
+
+    fn status(&self) -> Stat {
+        let nlink = 2 + self.children.len() as u64;
+        Stat {
+            qid: self.qid(),
+            nlink,
+            size: 0,
+            atime: 0,
+            mtime: 0,
+            ctime: 0,
+        }
+    }
+}
+
+impl Node for Skeleton {
+    fn qid(&self) -> Qid {
+        Qid {
+            path: self.id,
+            kind: FileKind::Directory,
+        }
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(self.status())
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        if how.write || how.truncate {
+            return Op::err(Errno::Isdir);
+        }
+        Op::ok(Box::new(self.clone()))
+    }
+
+    fn set_stat(&self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Rofs)
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for Skeleton {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        Op::Ready(
+            self.children
+                .get(name.as_str())
+                .cloned()
+                .ok_or(Errno::Noent),
+        )
+    }
+}
+
+impl OpenFile for Skeleton {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        _offset: u64,
+        _sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        Poll::Ready(Err(Errno::Isdir))
+    }
+
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        _at: WriteAt,
+        _source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        Poll::Ready(Err(Errno::Isdir))
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(self.status())
+    }
+
+    fn set_stat(&mut self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Rofs)
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        Some(self)
+    }
+}
+
+impl Entries for Skeleton {
+    fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
+        let start = usize::try_from(cookie).unwrap_or(usize::MAX);
+        let entries = self.children.iter().zip(1..).skip(start).take(max);
+        Op::ok(
+            entries
+                .map(|((name, node), cookie)| DirEntry {
+                    name: name.clone(),
+                    qid: node.qid(),
+                    cookie,
+                })
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,290 @@
+//! Mount points, unions and the rights of a mount.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Errno, FileKind, MOUNTS_MAX, Name, NodeRef, Op, Rights, UNION_MAX};
+
+/// What identifies a mount point: device and qid path.
+pub(super) type Key = (u64, u64);
+
+/// One mount or bind of a device's tree.
+///
+/// Its address is its identity: names move or multiply only within one.
+#[derive(Debug)]
+pub(super) struct Mount {
+    /// Unique per mounted device; what a bind makes keeps it.
+    pub(super) device: u64,
+    pub(super) rights: Rights,
+}
+
+impl Mount {
+    pub(super) fn new(rights: Rights) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Mount {
+            device: NEXT.fetch_add(1, Ordering::Relaxed),
+            rights,
+        }
+    }
+
+    pub(super) fn narrowed(&self, rights: Rights) -> Self {
+        Mount {
+            device: self.device,
+            rights: self.rights & rights,
+        }
+    }
+
+    /// Fails with `EROFS` (or `EACCES`, for reading) unless the mount has all of `rights`.
+    pub(super) fn demand(&self, rights: Rights) -> Result<(), Errno> {
+        let missing = rights - self.rights;
+        match missing {
+            _ if missing.is_empty() => Ok(()),
+            Rights::READ => Err(Errno::Acces),
+            _ => Err(Errno::Rofs),
+        }
+    }
+}
+
+/// One of the trees that stand at a mount point.
+#[derive(Clone)]
+pub(super) struct Member {
+    pub(super) node: NodeRef,
+    pub(super) mount: Arc<Mount>,
+    pub(super) create: bool,
+}
+
+/// The trees that stand at a mount point, in the order in which they are searched; at least one.
+pub(super) struct Union {
+    pub(super) members: Vec<Member>,
+}
+
+impl Union {
+    pub(super) fn new(members: Vec<Member>) -> Result<Self, Errno> {
+        match members.len() {
+            0 => Err(Errno::Inval),
+            1..=UNION_MAX => Ok(Union { members }),
+            _ => Err(Errno::Nospc),
+        }
+    }
+}
+
+/// A node that was reached through a mount: what a directory's descriptor holds, and where walks start.
+#[derive(Clone)]
+pub struct Place {
+    node: NodeRef,
+    mount: Arc<Mount>,
+    /// Set where several members stand; `node` is then the first's.
+    union: Option<Arc<Union>>,
+    origin: Key,
+}
+
+impl Place {
+    /// The node; of a union, its first member's.
+    pub fn node(&self) -> &NodeRef {
+        &self.node
+    }
+
+    /// The kind of the node.
+    pub fn kind(&self) -> FileKind {
+        self.node.qid().kind
+    }
+
+    /// What the mount allows; of a union, what its first member's does.
+    pub fn rights(&self) -> Rights {
+        self.mount.rights
+    }
+
+    /// A number for the device that the node belongs to; becomes `dev` in a `filestat`.
+    pub fn device(&self) -> u64 {
+        self.mount.device
+    }
+
+    pub(super) fn new(node: NodeRef, mount: Arc<Mount>) -> Place {
+        let origin = (mount.device, node.qid().path);
+        Place {
+            node,
+            mount,
+            union: None,
+            origin,
+        }
+    }
+
+    pub(super) fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// The key under which something can be, or is, mounted here.
+    pub(super) fn origin(&self) -> Key {
+        self.origin
+    }
+
+    pub(super) fn is_union(&self) -> bool {
+        self.union.is_some()
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = Member> {
+        let count = self.union.as_ref().map_or(1, |union| union.members.len());
+        (0..count).map(|index| self.member(index))
+    }
+
+    /// The member with this index; that of a place which is no union is 0.
+    pub(super) fn member(&self, index: usize) -> Member {
+        match &self.union {
+            Some(union) => union.members[index].clone(),
+            None => Member {
+                node: self.node.clone(),
+                mount: self.mount.clone(),
+                create: true,
+            },
+        }
+    }
+}
+
+/// What a walk by one name arrives at.
+pub(super) struct Found {
+    pub(super) place: Place,
+    /// The member of the directory in which the name was.
+    pub(super) member: usize,
+    /// Whether something is mounted there.
+    pub(super) mounted: bool,
+}
+
+impl Found {
+    pub(super) fn kind(&self) -> FileKind {
+        self.place.kind()
+    }
+}
+
+/// Mount points of a namespace.
+#[derive(Clone, Default)]
+pub(super) struct MountTable {
+    points: HashMap<Key, Arc<Union>, BuildHasherDefault<KeyHasher>>,
+}
+
+impl MountTable {
+    pub(super) fn insert(&mut self, at: Key, union: Union) -> Result<(), Errno> {
+        if self.points.len() >= MOUNTS_MAX && !self.points.contains_key(&at) {
+            return Err(Errno::Nospc);
+        }
+        self.points.insert(at, Arc::new(union));
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, at: Key) -> bool {
+        self.points.remove(&at).is_some()
+    }
+
+    pub(super) fn get(&self, at: Key) -> Option<&Arc<Union>> {
+        self.points.get(&at)
+    }
+
+    /// Whether any mount point lies in a device.
+    pub(super) fn touches(&self, device: u64) -> bool {
+        self.points.keys().any(|key| key.0 == device)
+    }
+
+    /// The place that a node is, once what is mounted there is taken into account.
+    pub(super) fn arrive(&self, node: NodeRef, mount: &Arc<Mount>) -> Place {
+        let origin = (mount.device, node.qid().path);
+        let Some(union) = self.points.get(&origin) else {
+            return Place {
+                node,
+                mount: mount.clone(),
+                union: None,
+                origin,
+            };
+        };
+        let first = &union.members[0];
+        Place {
+            node: first.node.clone(),
+            mount: first.mount.clone(),
+            union: (union.members.len() > 1).then(|| union.clone()),
+            origin,
+        }
+    }
+
+    fn found(&self, node: NodeRef, mount: &Arc<Mount>, member: usize) -> Found {
+        let mounted = self.points.contains_key(&(mount.device, node.qid().path));
+        Found {
+            place: self.arrive(node, mount),
+            member,
+            mounted,
+        }
+    }
+
+    /// Walks by one name, through the members of a union in order.
+    ///
+    /// # Errors
+    /// - [`Errno::Notdir`]: `from` is not a directory
+    /// - [`Errno::Noent`]: no member has the name
+    pub(super) fn walk(self: &Arc<Self>, from: &Place, name: Name<'_>) -> Op<Found> {
+        let Some(union) = &from.union else {
+            return self.walk_member(&from.node, &from.mount, 0, name);
+        };
+        for (index, member) in union.members.iter().enumerate() {
+            match self.walk_member(&member.node, &member.mount, index, name) {
+                Op::Ready(Err(Errno::Noent)) => {}
+                Op::Ready(result) => return Op::Ready(result),
+                Op::Later(first) => {
+                    let (table, union) = (self.clone(), union.clone());
+                    let name = name.as_str().to_owned();
+                    return Op::later(async move {
+                        let mut answer = first.await;
+                        for (index, member) in union.members.iter().enumerate().skip(index + 1) {
+                            if !matches!(answer, Err(Errno::Noent)) {
+                                break;
+                            }
+                            let name = Name::new(&name)?;
+                            let op = table.walk_member(&member.node, &member.mount, index, name);
+                            answer = op.wait().await;
+                        }
+                        answer
+                    });
+                }
+            }
+        }
+        Op::err(Errno::Noent)
+    }
+
+    fn walk_member(
+        self: &Arc<Self>,
+        node: &NodeRef,
+        mount: &Arc<Mount>,
+        index: usize,
+        name: Name<'_>,
+    ) -> Op<Found> {
+        let Some(directory) = node.directory() else {
+            return Op::err(Errno::Notdir);
+        };
+        match directory.walk(name) {
+            Op::Ready(result) => Op::Ready(result.map(|node| self.found(node, mount, index))),
+            Op::Later(future) => {
+                let (table, mount) = (self.clone(), mount.clone());
+                Op::later(async move { Ok(table.found(future.await?, &mount, index)) })
+            }
+        }
+    }
+}
+
+/// Mixes device and qid numbers, which hosts hand out in sequence: a guest can't choose them.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // Fibonacci hashing: the odd number nearest to 2^64 divided by the golden ratio.
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}

@@ -1,0 +1,303 @@
+//! From a path to a place.
+//!
+//! The walker is a loop over components that owns its state, so that it can stop at a device which
+//! does not answer at once and go on when it has: nothing is copied or boxed unless that happens.
+
+use std::borrow::Cow;
+
+use super::Namespace;
+use super::table::{Found, Mount, Place};
+use crate::{BoxedFuture, Errno, FileKind, Name, NodeRef, Op, PATH_MAX, Rights, SYMLINK_MAX};
+
+/// What a path leads to.
+pub struct Resolved {
+    /// What is there; `None` when only the last name is missing.
+    pub place: Option<Place>,
+    /// The path ends in a slash or a dot, so only a directory will do.
+    pub must_be_directory: bool,
+    /// The directory and the name that led there; `None` when the path is the start itself.
+    pub(super) parent: Option<Parent>,
+}
+
+/// The last step of a walk.
+pub(super) struct Parent {
+    pub(super) place: Place,
+    pub(super) name: String,
+    /// The member of a union that has the name.
+    pub(super) member: usize,
+    /// Something is mounted on the name.
+    pub(super) mounted: bool,
+}
+
+impl Parent {
+    /// The directory that has the name: node and mount.
+    pub(super) fn holder(&self) -> (NodeRef, std::sync::Arc<Mount>) {
+        let member = self.place.member(self.member);
+        (member.node, member.mount)
+    }
+}
+
+impl Namespace {
+    /// Walks from `base` along `path`.
+    ///
+    /// With `follow`, a symbolic link at the end is followed too; others always are. A link whose
+    /// target is missing resolves to the missing target.
+    ///
+    /// # Errors
+    /// - [`Errno::Noent`]: an empty path, or a missing name that is not the last
+    /// - [`Errno::Notdir`]: something on the way, or before a final slash, is not a directory
+    /// - [`Errno::Loop`]: more than [`SYMLINK_MAX`] symbolic links
+    /// - [`Errno::Nametoolong`]: a name or path over its limit
+    /// - [`Errno::Notcapable`]: the path is absolute or leaves `base`
+    pub fn resolve(&self, base: &Place, path: &str, follow: bool) -> Op<Resolved> {
+        if path.is_empty() {
+            return Op::err(Errno::Noent);
+        }
+        if path.len() > PATH_MAX {
+            return Op::err(Errno::Nametoolong);
+        }
+        if path.starts_with('/') {
+            return Op::err(Errno::Notcapable);
+        }
+        let mut walker = Walker {
+            namespace: Cow::Borrowed(self),
+            base: Cow::Borrowed(base),
+            visited: Vec::new(),
+            path: Cow::Borrowed(path),
+            at: 0,
+            links: 0,
+            follow,
+            parent: None,
+        };
+        match walker.go(None) {
+            Err(errno) => Op::err(errno),
+            Ok(Step::Done(resolved)) => Op::ok(resolved),
+            Ok(Step::Wait(mut question)) => {
+                let mut walker = walker.into_owned();
+                Op::later(async move {
+                    loop {
+                        let answer = question.await;
+                        match walker.go(Some(answer))? {
+                            Step::Done(resolved) => return Ok(resolved),
+                            Step::Wait(next) => question = next,
+                        }
+                    }
+                })
+            }
+        }
+    }
+}
+
+struct Walker<'a> {
+    namespace: Cow<'a, Namespace>,
+    base: Cow<'a, Place>,
+    /// Directories entered below `base`, for `..`.
+    visited: Vec<Place>,
+    path: Cow<'a, str>,
+    /// Bytes of `path` that lie behind.
+    at: usize,
+    links: usize,
+    follow: bool,
+    parent: Option<Parent>,
+}
+
+enum Step {
+    Done(Resolved),
+    Wait(BoxedFuture<Result<Answer, Errno>>),
+}
+
+/// What the walker asked a device for.
+enum Answer {
+    /// A name, at the given range of the path.
+    Name(Result<Found, Errno>, Component),
+    /// The target of a symbolic link.
+    Target(String),
+}
+
+/// A name in the path.
+#[derive(Clone, Copy)]
+struct Component {
+    start: usize,
+    end: usize,
+    /// No name follows.
+    last: bool,
+    /// A slash follows.
+    slash: bool,
+}
+
+impl Walker<'_> {
+    fn into_owned(self) -> Walker<'static> {
+        Walker {
+            namespace: Cow::Owned(self.namespace.into_owned()),
+            base: Cow::Owned(self.base.into_owned()),
+            visited: self.visited,
+            path: Cow::Owned(self.path.into_owned()),
+            at: self.at,
+            links: self.links,
+            follow: self.follow,
+            parent: self.parent,
+        }
+    }
+
+    fn current(&self) -> &Place {
+        self.visited.last().unwrap_or(&self.base)
+    }
+
+    fn go(&mut self, mut answer: Option<Result<Answer, Errno>>) -> Result<Step, Errno> {
+        loop {
+            let op = match answer.take() {
+                Some(answer) => match self.take_answer(answer?)? {
+                    Next::Go => continue,
+                    Next::Done(resolved) => return Ok(Step::Done(resolved)),
+                    Next::Ask(op) => op,
+                },
+                None => match self.next_component()? {
+                    None => return Ok(Step::Done(self.arrived_at_directory())),
+                    Some(component) => self.ask(component)?,
+                },
+            };
+            match op {
+                Op::Ready(result) => answer = Some(result),
+                Op::Later(future) => return Ok(Step::Wait(future)),
+            }
+        }
+    }
+
+    /// Takes `.`, `..` and slashes, and returns the next name.
+    fn next_component(&mut self) -> Result<Option<Component>, Errno> {
+        loop {
+            let rest = &self.path[self.at..];
+            let start = self.at + rest.len() - rest.trim_start_matches('/').len();
+            let rest = &self.path[start..];
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let len = rest.find('/').unwrap_or(rest.len());
+            let end = start + len;
+            let behind = &self.path[end..];
+            let slash = !behind.is_empty();
+            let last = behind.trim_start_matches('/').is_empty();
+            self.at = end;
+            match &rest[..len] {
+                "." => self.enter_current()?,
+                ".." => {
+                    self.enter_current()?;
+                    if self.visited.pop().is_none() {
+                        return Err(Errno::Notcapable);
+                    }
+                }
+                _ => {
+                    return Ok(Some(Component {
+                        start,
+                        end,
+                        last,
+                        slash,
+                    }));
+                }
+            }
+        }
+    }
+
+    fn enter_current(&mut self) -> Result<(), Errno> {
+        self.parent = None;
+        match self.current().kind() {
+            FileKind::Directory => Ok(()),
+            _ => Err(Errno::Notdir),
+        }
+    }
+
+    fn ask(&self, component: Component) -> Result<Op<Answer>, Errno> {
+        let name = Name::new(&self.path[component.start..component.end])?;
+        Ok(match self.namespace.table.walk(self.current(), name) {
+            Op::Ready(result) => Op::ok(Answer::Name(result, component)),
+            Op::Later(future) => {
+                Op::later(async move { Ok(Answer::Name(future.await, component)) })
+            }
+        })
+    }
+
+    fn take_answer(&mut self, answer: Answer) -> Result<Next, Errno> {
+        let (found, component) = match answer {
+            Answer::Target(target) => return self.expand(&target),
+            Answer::Name(Ok(found), component) => (found, component),
+            Answer::Name(Err(Errno::Noent), component) if component.last => {
+                let parent = self.parent_of(component, 0, false);
+                return Ok(Next::Done(Resolved {
+                    place: None,
+                    must_be_directory: component.slash,
+                    parent: Some(parent),
+                }));
+            }
+            Answer::Name(Err(errno), _) => return Err(errno),
+        };
+        let must_be_directory = !component.last || component.slash;
+        if found.kind() == FileKind::SymbolicLink && (must_be_directory || self.follow) {
+            self.links += 1;
+            if self.links > SYMLINK_MAX {
+                return Err(Errno::Loop);
+            }
+            found.place.mount().demand(Rights::READ)?;
+            return Ok(Next::Ask(
+                found.place.node().read_link().map(Answer::Target),
+            ));
+        }
+        if must_be_directory && found.kind() != FileKind::Directory {
+            return Err(Errno::Notdir);
+        }
+        if component.last {
+            let parent = self.parent_of(component, found.member, found.mounted);
+            return Ok(Next::Done(Resolved {
+                place: Some(found.place),
+                must_be_directory: component.slash,
+                parent: Some(parent),
+            }));
+        }
+        self.visited.push(found.place);
+        Ok(Next::Go)
+    }
+
+    fn parent_of(&self, component: Component, member: usize, mounted: bool) -> Parent {
+        let name = self.path[component.start..component.end].to_owned();
+        Parent {
+            place: self.current().clone(),
+            name,
+            member,
+            mounted,
+        }
+    }
+
+    /// Puts the target of a link in the place of its name.
+    fn expand(&mut self, target: &str) -> Result<Next, Errno> {
+        if target.is_empty() {
+            return Err(Errno::Noent);
+        }
+        if target.starts_with('/') {
+            if self.base.origin() != self.namespace.root().origin() {
+                return Err(Errno::Notcapable);
+            }
+            self.visited.clear();
+        }
+        let rest = &self.path[self.at..];
+        if target.len() + rest.len() > PATH_MAX {
+            return Err(Errno::Nametoolong);
+        }
+        self.path = Cow::Owned(format!("{target}{rest}"));
+        self.at = 0;
+        Ok(Next::Go)
+    }
+
+    /// The path ended in `.`, `..` or slashes alone.
+    fn arrived_at_directory(&self) -> Resolved {
+        Resolved {
+            place: Some(self.current().clone()),
+            must_be_directory: true,
+            parent: None,
+        }
+    }
+}
+
+enum Next {
+    Go,
+    Ask(Op<Answer>),
+    Done(Resolved),
+}
