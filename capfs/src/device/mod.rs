@@ -2,6 +2,7 @@
 //!
 //! - [`memory`]: a file system in memory, with POSIX meaning
 //! - [`archive`]: the files of a tar, read-only
+//! - [`synthetic`]: trees of text, ctl and stream files, of which control devices are made
 //! - [`pipe`]: what one end writes the other reads
 //! - [`socket`]: connected stream sockets and listeners, within the host
 //! - [`null`], [`zero`]: what is always empty, and what never ends
@@ -14,5 +15,6 @@ pub mod null;
 pub mod pipe;
 mod ring;
 pub mod socket;
+pub mod synthetic;
 mod waiters;
 pub mod zero;

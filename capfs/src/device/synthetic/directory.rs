@@ -1,0 +1,268 @@
+//! Directories with names that are served.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::ctl::{Command, CtlNode};
+use super::stream::{StreamNode, StreamSource};
+use super::text::{TextNode, TextSource};
+use crate::device::identity::fresh_qid;
+use crate::device::pipe::stream_stat;
+use crate::{
+    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync,
+    Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+};
+
+/// Names that come and go, such as the conversations of a device.
+pub trait DynamicNames: MaybeSend + MaybeSync + 'static {
+    /// Finds a name. A name gives the same node for as long as it means the same.
+    ///
+    /// # Errors
+    /// - [`Errno::Noent`]: no such name
+    fn find(&self, name: &str) -> Result<NodeRef, Errno>;
+
+    /// Lists up to `max` names behind `cookie`, as [`Entries::list`] does. Cookies are at
+    /// least 1 and below 2^47. A conversation's number, plus one, is a good cookie.
+    fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry>;
+}
+
+/// A directory with fixed names, and maybe dynamic ones behind them.
+pub struct SyntheticDir {
+    qid: Qid,
+    names: Vec<(&'static str, NodeRef)>,
+    dynamic: Option<Box<dyn DynamicNames>>,
+}
+
+impl SyntheticDir {
+    /// Begins a directory.
+    pub fn builder() -> SyntheticBuilder {
+        SyntheticBuilder {
+            names: Vec::new(),
+            dynamic: None,
+        }
+    }
+}
+
+/// A directory that is being put together. Names are listed in the order in which they are added.
+///
+/// # Panics
+/// Every method that adds a name panics when it can't be one (see [`Name::new`]) or is there already: the
+/// names are the program's own.
+#[must_use = "a directory is made by `build`"]
+pub struct SyntheticBuilder {
+    names: Vec<(&'static str, NodeRef)>,
+    dynamic: Option<Box<dyn DynamicNames>>,
+}
+
+impl SyntheticBuilder {
+    /// Adds a text file.
+    pub fn text(self, name: &'static str, source: impl TextSource) -> Self {
+        self.node(name, Arc::new(TextNode::new(source)))
+    }
+
+    /// Adds a ctl file that reads as empty.
+    pub fn ctl(self, name: &'static str, command: impl Command) -> Self {
+        self.node(name, Arc::new(CtlNode::new(None, command)))
+    }
+
+    /// Adds a ctl file that reads as a text, such as the number of its conversation.
+    pub fn ctl_with_text(
+        self,
+        name: &'static str,
+        source: impl TextSource,
+        command: impl Command,
+    ) -> Self {
+        let node = CtlNode::new(Some(Box::new(source)), command);
+        self.node(name, Arc::new(node))
+    }
+
+    /// Adds a stream that can be read.
+    pub fn reads(self, name: &'static str, reads: impl StreamSource) -> Self {
+        self.node(name, Arc::new(StreamNode::new(Some(Box::new(reads)), None)))
+    }
+
+    /// Adds a stream that can be written.
+    pub fn writes(self, name: &'static str, writes: impl StreamSource) -> Self {
+        self.node(
+            name,
+            Arc::new(StreamNode::new(None, Some(Box::new(writes)))),
+        )
+    }
+
+    /// Adds a stream that can be read and written; what it is opened for decides which of the sources
+    /// are asked.
+    pub fn stream(
+        self,
+        name: &'static str,
+        reads: impl StreamSource,
+        writes: impl StreamSource,
+    ) -> Self {
+        let node = StreamNode::new(Some(Box::new(reads)), Some(Box::new(writes)));
+        self.node(name, Arc::new(node))
+    }
+
+    /// Adds a directory.
+    pub fn dir(self, name: &'static str, directory: SyntheticBuilder) -> Self {
+        self.node(name, directory.build())
+    }
+
+    /// Adds any node, such as another device's. Within the directory its identity is its own.
+    pub fn node(mut self, name: &'static str, node: NodeRef) -> Self {
+        assert!(Name::new(name).is_ok(), "{name:?} can't be a name");
+        let taken = self.names.iter().any(|(other, _)| *other == name);
+        assert!(!taken, "{name:?} is there already");
+        self.names.push((name, node));
+        self
+    }
+
+    /// Adds names that come and go, listed behind the fixed ones, which hide them.
+    pub fn dynamic(mut self, names: impl DynamicNames) -> Self {
+        self.dynamic = Some(Box::new(names));
+        self
+    }
+
+    /// Makes the directory.
+    pub fn build(self) -> NodeRef {
+        Arc::new(DirectoryNode(Arc::new(SyntheticDir {
+            qid: fresh_qid(FileKind::Directory),
+            names: self.names,
+            dynamic: self.dynamic,
+        })))
+    }
+}
+
+impl SyntheticDir {
+    fn fixed(&self, name: &str) -> Option<&NodeRef> {
+        let mut names = self.names.iter();
+        names
+            .find(|(other, _)| *other == name)
+            .map(|(_, node)| node)
+    }
+
+    fn stat(&self) -> Stat {
+        let directories = self.names.iter();
+        let directories = directories.filter(|(_, node)| node.qid().kind == FileKind::Directory);
+        Stat {
+            nlink: 2 + directories.count() as u64,
+            ..stream_stat(self.qid)
+        }
+    }
+
+    /// Cookies up to the number of fixed names are theirs, in order; the dynamic ones' follow.
+    fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry> {
+        let fixed = self.names.len() as u64;
+        let from = cookie.min(fixed) as usize;
+        let names = self.names.iter().enumerate().skip(from).take(max);
+        let mut entries: Vec<_> = names
+            .map(|(place, (name, node))| DirEntry {
+                name: (*name).to_owned(),
+                qid: node.qid(),
+                cookie: place as u64 + 1,
+            })
+            .collect();
+        let Some(dynamic) = &self.dynamic else {
+            return entries;
+        };
+        let mut after = cookie.saturating_sub(fixed);
+        while entries.len() < max {
+            let more = dynamic.list(after, max - entries.len());
+            let Some(last) = more.last() else { break };
+            after = last.cookie;
+            let visible = more
+                .into_iter()
+                .filter(|entry| self.fixed(&entry.name).is_none());
+            entries.extend(visible.map(|entry| DirEntry {
+                cookie: entry.cookie + fixed,
+                ..entry
+            }));
+        }
+        entries
+    }
+}
+
+/// A directory as a node, and open.
+#[derive(Clone)]
+struct DirectoryNode(Arc<SyntheticDir>);
+
+impl Node for DirectoryNode {
+    fn qid(&self) -> Qid {
+        self.0.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(self.0.stat())
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        if how.write || how.truncate {
+            return Op::err(Errno::Isdir);
+        }
+        Op::ok(Box::new(self.clone()))
+    }
+
+    fn set_stat(&self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Rofs)
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for DirectoryNode {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        let name = name.as_str();
+        match (self.0.fixed(name), &self.0.dynamic) {
+            (Some(node), _) => Op::ok(node.clone()),
+            (None, Some(dynamic)) => dynamic.find(name).into(),
+            (None, None) => Op::err(Errno::Noent),
+        }
+    }
+}
+
+impl OpenFile for DirectoryNode {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        _offset: u64,
+        _sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        Poll::Ready(Err(Errno::Isdir))
+    }
+
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        _at: WriteAt,
+        _source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        Poll::Ready(Err(Errno::Isdir))
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(self.0.stat())
+    }
+
+    fn set_stat(&mut self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Rofs)
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        Some(self)
+    }
+}
+
+impl Entries for DirectoryNode {
+    fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
+        Op::ok(self.0.list(cookie, max))
+    }
+}

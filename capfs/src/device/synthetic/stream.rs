@@ -1,0 +1,147 @@
+//! Stream files.
+
+use std::any::Any;
+use std::task::{Context, Poll};
+
+use crate::device::identity::fresh_qid;
+use crate::device::null::set_device_stat;
+use crate::device::pipe::stream_stat;
+use crate::{
+    Errno, FileKind, GuestSink, GuestSource, Interest, MaybeSend, MaybeSync, Node, Op, OpenFile,
+    OpenHow, Qid, Readiness, SetStat, Stat, WriteAt, Written,
+};
+
+/// Where a stream file's open files come from; a closure that makes one is a source.
+pub trait StreamSource: MaybeSend + MaybeSync + 'static {
+    /// Makes an open file for one direction of one opening.
+    ///
+    /// # Errors
+    /// What opening the stream file fails with.
+    fn open(&self) -> Result<Box<dyn OpenFile>, Errno>;
+}
+
+impl<F> StreamSource for F
+where
+    F: Fn() -> Result<Box<dyn OpenFile>, Errno> + MaybeSend + MaybeSync + 'static,
+{
+    fn open(&self) -> Result<Box<dyn OpenFile>, Errno> {
+        self()
+    }
+}
+
+/// A stream file, as a node. A direction without a source can't be opened.
+pub(super) struct StreamNode {
+    qid: Qid,
+    reads: Option<Box<dyn StreamSource>>,
+    writes: Option<Box<dyn StreamSource>>,
+}
+
+impl StreamNode {
+    pub(super) fn new(
+        reads: Option<Box<dyn StreamSource>>,
+        writes: Option<Box<dyn StreamSource>>,
+    ) -> Self {
+        StreamNode {
+            qid: fresh_qid(FileKind::CharacterDevice),
+            reads,
+            writes,
+        }
+    }
+}
+
+impl Node for StreamNode {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(stream_stat(self.qid))
+    }
+
+    /// # Errors
+    /// - [`Errno::Acces`]: for a direction that the stream doesn't have
+    /// - whatever its source answers
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let side = |wanted: bool, source: &Option<Box<dyn StreamSource>>| match source {
+            _ if !wanted => Ok(None),
+            Some(source) => source.open().map(Some),
+            None => Err(Errno::Acces),
+        };
+        let open = || {
+            Ok(Box::new(OpenStream {
+                qid: self.qid,
+                reader: side(how.read, &self.reads)?,
+                writer: side(how.write, &self.writes)?,
+            }) as Box<dyn OpenFile>)
+        };
+        open().into()
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        set_device_stat(change)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The directions of a stream that are open.
+struct OpenStream {
+    qid: Qid,
+    reader: Option<Box<dyn OpenFile>>,
+    writer: Option<Box<dyn OpenFile>>,
+}
+
+impl OpenFile for OpenStream {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        match &mut self.reader {
+            Some(reader) => reader.poll_read(context, offset, sink),
+            None => Poll::Ready(Err(Errno::Badf)),
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        match &mut self.writer {
+            Some(writer) => writer.poll_write(context, at, source),
+            None => Poll::Ready(Err(Errno::Badf)),
+        }
+    }
+
+    fn poll_ready(
+        &mut self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<Result<Readiness, Errno>> {
+        let side = match interest {
+            Interest::Read => &mut self.reader,
+            Interest::Write => &mut self.writer,
+        };
+        match side {
+            Some(side) => side.poll_ready(context, interest),
+            None => Poll::Ready(Err(Errno::Badf)),
+        }
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(stream_stat(self.qid))
+    }
+
+    fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        set_device_stat(change)
+    }
+}

@@ -1,0 +1,244 @@
+//! Synthetic trees as a guest meets them.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::device::null::Null;
+use crate::device::pipe::pipe;
+use crate::device::zero::Zero;
+use crate::testkit::{self, READ, READ_WRITE, name, now, read_at, stat, walk, write_at};
+use crate::{DirEntry, Errno, FileKind, Interest, NodeRef, OpenFile, OpenHow, SetStat, WriteAt};
+
+const WRITE: OpenHow = OpenHow {
+    read: false,
+    write: true,
+    truncate: true,
+};
+
+/// What a ctl file was told.
+type Told = Arc<Mutex<Vec<String>>>;
+
+fn told(told: &Told) -> Vec<String> {
+    std::mem::take(&mut *told.lock().unwrap())
+}
+
+fn ctl() -> (NodeRef, Told) {
+    let told = Told::default();
+    let tell = told.clone();
+    let device = SyntheticDir::builder()
+        .ctl("ctl", move |line: &str| {
+            if line.starts_with("bad") {
+                return Err(Errno::Proto);
+            }
+            tell.lock().unwrap().push(line.to_owned());
+            Ok(())
+        })
+        .build();
+    (walk(&device, "ctl").unwrap(), told)
+}
+
+fn tell(file: &mut dyn OpenFile, bytes: &[u8]) -> Result<usize, Errno> {
+    write_at(file, WriteAt::Offset(77), bytes).map(|written| written.bytes)
+}
+
+#[test]
+fn trees_of_texts_are_read_only() {
+    let device = SyntheticDir::builder()
+        .text("policy", || "nothing".to_owned())
+        .text("empty", String::new)
+        .dir(
+            "sub",
+            SyntheticDir::builder().text("lines", || "one\ntwo\n".to_owned()),
+        )
+        .build();
+    testkit::read_only(&device);
+    assert_eq!(testkit::read(&device, "policy").unwrap(), b"nothing\n");
+    assert_eq!(testkit::read(&device, "empty").unwrap(), b"");
+    assert_eq!(testkit::read(&device, "sub/lines").unwrap(), b"one\ntwo\n");
+    assert_eq!(stat(&device, "policy").unwrap().size, 8);
+    assert_eq!(now(device.stat()).unwrap().nlink, 3);
+    assert_eq!(
+        now(walk(&device, "policy").unwrap().open(WRITE)).err(),
+        Some(Errno::Acces)
+    );
+}
+
+#[test]
+fn a_text_is_what_it_was_when_it_was_opened() {
+    let said = Arc::new(Mutex::new("one".to_owned()));
+    let says = said.clone();
+    let device = SyntheticDir::builder()
+        .text("text", move || says.lock().unwrap().clone())
+        .build();
+    let mut file = now(walk(&device, "text").unwrap().open(READ)).unwrap();
+    assert_eq!(read_at(&mut *file, 0, 2).unwrap(), b"on");
+    *said.lock().unwrap() = "another".to_owned();
+    assert_eq!(read_at(&mut *file, 2, 9).unwrap(), b"e\n");
+    assert_eq!(testkit::read(&device, "text").unwrap(), b"another\n");
+}
+
+#[test]
+fn ctl_takes_a_command_a_line() {
+    let (node, said) = ctl();
+    let mut file = now(node.open(WRITE)).unwrap();
+    assert_eq!(tell(&mut *file, b"first\n\n  second  arg \r\nthi"), Ok(26));
+    assert_eq!(told(&said), ["first", "second  arg"]);
+    assert_eq!(tell(&mut *file, b"rd\n"), Ok(3));
+    assert_eq!(told(&said), ["third"]);
+    assert_eq!(tell(&mut *file, b"last"), Ok(4));
+    assert_eq!(told(&said), [""; 0]);
+    drop(file);
+    assert_eq!(told(&said), ["last"]);
+}
+
+#[test]
+fn the_write_with_a_bad_command_fails() {
+    let (node, said) = ctl();
+    let mut file = now(node.open(READ_WRITE)).unwrap();
+    assert_eq!(
+        tell(&mut *file, b"good\nbad\ndropped\nand this"),
+        Err(Errno::Proto)
+    );
+    assert_eq!(told(&said), ["good"]);
+    assert_eq!(tell(&mut *file, b"next\n"), Ok(5));
+    assert_eq!(told(&said), ["next"]);
+    assert_eq!(tell(&mut *file, b"\xff\n"), Err(Errno::Ilseq));
+    assert_eq!(read_at(&mut *file, 0, 9).unwrap(), b"");
+}
+
+#[test]
+fn lines_and_writes_have_limits() {
+    let (node, said) = ctl();
+    let mut file = now(node.open(WRITE)).unwrap();
+    assert_eq!(
+        tell(&mut *file, &[b'x'; CTL_LINE_MAX + 1]),
+        Err(Errno::Nospc)
+    );
+    assert_eq!(tell(&mut *file, b"short\n"), Ok(6));
+    assert_eq!(told(&said), ["short"]);
+    let many = b"c\n".repeat(CTL_WRITE_MAX);
+    assert_eq!(tell(&mut *file, &many), Ok(CTL_WRITE_MAX));
+    assert_eq!(told(&said).len(), CTL_WRITE_MAX / 2);
+}
+
+#[test]
+fn ctl_can_be_read_and_truncated_in_vain() {
+    let device = SyntheticDir::builder()
+        .ctl_with_text("ctl", || "7".to_owned(), |_: &str| Ok(()))
+        .build();
+    let node = walk(&device, "ctl").unwrap();
+    assert_eq!(node.qid().kind, FileKind::CharacterDevice);
+    let mut file = now(node.open(READ)).unwrap();
+    assert_eq!(read_at(&mut *file, 0, 1).unwrap(), b"7");
+    assert_eq!(read_at(&mut *file, 0, 9).unwrap(), b"\n");
+    assert_eq!(read_at(&mut *file, 0, 9).unwrap(), b"");
+    assert_eq!(tell(&mut *file, b"x"), Err(Errno::Badf));
+    let sized = |size| SetStat {
+        size: Some(size),
+        ..SetStat::default()
+    };
+    assert_eq!(now(node.set_stat(sized(0))), Ok(()));
+    assert_eq!(now(node.set_stat(sized(1))), Err(Errno::Inval));
+}
+
+#[test]
+fn streams_are_what_their_sources_make() {
+    let (reader, writer) = pipe(64);
+    let reader: Mutex<Option<Box<dyn OpenFile>>> = Mutex::new(Some(Box::new(reader)));
+    let writer: Mutex<Option<Box<dyn OpenFile>>> = Mutex::new(Some(Box::new(writer)));
+    let device = SyntheticDir::builder()
+        .stream(
+            "both",
+            move || reader.lock().unwrap().take().ok_or(Errno::Busy),
+            move || writer.lock().unwrap().take().ok_or(Errno::Busy),
+        )
+        .reads("zero", || Ok(Box::new(Zero) as Box<dyn OpenFile>))
+        .writes("null", || Ok(Box::new(Null) as Box<dyn OpenFile>))
+        .build();
+    let open = |path, how| now(walk(&device, path).unwrap().open(how));
+    let mut both = open("both", READ_WRITE).unwrap();
+    assert_eq!(open("both", READ).err(), Some(Errno::Busy));
+    assert_eq!(tell(&mut *both, b"loop"), Ok(4));
+    let ready = testkit::wait(|context| both.poll_ready(context, Interest::Read)).unwrap();
+    assert_eq!((ready.bytes, ready.hangup), (4, false));
+    assert_eq!(read_at(&mut *both, 0, 9).unwrap(), b"loop");
+
+    assert_eq!(open("zero", WRITE).err(), Some(Errno::Acces));
+    assert_eq!(open("null", READ).err(), Some(Errno::Acces));
+    assert_eq!(
+        read_at(&mut *open("zero", READ).unwrap(), 0, 3).unwrap(),
+        [0; 3]
+    );
+    let mut null = open("null", WRITE).unwrap();
+    assert_eq!(tell(&mut *null, b"gone"), Ok(4));
+    assert_eq!(read_at(&mut *null, 0, 3), Err(Errno::Badf));
+}
+
+/// Conversations as a device has them: numbers that come and go.
+struct Conversations(Arc<Mutex<Vec<(u64, NodeRef)>>>);
+
+impl DynamicNames for Conversations {
+    fn find(&self, name: &str) -> Result<NodeRef, Errno> {
+        let number: u64 = name.parse().map_err(|_| Errno::Noent)?;
+        let all = self.0.lock().unwrap();
+        let found = all.iter().find(|(other, _)| *other == number);
+        found.map(|(_, node)| node.clone()).ok_or(Errno::Noent)
+    }
+
+    fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry> {
+        let all = self.0.lock().unwrap();
+        let after = all.iter().filter(|(number, _)| number + 1 > cookie);
+        after
+            .take(max)
+            .map(|(number, node)| DirEntry {
+                name: number.to_string(),
+                qid: node.qid(),
+                cookie: number + 1,
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn dynamic_names_follow_the_fixed_ones() {
+    let conversation = |number: u64| {
+        let node = SyntheticDir::builder().text("number", move || number.to_string());
+        (number, node.build())
+    };
+    let all = Arc::new(Mutex::new((0..20).map(conversation).collect::<Vec<_>>()));
+    let device = SyntheticDir::builder()
+        .text("policy", || "all".to_owned())
+        .text("5", || "hides a conversation".to_owned())
+        .dynamic(Conversations(all.clone()))
+        .build();
+    testkit::read_only(&device);
+    assert_eq!(testkit::read(&device, "7/number").unwrap(), b"7\n");
+    assert_eq!(
+        testkit::read(&device, "5").unwrap(),
+        b"hides a conversation\n"
+    );
+    let entries = testkit::list(&device, 4).unwrap();
+    assert_eq!(entries.len(), 21);
+
+    let mut file = now(device.open(READ)).unwrap();
+    let first = testkit::list_from(&mut *file, 0, 6).unwrap();
+    assert_eq!(first.last().unwrap().name, "3");
+    all.lock()
+        .unwrap()
+        .retain(|(number, _)| !(2..=4).contains(number));
+    all.lock().unwrap().push(conversation(20));
+    let rest = testkit::list_from(&mut *file, first.last().unwrap().cookie, 100).unwrap();
+    let names: Vec<_> = rest.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names[..2], ["6", "7"]);
+    assert_eq!(names.last(), Some(&"20"));
+    let gone = now(testkit::directory(&device).unwrap().walk(name("3")));
+    assert_eq!(gone.err(), Some(Errno::Noent));
+}
+
+#[test]
+#[should_panic(expected = "is there already")]
+fn names_are_given_once() {
+    let _ = SyntheticDir::builder()
+        .text("a", String::new)
+        .text("a", String::new);
+}

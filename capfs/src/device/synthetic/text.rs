@@ -1,0 +1,127 @@
+//! Text files.
+
+use std::any::Any;
+use std::task::{Context, Poll};
+
+use crate::device::identity::fresh_qid;
+use crate::device::pipe::stream_stat;
+use crate::{
+    Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, Op, OpenFile, OpenHow,
+    Qid, SetStat, Stat, WriteAt, Written,
+};
+
+/// What a text file says; a closure that returns a `String` is one.
+pub trait TextSource: MaybeSend + MaybeSync + 'static {
+    /// The text now. A newline is added if it has no last one.
+    fn text(&self) -> String;
+}
+
+impl<F: Fn() -> String + MaybeSend + MaybeSync + 'static> TextSource for F {
+    fn text(&self) -> String {
+        self()
+    }
+}
+
+/// The contents that a file with this text has.
+pub(super) fn snapshot(source: &dyn TextSource) -> Vec<u8> {
+    let mut text = source.text();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.into_bytes()
+}
+
+/// A text file, as a node.
+pub(super) struct TextNode {
+    qid: Qid,
+    source: Box<dyn TextSource>,
+}
+
+impl TextNode {
+    pub(super) fn new(source: impl TextSource) -> Self {
+        TextNode {
+            qid: fresh_qid(FileKind::RegularFile),
+            source: Box::new(source),
+        }
+    }
+}
+
+impl Node for TextNode {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(Stat {
+            size: snapshot(&*self.source).len() as u64,
+            ..stream_stat(self.qid)
+        })
+    }
+
+    /// # Errors
+    /// - [`Errno::Acces`]: for writing
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        if how.write || how.truncate {
+            return Op::err(Errno::Acces);
+        }
+        Op::ok(Box::new(OpenText {
+            qid: self.qid,
+            contents: snapshot(&*self.source),
+        }))
+    }
+
+    fn set_stat(&self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Acces)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A snapshot of a text file.
+struct OpenText {
+    qid: Qid,
+    contents: Vec<u8>,
+}
+
+impl OpenFile for OpenText {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        let rest = usize::try_from(offset).ok();
+        let rest = rest.and_then(|offset| self.contents.get(offset..));
+        Poll::Ready(Ok(rest.map_or(0, |rest| sink.put(rest))))
+    }
+
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        _at: WriteAt,
+        _source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        Poll::Ready(Err(Errno::Badf))
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(Stat {
+            size: self.contents.len() as u64,
+            ..stream_stat(self.qid)
+        })
+    }
+
+    fn set_stat(&mut self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Acces)
+    }
+
+    fn allocate(&mut self, _offset: u64, _length: u64) -> Op<()> {
+        Op::err(Errno::Badf)
+    }
+}
