@@ -18,11 +18,12 @@ fn leave(a: &i32, b: &i32) -> std::cmp::Ordering {
 
 fn descend(depth: u32) -> u32 {
     let _guard = Loud("a frame");
-    if depth == 0 {
+    if std::hint::black_box(depth) == 0 {
         println!("at the bottom");
         let mut numbers = [3, 1, 2];
         // From inside a callback, too.
         numbers.sort_by(leave);
+        return 0;
     }
     let below = descend(depth - 1);
     println!("came back to {depth}");
