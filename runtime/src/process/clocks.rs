@@ -1,0 +1,94 @@
+//! Clocks and randomness.
+
+use std::task::{Context, Poll};
+
+use capfs::Errno;
+
+use super::Process;
+use crate::GuestMemory;
+
+pub(super) const REALTIME: u32 = 0;
+pub(super) const MONOTONIC: u32 = 1;
+const PROCESS_CPU: u32 = 2;
+const THREAD_CPU: u32 = 3;
+
+/// Random bytes that are made at a time: bounds what one call keeps on the stack.
+const RANDOM_CHUNK: usize = 1024;
+
+impl Process {
+    /// The value of a clock. A host that can't tell processor time shows the time since the start
+    /// instead, which is an upper bound of it.
+    ///
+    /// # Errors
+    /// - [`Errno::Inval`]: no such clock
+    pub(super) fn now(&self, id: u32) -> Result<u64, Errno> {
+        match id {
+            REALTIME => Ok(self.clock.realtime()),
+            MONOTONIC => Ok(self.clock.monotonic()),
+            PROCESS_CPU | THREAD_CPU => Ok(self
+                .clock
+                .cpu_time()
+                .unwrap_or_else(|| self.clock.monotonic().saturating_sub(self.started))),
+            _ => Err(Errno::Inval),
+        }
+    }
+
+    /// `clock_res_get`: the smallest step of a clock.
+    pub fn clock_res_get<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        memory: &mut M,
+        id: u32,
+        resolution: u32,
+    ) -> Poll<Result<(), Errno>> {
+        let step = match id {
+            REALTIME => self.clock.realtime_resolution(),
+            MONOTONIC | PROCESS_CPU | THREAD_CPU => self.clock.monotonic_resolution(),
+            _ => return Poll::Ready(Err(Errno::Inval)),
+        };
+        Poll::Ready(memory.write_u64(resolution, step))
+    }
+
+    /// `clock_time_get`: the value of a clock. `precision` is a wish; every clock answers as finely
+    /// as it can.
+    pub fn clock_time_get<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        memory: &mut M,
+        id: u32,
+        precision: u64,
+        time: u32,
+    ) -> Poll<Result<(), Errno>> {
+        let _ = precision;
+        Poll::Ready(self.now(id).and_then(|now| memory.write_u64(time, now)))
+    }
+
+    /// `random_get`: fills a buffer with random bytes.
+    pub fn random_get<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        memory: &mut M,
+        buf: u32,
+        buf_len: u32,
+    ) -> Poll<Result<(), Errno>> {
+        memory.check(buf, buf_len)?;
+        let mut chunk = [0; RANDOM_CHUNK];
+        let mut filled = 0;
+        while filled < buf_len {
+            let len = ((buf_len - filled) as usize).min(RANDOM_CHUNK);
+            self.random.fill(&mut chunk[..len])?;
+            memory.write(buf + filled, &chunk[..len])?;
+            filled += len as u32;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// `sched_yield`: nothing else of this process could run, so it returns at once.
+    pub fn sched_yield<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        _memory: &mut M,
+    ) -> Poll<Result<(), Errno>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,139 @@
+//! Listing directories.
+
+use std::task::{Context, Poll};
+
+use capfs::{DirEntry, Errno, FileKind, Op, Qid};
+
+use super::fds::Rights;
+use super::layout::{DIRENT_SIZE, dirent};
+use super::{Pending, Process};
+use crate::GuestMemory;
+
+/// Entries that are asked of a device at a time.
+const BATCH: usize = 128;
+
+/// Guest cookies of `.` and `..`; those of a device's entries are shifted by this many.
+const DOTS: u64 = 2;
+
+impl Process {
+    /// `fd_readdir`: fills a buffer with entries behind `cookie`. An entry that does not fit is cut
+    /// off; a buffer that is not filled says that the listing is at its end.
+    pub fn fd_readdir<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        buf: u32,
+        buf_len: u32,
+        cookie: u64,
+        bufused: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
+        memory.check(bufused, 4)?;
+        memory.check(buf, buf_len)?;
+        let (mut waiting, mut used) = match self.pending.take() {
+            Some(Pending::List { entries, used }) => (Some(entries), used),
+            _ => (None, 0),
+        };
+        let descriptor = self.fds.get(fd)?;
+        if descriptor.kind != FileKind::Directory {
+            return Poll::Ready(Err(Errno::Notdir));
+        }
+        descriptor.demand(Rights::FD_READDIR)?;
+        let mut page = Page { memory, buf, len: buf_len, used };
+        let mut after = cookie;
+        if waiting.is_none() {
+            let qid = descriptor.place.as_ref().map(|place| place.node().qid());
+            let qid = qid.unwrap_or(Qid { path: 0, kind: FileKind::Directory });
+            for (name, behind) in [(".", 1), ("..", DOTS)] {
+                if after < behind && !page.is_full() {
+                    page.put(&DirEntry { name: name.to_owned(), qid, cookie: behind })?;
+                    after = behind;
+                }
+            }
+        } else {
+            after = page.last_cookie(cookie)?;
+        }
+        while !page.is_full() {
+            let listed = match waiting.take() {
+                Some(mut entries) => match entries.as_mut().poll(context) {
+                    Poll::Ready(result) => result?,
+                    Poll::Pending => {
+                        used = page.used;
+                        self.pending = Some(Pending::List { entries, used });
+                        return Poll::Pending;
+                    }
+                },
+                None => {
+                    let entries = descriptor.file.entries().ok_or(Errno::Notdir)?;
+                    let room = (page.room() / DIRENT_SIZE + 1).min(BATCH);
+                    match entries.list(after.saturating_sub(DOTS), room) {
+                        Op::Ready(result) => result?,
+                        Op::Later(entries) => {
+                            waiting = Some(entries);
+                            continue;
+                        }
+                    }
+                }
+            };
+            if listed.is_empty() {
+                break;
+            }
+            for mut entry in listed {
+                if page.is_full() {
+                    break;
+                }
+                entry.cookie = entry.cookie.saturating_add(DOTS);
+                after = entry.cookie;
+                page.put(&entry)?;
+            }
+        }
+        used = page.used;
+        Poll::Ready(memory.write_u32(bufused, used))
+    }
+}
+
+/// The guest's buffer.
+struct Page<'a, M: ?Sized> {
+    memory: &'a mut M,
+    buf: u32,
+    len: u32,
+    used: u32,
+}
+
+impl<M: GuestMemory + ?Sized> Page<'_, M> {
+    fn is_full(&self) -> bool {
+        self.used >= self.len
+    }
+
+    fn room(&self) -> usize {
+        (self.len - self.used) as usize
+    }
+
+    fn put(&mut self, entry: &DirEntry) -> Result<(), Errno> {
+        self.put_bytes(&dirent(entry))?;
+        self.put_bytes(entry.name.as_bytes())
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        let len = bytes.len().min(self.room());
+        self.memory.write(self.buf + self.used, &bytes[..len])?;
+        self.used += len as u32;
+        Ok(())
+    }
+
+    /// The cookie behind the last entry in the buffer; all that are there are whole, or the page would
+    /// be full. The guest's memory is not trusted: a wrong length ends the search.
+    fn last_cookie(&mut self, first: u64) -> Result<u64, Errno> {
+        let (mut at, mut cookie) = (0u32, first);
+        while self.used - at >= DIRENT_SIZE as u32 {
+            cookie = self.memory.read_u64(self.buf + at)?;
+            let name_len = self.memory.read_u32(self.buf + at + 16)?;
+            match at.checked_add(DIRENT_SIZE as u32).and_then(|at| at.checked_add(name_len)) {
+                Some(next) if next <= self.used => at = next,
+                _ => break,
+            }
+        }
+        Ok(cookie)
+    }
+}

@@ -1,0 +1,258 @@
+//! The descriptor table, rights and flags.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use capfs::{Errno, FileKind, OpenFile, Place};
+
+bitflags::bitflags! {
+    /// What a descriptor may be used for (`rights` in the witx).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Rights: u64 {
+        const FD_DATASYNC = 1;
+        const FD_READ = 1 << 1;
+        const FD_SEEK = 1 << 2;
+        const FD_FDSTAT_SET_FLAGS = 1 << 3;
+        const FD_SYNC = 1 << 4;
+        const FD_TELL = 1 << 5;
+        const FD_WRITE = 1 << 6;
+        const FD_ADVISE = 1 << 7;
+        const FD_ALLOCATE = 1 << 8;
+        const PATH_CREATE_DIRECTORY = 1 << 9;
+        const PATH_CREATE_FILE = 1 << 10;
+        const PATH_LINK_SOURCE = 1 << 11;
+        const PATH_LINK_TARGET = 1 << 12;
+        const PATH_OPEN = 1 << 13;
+        const FD_READDIR = 1 << 14;
+        const PATH_READLINK = 1 << 15;
+        const PATH_RENAME_SOURCE = 1 << 16;
+        const PATH_RENAME_TARGET = 1 << 17;
+        const PATH_FILESTAT_GET = 1 << 18;
+        const PATH_FILESTAT_SET_SIZE = 1 << 19;
+        const PATH_FILESTAT_SET_TIMES = 1 << 20;
+        const FD_FILESTAT_GET = 1 << 21;
+        const FD_FILESTAT_SET_SIZE = 1 << 22;
+        const FD_FILESTAT_SET_TIMES = 1 << 23;
+        const PATH_SYMLINK = 1 << 24;
+        const PATH_REMOVE_DIRECTORY = 1 << 25;
+        const PATH_UNLINK_FILE = 1 << 26;
+        const POLL_FD_READWRITE = 1 << 27;
+        const SOCK_SHUTDOWN = 1 << 28;
+        const SOCK_ACCEPT = 1 << 29;
+    }
+}
+
+impl Rights {
+    /// What makes sense for a directory.
+    pub(super) const DIRECTORY: Rights = Rights::FD_FDSTAT_SET_FLAGS
+        .union(Rights::FD_SYNC)
+        .union(Rights::FD_DATASYNC)
+        .union(Rights::FD_ADVISE)
+        .union(Rights::PATH_CREATE_DIRECTORY)
+        .union(Rights::PATH_CREATE_FILE)
+        .union(Rights::PATH_LINK_SOURCE)
+        .union(Rights::PATH_LINK_TARGET)
+        .union(Rights::PATH_OPEN)
+        .union(Rights::FD_READDIR)
+        .union(Rights::PATH_READLINK)
+        .union(Rights::PATH_RENAME_SOURCE)
+        .union(Rights::PATH_RENAME_TARGET)
+        .union(Rights::PATH_FILESTAT_GET)
+        .union(Rights::PATH_FILESTAT_SET_SIZE)
+        .union(Rights::PATH_FILESTAT_SET_TIMES)
+        .union(Rights::FD_FILESTAT_GET)
+        .union(Rights::FD_FILESTAT_SET_TIMES)
+        .union(Rights::PATH_SYMLINK)
+        .union(Rights::PATH_REMOVE_DIRECTORY)
+        .union(Rights::PATH_UNLINK_FILE)
+        .union(Rights::POLL_FD_READWRITE);
+
+    /// What makes sense for a file that can be seeked.
+    pub(super) const FILE: Rights = Rights::STREAM
+        .union(Rights::FD_SEEK)
+        .union(Rights::FD_TELL)
+        .union(Rights::FD_ADVISE)
+        .union(Rights::FD_ALLOCATE)
+        .union(Rights::FD_FILESTAT_SET_SIZE)
+        .union(Rights::FD_FILESTAT_SET_TIMES);
+
+    /// What makes sense for a stream.
+    pub(super) const STREAM: Rights = Rights::FD_DATASYNC
+        .union(Rights::FD_READ)
+        .union(Rights::FD_FDSTAT_SET_FLAGS)
+        .union(Rights::FD_SYNC)
+        .union(Rights::FD_WRITE)
+        .union(Rights::FD_FILESTAT_GET)
+        .union(Rights::POLL_FD_READWRITE)
+        .union(Rights::SOCK_SHUTDOWN)
+        .union(Rights::SOCK_ACCEPT);
+
+    /// Standard input and output. C libraries take a character device without `FD_SEEK` and `FD_TELL`
+    /// for a terminal (`isatty`), so those are given by what the file can do, in [`Descriptor::new`].
+    pub(super) const STDIO: Rights = Rights::FILE;
+}
+
+bitflags::bitflags! {
+    /// How a descriptor behaves (`fdflags` in the witx).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct FdFlags: u16 {
+        const APPEND = 1;
+        const DSYNC = 1 << 1;
+        const NONBLOCK = 1 << 2;
+        const RSYNC = 1 << 3;
+        const SYNC = 1 << 4;
+    }
+}
+
+impl FdFlags {
+    /// # Errors
+    /// - [`Errno::Inval`]: unknown bits
+    pub(super) fn parse(bits: u32) -> Result<Self, Errno> {
+        u16::try_from(bits).ok().and_then(FdFlags::from_bits).ok_or(Errno::Inval)
+    }
+}
+
+/// An open file of the process.
+pub(super) struct Descriptor {
+    pub(super) file: Box<dyn OpenFile>,
+    pub(super) kind: FileKind,
+    /// Where paths start, if this is a directory.
+    pub(super) place: Option<Place>,
+    /// The name under which the guest was handed this directory.
+    pub(super) preopen: Option<String>,
+    pub(super) device: u64,
+    pub(super) offset: u64,
+    pub(super) flags: FdFlags,
+    pub(super) base: Rights,
+    pub(super) inheriting: Rights,
+}
+
+impl Descriptor {
+    /// Rights that make no sense for the file are left out of `base`.
+    pub(super) fn new(
+        file: Box<dyn OpenFile>,
+        kind: FileKind,
+        base: Rights,
+        inheriting: Rights,
+    ) -> Self {
+        let sensible = match kind {
+            FileKind::Directory => Rights::DIRECTORY,
+            _ if file.seekable() => Rights::FILE,
+            _ => Rights::STREAM,
+        };
+        Descriptor {
+            file,
+            kind,
+            place: None,
+            preopen: None,
+            device: 0,
+            offset: 0,
+            flags: FdFlags::empty(),
+            base: base & sensible,
+            inheriting,
+        }
+    }
+
+    /// Fails with `ENOTCAPABLE` unless the descriptor has all of `rights`.
+    pub(super) fn demand(&self, rights: Rights) -> Result<(), Errno> {
+        match self.base.contains(rights) {
+            true => Ok(()),
+            false => Err(Errno::Notcapable),
+        }
+    }
+}
+
+/// Descriptors by number; the lowest free number is given out first, as POSIX has it.
+pub(super) struct DescriptorTable {
+    slots: Vec<Option<Box<Descriptor>>>,
+    free: BinaryHeap<Reverse<u32>>,
+    max: u32,
+    peak: u32,
+}
+
+impl DescriptorTable {
+    pub(super) fn new(max: u32) -> Self {
+        DescriptorTable { slots: Vec::new(), free: BinaryHeap::new(), max, peak: 0 }
+    }
+
+    pub(super) fn peak(&self) -> u32 {
+        self.peak
+    }
+
+    /// # Errors
+    /// - [`Errno::Mfile`]: as many are open as may be
+    pub(super) fn room(&self) -> Result<(), Errno> {
+        let open = self.slots.len() - self.free.len();
+        match open < self.max as usize {
+            true => Ok(()),
+            false => Err(Errno::Mfile),
+        }
+    }
+
+    /// # Errors
+    /// - [`Errno::Mfile`]: as many are open as may be
+    pub(super) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
+        self.room()?;
+        let slot = Some(Box::new(descriptor));
+        let fd = match self.free.pop() {
+            Some(Reverse(fd)) => {
+                self.slots[fd as usize] = slot;
+                fd
+            }
+            None => {
+                let fd = u32::try_from(self.slots.len()).map_err(|_| Errno::Mfile)?;
+                self.slots.push(slot);
+                fd
+            }
+        };
+        self.peak = self.peak.max((self.slots.len() - self.free.len()) as u32);
+        Ok(fd)
+    }
+
+    /// # Errors
+    /// - [`Errno::Badf`]: not open
+    pub(super) fn get(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
+        match self.slots.get_mut(fd as usize) {
+            Some(Some(descriptor)) => Ok(descriptor),
+            _ => Err(Errno::Badf),
+        }
+    }
+
+    /// # Errors
+    /// - [`Errno::Badf`]: not open
+    pub(super) fn remove(&mut self, fd: u32) -> Result<Box<Descriptor>, Errno> {
+        let slot = self.slots.get_mut(fd as usize).ok_or(Errno::Badf)?;
+        let descriptor = slot.take().ok_or(Errno::Badf)?;
+        self.free.push(Reverse(fd));
+        Ok(descriptor)
+    }
+
+    /// Moves `from` to the number `to`, closing what was there.
+    ///
+    /// # Errors
+    /// - [`Errno::Badf`]: either is not open
+    pub(super) fn renumber(&mut self, from: u32, to: u32) -> Result<(), Errno> {
+        self.get(to)?;
+        self.get(from)?;
+        if from != to {
+            let descriptor = self.remove(from)?;
+            self.slots[to as usize] = Some(descriptor);
+        }
+        Ok(())
+    }
+
+    /// The directory that paths given with `fd` start from.
+    ///
+    /// # Errors
+    /// - [`Errno::Badf`]: not open
+    /// - [`Errno::Notdir`]: not a directory
+    /// - [`Errno::Notcapable`]: without `rights`
+    pub(super) fn directory(&self, fd: u32, rights: Rights) -> Result<(&Descriptor, &Place), Errno> {
+        let Some(Some(descriptor)) = self.slots.get(fd as usize) else {
+            return Err(Errno::Badf);
+        };
+        let place = descriptor.place.as_ref().ok_or(Errno::Notdir)?;
+        descriptor.demand(rights)?;
+        Ok((descriptor, place))
+    }
+}

@@ -1,0 +1,410 @@
+//! Bytes of descriptors: read, write, seek, sync.
+
+use std::task::{Context, Poll, ready};
+
+use capfs::{Errno, Op, WriteAt};
+
+use super::fds::{Descriptor, FdFlags, Rights};
+use super::iovecs::Iovecs;
+use super::{Outcome, Pending, Process, done};
+use crate::GuestMemory;
+
+/// `whence` of preview 1.
+const WHENCE: [Whence; 3] = [Whence::Set, Whence::Current, Whence::End];
+/// `whence` of the snapshot before.
+const UNSTABLE_WHENCE: [Whence; 3] = [Whence::Current, Whence::End, Whence::Set];
+
+#[derive(Clone, Copy)]
+enum Whence {
+    Set,
+    Current,
+    End,
+}
+
+/// Directories have no bytes, whatever the rights of their descriptors are.
+fn not_a_directory(descriptor: &Descriptor) -> Result<(), Errno> {
+    match descriptor.place {
+        Some(_) => Err(Errno::Isdir),
+        None => Ok(()),
+    }
+}
+
+/// `EAGAIN` instead of waiting, where the descriptor says so.
+fn unless_nonblocking<T>(flags: FdFlags, poll: Poll<Result<T, Errno>>) -> Poll<Result<T, Errno>> {
+    match poll {
+        Poll::Pending if flags.contains(FdFlags::NONBLOCK) => Poll::Ready(Err(Errno::Again)),
+        poll => poll,
+    }
+}
+
+impl Process {
+    /// `fd_read`: reads at the descriptor's offset.
+    #[inline]
+    pub fn fd_read<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        iovs: u32,
+        iovs_len: u32,
+        nread: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
+        memory.check(nread, 4)?;
+        let descriptor = self.fds.get(fd)?;
+        not_a_directory(descriptor)?;
+        descriptor.demand(Rights::FD_READ)?;
+        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
+        let mut sink = iovecs.cursor(memory, 0);
+        let read = descriptor.file.poll_read(context, descriptor.offset, &mut sink);
+        let count = ready!(unless_nonblocking(descriptor.flags, read))?;
+        descriptor.offset = descriptor.offset.saturating_add(count as u64);
+        self.usage.bytes_read += count as u64;
+        Poll::Ready(memory.write_u32(nread, count as u32))
+    }
+
+    /// `fd_pread`: reads at `offset` and leaves the descriptor's offset as it is.
+    pub fn fd_pread<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        iovs: u32,
+        iovs_len: u32,
+        offset: u64,
+        nread: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
+        memory.check(nread, 4)?;
+        let descriptor = self.fds.get(fd)?;
+        if !descriptor.file.seekable() && descriptor.place.is_none() {
+            return Poll::Ready(Err(Errno::Spipe));
+        }
+        not_a_directory(descriptor)?;
+        descriptor.demand(Rights::FD_READ | Rights::FD_SEEK)?;
+        checked_offset(offset)?;
+        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
+        let mut sink = iovecs.cursor(memory, 0);
+        let read = descriptor.file.poll_read(context, offset, &mut sink);
+        let count = ready!(unless_nonblocking(descriptor.flags, read))?;
+        self.usage.bytes_read += count as u64;
+        Poll::Ready(memory.write_u32(nread, count as u32))
+    }
+
+    /// `fd_write`: writes at the descriptor's offset, or at the end with `APPEND`.
+    #[inline]
+    pub fn fd_write<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        iovs: u32,
+        iovs_len: u32,
+        nwritten: u32,
+    ) -> Poll<Result<(), Errno>> {
+        if self.pending.is_some() {
+            return self.finish_synced_write(context, memory, nwritten);
+        }
+        self.usage.calls += 1;
+        memory.check(nwritten, 4)?;
+        let descriptor = self.fds.get(fd)?;
+        not_a_directory(descriptor)?;
+        descriptor.demand(Rights::FD_WRITE)?;
+        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
+        let at = match descriptor.flags.contains(FdFlags::APPEND) {
+            true => WriteAt::End,
+            false => WriteAt::Offset(descriptor.offset),
+        };
+        let mut source = iovecs.cursor(memory, 0);
+        let written = descriptor.file.poll_write(context, at, &mut source);
+        let written = ready!(unless_nonblocking(descriptor.flags, written))?;
+        if descriptor.file.seekable() {
+            descriptor.offset = written.end;
+        }
+        self.usage.bytes_written += written.bytes as u64;
+        if descriptor.flags.intersects(FdFlags::SYNC | FdFlags::DSYNC) {
+            self.sync_after_write(fd, written.bytes as u32)?;
+            return self.finish_synced_write(context, memory, nwritten);
+        }
+        Poll::Ready(memory.write_u32(nwritten, written.bytes as u32))
+    }
+
+    /// `fd_pwrite`: writes at `offset` and leaves the descriptor's offset as it is. With `APPEND` it
+    /// writes at the end all the same, as Linux does (pwrite(2), BUGS).
+    pub fn fd_pwrite<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        iovs: u32,
+        iovs_len: u32,
+        offset: u64,
+        nwritten: u32,
+    ) -> Poll<Result<(), Errno>> {
+        if self.pending.is_some() {
+            return self.finish_synced_write(context, memory, nwritten);
+        }
+        self.usage.calls += 1;
+        memory.check(nwritten, 4)?;
+        let descriptor = self.fds.get(fd)?;
+        if !descriptor.file.seekable() && descriptor.place.is_none() {
+            return Poll::Ready(Err(Errno::Spipe));
+        }
+        not_a_directory(descriptor)?;
+        descriptor.demand(Rights::FD_WRITE | Rights::FD_SEEK)?;
+        checked_offset(offset)?;
+        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
+        let at = match descriptor.flags.contains(FdFlags::APPEND) {
+            true => WriteAt::End,
+            false => WriteAt::Offset(offset),
+        };
+        let mut source = iovecs.cursor(memory, 0);
+        let written = descriptor.file.poll_write(context, at, &mut source);
+        let written = ready!(unless_nonblocking(descriptor.flags, written))?;
+        self.usage.bytes_written += written.bytes as u64;
+        if descriptor.flags.intersects(FdFlags::SYNC | FdFlags::DSYNC) {
+            self.sync_after_write(fd, written.bytes as u32)?;
+            return self.finish_synced_write(context, memory, nwritten);
+        }
+        Poll::Ready(memory.write_u32(nwritten, written.bytes as u32))
+    }
+
+    /// Starts the sync that a descriptor with `SYNC` or `DSYNC` owes after a write.
+    fn sync_after_write(&mut self, fd: u32, count: u32) -> Result<(), Errno> {
+        let descriptor = self.fds.get(fd)?;
+        let data_only = !descriptor.flags.contains(FdFlags::SYNC);
+        let op = descriptor.file.sync(data_only).map(move |()| Outcome::Count(count));
+        self.pending = Some(Pending::Control(match op {
+            Op::Ready(result) => Box::pin(std::future::ready(result)),
+            Op::Later(future) => future,
+        }));
+        Ok(())
+    }
+
+    fn finish_synced_write<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        nwritten: u32,
+    ) -> Poll<Result<(), Errno>> {
+        let outcome = ready!(self.control(context, |_| Err(Errno::Io)))?;
+        let Outcome::Count(count) = outcome else {
+            return Poll::Ready(Err(Errno::Io));
+        };
+        Poll::Ready(memory.write_u32(nwritten, count))
+    }
+
+    /// `fd_seek`: moves the descriptor's offset.
+    pub fn fd_seek<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        offset: i64,
+        whence: u32,
+        newoffset: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.seek(context, memory, fd, offset, whence_of(WHENCE, whence)?, newoffset)
+    }
+
+    /// `fd_seek` of `wasi_unstable`, whose `whence` are in another order.
+    pub fn unstable_fd_seek<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        offset: i64,
+        whence: u32,
+        newoffset: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.seek(context, memory, fd, offset, whence_of(UNSTABLE_WHENCE, whence)?, newoffset)
+    }
+
+    fn seek<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        offset: i64,
+        whence: Whence,
+        newoffset: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
+        memory.check(newoffset, 8)?;
+        let descriptor = self.fds.get(fd)?;
+        if descriptor.place.is_some() {
+            // A directory has no offset; its right to seek was never given either.
+            return Poll::Ready(Err(match descriptor.base.contains(Rights::FD_SEEK) {
+                true => Errno::Isdir,
+                false => Errno::Badf,
+            }));
+        }
+        if !descriptor.file.seekable() {
+            return Poll::Ready(Err(Errno::Spipe));
+        }
+        // Asking where one is takes the right to tell, moving takes the right to seek.
+        descriptor.demand(match (whence, offset) {
+            (Whence::Current, 0) => Rights::FD_TELL,
+            _ => Rights::FD_SEEK,
+        })?;
+        let start = match whence {
+            Whence::Set => 0,
+            Whence::Current => descriptor.offset,
+            Whence::End => {
+                let outcome = ready!(self.control(context, |process| {
+                    let descriptor = process.fds.get(fd)?;
+                    Ok(descriptor.file.stat().map(|stat| Outcome::Stat(0, stat)))
+                }))?;
+                match outcome {
+                    Outcome::Stat(_, stat) => stat.size,
+                    _ => return Poll::Ready(Err(Errno::Io)),
+                }
+            }
+        };
+        let target = start.checked_add_signed(offset).ok_or(Errno::Inval)?;
+        self.fds.get(fd)?.offset = checked_offset(target)?;
+        Poll::Ready(memory.write_u64(newoffset, target))
+    }
+
+    /// `fd_tell`: the descriptor's offset.
+    pub fn fd_tell<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        offset: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
+        let descriptor = self.fds.get(fd)?;
+        if descriptor.place.is_none() && !descriptor.file.seekable() {
+            return Poll::Ready(Err(Errno::Spipe));
+        }
+        if descriptor.place.is_some() {
+            return Poll::Ready(Err(Errno::Badf));
+        }
+        descriptor.demand(Rights::FD_TELL)?;
+        Poll::Ready(memory.write_u64(offset, descriptor.offset))
+    }
+
+    /// `fd_sync`: makes what was written durable.
+    pub fn fd_sync<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        _memory: &mut M,
+        fd: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.sync(context, fd, Rights::FD_SYNC, false)
+    }
+
+    /// `fd_datasync`: makes what was written durable, as far as reading it back needs.
+    pub fn fd_datasync<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        _memory: &mut M,
+        fd: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.sync(context, fd, Rights::FD_DATASYNC, true)
+    }
+
+    fn sync(
+        &mut self,
+        context: &mut Context<'_>,
+        fd: u32,
+        rights: Rights,
+        data_only: bool,
+    ) -> Poll<Result<(), Errno>> {
+        self.control(context, |process| {
+            let descriptor = process.fds.get(fd)?;
+            descriptor.demand(rights)?;
+            Ok(done(descriptor.file.sync(data_only)))
+        })
+        .map_ok(|_| ())
+    }
+
+    /// `fd_allocate`: makes sure that a range can be written without running out of room.
+    pub fn fd_allocate<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        _memory: &mut M,
+        fd: u32,
+        offset: u64,
+        len: u64,
+    ) -> Poll<Result<(), Errno>> {
+        self.control(context, |process| {
+            let descriptor = process.fds.get(fd)?;
+            if descriptor.place.is_some() {
+                return Err(Errno::Badf);
+            }
+            descriptor.demand(Rights::FD_ALLOCATE)?;
+            if len == 0 {
+                return Err(Errno::Inval);
+            }
+            checked_offset(offset.checked_add(len).ok_or(Errno::Fbig)?)
+                .map_err(|_| Errno::Fbig)?;
+            Ok(done(descriptor.file.allocate(offset, len)))
+        })
+        .map_ok(|_| ())
+    }
+
+    /// `fd_advise`: checks its arguments; advice changes nothing that a guest can see.
+    pub fn fd_advise<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        _memory: &mut M,
+        fd: u32,
+        offset: u64,
+        len: u64,
+        advice: u32,
+    ) -> Poll<Result<(), Errno>> {
+        const ADVICE_MAX: u32 = 5;
+        let descriptor = self.fds.get(fd)?;
+        if descriptor.place.is_some() {
+            return Poll::Ready(Err(Errno::Badf));
+        }
+        if !descriptor.file.seekable() {
+            return Poll::Ready(Err(Errno::Spipe));
+        }
+        descriptor.demand(Rights::FD_ADVISE)?;
+        if advice > ADVICE_MAX {
+            return Poll::Ready(Err(Errno::Inval));
+        }
+        checked_offset(offset)?;
+        checked_offset(offset.checked_add(len).ok_or(Errno::Inval)?)?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// `fd_close`: closes a descriptor.
+    pub fn fd_close<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        _memory: &mut M,
+        fd: u32,
+    ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
+        self.fds.remove(fd)?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// `fd_renumber`: moves a descriptor to the number of another open one, which is closed.
+    pub fn fd_renumber<M: GuestMemory + ?Sized>(
+        &mut self,
+        _context: &mut Context<'_>,
+        _memory: &mut M,
+        fd: u32,
+        to: u32,
+    ) -> Poll<Result<(), Errno>> {
+        Poll::Ready(self.fds.renumber(fd, to))
+    }
+}
+
+fn whence_of(order: [Whence; 3], number: u32) -> Result<Whence, Errno> {
+    order.get(number as usize).copied().ok_or(Errno::Inval)
+}
+
+/// Offsets are signed in POSIX: the upper half is out of range.
+fn checked_offset(offset: u64) -> Result<u64, Errno> {
+    match i64::try_from(offset) {
+        Ok(_) => Ok(offset),
+        Err(_) => Err(Errno::Inval),
+    }
+}

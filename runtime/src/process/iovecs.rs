@@ -1,0 +1,164 @@
+//! Scattered guest memory as a source or sink of bytes.
+
+use capfs::{Errno, GuestSink, GuestSource};
+
+use crate::GuestMemory;
+
+/// Buffers in one call: POSIX's `IOV_MAX` on Linux. A guest could otherwise make one call arbitrarily
+/// long.
+pub const IOVECS_MAX: u32 = 1024;
+
+/// Buffers that are kept without allocating.
+const INLINE: usize = 8;
+
+#[derive(Clone, Copy, Default)]
+struct Buffer {
+    addr: u32,
+    len: u32,
+}
+
+/// The buffers of a call, all of them inside of the guest's memory.
+pub(super) struct Iovecs {
+    inline: [Buffer; INLINE],
+    spilled: Vec<Buffer>,
+    count: usize,
+    total: u32,
+}
+
+impl Iovecs {
+    /// Reads and checks `count` pairs of address and length at `addr`.
+    ///
+    /// # Errors
+    /// - [`Errno::Inval`]: more than [`IOVECS_MAX`] buffers, or more than 4 GiB in all
+    /// - [`Errno::Fault`]: the list or a buffer is not in the guest's memory
+    #[inline]
+    pub(super) fn load<M: GuestMemory + ?Sized>(
+        memory: &mut M,
+        addr: u32,
+        count: u32,
+    ) -> Result<Self, Errno> {
+        if count > IOVECS_MAX {
+            return Err(Errno::Inval);
+        }
+        memory.check(addr, count * 8)?;
+        let mut iovecs = Iovecs {
+            inline: [Buffer::default(); INLINE],
+            spilled: Vec::new(),
+            count: count as usize,
+            total: 0,
+        };
+        for index in 0..iovecs.count {
+            let pair = memory.read_u64(addr + index as u32 * 8)?;
+            let buffer = Buffer { addr: pair as u32, len: (pair >> 32) as u32 };
+            memory.check(buffer.addr, buffer.len)?;
+            iovecs.total = iovecs.total.checked_add(buffer.len).ok_or(Errno::Inval)?;
+            if iovecs.count <= INLINE {
+                iovecs.inline[index] = buffer;
+            } else {
+                iovecs.spilled.push(buffer);
+            }
+        }
+        Ok(iovecs)
+    }
+
+    pub(super) fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// The buffers as a source or sink that starts behind the first `skip` bytes.
+    pub(super) fn cursor<'a, M: GuestMemory + ?Sized>(
+        &'a self,
+        memory: &'a mut M,
+        skip: u32,
+    ) -> Cursor<'a, M> {
+        let buffers = match self.count <= INLINE {
+            true => &self.inline[..self.count],
+            false => &self.spilled[..],
+        };
+        let mut cursor =
+            Cursor { memory, buffers, inside: 0, remaining: self.total as usize };
+        cursor.advance(skip as usize);
+        cursor
+    }
+}
+
+/// A place in the buffers of a call.
+pub(super) struct Cursor<'a, M: ?Sized> {
+    memory: &'a mut M,
+    /// Buffers not yet passed.
+    buffers: &'a [Buffer],
+    /// Bytes passed of the first of them.
+    inside: u32,
+    remaining: usize,
+}
+
+impl<M: GuestMemory + ?Sized> Cursor<'_, M> {
+    /// The next run of up to `max` bytes.
+    fn run(&mut self, max: usize) -> Option<(u32, usize)> {
+        loop {
+            let buffer = *self.buffers.first()?;
+            let left = (buffer.len - self.inside) as usize;
+            if left == 0 {
+                self.buffers = &self.buffers[1..];
+                self.inside = 0;
+            } else {
+                return Some((buffer.addr + self.inside, left.min(max)));
+            }
+        }
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.inside += bytes as u32;
+        self.remaining -= bytes;
+    }
+
+    fn advance(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            let Some((_, len)) = self.run(bytes) else { return };
+            self.pass(len);
+            bytes -= len;
+        }
+    }
+}
+
+// The buffers were checked when they were loaded, and a guest's memory never shrinks, so copying can't
+// fail; were it to fail all the same, nothing more would be moved.
+impl<M: GuestMemory + ?Sized> GuestSource for Cursor<'_, M> {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    #[inline]
+    fn take(&mut self, into: &mut [u8]) -> usize {
+        let mut taken = 0;
+        while taken < into.len() {
+            let Some((addr, len)) = self.run(into.len() - taken) else { break };
+            if self.memory.read(addr, &mut into[taken..taken + len]).is_err() {
+                break;
+            }
+            self.pass(len);
+            taken += len;
+        }
+        taken
+    }
+}
+
+impl<M: GuestMemory + ?Sized> GuestSink for Cursor<'_, M> {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let mut given = 0;
+        while given < bytes.len() {
+            let Some((addr, len)) = self.run(bytes.len() - given) else { break };
+            if self.memory.write(addr, &bytes[given..given + len]).is_err() {
+                break;
+            }
+            self.pass(len);
+            given += len;
+        }
+        given
+    }
+}

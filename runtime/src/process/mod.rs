@@ -1,0 +1,289 @@
+//! A guest program as the file layer sees it.
+//!
+//! - `fds`: the descriptor table, rights, flags
+//! - `iovecs`: scattered guest memory as a source or sink of bytes
+//! - `layout`: structures as they lie in guest memory, of both snapshots
+//! - one file for each family of calls: `startup` (arguments, environment), `clocks` (with randomness),
+//!   `files` (bytes of descriptors), `status` (what is known about descriptors), `directories`,
+//!   `paths`, `poll`, `sockets`, `exit`
+//!
+//! # Calls that wait
+//! At most one call is under way, so its state is one field, [`Process::pending`]. A call starts by
+//! taking what is pending, which is its own, for the host calls again with the same arguments.
+
+mod clocks;
+mod directories;
+mod exit;
+mod fds;
+mod files;
+mod iovecs;
+mod layout;
+mod paths;
+mod poll;
+mod sockets;
+mod startup;
+mod status;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use capfs::clock::Clock;
+use capfs::{
+    BoxedFuture, DirEntry, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow, Place, Stat,
+};
+use fds::{Descriptor, DescriptorTable, Rights};
+
+pub use exit::ExitStatus;
+pub use iovecs::IOVECS_MAX;
+pub use poll::SUBSCRIPTIONS_MAX;
+
+/// Where random bytes come from.
+pub trait RandomSource: MaybeSend {
+    /// Fills `into` with bytes that can't be guessed.
+    ///
+    /// # Errors
+    /// - [`Errno::Io`]: the host's source failed
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), Errno>;
+}
+
+/// A directory that the guest finds open when it starts.
+pub struct Preopen {
+    /// The name that the guest sees, and at which its C library looks paths up.
+    pub name: String,
+    /// The absolute path in the namespace.
+    pub path: String,
+}
+
+/// Everything that a process is made of.
+pub struct ProcessConfig {
+    /// Arguments, the program's name first. No NUL inside.
+    pub args: Vec<String>,
+    /// Environment. No NUL inside, no `=` in names.
+    pub env: Vec<(String, String)>,
+    /// The files that there are.
+    pub namespace: Namespace,
+    /// Descriptors 0, 1 and 2.
+    pub stdio: [Box<dyn OpenFile>; 3],
+    /// Descriptors from 3 on.
+    pub preopens: Vec<Preopen>,
+    /// Descriptors behind the preopened directories: listeners and connections, say.
+    pub handed: Vec<Box<dyn OpenFile>>,
+    /// The host's clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The host's randomness.
+    pub random: Box<dyn RandomSource>,
+    /// Descriptors that may be open at once, at most; over it the guest gets `EMFILE`.
+    pub max_files: u32,
+}
+
+/// Why a process can't be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// C strings end at a NUL.
+    #[error("{what} contains a NUL byte")]
+    Nul {
+        /// Which string.
+        what: String,
+    },
+    /// An environment variable whose name is empty or contains `=`.
+    #[error("`{name}` can't be the name of an environment variable")]
+    EnvName {
+        /// The name.
+        name: String,
+    },
+    /// A preopened directory that can't be opened.
+    #[error("can't open the directory `{path}`: {errno}")]
+    Preopen {
+        /// Its path in the namespace.
+        path: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// More descriptors than `max_files` at the start.
+    #[error("more descriptors are handed to the program than it may have open")]
+    TooManyFiles,
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// WASI calls; one that waited counts each time it was tried.
+    pub calls: u64,
+    /// Bytes that descriptors gave.
+    pub bytes_read: u64,
+    /// Bytes that descriptors took.
+    pub bytes_written: u64,
+    /// Descriptors that were open at once, at most.
+    pub files_peak: u32,
+}
+
+/// A guest program: its descriptors, arguments, namespace, and the call under way.
+pub struct Process {
+    args: Vec<String>,
+    env: Vec<String>,
+    namespace: Namespace,
+    fds: DescriptorTable,
+    clock: Arc<dyn Clock>,
+    random: Box<dyn RandomSource>,
+    started: u64,
+    pending: Option<Pending>,
+    deadline: Option<u64>,
+    exit: Option<ExitStatus>,
+    usage: Usage,
+    /// Buffers for the paths of one call, kept so that a call allocates none.
+    path: Vec<u8>,
+    other_path: Vec<u8>,
+}
+
+/// The state of a call that waits.
+enum Pending {
+    /// A control operation of a device.
+    Control(BoxedFuture<Result<Outcome, Errno>>),
+    /// `fd_readdir`, in the middle of a buffer.
+    List { entries: BoxedFuture<Result<Vec<DirEntry>, Errno>>, used: u32 },
+    /// `poll_oneoff`: the moments, on the monotonic clock, of its clock subscriptions.
+    Poll(Vec<Option<u64>>),
+    /// `sock_recv` with `WAITALL`: bytes received so far.
+    Received(u32),
+}
+
+/// What a control operation yields to the call that awaits it.
+enum Outcome {
+    Done,
+    Count(u32),
+    Stat(u64, Stat),
+    Opened(Place, Box<dyn OpenFile>),
+    Text(String),
+}
+
+impl Process {
+    /// Makes a process that is about to run.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn new(config: ProcessConfig) -> Result<Self, ConfigError> {
+        let mut process = Process {
+            args: startup::checked_args(config.args)?,
+            env: startup::checked_env(config.env)?,
+            namespace: config.namespace,
+            fds: DescriptorTable::new(config.max_files),
+            started: config.clock.monotonic(),
+            clock: config.clock,
+            random: config.random,
+            pending: None,
+            deadline: None,
+            exit: None,
+            usage: Usage::default(),
+            path: Vec::new(),
+            other_path: Vec::new(),
+        };
+        for file in config.stdio {
+            process.hand(file, Rights::STDIO)?;
+        }
+        for preopen in config.preopens {
+            process.preopen(preopen)?;
+        }
+        for file in config.handed {
+            process.hand(file, Rights::all())?;
+        }
+        Ok(process)
+    }
+
+    /// When to call again, in nanoseconds of the monotonic clock, though nothing woke the waker.
+    ///
+    /// It is set while a call waits for a clock.
+    pub fn deadline(&self) -> Option<u64> {
+        self.deadline
+    }
+
+    /// How the process ended, once it has said so itself.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.exit
+    }
+
+    /// The files that the process sees.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The files that the process sees, to mount more or fewer. Descriptors that are open stay open.
+    pub fn namespace_mut(&mut self) -> &mut Namespace {
+        &mut self.namespace
+    }
+
+    /// What the process has used so far.
+    pub fn usage(&self) -> Usage {
+        Usage { files_peak: self.fds.peak(), ..self.usage }
+    }
+
+    fn hand(&mut self, file: Box<dyn OpenFile>, rights: Rights) -> Result<(), ConfigError> {
+        let kind = match file.stat() {
+            Op::Ready(Ok(stat)) => stat.qid.kind,
+            _ => FileKind::Unknown,
+        };
+        let descriptor = Descriptor::new(file, kind, rights, rights);
+        self.fds.insert(descriptor).map_err(|_| ConfigError::TooManyFiles)?;
+        Ok(())
+    }
+
+    fn preopen(&mut self, preopen: Preopen) -> Result<(), ConfigError> {
+        if preopen.name.contains('\0') {
+            return Err(ConfigError::Nul { what: "the name of a directory".to_owned() });
+        }
+        let failed = |errno| ConfigError::Preopen { path: preopen.path.clone(), errno };
+        let now = |op| match op {
+            Op::Ready(result) => result,
+            Op::Later(_) => Err(Errno::Again),
+        };
+        let relative = preopen.path.trim_matches('/');
+        let root = self.namespace.root();
+        let place = if relative.is_empty() {
+            root
+        } else {
+            let Op::Ready(resolved) = self.namespace.resolve(&root, relative, true) else {
+                return Err(failed(Errno::Again));
+            };
+            resolved.and_then(|found| found.place.ok_or(Errno::Noent)).map_err(failed)?
+        };
+        if place.kind() != FileKind::Directory {
+            return Err(failed(Errno::Notdir));
+        }
+        let how = OpenHow { read: true, ..OpenHow::default() };
+        let file = now(self.namespace.open_place(&place, how)).map_err(failed)?;
+        let mut descriptor =
+            Descriptor::new(file, FileKind::Directory, Rights::DIRECTORY, Rights::all());
+        descriptor.place = Some(place);
+        descriptor.preopen = Some(preopen.name);
+        self.fds.insert(descriptor).map_err(|_| ConfigError::TooManyFiles)?;
+        Ok(())
+    }
+
+    /// Runs a control operation, or goes on with the one under way.
+    fn control(
+        &mut self,
+        context: &mut Context<'_>,
+        start: impl FnOnce(&mut Self) -> Result<Op<Outcome>, Errno>,
+    ) -> Poll<Result<Outcome, Errno>> {
+        let mut future = match self.pending.take() {
+            Some(Pending::Control(future)) => future,
+            _ => match start(self)? {
+                Op::Ready(result) => return Poll::Ready(result),
+                Op::Later(future) => future,
+            },
+        };
+        let answer = future.as_mut().poll(context);
+        if answer.is_pending() {
+            self.pending = Some(Pending::Control(future));
+        }
+        answer
+    }
+}
+
+/// A call whose control operation yields nothing.
+fn done(op: Op<()>) -> Op<Outcome> {
+    match op {
+        Op::Ready(result) => Op::Ready(result.map(|()| Outcome::Done)),
+        later => later.map(|()| Outcome::Done),
+    }
+}
