@@ -30,8 +30,7 @@ fn main() {
     let size = stat(fd).unwrap().size;
     // Each buffer fits the memory; together they are more than 32 bits can count.
     let whole = core::arch::wasm32::memory_size(0) * 65_536 - 65_536;
-    let times = (1usize << 32).div_ceil(whole as usize % (1 << 31)) + 1;
-    let huge: Vec<[i32; 2]> = vec![[1024, whole as i32]; times];
+    let huge: Vec<[i32; 2]> = vec![[1024, whole as i32]; usize::MAX / whole + 2];
     // SAFETY: the vectors are live; the host checks what they say.
     unsafe {
         let code = raw::fd_write(fd as i32, huge.as_ptr() as i32, huge.len() as i32, place);

@@ -1,0 +1,4 @@
+;; No `_start`: not a command.
+(module
+  (memory (export "memory") 1)
+  (func (export "main")))
