@@ -67,11 +67,8 @@ impl Namespace {
         }
         match place.kind() {
             FileKind::SymbolicLink => return Op::err(Errno::Loop),
-            FileKind::Directory => {
-                if at.create && !at.directory {
-                    return Op::err(Errno::Isdir);
-                }
-            }
+            FileKind::Directory if at.create && !at.directory => return Op::err(Errno::Isdir),
+            FileKind::Directory => {}
             _ if must_be_directory => return Op::err(Errno::Notdir),
             _ => {}
         }

@@ -88,10 +88,10 @@ async fn shadowed(earlier: &[Member], name: &str) -> bool {
         return false;
     };
     for member in earlier {
-        if let Some(directory) = member.node.directory() {
-            if directory.walk(name).wait().await.is_ok() {
-                return true;
-            }
+        if let Some(directory) = member.node.directory()
+            && directory.walk(name).wait().await.is_ok()
+        {
+            return true;
         }
     }
     false

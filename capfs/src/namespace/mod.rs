@@ -25,6 +25,8 @@ mod files;
 mod listing;
 mod skeleton;
 mod table;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::sync::Arc;

@@ -40,14 +40,26 @@ impl Process {
             return Poll::Ready(Err(Errno::Notdir));
         }
         descriptor.demand(Rights::FD_READDIR)?;
-        let mut page = Page { memory, buf, len: buf_len, used };
+        let mut page = Page {
+            memory,
+            buf,
+            len: buf_len,
+            used,
+        };
         let mut after = cookie;
         if waiting.is_none() {
             let qid = descriptor.place.as_ref().map(|place| place.node().qid());
-            let qid = qid.unwrap_or(Qid { path: 0, kind: FileKind::Directory });
+            let qid = qid.unwrap_or(Qid {
+                path: 0,
+                kind: FileKind::Directory,
+            });
             for (name, behind) in [(".", 1), ("..", DOTS)] {
                 if after < behind && !page.is_full() {
-                    page.put(&DirEntry { name: name.to_owned(), qid, cookie: behind })?;
+                    page.put(&DirEntry {
+                        name: name.to_owned(),
+                        qid,
+                        cookie: behind,
+                    })?;
                     after = behind;
                 }
             }
@@ -129,7 +141,10 @@ impl<M: GuestMemory + ?Sized> Page<'_, M> {
         while self.used - at >= DIRENT_SIZE as u32 {
             cookie = self.memory.read_u64(self.buf + at)?;
             let name_len = self.memory.read_u32(self.buf + at + 16)?;
-            match at.checked_add(DIRENT_SIZE as u32).and_then(|at| at.checked_add(name_len)) {
+            match at
+                .checked_add(DIRENT_SIZE as u32)
+                .and_then(|at| at.checked_add(name_len))
+            {
                 Some(next) if next <= self.used => at = next,
                 _ => break,
             }

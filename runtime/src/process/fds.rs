@@ -108,7 +108,10 @@ impl FdFlags {
     /// # Errors
     /// - [`Errno::Inval`]: unknown bits
     pub(super) fn parse(bits: u32) -> Result<Self, Errno> {
-        u16::try_from(bits).ok().and_then(FdFlags::from_bits).ok_or(Errno::Inval)
+        u16::try_from(bits)
+            .ok()
+            .and_then(FdFlags::from_bits)
+            .ok_or(Errno::Inval)
     }
 }
 
@@ -172,7 +175,12 @@ pub(super) struct DescriptorTable {
 
 impl DescriptorTable {
     pub(super) fn new(max: u32) -> Self {
-        DescriptorTable { slots: Vec::new(), free: BinaryHeap::new(), max, peak: 0 }
+        DescriptorTable {
+            slots: Vec::new(),
+            free: BinaryHeap::new(),
+            max,
+            peak: 0,
+        }
     }
 
     pub(super) fn peak(&self) -> u32 {
@@ -247,7 +255,11 @@ impl DescriptorTable {
     /// - [`Errno::Badf`]: not open
     /// - [`Errno::Notdir`]: not a directory
     /// - [`Errno::Notcapable`]: without `rights`
-    pub(super) fn directory(&self, fd: u32, rights: Rights) -> Result<(&Descriptor, &Place), Errno> {
+    pub(super) fn directory(
+        &self,
+        fd: u32,
+        rights: Rights,
+    ) -> Result<(&Descriptor, &Place), Errno> {
         let Some(Some(descriptor)) = self.slots.get(fd as usize) else {
             return Err(Errno::Badf);
         };

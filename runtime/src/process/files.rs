@@ -56,7 +56,9 @@ impl Process {
         descriptor.demand(Rights::FD_READ)?;
         let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
         let mut sink = iovecs.cursor(memory, 0);
-        let read = descriptor.file.poll_read(context, descriptor.offset, &mut sink);
+        let read = descriptor
+            .file
+            .poll_read(context, descriptor.offset, &mut sink);
         let count = ready!(unless_nonblocking(descriptor.flags, read))?;
         descriptor.offset = descriptor.offset.saturating_add(count as u64);
         self.usage.bytes_read += count as u64;
@@ -173,7 +175,10 @@ impl Process {
     fn sync_after_write(&mut self, fd: u32, count: u32) -> Result<(), Errno> {
         let descriptor = self.fds.get(fd)?;
         let data_only = !descriptor.flags.contains(FdFlags::SYNC);
-        let op = descriptor.file.sync(data_only).map(move |()| Outcome::Count(count));
+        let op = descriptor
+            .file
+            .sync(data_only)
+            .map(move |()| Outcome::Count(count));
         self.pending = Some(Pending::Control(match op {
             Op::Ready(result) => Box::pin(std::future::ready(result)),
             Op::Later(future) => future,
@@ -204,7 +209,14 @@ impl Process {
         whence: u32,
         newoffset: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.seek(context, memory, fd, offset, whence_of(WHENCE, whence)?, newoffset)
+        self.seek(
+            context,
+            memory,
+            fd,
+            offset,
+            whence_of(WHENCE, whence)?,
+            newoffset,
+        )
     }
 
     /// `fd_seek` of `wasi_unstable`, whose `whence` are in another order.
@@ -217,7 +229,14 @@ impl Process {
         whence: u32,
         newoffset: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.seek(context, memory, fd, offset, whence_of(UNSTABLE_WHENCE, whence)?, newoffset)
+        self.seek(
+            context,
+            memory,
+            fd,
+            offset,
+            whence_of(UNSTABLE_WHENCE, whence)?,
+            newoffset,
+        )
     }
 
     fn seek<M: GuestMemory + ?Sized>(
@@ -339,8 +358,7 @@ impl Process {
             if len == 0 {
                 return Err(Errno::Inval);
             }
-            checked_offset(offset.checked_add(len).ok_or(Errno::Fbig)?)
-                .map_err(|_| Errno::Fbig)?;
+            checked_offset(offset.checked_add(len).ok_or(Errno::Fbig)?).map_err(|_| Errno::Fbig)?;
             Ok(done(descriptor.file.allocate(offset, len)))
         })
         .map_ok(|_| ())

@@ -49,7 +49,10 @@ impl Iovecs {
         };
         for index in 0..iovecs.count {
             let pair = memory.read_u64(addr + index as u32 * 8)?;
-            let buffer = Buffer { addr: pair as u32, len: (pair >> 32) as u32 };
+            let buffer = Buffer {
+                addr: pair as u32,
+                len: (pair >> 32) as u32,
+            };
             memory.check(buffer.addr, buffer.len)?;
             iovecs.total = iovecs.total.checked_add(buffer.len).ok_or(Errno::Inval)?;
             if iovecs.count <= INLINE {
@@ -75,8 +78,12 @@ impl Iovecs {
             true => &self.inline[..self.count],
             false => &self.spilled[..],
         };
-        let mut cursor =
-            Cursor { memory, buffers, inside: 0, remaining: self.total as usize };
+        let mut cursor = Cursor {
+            memory,
+            buffers,
+            inside: 0,
+            remaining: self.total as usize,
+        };
         cursor.advance(skip as usize);
         cursor
     }
@@ -114,7 +121,9 @@ impl<M: GuestMemory + ?Sized> Cursor<'_, M> {
 
     fn advance(&mut self, mut bytes: usize) {
         while bytes > 0 {
-            let Some((_, len)) = self.run(bytes) else { return };
+            let Some((_, len)) = self.run(bytes) else {
+                return;
+            };
             self.pass(len);
             bytes -= len;
         }
@@ -132,8 +141,14 @@ impl<M: GuestMemory + ?Sized> GuestSource for Cursor<'_, M> {
     fn take(&mut self, into: &mut [u8]) -> usize {
         let mut taken = 0;
         while taken < into.len() {
-            let Some((addr, len)) = self.run(into.len() - taken) else { break };
-            if self.memory.read(addr, &mut into[taken..taken + len]).is_err() {
+            let Some((addr, len)) = self.run(into.len() - taken) else {
+                break;
+            };
+            if self
+                .memory
+                .read(addr, &mut into[taken..taken + len])
+                .is_err()
+            {
                 break;
             }
             self.pass(len);
@@ -152,7 +167,9 @@ impl<M: GuestMemory + ?Sized> GuestSink for Cursor<'_, M> {
     fn put(&mut self, bytes: &[u8]) -> usize {
         let mut given = 0;
         while given < bytes.len() {
-            let Some((addr, len)) = self.run(bytes.len() - given) else { break };
+            let Some((addr, len)) = self.run(bytes.len() - given) else {
+                break;
+            };
             if self.memory.write(addr, &bytes[given..given + len]).is_err() {
                 break;
             }

@@ -46,7 +46,10 @@ impl Snapshot {
                 24
             }
         };
-        for (index, value) in [stat.size, stat.atime, stat.mtime, stat.ctime].iter().enumerate() {
+        for (index, value) in [stat.size, stat.atime, stat.mtime, stat.ctime]
+            .iter()
+            .enumerate()
+        {
             bytes[tail + index * 8..tail + index * 8 + 8].copy_from_slice(&value.to_le_bytes());
         }
         memory.write(addr, &bytes[..self.filestat_size() as usize])
@@ -89,7 +92,10 @@ impl Snapshot {
             2 => Wanted::Write { fd: u32_at(16) },
             _ => return Err(Errno::Inval),
         };
-        Ok(Subscription { userdata: u64_at(0), wanted })
+        Ok(Subscription {
+            userdata: u64_at(0),
+            wanted,
+        })
     }
 }
 
@@ -103,9 +109,17 @@ pub(super) struct Subscription {
 /// The kinds of a [`Subscription`].
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
-    Clock { id: u32, timeout: u64, absolute: bool },
-    Read { fd: u32 },
-    Write { fd: u32 },
+    Clock {
+        id: u32,
+        timeout: u64,
+        absolute: bool,
+    },
+    Read {
+        fd: u32,
+    },
+    Write {
+        fd: u32,
+    },
 }
 
 /// What happened to a [`Subscription`].

@@ -29,7 +29,8 @@ use std::task::{Context, Poll};
 
 use capfs::clock::Clock;
 use capfs::{
-    BoxedFuture, DirEntry, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow, Place, Stat,
+    BoxedFuture, DirEntry, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow, Place,
+    Stat,
 };
 use fds::{Descriptor, DescriptorTable, Rights};
 
@@ -141,7 +142,10 @@ enum Pending {
     /// A control operation of a device.
     Control(BoxedFuture<Result<Outcome, Errno>>),
     /// `fd_readdir`, in the middle of a buffer.
-    List { entries: BoxedFuture<Result<Vec<DirEntry>, Errno>>, used: u32 },
+    List {
+        entries: BoxedFuture<Result<Vec<DirEntry>, Errno>>,
+        used: u32,
+    },
     /// `poll_oneoff`: the moments, on the monotonic clock, of its clock subscriptions.
     Poll(Vec<Option<u64>>),
     /// `sock_recv` with `WAITALL`: bytes received so far.
@@ -214,7 +218,10 @@ impl Process {
 
     /// What the process has used so far.
     pub fn usage(&self) -> Usage {
-        Usage { files_peak: self.fds.peak(), ..self.usage }
+        Usage {
+            files_peak: self.fds.peak(),
+            ..self.usage
+        }
     }
 
     fn hand(&mut self, file: Box<dyn OpenFile>, rights: Rights) -> Result<(), ConfigError> {
@@ -223,15 +230,22 @@ impl Process {
             _ => FileKind::Unknown,
         };
         let descriptor = Descriptor::new(file, kind, rights, rights);
-        self.fds.insert(descriptor).map_err(|_| ConfigError::TooManyFiles)?;
+        self.fds
+            .insert(descriptor)
+            .map_err(|_| ConfigError::TooManyFiles)?;
         Ok(())
     }
 
     fn preopen(&mut self, preopen: Preopen) -> Result<(), ConfigError> {
         if preopen.name.contains('\0') {
-            return Err(ConfigError::Nul { what: "the name of a directory".to_owned() });
+            return Err(ConfigError::Nul {
+                what: "the name of a directory".to_owned(),
+            });
         }
-        let failed = |errno| ConfigError::Preopen { path: preopen.path.clone(), errno };
+        let failed = |errno| ConfigError::Preopen {
+            path: preopen.path.clone(),
+            errno,
+        };
         let now = |op| match op {
             Op::Ready(result) => result,
             Op::Later(_) => Err(Errno::Again),
@@ -244,18 +258,25 @@ impl Process {
             let Op::Ready(resolved) = self.namespace.resolve(&root, relative, true) else {
                 return Err(failed(Errno::Again));
             };
-            resolved.and_then(|found| found.place.ok_or(Errno::Noent)).map_err(failed)?
+            resolved
+                .and_then(|found| found.place.ok_or(Errno::Noent))
+                .map_err(failed)?
         };
         if place.kind() != FileKind::Directory {
             return Err(failed(Errno::Notdir));
         }
-        let how = OpenHow { read: true, ..OpenHow::default() };
+        let how = OpenHow {
+            read: true,
+            ..OpenHow::default()
+        };
         let file = now(self.namespace.open_place(&place, how)).map_err(failed)?;
         let mut descriptor =
             Descriptor::new(file, FileKind::Directory, Rights::DIRECTORY, Rights::all());
         descriptor.place = Some(place);
         descriptor.preopen = Some(preopen.name);
-        self.fds.insert(descriptor).map_err(|_| ConfigError::TooManyFiles)?;
+        self.fds
+            .insert(descriptor)
+            .map_err(|_| ConfigError::TooManyFiles)?;
         Ok(())
     }
 

@@ -121,11 +121,15 @@ impl Process {
     ) -> Poll<Result<(), Errno>> {
         self.usage.calls += 1;
         memory.check(opened_fd, 4)?;
-        let request = OpenRequest::parse(dirflags, oflags, rights_base, rights_inheriting, fdflags)?;
+        let request =
+            OpenRequest::parse(dirflags, oflags, rights_base, rights_inheriting, fdflags)?;
         let outcome = ready!(self.control(context, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (directory, place) = process.fds.directory(fd, request.demanded)?;
-            if !directory.inheriting.contains(request.base | request.inheriting) {
+            if !directory
+                .inheriting
+                .contains(request.base | request.inheriting)
+            {
                 return Err(Errno::Notcapable);
             }
             // Before anything is made or truncated.
@@ -157,7 +161,13 @@ impl Process {
         path_len: u32,
         buf: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.path_filestat(context, memory, (fd, flags, path, path_len), buf, Snapshot::Preview1)
+        self.path_filestat(
+            context,
+            memory,
+            (fd, flags, path, path_len),
+            buf,
+            Snapshot::Preview1,
+        )
     }
 
     /// `path_filestat_get` of `wasi_unstable`, whose structure is another.
@@ -171,7 +181,13 @@ impl Process {
         path_len: u32,
         buf: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.path_filestat(context, memory, (fd, flags, path, path_len), buf, Snapshot::Unstable)
+        self.path_filestat(
+            context,
+            memory,
+            (fd, flags, path, path_len),
+            buf,
+            Snapshot::Unstable,
+        )
     }
 
     fn path_filestat<M: GuestMemory + ?Sized>(
@@ -213,7 +229,12 @@ impl Process {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
             let change = times(atim, mtim, fst_flags)?;
-            Ok(done(process.namespace.set_stat(place, path, follows(flags)?, change)))
+            Ok(done(process.namespace.set_stat(
+                place,
+                path,
+                follows(flags)?,
+                change,
+            )))
         })
         .map_ok(|_| ())
     }
@@ -342,7 +363,11 @@ impl Process {
             let (_, old_place) = process.fds.directory(old_fd, Rights::PATH_LINK_SOURCE)?;
             let (_, new_place) = process.fds.directory(new_fd, Rights::PATH_LINK_TARGET)?;
             let follow = follows(old_flags)?;
-            Ok(done(process.namespace.link(old_place, old, follow, new_place, new)))
+            Ok(done(
+                process
+                    .namespace
+                    .link(old_place, old, follow, new_place, new),
+            ))
         })
         .map_ok(|_| ())
     }
@@ -364,7 +389,9 @@ impl Process {
             let new = load_path(memory, &mut process.other_path, new_path, new_path_len)?;
             let (_, old_place) = process.fds.directory(fd, Rights::PATH_RENAME_SOURCE)?;
             let (_, new_place) = process.fds.directory(new_fd, Rights::PATH_RENAME_TARGET)?;
-            Ok(done(process.namespace.rename(old_place, old, new_place, new)))
+            Ok(done(
+                process.namespace.rename(old_place, old, new_place, new),
+            ))
         })
         .map_ok(|_| ())
     }

@@ -101,7 +101,12 @@ impl Process {
 
     /// The moment, on the monotonic clock, that a clock subscription waits for.
     fn moment(&self, subscription: &Subscription) -> Result<Option<u64>, Errno> {
-        let Wanted::Clock { id, timeout, absolute } = subscription.wanted else {
+        let Wanted::Clock {
+            id,
+            timeout,
+            absolute,
+        } = subscription.wanted
+        else {
             return Ok(None);
         };
         let monotonic = self.clock.monotonic();
@@ -156,9 +161,18 @@ fn event(subscription: &Subscription) -> Event {
         Wanted::Read { .. } => 1,
         Wanted::Write { .. } => 2,
     };
-    Event { userdata: subscription.userdata, error: None, kind, bytes: 0, hangup: false }
+    Event {
+        userdata: subscription.userdata,
+        error: None,
+        kind,
+        bytes: 0,
+        hangup: false,
+    }
 }
 
 fn failed(subscription: &Subscription, errno: Errno) -> Event {
-    Event { error: Some(errno), ..event(subscription) }
+    Event {
+        error: Some(errno),
+        ..event(subscription)
+    }
 }

@@ -8,7 +8,9 @@ use crate::GuestMemory;
 
 pub(super) fn checked_args(args: Vec<String>) -> Result<Vec<String>, ConfigError> {
     match args.iter().position(|arg| arg.contains('\0')) {
-        Some(index) => Err(ConfigError::Nul { what: format!("argument {index}") }),
+        Some(index) => Err(ConfigError::Nul {
+            what: format!("argument {index}"),
+        }),
         None => Ok(args),
     }
 }
@@ -21,7 +23,9 @@ pub(super) fn checked_env(env: Vec<(String, String)>) -> Result<Vec<String>, Con
                 return Err(ConfigError::EnvName { name });
             }
             if name.contains('\0') || value.contains('\0') {
-                return Err(ConfigError::Nul { what: format!("environment variable `{name}`") });
+                return Err(ConfigError::Nul {
+                    what: format!("environment variable `{name}`"),
+                });
             }
             Ok(format!("{name}={value}"))
         })

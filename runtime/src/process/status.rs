@@ -127,7 +127,10 @@ impl Process {
             let descriptor = process.fds.get(fd)?;
             descriptor.demand(Rights::FD_FILESTAT_GET)?;
             let device = descriptor.device;
-            Ok(descriptor.file.stat().map(move |stat| Outcome::Stat(device, stat)))
+            Ok(descriptor
+                .file
+                .stat()
+                .map(move |stat| Outcome::Stat(device, stat)))
         }))?;
         let Outcome::Stat(device, stat) = outcome else {
             return Poll::Ready(Err(Errno::Io));
@@ -150,7 +153,10 @@ impl Process {
             }
             descriptor.demand(Rights::FD_FILESTAT_SET_SIZE)?;
             i64::try_from(size).map_err(|_| Errno::Inval)?;
-            let change = SetStat { size: Some(size), ..SetStat::default() };
+            let change = SetStat {
+                size: Some(size),
+                ..SetStat::default()
+            };
             Ok(done(descriptor.file.set_stat(change)))
         })
         .map_ok(|_| ())
