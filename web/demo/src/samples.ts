@@ -55,7 +55,7 @@ export const SAMPLES: readonly Sample[] = [
     env: { PYTHONHOME: '/usr/local' },
     archive: 'langs/python-3.11.3.tar.gz',
     files: { 'count.py': COUNT_PY },
-    hint: "Try exec(open('/count.py').read()), and then open('/notes.txt', 'w').write('hello')",
+    hint: "Try: exec(open('/count.py').read())",
   },
   {
     id: 'sqlite',
@@ -66,7 +66,7 @@ export const SAMPLES: readonly Sample[] = [
     args: ['/stars.db'],
     env: {},
     files: { 'stars.sql': NOTES_SQL },
-    hint: 'Try .read /stars.sql, and then .tables',
+    hint: 'Try: .read /stars.sql',
   },
   {
     id: 'quickjs',

@@ -3,7 +3,6 @@ import type { Agent, Exit } from 'capfs';
 import { announce, el, fill, freshId } from '../element.js';
 import type { Engine } from '../engine.js';
 import { explain, explainExit, exitLabel, type Failure } from '../failures.js';
-import { duration } from '../format.js';
 import { Console } from '../terminal/console.js';
 import { SHARED, spawnOptions, type Launch } from './launch.js';
 
@@ -154,13 +153,7 @@ export class AgentView {
     const over = this.#state === 'ended' || this.#state === 'refused';
     const failed = this.#state === 'refused' || (this.#exit !== null && this.#exit.code !== 0);
     this.element.dataset['state'] = over ? (failed ? 'failed' : 'done') : this.#state;
-    const first = this.#agent ? firstByte(this.#agent) : null;
-    this.#label.textContent = this.#state === 'running' && first !== null ? `running · started in ${duration(first)}` : label;
+    this.#label.textContent = label;
     this.#kill.hidden = this.#end.hidden = over;
   }
-}
-
-function firstByte(agent: Agent): number | null {
-  const { total } = agent.timings as { total?: number };
-  return typeof total === 'number' ? total : null;
 }

@@ -55,7 +55,9 @@ export class FileViewer {
     this.#version = '';
     this.element.hidden = path === null;
     if (path === null) return;
-    this.#title.textContent = this.#title.title = path;
+    // The mark keeps the leading slash in front where a long path is cut at its start (see inspector.css).
+    this.#title.textContent = `\u200e${path}`;
+    this.#title.title = path;
     this.#size.textContent = '';
     this.#content.textContent = '';
     void this.refresh();

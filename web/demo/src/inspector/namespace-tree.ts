@@ -38,6 +38,7 @@ export class NamespaceTree {
     this.#rows = [];
     this.#items.clear();
     this.element.replaceChildren();
+    this.element.classList.toggle('empty', source === null);
   }
 
   /** Reads the unfolded directories again and marks what is new or changed. */

@@ -65,7 +65,7 @@ export class Console {
   /** Shows a remark of the page, set apart from what the program wrote. */
   remark(text: string): void {
     const fresh = this.#terminal.buffer.active.cursorX === 0 ? '' : '\n';
-    this.#terminal.write(`${fresh}\x1b[2m${text}\x1b[0m\n`);
+    this.#terminal.write(`${fresh}\x1b[90m${text}\x1b[0m\n`);
   }
 
   /** Stops taking keys; the program is gone. */

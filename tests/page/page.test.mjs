@@ -1,0 +1,217 @@
+// Drives the demo page in Chromium as a person would. Every wait is for a condition, none is for a time.
+// Prints what it does, then `N passed, N failed`.
+
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { badModules } from './bad-modules.mjs'
+import { launchChromium } from './chromium.mjs'
+import { serveFolder } from './static-server.mjs'
+
+const root = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../..')
+const dist = join(root, 'web/demo/dist')
+assert(existsSync(join(dist, 'index.html')), 'the demo page is not built: npm run build')
+/** Loading and compiling clang, 31 MB, on a busy machine of 2 cores. */
+const SLOW = { timeout: 180_000 }
+
+const server = await serveFolder(dist)
+const browser = await launchChromium()
+const results = { passed: 0, failed: 0 }
+
+/** Runs one test on a page of its own; nothing may be thrown in the page meanwhile. */
+async function test(name, body, options = {}) {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, ...options })
+  page.setDefaultTimeout(60_000)
+  const errors = []
+  page.on('pageerror', (error) => errors.push(error))
+  try {
+    await page.goto(server.address)
+    await page.waitForSelector('body[data-ready=true]')
+    await body(page)
+    assert.deepEqual(errors, [])
+    results.passed++
+    console.log(`ok   ${name}`)
+  } catch (error) {
+    results.failed++
+    console.log(`FAIL ${name}\n${error.stack}\n${errors.join('\n')}`)
+    console.log(await page.evaluate(() => globalThis.terminalText?.()).catch(() => 'the page is gone'))
+  } finally {
+    await page.close()
+  }
+}
+
+const terminalShows = (page, text, options) =>
+  page.waitForFunction((wanted) => globalThis.terminalText().includes(wanted), text, options)
+const terminal = (page) => page.evaluate(() => globalThis.terminalText())
+const stateIs = (page, state, options) => page.waitForSelector(`.agent:not([hidden])[data-state=${state}]`, options)
+const treeShows = (page, path) => page.waitForSelector(`[data-path="${path}"]`)
+const start = async (page, sample) => {
+  await page.check(`input[value=${sample}]`)
+  await page.click('.launcher button[type=submit]')
+}
+const take = (page, name, buffer) =>
+  page.setInputFiles('[data-role=module]', { name, mimeType: 'application/wasm', buffer })
+/** Drops files on a part of the page, as a file manager does. */
+const drop = async (page, selector, name, bytes) => {
+  const data = await page.evaluateHandle(
+    ([file, content]) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([new Uint8Array(content)], file))
+      return transfer
+    },
+    [name, [...bytes]],
+  )
+  await page.dispatchEvent(selector, 'drop', { dataTransfer: data })
+}
+const compile = async (page, example) => {
+  await page.selectOption('.editor select', { label: example })
+  await page.click('.editor .primary:enabled')
+  await page.waitForSelector('.agent:not([hidden])', SLOW)
+}
+
+await test('runs the hello sample without isolation headers', async (page) => {
+  assert.equal(await page.evaluate(() => globalThis.crossOriginIsolated), false)
+  await start(page, 'hello')
+  await stateIs(page, 'done')
+  assert.match(await terminal(page), /hello/i)
+  assert.match(await page.textContent('.phases'), /ms/)
+})
+
+await test('runs a module that was dropped, with a file that was dropped', async (page) => {
+  const hello = await readFile(join(dist, 'agents/hello.wasm'))
+  await drop(page, '.drop:not(.small)', 'mine.wasm', hello)
+  await page.waitForSelector('input[value=own]:checked')
+  await drop(page, '.drop.small', 'notes.txt', Buffer.from('dropped text'))
+  await page.waitForSelector('.files li')
+  await page.click('.launcher button[type=submit]')
+  await stateIs(page, 'done')
+  await page.click('[data-path="/notes.txt"]')
+  await page.waitForFunction(() => document.querySelector('.viewer pre').textContent === 'dropped text')
+  await page.click('.viewer button:text-is("Hex")')
+  assert.match(await page.textContent('.viewer pre'), /^000000 {2}64 72 6f 70/)
+})
+
+await test('shows the variant in use, and forces another one', async (page) => {
+  const before = await page.getAttribute('#variant', 'data-variant')
+  assert.match(before, /^(jspi|sab|none)-(multi|single)$/)
+  const [wait] = before.split('-')
+  await page.selectOption('#variant select', `${wait} · single`)
+  await page.waitForSelector(`#variant[data-variant=${wait}-single]`)
+  await start(page, 'hello')
+  await stateIs(page, 'done')
+})
+
+await test('Python answers in the terminal, edits lines, and its files appear in the tree', async (page) => {
+  await start(page, 'python')
+  await terminalShows(page, '>>> ', SLOW)
+  await page.keyboard.type('print(6 * 8')
+  await page.keyboard.press('Backspace')
+  await page.keyboard.type('7)\n')
+  await terminalShows(page, '\n42')
+  await page.keyboard.type("open('/made.txt', 'w').write('by python')\n")
+  await treeShows(page, '/made.txt')
+  await page.keyboard.press('Control+d')
+  await stateIs(page, 'done')
+})
+
+await test('SQLite answers in the terminal', async (page) => {
+  await start(page, 'sqlite')
+  await terminalShows(page, 'sqlite> ', SLOW)
+  await page.keyboard.type('.read /stars.sql\n')
+  await terminalShows(page, 'Proxima Centauri')
+  await treeShows(page, '/stars.db')
+})
+
+await test('QuickJS runs its script', async (page) => {
+  await start(page, 'quickjs')
+  await terminalShows(page, 'FizzBuzz', SLOW)
+})
+
+await test('compiles C in the tab, runs it, and shares its file with other agents', async (page) => {
+  await compile(page, 'Conversation')
+  await terminalShows(page, 'What is your name?')
+  await page.keyboard.type('Ada\n')
+  await stateIs(page, 'done')
+  assert.match(await terminal(page), /Hello, Ada\./)
+  await page.click('#editor-tab')
+  await page.click('[data-path="/shared"]')
+  await page.click('[data-path="/shared/guests.txt"]')
+  await page.waitForFunction(() => document.querySelector('.viewer pre').textContent === 'Ada\n')
+})
+
+await test('kills an agent that spins', async (page) => {
+  await compile(page, 'Spin for ever')
+  await terminalShows(page, 'Spinning.')
+  await page.click('.agent:not([hidden]) button:text-is("Kill")')
+  await stateIs(page, 'failed')
+  assert.match(await terminal(page), /killed \(137\)/)
+})
+
+await test('explains a trap', async (page) => {
+  await compile(page, 'Trap')
+  await stateIs(page, 'failed')
+  assert.match(await page.textContent('.failure'), /trapped/)
+})
+
+await test('points at the mistakes in C', async (page) => {
+  await page.fill('.editor textarea', 'int main(void) { return nothing; }\n')
+  await page.click('.editor .primary:enabled')
+  await page.waitForSelector('.report li.error button', SLOW)
+  await page.click('.report li.error button')
+  assert.equal(await page.evaluate(() => document.activeElement.selectionStart), 24)
+})
+
+for (const [name, bytes, words] of [
+  ['a truncated module', badModules.truncated, /not a WebAssembly module/],
+  ['a component', badModules.component, /is a component/],
+  ['an unknown import', badModules.unknownImport, /env[\s\S]*mystery/],
+  ['a missing _start', badModules.noStart, /no _start/],
+]) {
+  await test(`explains ${name}`, async (page) => {
+    await take(page, 'bad.wasm', bytes)
+    await page.waitForSelector('input[value=own]:checked')
+    await page.click('.launcher button[type=submit]')
+    await stateIs(page, 'failed')
+    assert.match(await page.textContent('.agent:not([hidden]) .failure'), words)
+  })
+}
+
+await test('says that an argument line has an open quote', async (page) => {
+  await page.fill('.launcher input[name=args]', "it's")
+  await page.click('.launcher button[type=submit]')
+  await page.waitForSelector('.launcher .problem:visible')
+  assert.equal(await page.locator('.agent').count(), 0)
+})
+
+await test('keeps several agents in tabs that the keyboard reaches', async (page) => {
+  await start(page, 'hello')
+  await stateIs(page, 'done')
+  await start(page, 'hello')
+  await stateIs(page, 'done')
+  assert.equal(await page.locator('[role=tab]').count(), 3)
+  await page.focus('[role=tab][aria-selected=true]')
+  await page.keyboard.press('Home')
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'editor-tab')
+  await page.keyboard.press('End')
+  await page.keyboard.press('Delete')
+  await page.waitForFunction(() => document.querySelectorAll('[role=tab]').length === 2)
+})
+
+await test(
+  'fits a phone of 390 pixels',
+  async (page) => {
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+    await start(page, 'hello')
+    await stateIs(page, 'done')
+    await page.click('nav button[data-pane=inspector]')
+    await treeShows(page, '/shared')
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+  },
+  { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
+)
+
+await browser.close()
+server.close()
+console.log(`${results.passed} passed, ${results.failed} failed`)
+process.exitCode = results.failed > 0 ? 1 : 0
