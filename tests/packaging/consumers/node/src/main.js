@@ -1,0 +1,4 @@
+import { Capfs } from 'capfs'
+import { greet } from './greet.js'
+
+console.log(await greet(Capfs))

@@ -1,0 +1,6 @@
+export default {
+  mode: 'production',
+  entry: './src/main.js',
+  experiments: { outputModule: true },
+  output: { module: true, publicPath: 'auto' },
+}

@@ -1,0 +1,144 @@
+// Packs the npm package, installs it into sample consumers and uses it there (see README.md).
+// Prints what it does, then `N passed, N failed`.
+
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { cp, mkdir, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { launchChromium } from '../page/chromium.mjs'
+import { serveFolder } from '../page/static-server.mjs'
+import { EXPECTED } from './consumers/greet.js'
+import { BUDGET, printSizes } from './size-budget.mjs'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const root = resolve(here, '../..')
+// Inside the checkout, so that the bundlers are found in its node_modules; the package itself is each consumer's own.
+const work = join(root, '.cache/packaging')
+const require = createRequire(import.meta.url)
+
+/** Runs a command to its end and answers what it printed; its output is part of the error when it fails. */
+function run(command, args, cwd) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${error ?? `status ${status}`}\n${stdout}\n${stderr}`)
+  return stdout
+}
+
+/** The script behind a command of an installed package. */
+function program(name, command = name) {
+  const folder = require.resolve.paths(name).map((path) => join(path, name)).find((path) => {
+    try {
+      return require(join(path, 'package.json'))
+    } catch {
+      return false
+    }
+  })
+  assert(folder, `the npm package ${name} is not installed`)
+  const { bin } = require(join(folder, 'package.json'))
+  return join(folder, typeof bin === 'string' ? bin : bin[command])
+}
+
+const node = (cwd, script, ...args) => run(process.execPath, [script, ...args], cwd)
+
+await rm(work, { recursive: true, force: true })
+await mkdir(work, { recursive: true })
+const [{ filename, files }] = JSON.parse(
+  run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], join(root, 'web')),
+)
+console.log(`packed ${filename}, ${files.length} files`)
+const browser = await launchChromium()
+const results = { passed: 0, failed: 0 }
+
+/** Copies a consumer, installs the tarball there and hands over its folder. */
+async function consumer(name, body) {
+  const folder = join(work, name)
+  try {
+    await cp(join(here, 'consumers', name), folder, { recursive: true })
+    await cp(join(here, 'consumers/greet.js'), join(folder, 'src/greet.js'))
+    if (name === 'typescript') await rm(join(folder, 'src/greet.js'))
+    run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', join('..', filename)], folder)
+    await body(folder)
+    results.passed++
+    console.log(`ok   ${name}`)
+  } catch (error) {
+    results.failed++
+    console.log(`FAIL ${name}\n${error.stack}`)
+  }
+}
+
+/** Opens an address and answers what the consumer's page says came of its agent. */
+async function outcome(address) {
+  const page = await browser.newPage()
+  const remarks = []
+  page.on('console', (message) => remarks.push(message.text()))
+  page.on('pageerror', (error) => remarks.push(error.stack))
+  try {
+    await page.goto(address)
+    await page.waitForSelector('body[data-outcome]', { timeout: 60_000 })
+    return await page.getAttribute('body', 'data-outcome')
+  } catch (error) {
+    throw new Error(`${error.message}\nthe page said:\n${remarks.join('\n')}`)
+  } finally {
+    await page.close()
+  }
+}
+
+async function inBrowser(folder) {
+  const server = await serveFolder(folder)
+  try {
+    assert.equal(await outcome(server.address), EXPECTED)
+    return server.served
+  } finally {
+    server.close()
+  }
+}
+
+await consumer('plain', async (folder) => {
+  const served = await inBrowser(folder)
+  const ours = [...served].filter((file) => file.includes(`node_modules${sep}capfs${sep}`))
+  assert(ours.some((file) => file.endsWith('.wasm')), 'the page loaded no kernel')
+  const total = await printSizes(ours, folder)
+  assert(total < BUDGET, `a page loads ${total} bytes, ${total - BUDGET} more than the budget`)
+})
+
+await consumer('vite', async (folder) => {
+  node(folder, program('vite'), 'build', '--logLevel', 'warn')
+  const preview = spawn(process.execPath, [program('vite'), 'preview', '--host', '127.0.0.1', '--port', '0'], {
+    cwd: folder,
+    env: { ...process.env, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  try {
+    const address = await new Promise((found, failed) => {
+      let printed = ''
+      preview.stdout.setEncoding('utf8').on('data', (text) => {
+        printed += text
+        const match = /http:\/\/127\.0\.0\.1:\d+\//.exec(printed)
+        if (match) found(match[0])
+      })
+      preview.once('exit', (code) => failed(new Error(`vite preview ended with ${code}: ${printed}`)))
+    })
+    assert.equal(await outcome(address), EXPECTED)
+  } finally {
+    preview.kill()
+  }
+})
+
+await consumer('webpack', async (folder) => {
+  node(folder, program('webpack-cli'))
+  await cp(join(folder, 'index.html'), join(folder, 'dist/index.html'))
+  await inBrowser(join(folder, 'dist'))
+})
+
+await consumer('node', async (folder) => {
+  assert.equal(node(folder, 'src/main.js').trim(), EXPECTED)
+})
+
+await consumer('typescript', async (folder) => {
+  for (const resolution of ['bundler', 'nodenext']) node(folder, program('typescript', 'tsc'), '-p', `tsconfig.${resolution}.json`)
+})
+
+await browser.close()
+console.log(`${results.passed} passed, ${results.failed} failed`)
+process.exitCode = results.failed > 0 ? 1 : 0
