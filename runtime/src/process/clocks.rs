@@ -41,6 +41,7 @@ impl Process {
         id: u32,
         resolution: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         let step = match id {
             REALTIME => self.clock.realtime_resolution(),
             MONOTONIC | PROCESS_CPU | THREAD_CPU => self.clock.monotonic_resolution(),
@@ -59,6 +60,7 @@ impl Process {
         precision: u64,
         time: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         let _ = precision;
         Poll::Ready(self.now(id).and_then(|now| memory.write_u64(time, now)))
     }
@@ -71,6 +73,7 @@ impl Process {
         buf: u32,
         buf_len: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         memory.check(buf, buf_len)?;
         let mut chunk = [0; RANDOM_CHUNK];
         let mut filled = 0;
@@ -89,6 +92,7 @@ impl Process {
         _context: &mut Context<'_>,
         _memory: &mut M,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         Poll::Ready(Ok(()))
     }
 }

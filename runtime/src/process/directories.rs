@@ -129,6 +129,10 @@ impl<M: GuestMemory + ?Sized> Page<'_, M> {
 
     fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         let len = bytes.len().min(self.room());
+        if len == 0 {
+            // The end of the buffer may be the end of a memory of 4 GiB.
+            return Ok(());
+        }
         self.memory.write(self.buf + self.used, &bytes[..len])?;
         self.used += len as u32;
         Ok(())

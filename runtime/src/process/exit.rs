@@ -47,6 +47,7 @@ impl Process {
         _memory: &mut M,
         signal: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         const CHLD: u8 = 16;
         const CONT: u8 = 17;
         const URG: u8 = 22;

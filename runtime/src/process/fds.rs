@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use capfs::{Errno, FileKind, OpenFile, Place};
+use capfs::{Errno, FileKind, OpenFile, Place, Rights as MountRights};
 
 bitflags::bitflags! {
     /// What a descriptor may be used for (`rights` in the witx).
@@ -124,6 +124,8 @@ pub(super) struct Descriptor {
     /// The name under which the guest was handed this directory.
     pub(super) preopen: Option<String>,
     pub(super) device: u64,
+    /// What the mount that the file was reached through allows.
+    pub(super) mount: MountRights,
     pub(super) offset: u64,
     pub(super) flags: FdFlags,
     pub(super) base: Rights,
@@ -149,6 +151,7 @@ impl Descriptor {
             place: None,
             preopen: None,
             device: 0,
+            mount: MountRights::RW,
             offset: 0,
             flags: FdFlags::empty(),
             base: base & sensible,
@@ -156,9 +159,28 @@ impl Descriptor {
         }
     }
 
+    /// That the file was reached through a place: its device, and what the mount allows.
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.device = place.device();
+        self.mount = place.rights();
+        if self.kind == FileKind::Directory {
+            self.place = Some(place);
+        }
+        self
+    }
+
     /// Fails with `ENOTCAPABLE` unless the descriptor has all of `rights`.
     pub(super) fn demand(&self, rights: Rights) -> Result<(), Errno> {
         match self.base.contains(rights) {
+            true => Ok(()),
+            false => Err(Errno::Notcapable),
+        }
+    }
+
+    /// Fails with `ENOTCAPABLE` unless the descriptor may say where it is, which the right to seek
+    /// implies (`rights` in the witx).
+    pub(super) fn demand_telling(&self) -> Result<(), Errno> {
+        match self.base.intersects(Rights::FD_SEEK | Rights::FD_TELL) {
             true => Ok(()),
             false => Err(Errno::Notcapable),
         }

@@ -248,7 +248,9 @@ impl Process {
         whence: Whence,
         newoffset: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
+        if !matches!(whence, Whence::End) {
+            self.usage.calls += 1;
+        }
         memory.check(newoffset, 8)?;
         let descriptor = self.fds.get(fd)?;
         if descriptor.place.is_some() {
@@ -261,11 +263,10 @@ impl Process {
         if !descriptor.file.seekable() {
             return Poll::Ready(Err(Errno::Spipe));
         }
-        // Asking where one is takes the right to tell, moving takes the right to seek.
-        descriptor.demand(match (whence, offset) {
-            (Whence::Current, 0) => Rights::FD_TELL,
-            _ => Rights::FD_SEEK,
-        })?;
+        match (whence, offset) {
+            (Whence::Current, 0) => descriptor.demand_telling()?,
+            _ => descriptor.demand(Rights::FD_SEEK)?,
+        }
         let start = match whence {
             Whence::Set => 0,
             Whence::Current => descriptor.offset,
@@ -301,7 +302,7 @@ impl Process {
         if descriptor.place.is_some() {
             return Poll::Ready(Err(Errno::Badf));
         }
-        descriptor.demand(Rights::FD_TELL)?;
+        descriptor.demand_telling()?;
         Poll::Ready(memory.write_u64(offset, descriptor.offset))
     }
 
@@ -374,6 +375,7 @@ impl Process {
         len: u64,
         advice: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         const ADVICE_MAX: u32 = 5;
         let descriptor = self.fds.get(fd)?;
         if descriptor.place.is_some() {
@@ -411,6 +413,7 @@ impl Process {
         fd: u32,
         to: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         Poll::Ready(self.fds.renumber(fd, to))
     }
 }

@@ -11,6 +11,11 @@
 //! At most one call is under way, so its state is one field, [`Process::pending`]. A call starts by
 //! taking what is pending, which is its own, for the host calls again with the same arguments.
 
+#![expect(
+    clippy::too_many_arguments,
+    reason = "a call has the arguments that WASI gives it"
+)]
+
 mod clocks;
 mod directories;
 mod exit;
@@ -109,7 +114,7 @@ pub enum ConfigError {
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// WASI calls; one that waited counts each time it was tried.
+    /// WASI calls; one that waits may count each time that it is tried.
     pub calls: u64,
     /// Bytes that descriptors gave.
     pub bytes_read: u64,
@@ -271,8 +276,7 @@ impl Process {
         };
         let file = now(self.namespace.open_place(&place, how)).map_err(failed)?;
         let mut descriptor =
-            Descriptor::new(file, FileKind::Directory, Rights::DIRECTORY, Rights::all());
-        descriptor.place = Some(place);
+            Descriptor::new(file, FileKind::Directory, Rights::DIRECTORY, Rights::all()).at(place);
         descriptor.preopen = Some(preopen.name);
         self.fds
             .insert(descriptor)
@@ -288,10 +292,13 @@ impl Process {
     ) -> Poll<Result<Outcome, Errno>> {
         let mut future = match self.pending.take() {
             Some(Pending::Control(future)) => future,
-            _ => match start(self)? {
-                Op::Ready(result) => return Poll::Ready(result),
-                Op::Later(future) => future,
-            },
+            _ => {
+                self.usage.calls += 1;
+                match start(self)? {
+                    Op::Ready(result) => return Poll::Ready(result),
+                    Op::Later(future) => future,
+                }
+            }
         };
         let answer = future.as_mut().poll(context);
         if answer.is_pending() {

@@ -5,7 +5,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use capfs::{Errno, FileKind, OpenAt, OpenHow, PATH_MAX, SYMLINK_TARGET_MAX};
+use capfs::{Errno, OpenAt, OpenHow, PATH_MAX, SYMLINK_TARGET_MAX};
 
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::layout::Snapshot;
@@ -119,7 +119,6 @@ impl Process {
         fdflags: u32,
         opened_fd: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
         memory.check(opened_fd, 4)?;
         let request =
             OpenRequest::parse(dirflags, oflags, rights_base, rights_inheriting, fdflags)?;
@@ -140,12 +139,9 @@ impl Process {
         let Outcome::Opened(place, file) = outcome else {
             return Poll::Ready(Err(Errno::Io));
         };
-        let mut descriptor = Descriptor::new(file, place.kind(), request.base, request.inheriting);
+        let mut descriptor =
+            Descriptor::new(file, place.kind(), request.base, request.inheriting).at(place);
         descriptor.flags = request.flags;
-        descriptor.device = place.device();
-        if descriptor.kind == FileKind::Directory {
-            descriptor.place = Some(place);
-        }
         let opened = self.fds.insert(descriptor)?;
         Poll::Ready(memory.write_u32(opened_fd, opened))
     }
@@ -198,7 +194,6 @@ impl Process {
         buf: u32,
         snapshot: Snapshot,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
         memory.check(buf, snapshot.filestat_size())?;
         let outcome = ready!(self.control(context, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;

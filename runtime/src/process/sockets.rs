@@ -24,20 +24,25 @@ impl Process {
         flags: u32,
         connection: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         memory.check(connection, 4)?;
         let flags = FdFlags::parse(flags)?;
         self.fds.room()?;
         let descriptor = self.fds.get(fd)?;
         let nonblocking = descriptor.flags.contains(FdFlags::NONBLOCK);
+        let base = descriptor.base;
         if descriptor.file.socket().is_some() {
             return Poll::Ready(Err(Errno::Inval));
         }
         let listener = descriptor.file.listener().ok_or(Errno::Notsock)?;
+        // Before a connection is taken.
+        if !base.contains(Rights::SOCK_ACCEPT) {
+            return Poll::Ready(Err(Errno::Notcapable));
+        }
         let accepted = match listener.poll_accept(context) {
             Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
             poll => ready!(poll)?,
         };
-        descriptor.demand(Rights::SOCK_ACCEPT)?;
         let kind = accepted.node.qid().kind;
         let mut accepted = Descriptor::new(accepted.file, kind, Rights::all(), Rights::empty());
         accepted.flags = flags;
@@ -58,6 +63,7 @@ impl Process {
         ro_datalen: u32,
         ro_flags: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         const PEEK: u32 = 1;
         const WAITALL: u32 = 1 << 1;
         let mut received = match self.pending.take() {
@@ -121,6 +127,7 @@ impl Process {
         si_flags: u32,
         so_datalen: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         memory.check(so_datalen, 4)?;
         let descriptor = self.fds.get(fd)?;
         if descriptor.file.socket().is_none() {
@@ -151,6 +158,7 @@ impl Process {
         fd: u32,
         how: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         const READ: u32 = 1;
         const WRITE: u32 = 1 << 1;
         let descriptor = self.fds.get(fd)?;

@@ -62,8 +62,9 @@ fn store_strings<M: GuestMemory + ?Sized>(
     for (index, string) in strings.iter().enumerate() {
         memory.write_u32(pointers + index as u32 * 4, at)?;
         memory.write(at, string.as_bytes())?;
-        memory.write(at + string.len() as u32, &[0])?;
-        at += string.len() as u32 + 1;
+        // The end of the buffer may be the end of a memory of 4 GiB.
+        memory.write(at.wrapping_add(string.len() as u32), &[0])?;
+        at = at.wrapping_add(string.len() as u32 + 1);
     }
     Ok(())
 }
@@ -77,6 +78,7 @@ impl Process {
         argv: u32,
         argv_buf: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         Poll::Ready(store_strings(memory, &self.args, argv, argv_buf))
     }
 
@@ -88,6 +90,7 @@ impl Process {
         argc: u32,
         argv_buf_size: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         Poll::Ready(store_sizes(memory, &self.args, argc, argv_buf_size))
     }
 
@@ -99,6 +102,7 @@ impl Process {
         environ: u32,
         environ_buf: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         Poll::Ready(store_strings(memory, &self.env, environ, environ_buf))
     }
 
@@ -110,6 +114,7 @@ impl Process {
         environc: u32,
         environ_buf_size: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         Poll::Ready(store_sizes(memory, &self.env, environc, environ_buf_size))
     }
 }

@@ -43,6 +43,7 @@ impl Process {
         fd: u32,
         stat: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         let found = self.fds.get(fd)?;
         Poll::Ready(store_fdstat(
             memory,
@@ -62,6 +63,7 @@ impl Process {
         fd: u32,
         flags: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         let descriptor = self.fds.get(fd)?;
         descriptor.demand(Rights::FD_FDSTAT_SET_FLAGS)?;
         descriptor.flags = FdFlags::parse(flags)?;
@@ -80,6 +82,7 @@ impl Process {
         rights_base: u64,
         rights_inheriting: u64,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         let descriptor = self.fds.get(fd)?;
         let kept = |bits, had: Rights| match Rights::from_bits(bits) {
             Some(rights) if had.contains(rights) => Ok(rights),
@@ -121,7 +124,6 @@ impl Process {
         buf: u32,
         snapshot: Snapshot,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
         memory.check(buf, snapshot.filestat_size())?;
         let outcome = ready!(self.control(context, |process| {
             let descriptor = process.fds.get(fd)?;
@@ -177,10 +179,8 @@ impl Process {
             descriptor.demand(Rights::FD_FILESTAT_SET_TIMES)?;
             let change = times(atim, mtim, fst_flags)?;
             // A descriptor may be open for reading alone, but the mount must allow a change.
-            if let Some(place) = &descriptor.place {
-                if !place.rights().contains(capfs::Rights::WRITE) {
-                    return Err(Errno::Rofs);
-                }
+            if !descriptor.mount.contains(capfs::Rights::WRITE) {
+                return Err(Errno::Rofs);
             }
             Ok(done(descriptor.file.set_stat(change)))
         })
@@ -195,6 +195,7 @@ impl Process {
         fd: u32,
         buf: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         let name = self.fds.get(fd)?.preopen.as_ref().ok_or(Errno::Badf)?;
         memory.check(buf, 8)?;
         memory.write_u32(buf, 0)?;
@@ -210,6 +211,7 @@ impl Process {
         path: u32,
         path_len: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.usage.calls += 1;
         let name = self.fds.get(fd)?.preopen.as_ref().ok_or(Errno::Badf)?;
         if (path_len as usize) < name.len() {
             return Poll::Ready(Err(Errno::Nametoolong));
