@@ -75,7 +75,7 @@ async function outcome(address) {
   page.on('pageerror', (error) => remarks.push(error.stack))
   try {
     await page.goto(address)
-    await page.waitForSelector('body[data-outcome]', { timeout: 60_000 })
+    await page.waitForSelector('body[data-outcome]', { state: 'attached' })
     return await page.getAttribute('body', 'data-outcome')
   } catch (error) {
     throw new Error(`${error.message}\nthe page said:\n${remarks.join('\n')}`)

@@ -1,7 +1,7 @@
 // The terminal's line discipline by itself, in Node. Prints `N passed, N failed`.
 
 import assert from 'node:assert/strict'
-import { LineDiscipline } from '../../web/demo/dist/app/terminal/line-discipline.js'
+import { LineDiscipline } from '../../web/dist/demo/app/terminal/line-discipline.js'
 
 const results = { passed: 0, failed: 0 }
 

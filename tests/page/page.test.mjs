@@ -10,7 +10,7 @@ import { launchChromium } from './chromium.mjs'
 import { serveFolder } from './static-server.mjs'
 
 const root = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../..')
-const dist = join(root, 'web/demo/dist')
+const dist = join(root, 'web/dist/demo')
 assert(existsSync(join(dist, 'index.html')), 'the demo page is not built: npm run build')
 /** Loading and compiling clang, 31 MB, on a busy machine of 2 cores. */
 const SLOW = { timeout: 180_000 }
@@ -22,7 +22,7 @@ const results = { passed: 0, failed: 0 }
 /** Runs one test on a page of its own; nothing may be thrown in the page meanwhile. */
 async function test(name, body, options = {}) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, ...options })
-  page.setDefaultTimeout(60_000)
+  page.setDefaultTimeout(30_000)
   const errors = []
   page.on('pageerror', (error) => errors.push(error))
   try {

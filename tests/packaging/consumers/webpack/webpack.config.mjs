@@ -2,5 +2,5 @@ export default {
   mode: 'production',
   entry: './src/main.js',
   experiments: { outputModule: true },
-  output: { module: true, publicPath: 'auto' },
+  output: { module: true, filename: 'main.js', publicPath: 'auto' },
 }
