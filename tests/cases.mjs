@@ -1,0 +1,171 @@
+// The cases: which guest is run how, and how it must end. What it must print is in transcripts/NAME.txt.
+//
+// A case is plain data, since it travels into browser pages:
+//   name        of the case and of its transcript
+//   guest       the guest's name, if another than the case's; or `bytes`, a module in base64
+//   args, env   as the guest sees them (without argv[0], which is the guest's name)
+//   mounts      guest path -> mount or array of mounts (a union, searched in that order); files of a
+//               mount are path -> text. Types: `memory` (writable unless `rights: 'ro'`) and `archive`.
+//   stdin       text, given whole and then closed; without it stdin is empty
+//   dialogue    steps taken in turn: once stdout has shown `until` (counted from the last step), `send`
+//               text to stdin, `close` stdin, `deafen` (close the reading end of stdout) or `kill`
+//   limits      memory in bytes, time in milliseconds, files
+//   waits       a call of the guest waits, so that the system-call variant `none` can't run it
+//   digest      the transcript holds length and SHA-256 of stdout instead of its text
+//   exit        reason (`exit`, `trap`, `timeout`, `killed`) and, for `exit`, the code (0 unless told);
+//               reason `refused`: the host rejects the module before it runs, with error code `error`
+
+const empty = { type: 'memory', files: {} }
+const memory = (files) => ({ type: 'memory', files })
+const readOnly = (files) => ({ type: 'memory', files, rights: 'ro' })
+const archive = (files) => ({ type: 'archive', files })
+/** One empty writable mount at the root. */
+const scratch = { '/': empty }
+
+const trap = { reason: 'trap' }
+const refused = (error) => ({ reason: 'refused', error })
+const base64 = (...bytes) => Buffer.from(bytes).toString('base64')
+
+/** Guests that need one writable file system, print on stdout and exit with 0. */
+const onScratch = [
+  'file_seek', 'file_truncate', 'file_sparse', 'file_offsets', 'file_append', 'open_flags', 'file_times', 'rename',
+  'rename_into_itself', 'hard_links', 'symlinks', 'symlink_depth', 'escapes', 'unlink_open', 'directories', 'readdir',
+  'readdir_changes', 'readdir_many', 'trailing_slashes', 'renumber', 'rights', 'fd_flags', 'allocate', 'stat',
+  'sockets', 'bad_descriptors', 'hostile_pointers', 'iovecs', 'paths', 'c_stdio', 'c_directories', 'poll_files',
+].map((name) => ({ name, mounts: scratch }))
+
+/** @type {Record<string, any>[]} */
+export const cases = [
+  ...onScratch,
+  { name: 'hello' },
+  { name: 'args' , args: ['', 'two words', '"quoted"', "it's", 'new\nline', 'naïve 😀', '--flag=x', '-'] },
+  { name: 'args_none', guest: 'args' },
+  { name: 'args_long', guest: 'args', args: ['long'.repeat(5_000)] },
+  { name: 'environment', env: { GREETING: 'hello', EMPTY: '', EQUALS: 'a=b=c', Z: 'naïve', A: 'last' } },
+  { name: 'environment_none', guest: 'environment' },
+  { name: 'exit_code_0', guest: 'exit_code', args: ['0'] },
+  { name: 'exit_code_7', guest: 'exit_code', args: ['7'], exit: { reason: 'exit', code: 7 } },
+  { name: 'exit_code_255', guest: 'exit_code', args: ['255'], exit: { reason: 'exit', code: 255 } },
+  { name: 'exit_nested', exit: { reason: 'exit', code: 9 } },
+  { name: 'main_error', exit: { reason: 'exit', code: 1 } },
+  { name: 'c_exit', exit: { reason: 'exit', code: 3 } },
+  { name: 'c_exit_at_once', guest: 'c_exit', args: ['now'], exit: { reason: 'exit', code: 4 } },
+  { name: 'stdin_echo', stdin: 'some words\nand a last line' },
+  { name: 'stdin_echo_empty', guest: 'stdin_echo' },
+  { name: 'stdin_echo_big', guest: 'stdin_echo', stdin: 'a line of thirty-two characters\n'.repeat(20_000), digest: true },
+  { name: 'stdin_lines', stdin: `first\n\nthird\n${'long '.repeat(20_000)}\nlast` },
+  { name: 'c_sort', stdin: '5 -3\n99 1000000000000\n-7 0 5' },
+  {
+    name: 'dialogue',
+    waits: true,
+    dialogue: [
+      { until: 'number? ', send: '40\n' },
+      { until: 'number? ', send: 'forty\n' },
+      { until: 'number? ', send: '2' },
+      { until: '', send: '\n' },
+      { until: 'number? ', close: true },
+    ],
+  },
+  {
+    name: 'poll_stdin',
+    waits: true,
+    dialogue: [
+      { until: 'your turn\n', send: 'my turn\n' },
+      { until: 'the end, please\n', close: true },
+    ],
+  },
+  { name: 'streams' },
+  { name: 'stream_stat' },
+  { name: 'big_output', digest: true },
+  { name: 'file_read_write', mounts: { '/': memory({ 'given.txt': 'given text\n' }) } },
+  {
+    name: 'walk',
+    mounts: { '/': memory({ 'given/a.txt': 'a', 'given/b/c.txt': 'c', 'given/b/d/e.txt': 'e' }) },
+  },
+  { name: 'two_mounts', mounts: { '/first': empty, '/second': empty } },
+  {
+    name: 'read_only',
+    mounts: { '/given': readOnly({ file: 'untouched', 'dir/inner': '12345' }), '/mine': empty },
+  },
+  {
+    name: 'preopens',
+    mounts: {
+      '/': memory({ file: 'of the root' }),
+      '/data': memory({ file: 'of data' }),
+      '/data/inner': memory({ file: 'of the inner mount' }),
+    },
+  },
+  { name: 'preopens_none', guest: 'preopens' },
+  { name: 'no_files', guest: 'show_tree', args: [] },
+  {
+    name: 'archive',
+    guest: 'show_tree',
+    args: ['/archive'],
+    mounts: { '/archive': archive({ 'readme.txt': 'from an archive\n', 'lib/a/one': '1', 'lib/b/two': '2' }) },
+  },
+  {
+    name: 'union',
+    guest: 'show_tree',
+    args: ['/all'],
+    mounts: {
+      '/all': [
+        memory({ 'own.txt': 'own', 'both.txt': 'from the first' }),
+        archive({ 'lib/one': '1', 'both.txt': 'from the second' }),
+      ],
+    },
+  },
+  {
+    name: 'union_read_only_first',
+    guest: 'show_tree',
+    args: ['/all'],
+    mounts: {
+      '/all': [
+        archive({ 'lib/one': '1', 'both.txt': 'from the first' }),
+        memory({ 'own.txt': 'own', 'both.txt': 'from the second' }),
+      ],
+    },
+  },
+  { name: 'clocks', waits: true },
+  { name: 'poll_clocks', waits: true },
+  { name: 'sleep', waits: true },
+  { name: 'random' },
+  { name: 'yield_raise', exit: trap },
+  { name: 'many_descriptors', args: ['10000'], mounts: scratch },
+  { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },
+  { name: 'memory_growth', limits: { memory: 16 * 1024 * 1024 } },
+  { name: 'closed_pipe', waits: true, dialogue: [{ until: 'first words\n', deafen: true }] },
+  { name: 'crash_unreachable', guest: 'crash', args: ['unreachable'], exit: trap },
+  { name: 'crash_overflow', guest: 'crash', args: ['overflow'], exit: trap },
+  { name: 'crash_stray', guest: 'crash', args: ['stray'], exit: trap },
+  { name: 'crash_panic', guest: 'crash', args: ['panic'], exit: trap },
+  { name: 'crash_abort', guest: 'crash', args: ['abort'], exit: trap },
+  { name: 'divide', exit: trap },
+  { name: 'forever_spin', guest: 'forever', args: ['spin'], limits: { time: 300 }, exit: { reason: 'timeout' } },
+  { name: 'forever_call', guest: 'forever', args: ['call'], limits: { time: 300 }, exit: { reason: 'timeout' } },
+  {
+    name: 'forever_sleep',
+    guest: 'forever',
+    args: ['sleep'],
+    waits: true,
+    limits: { time: 300 },
+    exit: { reason: 'timeout' },
+  },
+  ...['spin', 'call', 'sleep', 'read'].map((how) => ({
+    name: `killed_${how}`,
+    guest: 'forever',
+    args: [how],
+    waits: how !== 'call' && how !== 'spin',
+    dialogue: [{ until: `${how} for ever\n`, kill: true }],
+    exit: { reason: 'killed' },
+  })),
+  { name: 'unstable', mounts: { '/': memory({ file: '0123456789' }) }, waits: true },
+  { name: 'both_snapshots', exit: { reason: 'exit', code: 5 } },
+  { name: 'extra_imports', exit: { reason: 'exit', code: 52 } },
+  { name: 'no_memory', exit: { reason: 'exit', code: 6 } },
+  { name: 'foreign_imports', exit: refused('MODULE_IMPORTS') },
+  { name: 'no_start', exit: refused('MODULE_NO_START') },
+  { name: 'component', bytes: base64(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0), exit: refused('MODULE_COMPONENT') },
+  { name: 'truncated', bytes: base64(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 0x20, 5), exit: refused('MODULE_INVALID') },
+  { name: 'no_module', bytes: Buffer.from('#!/bin/sh\n').toString('base64'), exit: refused('MODULE_INVALID') },
+  { name: 'empty_module', bytes: '', exit: refused('MODULE_INVALID') },
+]

@@ -1,0 +1,133 @@
+// Runs cases by `capfs-host run`, each in a process of its own, on folders of a scratch directory.
+
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { dialogue } from './dialogue.mjs'
+import { tar } from './tar.mjs'
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..')
+
+/** The built program. */
+const binary = join(resolve(root, process.env.CARGO_TARGET_DIR ?? 'target'), 'release', 'capfs-host')
+
+/** How long a run may take before it counts as hung, in milliseconds. */
+const PATIENCE = 120_000
+
+/** `directory`: writable mounts are host directories. `memory`: they are memory file systems. */
+export const variants = ['directory', 'memory']
+
+/** Exit codes of capfs-host that are not the guest's own; `--json` tells them apart for certain. */
+const REFUSALS = {
+  'imports': 'MODULE_IMPORTS',
+  'no-start': 'MODULE_NO_START',
+  'component': 'MODULE_COMPONENT',
+  'invalid': 'MODULE_INVALID',
+}
+
+/** Makes host files for mounts, and the options that name them. */
+class Folders {
+  constructor(scratch, inMemory) {
+    this.scratch = scratch
+    this.inMemory = inMemory
+    this.count = 0
+  }
+
+  /** A folder with these files. */
+  folder(files) {
+    const at = join(this.scratch, `mount${this.count++}`)
+    mkdirSync(at)
+    for (const [path, contents] of Object.entries(files)) {
+      mkdirSync(dirname(join(at, path)), { recursive: true })
+      writeFileSync(join(at, path), contents)
+    }
+    return at
+  }
+
+  archive(files) {
+    const at = join(this.scratch, `mount${this.count++}.tar`)
+    writeFileSync(at, tar(files))
+    return at
+  }
+
+  /** The options for one mount; those of a union come in the order in which they are searched. */
+  options(path, mount) {
+    if (Array.isArray(mount)) {
+      return mount.flatMap((member, index) => this.options(path, member).map((option) => (index === 0 || !option.startsWith('--') ? option : option)))
+    }
+    if (mount.host !== undefined) return ['--dir', `${mount.host}::${path}:${mount.rights ?? 'rw'}`]
+    if (mount.type === 'archive') return ['--mount', `archive=${mount.data ?? this.archive(mount.files)}:${path}`]
+    if (this.inMemory && Object.keys(mount.files ?? {}).length === 0 && mount.rights !== 'ro') {
+      return ['--mount', `memory:${path}`]
+    }
+    return ['--dir', `${this.folder(mount.files ?? {})}::${path}:${mount.rights ?? 'rw'}`]
+  }
+}
+
+export async function open(variant) {
+  if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --release -p capfs-host`)
+  const scratch = mkdtempSync(join(tmpdir(), 'capfs-tests-'))
+  let count = 0
+  return {
+    async run(wanted, program) {
+      const own = join(scratch, String(count++))
+      mkdirSync(own)
+      const module = join(own, `${wanted.guest ?? wanted.name}.wasm`)
+      writeFileSync(module, program)
+      const folders = new Folders(own, variant === 'memory')
+      const limits = wanted.limits ?? {}
+      const report = join(own, 'report.json')
+      const argv = ['run', '--quiet', `--json=${report}`]
+      for (const [path, mount] of Object.entries(wanted.mounts ?? {})) argv.push(...folders.options(path, mount))
+      for (const [name, value] of Object.entries(wanted.env ?? {})) argv.push('--env', `${name}=${value}`)
+      if (limits.memory) argv.push('--max-memory', String(limits.memory))
+      if (limits.time) argv.push('--timeout', `${limits.time}ms`)
+      if (limits.files) argv.push('--max-files', String(limits.files))
+      argv.push(module, ...(wanted.args ?? []))
+      try {
+        return await ended(argv, wanted)
+      } finally {
+        rmSync(own, { recursive: true, force: true })
+      }
+    },
+    async close() {
+      rmSync(scratch, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Runs the program and plays the case's dialogue with it. */
+function ended(argv, wanted) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(binary, argv, { stdio: ['pipe', 'pipe', 'pipe'] })
+    const stdout = []
+    const stderr = []
+    let hung = false
+    const patience = setTimeout(() => {
+      hung = true
+      child.kill('SIGKILL')
+    }, PATIENCE)
+    const observe = dialogue(wanted.dialogue ?? [], (step) => {
+      if (step.send !== undefined) child.stdin.write(step.send)
+      if (step.close) child.stdin.end()
+      if (step.deafen) child.stdout.destroy()
+      if (step.kill) child.kill('SIGINT')
+    })
+    child.stdout.on('data', (chunk) => {
+      stdout.push(chunk)
+      observe(chunk).catch(reject)
+    })
+    child.stderr.on('data', (chunk) => stderr.push(chunk))
+    // The guest may end, or close its input, before it has taken everything.
+    child.stdin.on('error', () => {})
+    if (!wanted.dialogue) child.stdin.end(wanted.stdin ?? '')
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      clearTimeout(patience)
+      if (hung) return reject(new Error(`it hung: capfs-host ${argv.join(' ')}`))
+      resolve(outcome(code, signal, Buffer.concat(stdout), Buffer.concat(stderr)))
+    })
+  })
+}

@@ -1,0 +1,80 @@
+// Runs cases by the npm package. The same code drives it in Node and in a page.
+
+import { dialogue } from './dialogue.mjs'
+import { tar } from './tar.mjs'
+
+/** A case's mount as the package takes it. */
+function mount(given) {
+  if (Array.isArray(given)) return given.map(mount)
+  if (given.type === 'archive') return { type: 'archive', data: given.data ?? tar(given.files) }
+  return given
+}
+
+function joined(chunks) {
+  const whole = new Uint8Array(chunks.reduce((total, chunk) => total + chunk.length, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, at)
+    at += chunk.length
+  }
+  return whole
+}
+
+/**
+ * Runs one case to its end.
+ *
+ * @param {any} capfs a `Capfs`
+ * @param {any} program what `spawn` takes
+ * @param {any} wanted the case
+ * @returns {Promise<{stdout: Uint8Array, stderr: Uint8Array, reason: string, code?: number, error?: string, message?: string}>}
+ */
+export async function runCase(capfs, program, wanted) {
+  const steps = wanted.dialogue
+  let agent
+  try {
+    agent = await capfs.spawn(program, {
+      name: wanted.guest ?? wanted.name,
+      args: wanted.args ?? [],
+      env: wanted.env ?? {},
+      mounts: Object.fromEntries(Object.entries(wanted.mounts ?? {}).map(([path, given]) => [path, mount(given)])),
+      stdin: steps ? 'pipe' : (wanted.stdin ?? 'closed'),
+      limits: wanted.limits,
+    })
+  } catch (error) {
+    const none = new Uint8Array()
+    if (typeof error.code !== 'string') throw error
+    return { stdout: none, stderr: none, reason: 'refused', error: error.code, message: error.message }
+  }
+  try {
+    const reader = agent.stdout.getReader()
+    const observe = dialogue(steps ?? [], async (step) => {
+      if (step.send !== undefined) await agent.write(step.send)
+      if (step.close) await agent.closeStdin()
+      if (step.deafen) await reader.cancel()
+      if (step.kill) await agent.kill()
+    })
+    const stdout = []
+    const reading = (async () => {
+      for (;;) {
+        const { value, done } = await reader.read()
+        if (done) return
+        stdout.push(value)
+        await observe(value)
+      }
+    })()
+    const stderr = []
+    const hearing = (async () => {
+      const ear = agent.stderr.getReader()
+      for (;;) {
+        const { value, done } = await ear.read()
+        if (done) return
+        stderr.push(value)
+      }
+    })()
+    const exit = await agent.exit
+    await Promise.all([reading, hearing])
+    return { stdout: joined(stdout), stderr: joined(stderr), reason: exit.reason, code: exit.code, message: exit.message }
+  } finally {
+    await agent.dispose()
+  }
+}

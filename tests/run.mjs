@@ -1,0 +1,118 @@
+// Runs the conformance cases on one or more hosts and compares the transcripts.
+//
+//   node tests/run.mjs [--host native,node,chromium,firefox,webkit] [--variant jspi-multi] [--only NAME]
+//                      [--cases MODULE] [--write]
+//
+// Each case runs in every variant of a host. Its transcript must equal the one in tests/transcripts/, which
+// makes the hosts equal to each other. `--write` writes transcripts that don't exist yet; read them before
+// they are committed.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { buildGuests, guests } from './build.mjs'
+import { expected, transcript, transcriptFile, wantedEnd } from './transcript.mjs'
+
+const { values: options } = parseArgs({
+  options: {
+    host: { type: 'string', default: 'native' },
+    variant: { type: 'string' },
+    only: { type: 'string' },
+    write: { type: 'boolean', default: false },
+  },
+})
+
+const names = await buildGuests()
+const { cases } = await import('./cases.mjs')
+let passed = 0
+let failed = 0
+const ran = new Set()
+
+function fail(where, text) {
+  failed += 1
+  console.log(`FAIL ${where}\n${text.replace(/^/gm, '    ')}`)
+}
+
+/** The first lines in which two texts differ, with what surrounds them. */
+function difference(wanted, got) {
+  const [left, right] = [wanted.split('\n'), got.split('\n')]
+  const lines = []
+  for (let index = 0; index < Math.max(left.length, right.length) && lines.length < 12; index += 1) {
+    if (left[index] === right[index]) continue
+    if (lines.length === 0 && index > 0) lines.push(`  ${left[index - 1]}`.slice(0, 300))
+    if (left[index] !== undefined) lines.push(`- ${left[index]}`.slice(0, 300))
+    if (right[index] !== undefined) lines.push(`+ ${right[index]}`.slice(0, 300))
+  }
+  return lines.join('\n')
+}
+
+function program(wanted) {
+  if (wanted.bytes !== undefined) return Buffer.from(wanted.bytes, 'base64')
+  return readFileSync(join(guests, `${wanted.guest ?? wanted.name}.wasm`))
+}
+
+/** Compares one run with what it must be. */
+function judge(where, wanted, result) {
+  const got = transcript(wanted, result)
+  const end = `--- ${wantedEnd(wanted)}\n`
+  if (!got.endsWith(end)) {
+    fail(where, `it must end with: ${end}${got.slice(-1_500)}${result.message ?? ''}`)
+    return
+  }
+  const golden = expected(wanted.name)
+  if (golden === undefined && options.write) {
+    writeFileSync(transcriptFile(wanted.name), got)
+    console.log(`wrote ${wanted.name}`)
+  } else if (golden === undefined) {
+    fail(where, `there is no transcript of ${wanted.name}`)
+    return
+  } else if (golden !== got) {
+    fail(where, difference(golden, got))
+    return
+  }
+  passed += 1
+}
+
+for (const name of options.host.split(',')) {
+  const { variants, open } = await import(`./hosts/${name}.mjs`)
+  const chosen = variants.filter((variant) => !options.variant || variant === options.variant)
+  if (chosen.length === 0) fail(name, `there is no variant ${options.variant}; there are ${variants.join(', ')}`)
+  for (const variant of chosen) {
+    const before = [passed, failed]
+    let left = 0
+    let session
+    try {
+      session = await open(variant)
+    } catch (error) {
+      fail(`${name} ${variant}`, `it can't be started: ${error.stack}`)
+      continue
+    }
+    try {
+      for (const wanted of cases) {
+        if (options.only && !wanted.name.includes(options.only)) continue
+        // Without a way to wait there is nothing to run; the other variants run these.
+        if (variant.startsWith('none') && (wanted.waits || wanted.exit?.reason === 'killed')) {
+          left += 1
+          continue
+        }
+        const where = `${name} ${variant} ${wanted.name}`
+        try {
+          judge(where, wanted, await session.run(wanted, program(wanted)))
+        } catch (error) {
+          fail(where, error.stack)
+        }
+        ran.add(wanted.guest ?? wanted.name)
+      }
+    } finally {
+      await session.close()
+    }
+    const waiting = left === 0 ? '' : `, ${left} need a variant that can wait`
+    console.log(`${name} ${variant}: ${passed - before[0]} passed, ${failed - before[1]} failed${waiting}`)
+  }
+}
+
+if (!options.only) {
+  for (const guest of names.filter((guest) => !ran.has(guest))) fail(guest, 'no host ran this guest')
+}
+console.log(`${passed} passed, ${failed} failed`)
+process.exit(failed === 0 && passed > 0 ? 0 : 1)
