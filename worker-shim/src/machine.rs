@@ -1,0 +1,73 @@
+//! The state of one kernel: an instance of the module serves one agent, or the page's own tree.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use capfs::clock::Clock;
+use capfs::{Namespace, NodeRef};
+use capfs_runtime::Process;
+
+use crate::guest::Guest;
+use crate::stdio::{Input, Output};
+use crate::web::WebClock;
+
+/// What a call that must wait may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// For anything: the host suspends the agent or blocks its worker.
+    Anything,
+    /// For time only. Any other wait fails with `EDEADLK`, as nothing could end it.
+    ClockOnly,
+}
+
+/// The agent's process and what stands around it.
+pub struct Running {
+    pub process: Process,
+    /// The agent's memory; none until the agent has been instantiated.
+    pub guest: Option<Guest>,
+    pub patience: Patience,
+    pub input: Input,
+    pub outputs: [Output; 2],
+}
+
+/// Everything that one kernel holds.
+pub struct Machine {
+    pub clock: Arc<dyn Clock>,
+    pub namespace: Namespace,
+    /// Devices that were made and can be mounted, by handle.
+    pub devices: Vec<NodeRef>,
+    pub running: Option<Running>,
+}
+
+thread_local! {
+    static MACHINE: RefCell<Option<Machine>> = const { RefCell::new(None) };
+}
+
+/// Runs `action` on the kernel's state. Nothing that JavaScript could call back into the kernel
+/// from is reached from inside, except after a trap, which leaves the state borrowed: then there is `None`.
+pub fn with_machine<R>(action: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+    MACHINE.with(|machine| {
+        let mut machine = machine.try_borrow_mut().ok()?;
+        Some(action(machine.get_or_insert_with(Machine::new)))
+    })
+}
+
+/// Runs `action` on the process, if there is one.
+#[inline]
+pub fn with_running<R>(action: impl FnOnce(&mut Running) -> R) -> Option<R> {
+    MACHINE.with(|machine| {
+        let mut machine = machine.try_borrow_mut().ok()?;
+        machine.as_mut()?.running.as_mut().map(action)
+    })
+}
+
+impl Machine {
+    fn new() -> Self {
+        Machine {
+            clock: WebClock::shared(),
+            namespace: Namespace::new(),
+            devices: Vec::new(),
+            running: None,
+        }
+    }
+}

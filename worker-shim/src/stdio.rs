@@ -1,0 +1,234 @@
+//! The three standard streams. Their other ends are in JavaScript.
+//!
+//! Both directions are bounded by credit. The page sends at most as much standard input as the agent
+//! has room for and hears how much was taken; output that the page has not acknowledged fills a window,
+//! and when it is full the agent waits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use capfs::{
+    Errno, FileKind, GuestSink, GuestSource, Interest, Op, OpenFile, Qid, Readiness, SetStat, Stat,
+    WriteAt, Written,
+};
+use js_sys::{Function, Uint8Array};
+use wasm_bindgen::JsValue;
+
+/// Bytes of output that the page may have left unread before the agent waits. It bounds what an agent
+/// that prints for ever makes the page keep.
+pub const OUTPUT_WINDOW: usize = 1 << 20;
+
+/// Bytes handed to JavaScript at once.
+const OUTPUT_CHUNK: usize = 64 << 10;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a stream is to its agent: a terminal's character device, or a pipe.
+fn stream_stat(tty: bool) -> Stat {
+    let kind = if tty { FileKind::CharacterDevice } else { FileKind::Unknown };
+    Stat { qid: Qid { path: 1, kind }, nlink: 1, size: 0, atime: 0, mtime: 0, ctime: 0 }
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: VecDeque<u8>,
+    ended: bool,
+    taken: usize,
+}
+
+/// Standard input, from both sides: the page's and, through [`Input::open`], the agent's.
+#[derive(Clone, Default)]
+pub struct Input(Arc<Mutex<Queue>>);
+
+impl Input {
+    /// Adds what the page wrote.
+    pub fn feed(&self, bytes: &[u8]) {
+        locked(&self.0).bytes.extend(bytes);
+    }
+
+    /// The page writes no more.
+    pub fn end(&self) {
+        locked(&self.0).ended = true;
+    }
+
+    /// Bytes that the agent has taken since this was asked last.
+    pub fn taken(&self) -> usize {
+        std::mem::take(&mut locked(&self.0).taken)
+    }
+
+    /// The agent's end.
+    pub fn open(&self, tty: bool) -> Box<dyn OpenFile> {
+        Box::new(InputFile { queue: self.0.clone(), tty })
+    }
+}
+
+struct InputFile {
+    queue: Arc<Mutex<Queue>>,
+    tty: bool,
+}
+
+impl OpenFile for InputFile {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        _offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        let mut queue = locked(&self.queue);
+        if sink.remaining() == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        if queue.bytes.is_empty() {
+            return if queue.ended { Poll::Ready(Ok(0)) } else { Poll::Pending };
+        }
+        let (front, back) = queue.bytes.as_slices();
+        let mut count = sink.put(front);
+        if count == front.len() {
+            count += sink.put(back);
+        }
+        queue.bytes.drain(..count);
+        queue.taken += count;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        _at: WriteAt,
+        _source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        Poll::Ready(Err(Errno::Badf))
+    }
+
+    fn poll_ready(
+        &mut self,
+        _context: &mut Context<'_>,
+        _interest: Interest,
+    ) -> Poll<Result<Readiness, Errno>> {
+        let queue = locked(&self.queue);
+        if queue.bytes.is_empty() && !queue.ended {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Readiness { bytes: queue.bytes.len() as u64, hangup: queue.ended }))
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(stream_stat(self.tty))
+    }
+
+    fn set_stat(&mut self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Inval)
+    }
+}
+
+/// Standard output or standard error, from both sides.
+#[derive(Clone)]
+pub struct Output(Arc<Mutex<Window>>);
+
+struct Window {
+    unread: usize,
+    scratch: Vec<u8>,
+    stream: u8,
+    take: Function,
+}
+
+impl Output {
+    /// The stream with this descriptor; `take(stream, bytes)` receives what the agent writes.
+    pub fn new(stream: u8, take: Function) -> Self {
+        let window = Window { unread: 0, scratch: Vec::new(), stream, take };
+        // In a browser there is one thread; the lock is there because an open file is `Send` elsewhere.
+        #[expect(clippy::arc_with_non_send_sync, reason = "JavaScript values are not Send")]
+        Output(Arc::new(Mutex::new(window)))
+    }
+
+    /// The page has read this many bytes.
+    pub fn acknowledge(&self, bytes: usize) {
+        let mut window = locked(&self.0);
+        window.unread = window.unread.saturating_sub(bytes);
+    }
+
+    /// The agent's end.
+    pub fn open(&self, tty: bool) -> Box<dyn OpenFile> {
+        Box::new(OutputFile { window: self.0.clone(), tty })
+    }
+}
+
+struct OutputFile {
+    window: Arc<Mutex<Window>>,
+    tty: bool,
+}
+
+impl OpenFile for OutputFile {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        _offset: u64,
+        _sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        Poll::Ready(Err(Errno::Badf))
+    }
+
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        _at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        let mut window = locked(&self.window);
+        let mut bytes = 0;
+        while source.remaining() > 0 {
+            let room = OUTPUT_WINDOW.saturating_sub(window.unread);
+            if room == 0 {
+                break;
+            }
+            let size = source.remaining().min(room).min(OUTPUT_CHUNK);
+            let mut scratch = std::mem::take(&mut window.scratch);
+            scratch.resize(size, 0);
+            let count = source.take(&mut scratch);
+            let chunk = Uint8Array::from(&scratch[..count]);
+            window.scratch = scratch;
+            let stream = JsValue::from(window.stream);
+            window.take.call2(&JsValue::NULL, &stream, &chunk).map_err(|_| Errno::Io)?;
+            window.unread += count;
+            bytes += count;
+            if count == 0 {
+                break;
+            }
+        }
+        if bytes == 0 && source.remaining() > 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Written { bytes, end: 0 }))
+    }
+
+    fn poll_ready(
+        &mut self,
+        _context: &mut Context<'_>,
+        _interest: Interest,
+    ) -> Poll<Result<Readiness, Errno>> {
+        let room = OUTPUT_WINDOW.saturating_sub(locked(&self.window).unread);
+        if room == 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Readiness { bytes: room as u64, hangup: false }))
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(stream_stat(self.tty))
+    }
+
+    fn set_stat(&mut self, _change: SetStat) -> Op<()> {
+        Op::err(Errno::Inval)
+    }
+}
