@@ -1,1 +1,20 @@
-//! x
+//! The kernel: capfs and its WASI runtime as WebAssembly, for a Web Worker or a worker of Node.
+//!
+//! One instance of this module serves one agent. It has two faces. The *raw exports* ([`calls`]) are the
+//! system calls: the adapter, which is WebAssembly too, calls them with the agent's own arguments, and
+//! they reach the agent's memory through functions in this module's table ([`guest`]), so that a call
+//! which need not wait never touches JavaScript. The *control interface* ([`control`]) is what the
+//! worker's JavaScript calls between system calls: mounts, standard streams, files for the page.
+//!
+//! Nothing of the kernel is on the stack while an agent waits: a raw call answers *would block* and is
+//! made again when something has happened.
+//!
+//! The design, with figures, is in `docs/syscall-path.md`.
+
+mod calls;
+mod control;
+mod files;
+mod guest;
+mod machine;
+mod stdio;
+mod web;

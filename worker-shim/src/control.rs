@@ -1,0 +1,298 @@
+//! The kernel's control interface: what JavaScript calls, between an agent's system calls.
+//!
+//! Errors reach JavaScript as the symbolic name of an errno, such as `ENOENT`, or as a sentence where
+//! there is none.
+
+use std::cell::RefCell;
+use std::task::{Context, Poll, Waker};
+
+use capfs::device::archive::Archive;
+use capfs::device::memory::{MemoryFs, MemoryLimits};
+use capfs::device::{null, zero};
+use capfs::{BindFlags, BoxedFuture, Errno, Namespace, NodeRef, Rights, Stat};
+use capfs_runtime::{Limits, Preopen, Process, ProcessConfig};
+use js_sys::{Array, Function, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+use crate::calls::shell_code;
+use crate::files;
+use crate::guest::Guest;
+use crate::machine::{Machine, Patience, Running, with_machine, with_running};
+use crate::stdio::{Input, Output};
+use crate::web;
+
+fn broken() -> JsValue {
+    JsValue::from_str("the kernel has been left by a trap")
+}
+
+fn named(errno: Errno) -> JsValue {
+    JsValue::from_str(errno.name())
+}
+
+fn machine<R>(action: impl FnOnce(&mut Machine) -> Result<R, JsValue>) -> Result<R, JsValue> {
+    with_machine(action).ok_or_else(broken)?
+}
+
+/// Makes the kernel report a broken invariant of its own before it traps.
+#[wasm_bindgen]
+pub fn report_panics(report: Function) {
+    thread_local! {
+        static REPORT: RefCell<Option<Function>> = const { RefCell::new(None) };
+    }
+    REPORT.set(Some(report));
+    std::panic::set_hook(Box::new(|info| {
+        REPORT.with_borrow(|report| {
+            if let Some(report) = report {
+                // If JavaScript throws here there is nobody left to tell.
+                let _ = report.call1(&JsValue::NULL, &info.to_string().into());
+            }
+        });
+    }));
+}
+
+fn add_device(machine: &mut Machine, root: NodeRef) -> u32 {
+    machine.devices.push(root);
+    machine.devices.len() as u32 - 1
+}
+
+/// Makes a memory file system for up to `bytes` bytes and returns its handle.
+#[wasm_bindgen]
+pub fn memory_device(bytes: f64) -> Result<u32, JsValue> {
+    machine(|machine| {
+        let limits = MemoryLimits { bytes: bytes as u64, ..MemoryLimits::default() };
+        let files = MemoryFs::new(machine.clock.clone(), limits);
+        Ok(add_device(machine, files.root()))
+    })
+}
+
+/// Makes an archive device of a tar and returns its handle.
+#[wasm_bindgen]
+pub fn archive_device(tar: Vec<u8>) -> Result<u32, JsValue> {
+    let archive = Archive::from_tar(tar).map_err(|error| JsValue::from_str(&error.to_string()))?;
+    machine(|machine| Ok(add_device(machine, archive.root())))
+}
+
+/// Makes the null device and returns its handle.
+#[wasm_bindgen]
+pub fn null_device() -> Result<u32, JsValue> {
+    machine(|machine| Ok(add_device(machine, null::Null::node())))
+}
+
+/// Makes the zero device and returns its handle.
+#[wasm_bindgen]
+pub fn zero_device() -> Result<u32, JsValue> {
+    machine(|machine| Ok(add_device(machine, zero::Zero::node())))
+}
+
+/// Puts a file into a device before it is mounted, whatever rights the mount will have.
+#[wasm_bindgen]
+pub fn device_write(device: u32, path: &str, bytes: Vec<u8>) -> Result<(), JsValue> {
+    let root = machine(|machine| {
+        machine.devices.get(device as usize).cloned().ok_or_else(|| named(Errno::Nodev))
+    })?;
+    let mut namespace = Namespace::new();
+    namespace.mount(root, "/", Rights::RW, BindFlags::REPLACE.creating()).map_err(named)?;
+    let mut writing = Box::pin(files::write(namespace, relative(path), bytes));
+    match writing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result.map_err(named),
+        Poll::Pending => Err(named(Errno::Again)),
+    }
+}
+
+/// Mounts a device at an absolute path; as a later member of a union when `after`.
+#[wasm_bindgen]
+pub fn mount(device: u32, at: &str, after: bool, writable: bool) -> Result<(), JsValue> {
+    machine(|machine| {
+        let root = machine.devices.get(device as usize).ok_or_else(|| named(Errno::Nodev))?;
+        let order = if after { BindFlags::AFTER } else { BindFlags::REPLACE };
+        let (rights, flags) =
+            if writable { (Rights::RW, order.creating()) } else { (Rights::RO, order) };
+        machine.namespace.mount(root.clone(), at, rights, flags).map_err(named)
+    })
+}
+
+/// Makes the process. `env` alternates names and values; `preopens` alternates the names that the
+/// agent sees and absolute paths; `output(stream, bytes)` takes what it prints.
+#[wasm_bindgen]
+#[expect(clippy::too_many_arguments, reason = "called from one place, with named variables")]
+pub fn start(
+    args: Vec<String>,
+    env: Vec<String>,
+    preopens: Vec<String>,
+    output: Function,
+    tty: bool,
+    clock_only: bool,
+    max_files: u32,
+) -> Result<(), JsValue> {
+    machine(|machine| {
+        let input = Input::default();
+        let outputs = [Output::new(1, output.clone()), Output::new(2, output)];
+        let pairs = |flat: Vec<String>| {
+            let (pairs, _) = flat.as_chunks::<2>();
+            pairs.iter().map(|[first, second]| (first.clone(), second.clone())).collect::<Vec<_>>()
+        };
+        let mut limits = Limits::default();
+        if max_files > 0 {
+            limits.max_files = max_files as _;
+        }
+        let process = Process::new(ProcessConfig {
+            args,
+            env: pairs(env),
+            namespace: machine.namespace.clone(),
+            stdin: input.open(tty),
+            stdout: outputs[0].open(tty),
+            stderr: outputs[1].open(tty),
+            preopens: pairs(preopens)
+                .into_iter()
+                .map(|(name, path)| Preopen::new(name, path))
+                .collect(),
+            clock: machine.clock.clone(),
+            random: Box::new(web::WebRandom::new()),
+            limits,
+        })
+        .map_err(|error| JsValue::from_str(&error.to_string()))?;
+        let patience = if clock_only { Patience::ClockOnly } else { Patience::Anything };
+        machine.running = Some(Running { process, guest: None, patience, input, outputs });
+        Ok(())
+    })
+}
+
+/// Connects the process with the agent's memory, after the adapter has filled the table from `base` on.
+#[wasm_bindgen]
+pub fn attach(base: u32, direct: bool) {
+    with_running(|running| running.guest = Some(Guest::new(base, direct)));
+}
+
+/// Takes the wall clock, in milliseconds, and returns the bytes of the agent's memory.
+#[wasm_bindgen]
+pub fn tick(wall: f64) -> f64 {
+    web::tick(wall);
+    with_running(|running| running.guest.as_mut().map_or(0, Guest::measure)).unwrap_or(0) as f64
+}
+
+/// When the pending call ends by itself, in milliseconds of `performance.now()`; infinite if never.
+#[wasm_bindgen]
+pub fn deadline() -> f64 {
+    with_running(|running| running.process.deadline())
+        .flatten()
+        .map_or(f64::INFINITY, |nanos| nanos as f64 / 1e6)
+}
+
+/// Adds to standard input.
+#[wasm_bindgen]
+pub fn feed(bytes: &[u8]) {
+    with_running(|running| running.input.feed(bytes));
+}
+
+/// Ends standard input.
+#[wasm_bindgen]
+pub fn end_input() {
+    with_running(|running| running.input.end());
+}
+
+/// Bytes of standard input that the agent has taken since this was asked last.
+#[wasm_bindgen]
+pub fn input_taken() -> u32 {
+    with_running(|running| running.input.taken()).unwrap_or(0) as u32
+}
+
+/// The page has read `bytes` bytes of stream 1 or 2.
+#[wasm_bindgen]
+pub fn output_read(stream: u8, bytes: u32) {
+    with_running(|running| {
+        if let Some(output) = running.outputs.get(usize::from(stream).wrapping_sub(1)) {
+            output.acknowledge(bytes as usize);
+        }
+    });
+}
+
+/// The code that the process has ended with, as a shell knows it.
+#[wasm_bindgen]
+pub fn exit_code() -> Option<u32> {
+    with_running(|running| running.process.exit_status().map(shell_code)).flatten()
+}
+
+/// Asks for something about the namespace's files; `answer(error, value)` is called once, at once
+/// or from a later [`advance`]. `what` is `read`, `write`, `list`, `stat`, `make-dir` or `remove`.
+#[wasm_bindgen]
+pub fn request(
+    what: &str,
+    path: &str,
+    bytes: Option<Vec<u8>>,
+    answer: Function,
+) -> Result<(), JsValue> {
+    let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
+    let path = relative(path);
+    let result: BoxedFuture<Result<JsValue, Errno>> = match what {
+        "read" => Box::pin(async move {
+            Ok(Uint8Array::from(files::read(namespace, path).await?.as_slice()).into())
+        }),
+        "write" => Box::pin(async move {
+            files::write(namespace, path, bytes.unwrap_or_default()).await?;
+            Ok(JsValue::UNDEFINED)
+        }),
+        "list" => Box::pin(async move {
+            let listed = files::list(namespace, path).await?;
+            let pairs = listed.iter().map(|entry| {
+                Array::of2(&entry.name.as_str().into(), &(entry.kind as u8).into())
+            });
+            Ok(pairs.collect::<Array>().into())
+        }),
+        "stat" => Box::pin(async move { Ok(numbers(files::stat(namespace, path).await?)) }),
+        "make-dir" => Box::pin(async move {
+            files::make_directory(namespace, path).await?;
+            Ok(JsValue::UNDEFINED)
+        }),
+        "remove" => Box::pin(async move {
+            files::remove(namespace, path).await?;
+            Ok(JsValue::UNDEFINED)
+        }),
+        _ => return Err(named(Errno::Inval)),
+    };
+    let work: BoxedFuture<()> = Box::pin(async move {
+        // What the answer's receiver throws is its own affair.
+        let _ = match result.await {
+            Ok(value) => answer.call2(&JsValue::NULL, &JsValue::NULL, &value),
+            Err(errno) => answer.call2(&JsValue::NULL, &named(errno), &JsValue::UNDEFINED),
+        };
+    });
+    PENDING.with_borrow_mut(|pending| pending.push(work));
+    advance();
+    Ok(())
+}
+
+thread_local! {
+    static PENDING: RefCell<Vec<BoxedFuture<()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Goes on with every request that waits. To be called whenever something has arrived.
+#[wasm_bindgen]
+pub fn advance() {
+    // Taken out while they run: an answer's receiver may make a new request.
+    let mut work = PENDING.take();
+    work.retain_mut(|future| {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    });
+    PENDING.with_borrow_mut(|pending| pending.extend(work));
+}
+
+fn numbers(stat: Stat) -> JsValue {
+    let millis = |nanos: u64| JsValue::from(nanos as f64 / 1e6);
+    Array::from_iter([
+        JsValue::from(stat.qid.kind as u8),
+        JsValue::from(stat.size as f64),
+        millis(stat.mtime),
+        millis(stat.atime),
+        millis(stat.ctime),
+        JsValue::from(stat.nlink as f64),
+        JsValue::from(stat.qid.path as f64),
+    ])
+    .into()
+}
+
+/// A page's path, as one below the root: where the namespace's own root is the base, an absolute
+/// path would leave it.
+fn relative(path: &str) -> String {
+    let below = path.trim_start_matches('/');
+    if below.is_empty() { ".".to_owned() } else { below.to_owned() }
+}

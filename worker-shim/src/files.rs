@@ -1,0 +1,162 @@
+//! What the page does with a namespace: whole files, listings and stat, as one request each.
+
+use std::future::poll_fn;
+
+use capfs::{Errno, FileKind, Namespace, OpenAt, OpenHow, Stat, WriteAt};
+
+/// Entries asked of a directory at a time.
+const LIST_BATCH: usize = 1024;
+
+/// Bytes in the largest file that is handed to the page in one piece: 512 MiB, as the kernel's own memory
+/// must hold it a second time.
+pub const READ_MAX: u64 = 512 << 20;
+
+/// One name in a listing.
+pub struct Listed {
+    pub name: String,
+    pub kind: FileKind,
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// - [`Errno::Fbig`]: longer than [`READ_MAX`]
+pub async fn read(namespace: Namespace, path: String) -> Result<Vec<u8>, Errno> {
+    let how = OpenAt { how: OpenHow { read: true, ..OpenHow::default() }, follow: true, ..OpenAt::default() };
+    let (_, mut file) = namespace.open(&namespace.root(), &path, how).wait().await?;
+    let size = file.stat().wait().await?.size;
+    if size > READ_MAX {
+        return Err(Errno::Fbig);
+    }
+    let mut bytes = vec![0; size as usize];
+    let mut filled = 0;
+    // What has no size, or grows meanwhile, is read until its end.
+    loop {
+        if filled == bytes.len() {
+            bytes.resize(filled + 4096, 0);
+        }
+        let count = poll_fn(|context| {
+            file.poll_read(context, filled as u64, &mut bytes[filled..].as_mut())
+        })
+        .await?;
+        filled += count;
+        if count == 0 {
+            bytes.truncate(filled);
+            return Ok(bytes);
+        }
+        if filled as u64 > READ_MAX {
+            return Err(Errno::Fbig);
+        }
+    }
+}
+
+/// Writes a whole file, replacing what was there; makes its parent directories.
+///
+/// # Errors
+/// As the devices on the way.
+pub async fn write(namespace: Namespace, path: String, bytes: Vec<u8>) -> Result<(), Errno> {
+    if let Some((parent, _)) = path.rsplit_once('/') {
+        make_directory(namespace.clone(), parent.to_owned()).await?;
+    }
+    let how = OpenAt {
+        how: OpenHow { write: true, truncate: true, ..OpenHow::default() },
+        follow: true,
+        create: true,
+        ..OpenAt::default()
+    };
+    let (_, mut file) = namespace.open(&namespace.root(), &path, how).wait().await?;
+    let mut rest: &[u8] = &bytes;
+    let mut at = 0;
+    while !rest.is_empty() {
+        let written =
+            poll_fn(|context| file.poll_write(context, WriteAt::Offset(at), &mut rest)).await?;
+        if written.bytes == 0 {
+            return Err(Errno::Nospc);
+        }
+        at = written.end;
+    }
+    Ok(())
+}
+
+/// Makes a directory and its parents, as far as they are missing.
+///
+/// # Errors
+/// - [`Errno::Notdir`]: something else is there
+pub async fn make_directory(namespace: Namespace, path: String) -> Result<(), Errno> {
+    let root = namespace.root();
+    let mut upto = String::new();
+    for name in path.split('/').filter(|name| !matches!(*name, "" | ".")) {
+        if !upto.is_empty() {
+            upto.push('/');
+        }
+        upto.push_str(name);
+        match namespace.stat(&root, &upto, true).wait().await {
+            Ok((_, stat)) if stat.qid.kind == FileKind::Directory => {}
+            Ok(_) => return Err(Errno::Notdir),
+            Err(Errno::Noent) => namespace.make_directory(&root, &upto).wait().await?,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Lists a directory.
+///
+/// # Errors
+/// - [`Errno::Notdir`]: not a directory
+pub async fn list(namespace: Namespace, path: String) -> Result<Vec<Listed>, Errno> {
+    let how = OpenAt {
+        how: OpenHow { read: true, ..OpenHow::default() },
+        follow: true,
+        directory: true,
+        ..OpenAt::default()
+    };
+    let (_, mut file) = namespace.open(&namespace.root(), &path, how).wait().await?;
+    let mut listed = Vec::new();
+    let mut cookie = 0;
+    loop {
+        let batch = file.entries().ok_or(Errno::Notdir)?.list(cookie, LIST_BATCH);
+        let batch = batch.wait().await?;
+        let Some(last) = batch.last() else {
+            return Ok(listed);
+        };
+        cookie = last.cookie;
+        listed.extend(batch.into_iter().map(|entry| Listed { name: entry.name, kind: entry.qid.kind }));
+    }
+}
+
+/// What is known about a file; a symbolic link is followed.
+///
+/// # Errors
+/// As the devices on the way.
+pub async fn stat(namespace: Namespace, path: String) -> Result<Stat, Errno> {
+    let (_, stat) = namespace.stat(&namespace.root(), &path, true).wait().await?;
+    Ok(stat)
+}
+
+/// Removes a file, or a directory with everything in it.
+///
+/// # Errors
+/// As the devices on the way.
+pub async fn remove(namespace: Namespace, path: String) -> Result<(), Errno> {
+    let root = namespace.root();
+    // A stack instead of recursion: a tree may be deeper than the kernel's stack.
+    let mut pending = vec![(path, false)];
+    while let Some((path, emptied)) = pending.pop() {
+        if emptied {
+            namespace.remove_directory(&root, &path).wait().await?;
+            continue;
+        }
+        let (_, stat) = namespace.stat(&root, &path, false).wait().await?;
+        if stat.qid.kind != FileKind::Directory {
+            namespace.unlink(&root, &path).wait().await?;
+            continue;
+        }
+        let inside = list(namespace.clone(), path.clone()).await?;
+        let children: Vec<_> =
+            inside.into_iter().map(|entry| (format!("{path}/{}", entry.name), false)).collect();
+        pending.push((path, true));
+        pending.extend(children);
+    }
+    Ok(())
+}
