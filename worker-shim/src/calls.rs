@@ -18,23 +18,32 @@ const ENDED: i32 = -2;
 fn enter(
     call: impl FnOnce(&mut Process, &mut Context<'_>, &mut Guest) -> Poll<Result<(), Errno>>,
 ) -> i32 {
-    with_running(|Running { process, guest, patience, .. }| {
-        let Some(guest) = guest else {
-            return ENDED;
-        };
-        // Every event that could wake a call comes from JavaScript, which asks again after each.
-        let outcome = call(process, &mut Context::from_waker(Waker::noop()), guest);
-        match outcome {
-            _ if process.exit_status().is_some() => ENDED,
-            Poll::Ready(Ok(())) => 0,
-            Poll::Ready(Err(errno)) => i32::from(errno.code()),
-            // Where nothing can be waited for but time, waiting for anything else would never end.
-            Poll::Pending if *patience == Patience::ClockOnly && process.deadline().is_none() => {
-                i32::from(Errno::Deadlk.code())
+    with_running(
+        |Running {
+             process,
+             guest,
+             patience,
+             ..
+         }| {
+            let Some(guest) = guest else {
+                return ENDED;
+            };
+            // Every event that could wake a call comes from JavaScript, which asks again after each.
+            let outcome = call(process, &mut Context::from_waker(Waker::noop()), guest);
+            match outcome {
+                _ if process.exit_status().is_some() => ENDED,
+                Poll::Ready(Ok(())) => 0,
+                Poll::Ready(Err(errno)) => i32::from(errno.code()),
+                // Where nothing can be waited for but time, waiting for anything else would never end.
+                Poll::Pending
+                    if *patience == Patience::ClockOnly && process.deadline().is_none() =>
+                {
+                    i32::from(Errno::Deadlk.code())
+                }
+                Poll::Pending => WOULD_BLOCK,
             }
-            Poll::Pending => WOULD_BLOCK,
-        }
-    })
+        },
+    )
     .unwrap_or(ENDED)
 }
 

@@ -10,7 +10,7 @@ use capfs::device::archive::Archive;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, Namespace, NodeRef, Rights, Stat};
-use capfs_runtime::{Limits, Preopen, Process, ProcessConfig};
+use capfs_runtime::{Preopen, Process, ProcessConfig};
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -59,7 +59,10 @@ fn add_device(machine: &mut Machine, root: NodeRef) -> u32 {
 #[wasm_bindgen]
 pub fn memory_device(bytes: f64) -> Result<u32, JsValue> {
     machine(|machine| {
-        let limits = MemoryLimits { bytes: bytes as u64, ..MemoryLimits::default() };
+        let limits = MemoryLimits {
+            bytes: bytes as u64,
+            ..MemoryLimits::default()
+        };
         let files = MemoryFs::new(machine.clock.clone(), limits);
         Ok(add_device(machine, files.root()))
     })
@@ -88,12 +91,21 @@ pub fn zero_device() -> Result<u32, JsValue> {
 #[wasm_bindgen]
 pub fn device_write(device: u32, path: &str, bytes: Vec<u8>) -> Result<(), JsValue> {
     let root = machine(|machine| {
-        machine.devices.get(device as usize).cloned().ok_or_else(|| named(Errno::Nodev))
+        machine
+            .devices
+            .get(device as usize)
+            .cloned()
+            .ok_or_else(|| named(Errno::Nodev))
     })?;
     let mut namespace = Namespace::new();
-    namespace.mount(root, "/", Rights::RW, BindFlags::REPLACE.creating()).map_err(named)?;
+    namespace
+        .mount(root, "/", Rights::RW, BindFlags::REPLACE.creating())
+        .map_err(named)?;
     let mut writing = Box::pin(files::write(namespace, relative(path), bytes));
-    match writing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match writing
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
         Poll::Ready(result) => result.map_err(named),
         Poll::Pending => Err(named(Errno::Again)),
     }
@@ -103,18 +115,34 @@ pub fn device_write(device: u32, path: &str, bytes: Vec<u8>) -> Result<(), JsVal
 #[wasm_bindgen]
 pub fn mount(device: u32, at: &str, after: bool, writable: bool) -> Result<(), JsValue> {
     machine(|machine| {
-        let root = machine.devices.get(device as usize).ok_or_else(|| named(Errno::Nodev))?;
-        let order = if after { BindFlags::AFTER } else { BindFlags::REPLACE };
-        let (rights, flags) =
-            if writable { (Rights::RW, order.creating()) } else { (Rights::RO, order) };
-        machine.namespace.mount(root.clone(), at, rights, flags).map_err(named)
+        let root = machine
+            .devices
+            .get(device as usize)
+            .ok_or_else(|| named(Errno::Nodev))?;
+        let order = if after {
+            BindFlags::AFTER
+        } else {
+            BindFlags::REPLACE
+        };
+        let (rights, flags) = if writable {
+            (Rights::RW, order.creating())
+        } else {
+            (Rights::RO, order)
+        };
+        machine
+            .namespace
+            .mount(root.clone(), at, rights, flags)
+            .map_err(named)
     })
 }
 
 /// Makes the process. `env` alternates names and values; `preopens` alternates the names that the
 /// agent sees and absolute paths; `output(stream, bytes)` takes what it prints.
 #[wasm_bindgen]
-#[expect(clippy::too_many_arguments, reason = "called from one place, with named variables")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called from one place, with named variables"
+)]
 pub fn start(
     args: Vec<String>,
     env: Vec<String>,
@@ -129,30 +157,38 @@ pub fn start(
         let outputs = [Output::new(1, output.clone()), Output::new(2, output)];
         let pairs = |flat: Vec<String>| {
             let (pairs, _) = flat.as_chunks::<2>();
-            pairs.iter().map(|[first, second]| (first.clone(), second.clone())).collect::<Vec<_>>()
+            pairs
+                .iter()
+                .map(|[first, second]| (first.clone(), second.clone()))
+                .collect::<Vec<_>>()
         };
-        let mut limits = Limits::default();
-        if max_files > 0 {
-            limits.max_files = max_files as _;
-        }
         let process = Process::new(ProcessConfig {
             args,
             env: pairs(env),
             namespace: machine.namespace.clone(),
-            stdin: input.open(tty),
-            stdout: outputs[0].open(tty),
-            stderr: outputs[1].open(tty),
+            stdio: [input.open(tty), outputs[0].open(tty), outputs[1].open(tty)],
             preopens: pairs(preopens)
                 .into_iter()
-                .map(|(name, path)| Preopen::new(name, path))
+                .map(|(name, path)| Preopen { name, path })
                 .collect(),
+            handed: Vec::new(),
             clock: machine.clock.clone(),
             random: Box::new(web::WebRandom::new()),
-            limits,
+            max_files,
         })
         .map_err(|error| JsValue::from_str(&error.to_string()))?;
-        let patience = if clock_only { Patience::ClockOnly } else { Patience::Anything };
-        machine.running = Some(Running { process, guest: None, patience, input, outputs });
+        let patience = if clock_only {
+            Patience::ClockOnly
+        } else {
+            Patience::Anything
+        };
+        machine.running = Some(Running {
+            process,
+            guest: None,
+            patience,
+            input,
+            outputs,
+        });
         Ok(())
     })
 }
@@ -212,6 +248,22 @@ pub fn exit_code() -> Option<u32> {
     with_running(|running| running.process.exit_status().map(shell_code)).flatten()
 }
 
+/// What the process has used: calls, bytes read, bytes written, most descriptors at once.
+#[wasm_bindgen]
+pub fn usage() -> Vec<f64> {
+    with_running(|running| {
+        let usage = running.process.usage();
+        let numbers = [
+            usage.calls,
+            usage.bytes_read,
+            usage.bytes_written,
+            usage.files_peak.into(),
+        ];
+        numbers.map(|number| number as f64).to_vec()
+    })
+    .unwrap_or_default()
+}
+
 /// Asks for something about the namespace's files; `answer(error, value)` is called once, at once
 /// or from a later [`advance`]. `what` is `read`, `write`, `list`, `stat`, `make-dir` or `remove`.
 #[wasm_bindgen]
@@ -233,9 +285,9 @@ pub fn request(
         }),
         "list" => Box::pin(async move {
             let listed = files::list(namespace, path).await?;
-            let pairs = listed.iter().map(|entry| {
-                Array::of2(&entry.name.as_str().into(), &(entry.kind as u8).into())
-            });
+            let pairs = listed
+                .iter()
+                .map(|entry| Array::of2(&entry.name.as_str().into(), &(entry.kind as u8).into()));
             Ok(pairs.collect::<Array>().into())
         }),
         "stat" => Box::pin(async move { Ok(numbers(files::stat(namespace, path).await?)) }),
@@ -271,7 +323,10 @@ pub fn advance() {
     // Taken out while they run: an answer's receiver may make a new request.
     let mut work = PENDING.take();
     work.retain_mut(|future| {
-        future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
     });
     PENDING.with_borrow_mut(|pending| pending.extend(work));
 }
@@ -294,5 +349,9 @@ fn numbers(stat: Stat) -> JsValue {
 /// path would leave it.
 fn relative(path: &str) -> String {
     let below = path.trim_start_matches('/');
-    if below.is_empty() { ".".to_owned() } else { below.to_owned() }
+    if below.is_empty() {
+        ".".to_owned()
+    } else {
+        below.to_owned()
+    }
 }

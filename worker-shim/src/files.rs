@@ -22,7 +22,14 @@ pub struct Listed {
 /// # Errors
 /// - [`Errno::Fbig`]: longer than [`READ_MAX`]
 pub async fn read(namespace: Namespace, path: String) -> Result<Vec<u8>, Errno> {
-    let how = OpenAt { how: OpenHow { read: true, ..OpenHow::default() }, follow: true, ..OpenAt::default() };
+    let how = OpenAt {
+        how: OpenHow {
+            read: true,
+            ..OpenHow::default()
+        },
+        follow: true,
+        ..OpenAt::default()
+    };
     let (_, mut file) = namespace.open(&namespace.root(), &path, how).wait().await?;
     let size = file.stat().wait().await?.size;
     if size > READ_MAX {
@@ -59,7 +66,11 @@ pub async fn write(namespace: Namespace, path: String, bytes: Vec<u8>) -> Result
         make_directory(namespace.clone(), parent.to_owned()).await?;
     }
     let how = OpenAt {
-        how: OpenHow { write: true, truncate: true, ..OpenHow::default() },
+        how: OpenHow {
+            write: true,
+            truncate: true,
+            ..OpenHow::default()
+        },
         follow: true,
         create: true,
         ..OpenAt::default()
@@ -106,7 +117,10 @@ pub async fn make_directory(namespace: Namespace, path: String) -> Result<(), Er
 /// - [`Errno::Notdir`]: not a directory
 pub async fn list(namespace: Namespace, path: String) -> Result<Vec<Listed>, Errno> {
     let how = OpenAt {
-        how: OpenHow { read: true, ..OpenHow::default() },
+        how: OpenHow {
+            read: true,
+            ..OpenHow::default()
+        },
         follow: true,
         directory: true,
         ..OpenAt::default()
@@ -115,13 +129,19 @@ pub async fn list(namespace: Namespace, path: String) -> Result<Vec<Listed>, Err
     let mut listed = Vec::new();
     let mut cookie = 0;
     loop {
-        let batch = file.entries().ok_or(Errno::Notdir)?.list(cookie, LIST_BATCH);
+        let batch = file
+            .entries()
+            .ok_or(Errno::Notdir)?
+            .list(cookie, LIST_BATCH);
         let batch = batch.wait().await?;
         let Some(last) = batch.last() else {
             return Ok(listed);
         };
         cookie = last.cookie;
-        listed.extend(batch.into_iter().map(|entry| Listed { name: entry.name, kind: entry.qid.kind }));
+        listed.extend(batch.into_iter().map(|entry| Listed {
+            name: entry.name,
+            kind: entry.qid.kind,
+        }));
     }
 }
 
@@ -130,7 +150,10 @@ pub async fn list(namespace: Namespace, path: String) -> Result<Vec<Listed>, Err
 /// # Errors
 /// As the devices on the way.
 pub async fn stat(namespace: Namespace, path: String) -> Result<Stat, Errno> {
-    let (_, stat) = namespace.stat(&namespace.root(), &path, true).wait().await?;
+    let (_, stat) = namespace
+        .stat(&namespace.root(), &path, true)
+        .wait()
+        .await?;
     Ok(stat)
 }
 
@@ -153,8 +176,10 @@ pub async fn remove(namespace: Namespace, path: String) -> Result<(), Errno> {
             continue;
         }
         let inside = list(namespace.clone(), path.clone()).await?;
-        let children: Vec<_> =
-            inside.into_iter().map(|entry| (format!("{path}/{}", entry.name), false)).collect();
+        let children: Vec<_> = inside
+            .into_iter()
+            .map(|entry| (format!("{path}/{}", entry.name), false))
+            .collect();
         pending.push((path, true));
         pending.extend(children);
     }

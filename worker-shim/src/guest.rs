@@ -1,6 +1,9 @@
 //! The agent's memory, as the kernel reaches it: through functions that the adapter has put into the
 //! kernel's own function table. No JavaScript runs between the two.
-#![expect(unsafe_code, reason = "calls through slots of the function table that the adapter fills")]
+#![expect(
+    unsafe_code,
+    reason = "calls through slots of the function table that the adapter fills"
+)]
 
 use capfs::Errno;
 use capfs_runtime::GuestMemory;

@@ -28,8 +28,19 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What a stream is to its agent: a terminal's character device, or a pipe.
 fn stream_stat(tty: bool) -> Stat {
-    let kind = if tty { FileKind::CharacterDevice } else { FileKind::Unknown };
-    Stat { qid: Qid { path: 1, kind }, nlink: 1, size: 0, atime: 0, mtime: 0, ctime: 0 }
+    let kind = if tty {
+        FileKind::CharacterDevice
+    } else {
+        FileKind::Unknown
+    };
+    Stat {
+        qid: Qid { path: 1, kind },
+        nlink: 1,
+        size: 0,
+        atime: 0,
+        mtime: 0,
+        ctime: 0,
+    }
 }
 
 #[derive(Default)]
@@ -61,7 +72,10 @@ impl Input {
 
     /// The agent's end.
     pub fn open(&self, tty: bool) -> Box<dyn OpenFile> {
-        Box::new(InputFile { queue: self.0.clone(), tty })
+        Box::new(InputFile {
+            queue: self.0.clone(),
+            tty,
+        })
     }
 }
 
@@ -82,7 +96,11 @@ impl OpenFile for InputFile {
             return Poll::Ready(Ok(0));
         }
         if queue.bytes.is_empty() {
-            return if queue.ended { Poll::Ready(Ok(0)) } else { Poll::Pending };
+            return if queue.ended {
+                Poll::Ready(Ok(0))
+            } else {
+                Poll::Pending
+            };
         }
         let (front, back) = queue.bytes.as_slices();
         let mut count = sink.put(front);
@@ -112,7 +130,10 @@ impl OpenFile for InputFile {
         if queue.bytes.is_empty() && !queue.ended {
             return Poll::Pending;
         }
-        Poll::Ready(Ok(Readiness { bytes: queue.bytes.len() as u64, hangup: queue.ended }))
+        Poll::Ready(Ok(Readiness {
+            bytes: queue.bytes.len() as u64,
+            hangup: queue.ended,
+        }))
     }
 
     fn seekable(&self) -> bool {
@@ -142,9 +163,17 @@ struct Window {
 impl Output {
     /// The stream with this descriptor; `take(stream, bytes)` receives what the agent writes.
     pub fn new(stream: u8, take: Function) -> Self {
-        let window = Window { unread: 0, scratch: Vec::new(), stream, take };
+        let window = Window {
+            unread: 0,
+            scratch: Vec::new(),
+            stream,
+            take,
+        };
         // In a browser there is one thread; the lock is there because an open file is `Send` elsewhere.
-        #[expect(clippy::arc_with_non_send_sync, reason = "JavaScript values are not Send")]
+        #[expect(
+            clippy::arc_with_non_send_sync,
+            reason = "JavaScript values are not Send"
+        )]
         Output(Arc::new(Mutex::new(window)))
     }
 
@@ -156,7 +185,10 @@ impl Output {
 
     /// The agent's end.
     pub fn open(&self, tty: bool) -> Box<dyn OpenFile> {
-        Box::new(OutputFile { window: self.0.clone(), tty })
+        Box::new(OutputFile {
+            window: self.0.clone(),
+            tty,
+        })
     }
 }
 
@@ -195,7 +227,10 @@ impl OpenFile for OutputFile {
             let chunk = Uint8Array::from(&scratch[..count]);
             window.scratch = scratch;
             let stream = JsValue::from(window.stream);
-            window.take.call2(&JsValue::NULL, &stream, &chunk).map_err(|_| Errno::Io)?;
+            window
+                .take
+                .call2(&JsValue::NULL, &stream, &chunk)
+                .map_err(|_| Errno::Io)?;
             window.unread += count;
             bytes += count;
             if count == 0 {
@@ -217,7 +252,10 @@ impl OpenFile for OutputFile {
         if room == 0 {
             return Poll::Pending;
         }
-        Poll::Ready(Ok(Readiness { bytes: room as u64, hangup: false }))
+        Poll::Ready(Ok(Readiness {
+            bytes: room as u64,
+            hangup: false,
+        }))
     }
 
     fn seekable(&self) -> bool {

@@ -98,7 +98,10 @@ pub struct WebRandom {
 impl WebRandom {
     /// A source with nothing in its pool.
     pub fn new() -> Self {
-        WebRandom { pool: [0; POOL], used: POOL }
+        WebRandom {
+            pool: [0; POOL],
+            used: POOL,
+        }
     }
 }
 
