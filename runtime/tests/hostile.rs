@@ -15,7 +15,7 @@ use capfs::device::socket::{listener, socket_pair};
 use capfs::{BindFlags, Errno, Rights};
 use capfs_runtime::abi::{PREVIEW1, Param, UNSTABLE};
 use capfs_runtime::{GuestMemory, Preopen, Process};
-use guest::{Guest, SIZE, TestClock};
+use guest::{Guest, SIZE, TestClock, rights};
 use proptest::prelude::*;
 
 /// A memory whose first byte has the address `base`, which notes what is written.
@@ -79,6 +79,10 @@ macro_rules! argument {
 
 macro_rules! invocations {
     (preview1 { $($name:ident($($arg:ident: $ty:ident),*);)* } unstable { $($old:ident($($oarg:ident: $oty:ident),*);)* }) => {
+        /// The names of the parameters of each invocation.
+        const NAMES: &[&[&str]] =
+            &[$(&[$(stringify!($arg)),*],)* $(&[$(stringify!($oarg)),*],)*];
+
         const INVOCATIONS: &[Invoke] = &[
             $(|process, context, memory, arguments| {
                 let mut from = arguments.iter();
@@ -149,58 +153,102 @@ fn results(index: usize, memory: &Watched, arguments: &[u64]) -> Vec<Range<u64>>
     }
 }
 
-/// An argument: a seed of what it is like, and a number that fills in the rest.
+/// An argument: a seed of how right it is, and a number that says the rest.
 fn argument() -> impl Strategy<Value = (u8, u64)> {
     (any::<u8>(), any::<u64>())
 }
 
-/// A number that is often meaningful as `param`.
-fn concrete(base: u64, param: Param, (like, number): (u8, u64)) -> u64 {
+const PATHS: [&str; 16] = [
+    "a", "b", "d", "d/a", "d/b", "../a", "/a", "d/../a", "s", "d/", "a/", ".", "..", "d/s", "é",
+    "ro/a",
+];
+
+/// Bytes for each of [`PATHS`], at the start of the memory.
+const PATH_SLOT: u64 = 16;
+/// Where the lists of buffers are.
+const BUFFERS: u64 = 512;
+/// Where subscriptions of preview 1 are.
+const SUBSCRIPTIONS: u64 = 2048;
+/// Where subscriptions of the snapshot before are.
+const UNSTABLE_SUBSCRIPTIONS: u64 = 4096;
+/// How many subscriptions there are of each.
+const SUBSCRIPTION_COUNT: u64 = 8;
+
+/// A number that is often meaningful for the parameter.
+fn concrete(
+    base: u64,
+    (call, unstable): (&str, bool),
+    name: &str,
+    param: Param,
+    (like, number): (u8, u64),
+) -> u64 {
     let size = u64::from(SIZE);
+    if like < 200 {
+        return match name {
+            "fd" if call.starts_with("path_") && number % 4 > 0 => 3 + number % 2,
+            "old_fd" | "new_fd" => 3 + number % 2,
+            "fd" | "to" => number % 10,
+            "path" | "old_path" | "new_path" => base + number % 16 * PATH_SLOT,
+            "path_len" | "old_path_len" | "new_path_len" => number % 16,
+            "iovs" | "ri_data" | "si_data" => base + BUFFERS + number % 128 * 8,
+            "iovs_len" | "ri_data_len" | "si_data_len" => number % 12,
+            "subscriptions" if unstable => base + UNSTABLE_SUBSCRIPTIONS,
+            "subscriptions" => base + SUBSCRIPTIONS,
+            "nsubscriptions" => number % (SUBSCRIPTION_COUNT + 1),
+            "buf_len" => number % 400,
+            "oflags" => [0, 1, 2, 5, 8, 9][number as usize % 6],
+            "fdflags" => number % 32,
+            "dirflags" | "flags" | "old_flags" => number % 2,
+            "ri_flags" | "how" => number % 4,
+            "si_flags" => 0,
+            "fst_flags" => number % 16,
+            "rights_base" | "rights_inheriting" => match number % 4 {
+                0 => u64::MAX,
+                1 => (1 << 30) - 1,
+                2 => (1 << 1 | 1 << 6 | 1 << 14) & number,
+                _ => number,
+            },
+            "whence" | "id" | "advice" | "signal" => number % 5,
+            "offset" | "len" | "size" | "cookie" => number % 300,
+            _ => base + number % (size / 8) * 8,
+        };
+    }
     match (param, like) {
-        // A descriptor, a small count, flags.
-        (Param::I32, 0..90) => number % 12,
-        (Param::I32, 90..180) => base + (number % (size / 8)) * 8,
-        (Param::I32, 180..200) => base + number % size,
-        (Param::I32, 200..215) => (base + size - number % 64) & u64::from(u32::MAX),
-        (Param::I32, 215..230) => u64::from(u32::MAX) - number % 16,
-        (Param::I32, 230..245) => number % 300,
+        (Param::I32, 200..212) => number % 12,
+        (Param::I32, 212..220) => base + number % size,
+        (Param::I32, 220..232) => (base + size - number % 64) & u64::from(u32::MAX),
+        (Param::I32, 232..240) => u64::from(u32::MAX) - number % 16,
         (Param::I32, _) => number & u64::from(u32::MAX),
-        (Param::I64, 0..100) => number % 64,
-        (Param::I64, 100..180) => u64::MAX,
-        (Param::I64, 180..200) => u64::MAX - number % 64,
-        (Param::I64, 200..220) => i64::MAX as u64 - 32 + number % 64,
+        (Param::I64, 200..220) => u64::MAX - number % 64,
+        (Param::I64, 220..240) => i64::MAX as u64 - 32 + number % 64,
         (Param::I64, _) => number,
     }
 }
 
-const PATHS: [&str; 16] = [
-    "a", "b", "d", "d/a", "d/b", "../a", "/a", "d/../a", "s", "d/", "a/", ".", "..", "d/s", "é", "",
-];
-
-/// A memory full of things that pointers may hit: paths, lists of buffers, subscriptions, noise.
+/// A memory with things that pointers may hit: paths, lists of buffers, subscriptions, noise.
 fn furnished(base: u64, seed: &[u8]) -> Watched {
     let mut bytes: Vec<u8> = seed.iter().copied().cycle().take(SIZE as usize).collect();
-    for (index, chunk) in bytes.chunks_exact_mut(64).enumerate() {
-        match index % 5 {
-            0 => {
-                let path = PATHS[index / 5 % PATHS.len()].as_bytes();
-                chunk[..path.len()].copy_from_slice(path);
+    for (path, slot) in PATHS.iter().zip(bytes.chunks_exact_mut(PATH_SLOT as usize)) {
+        slot[..path.len()].copy_from_slice(path.as_bytes());
+    }
+    let lists = &mut bytes[BUFFERS as usize..SUBSCRIPTIONS as usize];
+    for (index, pair) in lists.chunks_exact_mut(8).enumerate() {
+        let addr = base + (index as u64 * 1_021 + 8_192) % u64::from(SIZE);
+        pair[..4].copy_from_slice(&(addr as u32).to_le_bytes());
+        pair[4..].copy_from_slice(&(index as u32 % 16).to_le_bytes());
+    }
+    for (start, each, clock) in [(SUBSCRIPTIONS, 48, 16), (UNSTABLE_SUBSCRIPTIONS, 56, 24)] {
+        for index in 0..SUBSCRIPTION_COUNT {
+            let at = (start + index * each) as usize;
+            let subscription = &mut bytes[at..at + each as usize];
+            subscription[9..].fill(0);
+            subscription[8] = (index % 3) as u8;
+            if index % 3 == 0 {
+                subscription[clock] = (index % 2) as u8;
+                subscription[clock + 8] = index as u8;
+            } else {
+                subscription[16] = index as u8;
             }
-            1 | 2 => {
-                for (buffer, pair) in chunk.chunks_exact_mut(8).enumerate() {
-                    let addr = base + (index * 97 + buffer * 131) as u64 % u64::from(SIZE);
-                    pair[..4].copy_from_slice(&(addr as u32).to_le_bytes());
-                    pair[4..].copy_from_slice(&(buffer as u32 * 5).to_le_bytes());
-                }
-            }
-            3 => {
-                chunk[8..].fill(0);
-                chunk[8] = (index / 5 % 4) as u8;
-                chunk[16] = (index / 5 % 10) as u8;
-                chunk[24] = index as u8;
-            }
-            _ => {}
         }
     }
     Watched {
@@ -248,7 +296,8 @@ fn process() -> (Guest, Vec<Box<dyn std::any::Any>>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000,
+        failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_panics_and_only_results_are_written(
@@ -263,14 +312,27 @@ proptest! {
         let base = if at_the_top { (1 << 32) - u64::from(SIZE) } else { 0 };
         let mut memory = furnished(base, &seed);
         let (mut guest, _kept) = process();
+        prop_assert_eq!(guest.open("a", 0, rights::FILE), Ok(7));
+        prop_assert_eq!(guest.open("d", 0, u64::MAX), Err(Errno::Isdir));
+        prop_assert_eq!(guest.open("d", 0, rights::READDIR), Ok(8));
         let mut context = Context::from_waker(Waker::noop());
         for (index, arguments) in calls {
             let (name, params) = call_of(index);
-            let arguments: Vec<u64> = params
+            let unstable = index >= PREVIEW1.len();
+            let name_of_call = name;
+            let mut arguments: Vec<u64> = params
                 .iter()
+                .zip(NAMES[index])
                 .zip(arguments)
-                .map(|(param, argument)| concrete(base, *param, argument))
+                .map(|((param, name), argument)| concrete(base, (name_of_call, unstable), name, *param, argument))
                 .collect();
+            // Most paths have their own length.
+            for at in 1..arguments.len() {
+                let slot = (arguments[at - 1].wrapping_sub(base) / PATH_SLOT) as usize;
+                if NAMES[index][at].ends_with("path_len") && !arguments[at].is_multiple_of(8) {
+                    arguments[at] = PATHS.get(slot).map_or(arguments[at], |path| path.len() as u64);
+                }
+            }
             let allowed = results(index, &memory, &arguments);
             memory.written.clear();
             let mut tries = 0;

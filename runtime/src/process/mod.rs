@@ -11,11 +11,6 @@
 //! At most one call is under way, so its state is one field, [`Process::pending`]. A call starts by
 //! taking what is pending, which is its own, for the host calls again with the same arguments.
 
-#![expect(
-    clippy::too_many_arguments,
-    reason = "a call has the arguments that WASI gives it"
-)]
-
 mod clocks;
 mod directories;
 mod exit;
