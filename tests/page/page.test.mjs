@@ -102,6 +102,15 @@ await test('shows the variant in use, and forces another one', async (page) => {
   await stateIs(page, 'done')
 })
 
+await test('a program in C reads what is typed, to the end of the input', async (page) => {
+  await start(page, 'lines')
+  await stateIs(page, 'running')
+  await page.keyboard.type('first\nsecond\n')
+  await page.keyboard.press('Control+d')
+  await stateIs(page, 'done')
+  assert.match(await terminal(page), /1 {2}first\n {5}2 {2}second/)
+})
+
 await test('Python answers in the terminal, edits lines, and its files appear in the tree', async (page) => {
   await start(page, 'python')
   await terminalShows(page, '>>> ', SLOW)

@@ -68,7 +68,7 @@ export class Launcher {
         if (served) return;
         radio.disabled = true;
         option.classList.add('absent');
-        note.textContent = 'Not on this server: npm install brings it.';
+        note.textContent = address.startsWith('langs/') ? 'Not on this server: npm install brings it.' : 'Not on this server: it wasn’t built.';
       });
     }
     return option;

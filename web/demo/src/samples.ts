@@ -1,4 +1,7 @@
-/** The programs that the page offers. Those under `langs/` are served from `node_modules` and may be absent. */
+/**
+ * The programs that the page offers. Those under `langs/` come from `node_modules`, and those in C need a compiler
+ * for WASI when the page is built: the page asks for each whether it is there.
+ */
 
 /** A program with everything that a start of it needs. */
 export interface Sample {
@@ -39,10 +42,20 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'hello',
     title: 'Hello',
-    about: 'Rust. Prints its arguments and ends: the shortest start to time.',
+    about: 'Rust. Prints its arguments, environment and files, and ends.',
     program: 'agents/hello.wasm',
     name: 'hello',
     args: ['from', 'a', 'tab'],
+    env: { PLACE: 'a worker' },
+    files: { 'note.txt': 'This file is in the namespace of one agent.\n' },
+  },
+  {
+    id: 'lines',
+    title: 'Lines',
+    about: 'C. Numbers the lines that you type. Ctrl+D ends the input.',
+    program: 'agents/lines.wasm',
+    name: 'lines',
+    args: [],
     env: {},
   },
   {
