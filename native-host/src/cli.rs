@@ -1,0 +1,249 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use capfs_host::grants::{DirGrant, Grant, MountGrant};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  the program's own (its low 8 bits), and where it has none:
+  124  its time was up (--timeout)
+  125  it could not be started: a folder is not there, its memory is over the limit
+  126  the file is not an agent that can run here
+  127  the file can't be read
+  128+n  it raised signal n (WASI numbers them)
+  130  Ctrl-C
+  134  it trapped";
+
+/// Run WASI programs over a namespace of files, and let them touch nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "capfs-host", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a WASI preview 1 program
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// Show what a module imports, exports and will need
+    Inspect(InspectArgs),
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Grant a folder of this machine, read-only unless `rw`; GUEST is its name for the program
+    #[arg(long, value_name = "HOST[::GUEST[:ro|rw]]")]
+    pub dir: Vec<DirGrant>,
+
+    /// Set an environment variable; without a value, pass on this machine's
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<EnvArg>,
+
+    /// Mount a device: `memory`, `null`, `zero` or `archive=FILE` (a tar, plain or gzipped)
+    ///
+    /// Several mounts at one path are united: the first is searched first.
+    #[arg(long, value_name = "DEVICE:PATH[:ro|rw]")]
+    pub mount: Vec<MountGrant>,
+
+    /// End the program after this time, such as `500ms`, `10s`, `2m`, `1h`
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<DurationArg>,
+
+    /// Let its memory grow to at most this size, such as `64MiB`, `1GiB`, `500MB`
+    #[arg(long, value_name = "SIZE")]
+    pub max_memory: Option<SizeArg>,
+
+    /// Let it have at most this many descriptors open
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    pub max_files: u32,
+
+    /// Say nothing of how it ended
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// At the end, write one JSON object to standard error: how it ended, what it used, times
+    #[arg(long)]
+    pub json: bool,
+
+    /// Compile afresh, and keep nothing
+    #[arg(long)]
+    pub no_cache: bool,
+
+    /// Filled from the order of the command line; see [`RunArgs::grants`].
+    #[arg(skip)]
+    ordered: Vec<Grant>,
+
+    /// The program
+    #[arg(value_name = "AGENT.wasm")]
+    pub agent: PathBuf,
+
+    /// Its arguments
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub args: Vec<String>,
+}
+
+impl Cli {
+    /// Parses the process's arguments; ends it with a message when they are wrong.
+    pub fn parse() -> Cli {
+        let matches = Cli::command().get_matches();
+        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Run(args), Some(("run", matches))) =
+            (&mut cli.command, matches.subcommand())
+        {
+            let indices = |name| matches.indices_of(name).into_iter().flatten();
+            let dirs = indices("dir").zip(args.dir.iter().cloned().map(Grant::Dir));
+            let mounts = indices("mount").zip(args.mount.iter().cloned().map(Grant::Mount));
+            let mut ordered: Vec<(usize, Grant)> = dirs.chain(mounts).collect();
+            ordered.sort_by_key(|(index, _)| *index);
+            args.ordered = ordered.into_iter().map(|(_, grant)| grant).collect();
+        }
+        cli
+    }
+}
+
+impl RunArgs {
+    /// Everything granted, in the order of the command line.
+    pub fn grants(&self) -> Vec<Grant> {
+        self.ordered.clone()
+    }
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// The module
+    #[arg(value_name = "AGENT.wasm")]
+    pub agent: PathBuf,
+}
+
+/// `NAME[=VALUE]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvArg {
+    name: String,
+    value: Option<String>,
+}
+
+impl FromStr for EnvArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        match name {
+            "" => Err("expected NAME or NAME=VALUE".to_owned()),
+            name => Ok(EnvArg {
+                name: name.to_owned(),
+                value,
+            }),
+        }
+    }
+}
+
+impl EnvArg {
+    /// The variable; `None` when it was to be passed on and is not set here.
+    pub fn resolve(self) -> Option<(String, String)> {
+        let value = match self.value {
+            Some(value) => value,
+            None => std::env::var(&self.name).ok()?,
+        };
+        Some((self.name, value))
+    }
+}
+
+/// A number and a unit, which is one of `units`.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Result<f64, String> {
+    let at = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let names: Vec<&str> = units
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let expected = || format!("expected a number and a unit ({})", names.join(", "));
+    let number: f64 = number.parse().map_err(|_| expected())?;
+    let unit = units
+        .iter()
+        .find(|(name, _)| *name == unit.trim())
+        .ok_or_else(expected)?;
+    Ok(number * unit.1 as f64)
+}
+
+/// A length of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DurationArg(pub Duration);
+
+impl FromStr for DurationArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+        let millis = with_unit(text, &units)?;
+        Duration::try_from_secs_f64(millis / 1_000.0)
+            .map(DurationArg)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeArg(pub usize);
+
+impl FromStr for SizeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: &[(&str, u64)] = &[
+            ("", 1),
+            ("B", 1),
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+            ("KB", 1_000),
+            ("MB", 1_000_000),
+            ("GB", 1_000_000_000),
+        ];
+        Ok(SizeArg(with_unit(text, UNITS)? as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn units() {
+        assert_eq!("1.5s".parse(), Ok(DurationArg(Duration::from_millis(1500))));
+        assert_eq!("200ms".parse(), Ok(DurationArg(Duration::from_millis(200))));
+        assert!("5".parse::<DurationArg>().is_err());
+        assert!("-5s".parse::<DurationArg>().is_err());
+        assert_eq!("64MiB".parse(), Ok(SizeArg(64 << 20)));
+        assert_eq!("4096".parse(), Ok(SizeArg(4096)));
+        assert!("x".parse::<SizeArg>().is_err());
+    }
+}

@@ -1,0 +1,314 @@
+//! A folder of the host, through cap-std.
+//!
+//! A walk is one `openat` or `fstatat` below a directory handle and never follows a symbolic link:
+//! links are nodes, and the namespace follows them. So nothing that changes on the host between two
+//! steps can lead out of the folder.
+//!
+//! Only regular files, directories and links can be opened. Opening a FIFO or a device could hold the
+//! host up for as long as its other side likes, so they are `ENOTSUP`.
+
+mod errors;
+mod file;
+
+use std::any::Any;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use cap_std::time::SystemTime;
+use capfs::{
+    Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
+    Qid, SetStat, SetTime, Stat,
+};
+pub(crate) use errors::errno;
+use file::{HostDirectory, HostFile};
+
+/// Opens a folder as a device and returns its root.
+///
+/// # Errors
+/// Whatever opening the folder ends with.
+pub fn open(path: &Path) -> io::Result<NodeRef> {
+    let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+    let metadata = dir.dir_metadata()?;
+    Ok(Arc::new(Folder {
+        qid: qid(&metadata),
+        dir: Arc::new(dir),
+    }))
+}
+
+/// Inode numbers are unique within one file system, and a folder may hold mount points of others.
+fn qid(metadata: &Metadata) -> Qid {
+    let path = metadata.ino() ^ metadata.dev().rotate_left(44);
+    Qid {
+        path,
+        kind: kind(metadata.file_type()),
+    }
+}
+
+fn kind(file_type: FileType) -> FileKind {
+    use cap_fs_ext::FileTypeExt;
+    if file_type.is_dir() {
+        FileKind::Directory
+    } else if file_type.is_file() {
+        FileKind::RegularFile
+    } else if file_type.is_symlink() {
+        FileKind::SymbolicLink
+    } else if file_type.is_char_device() {
+        FileKind::CharacterDevice
+    } else if file_type.is_block_device() {
+        FileKind::BlockDevice
+    } else if file_type.is_socket() {
+        FileKind::SocketStream
+    } else {
+        FileKind::Unknown
+    }
+}
+
+fn stat(metadata: &Metadata) -> Stat {
+    let time = |seconds: i64, nanos: i64| {
+        let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        u64::try_from(nanos).unwrap_or(0)
+    };
+    Stat {
+        qid: qid(metadata),
+        nlink: metadata.nlink(),
+        size: metadata.len(),
+        atime: time(metadata.atime(), metadata.atime_nsec()),
+        mtime: time(metadata.mtime(), metadata.mtime_nsec()),
+        ctime: time(metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+fn time_spec(time: SetTime) -> SystemTimeSpec {
+    match time {
+        SetTime::Now => SystemTimeSpec::SymbolicNow,
+        SetTime::To(nanos) => {
+            let since = std::time::Duration::from_nanos(nanos);
+            SystemTimeSpec::Absolute(SystemTime::from_std(std::time::UNIX_EPOCH + since))
+        }
+    }
+}
+
+fn op<T>(result: io::Result<T>) -> Op<T> {
+    Op::Ready(result.map_err(errno))
+}
+
+/// Options that never follow a link and never wait for the other side of a FIFO.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.follow(FollowSymlinks::No);
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    options
+}
+
+/// A directory, by a handle of its own.
+struct Folder {
+    dir: Arc<Dir>,
+    qid: Qid,
+}
+
+impl Folder {
+    fn of(node: &NodeRef) -> Result<&Folder, Errno> {
+        node.as_any().downcast_ref().ok_or(Errno::Xdev)
+    }
+}
+
+impl Node for Folder {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        op(self.dir.dir_metadata().map(|metadata| stat(&metadata)))
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        if how.write || how.truncate {
+            return Op::err(Errno::Isdir);
+        }
+        Op::ok(Box::new(HostDirectory::new(self.dir.clone())))
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        Op::Ready(file::set_directory_stat(&self.dir, change))
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for Folder {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        op(self.find(name.as_str()))
+    }
+
+    fn edit(&self) -> Option<&dyn EditDirectory> {
+        Some(self)
+    }
+}
+
+impl Folder {
+    fn find(&self, name: &str) -> io::Result<NodeRef> {
+        let metadata = self.dir.symlink_metadata(name)?;
+        if metadata.is_dir() {
+            let dir = self.dir.open_dir_nofollow(name)?;
+            let qid = qid(&dir.dir_metadata()?);
+            return Ok(Arc::new(Folder {
+                dir: Arc::new(dir),
+                qid,
+            }));
+        }
+        Ok(Arc::new(Leaf {
+            parent: self.dir.clone(),
+            name: name.to_owned(),
+            qid: qid(&metadata),
+        }))
+    }
+}
+
+impl EditDirectory for Folder {
+    fn create(&self, name: Name<'_>, how: OpenHow) -> Op<Opened> {
+        let name = name.as_str();
+        let mut options = options();
+        // A file that is only written is opened for reading too where its owner may, as for `stat`.
+        options.write(true).read(how.read).create_new(true);
+        op(self.dir.open_with(name, &options).and_then(|file| {
+            let qid = qid(&file.metadata()?);
+            let node = Arc::new(Leaf {
+                parent: self.dir.clone(),
+                name: name.to_owned(),
+                qid,
+            });
+            Ok(Opened {
+                node,
+                file: Box::new(HostFile::new(file.into_std())),
+            })
+        }))
+    }
+
+    fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
+        let name = name.as_str();
+        op(self.dir.create_dir(name).and_then(|()| self.find(name)))
+    }
+
+    fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
+        op(self.dir.symlink_contents(target, name.as_str()))
+    }
+
+    fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
+        let Some(leaf) = node.as_any().downcast_ref::<Leaf>() else {
+            return Op::err(match Folder::of(node) {
+                Ok(_) => Errno::Perm,
+                Err(errno) => errno,
+            });
+        };
+        op(leaf.parent.hard_link(&leaf.name, &self.dir, name.as_str()))
+    }
+
+    fn unlink(&self, name: Name<'_>) -> Op<()> {
+        op(self.dir.remove_file(name.as_str()))
+    }
+
+    fn remove_directory(&self, name: Name<'_>) -> Op<()> {
+        op(self.dir.remove_dir(name.as_str()))
+    }
+
+    fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
+        match Folder::of(to) {
+            Ok(to) => op(self.dir.rename(name.as_str(), &to.dir, to_name.as_str())),
+            Err(errno) => Op::err(errno),
+        }
+    }
+}
+
+/// Anything but a directory, by its name in one.
+struct Leaf {
+    parent: Arc<Dir>,
+    name: String,
+    qid: Qid,
+}
+
+impl Leaf {
+    fn open_std(&self, read: bool, write: bool, truncate: bool) -> Result<std::fs::File, Errno> {
+        match self.qid.kind {
+            FileKind::RegularFile => {}
+            FileKind::SymbolicLink => return Err(Errno::Loop),
+            _ => return Err(Errno::Notsup),
+        }
+        let mut options = options();
+        options.read(read).write(write);
+        let file = self.parent.open_with(&self.name, &options).map_err(errno)?;
+        // The name may stand for something else by now.
+        if !file.metadata().map_err(errno)?.is_file() {
+            return Err(Errno::Notsup);
+        }
+        let file = file.into_std();
+        if truncate {
+            file.set_len(0).map_err(errno)?;
+        }
+        Ok(file)
+    }
+}
+
+impl Node for Leaf {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        op(self
+            .parent
+            .symlink_metadata(&self.name)
+            .map(|metadata| stat(&metadata)))
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let write = how.write || how.truncate;
+        // Opened for nothing (for `stat`, say) is opened for reading on the host.
+        let read = how.read || !write;
+        match self.open_std(read, write, how.truncate) {
+            Ok(file) => Op::ok(Box::new(HostFile::new(file))),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        let set = || {
+            if let Some(size) = change.size {
+                self.open_std(false, true, false)?
+                    .set_len(size)
+                    .map_err(errno)?;
+            }
+            if change.atime.is_some() || change.mtime.is_some() {
+                let (atime, mtime) = (change.atime.map(time_spec), change.mtime.map(time_spec));
+                self.parent
+                    .set_symlink_times(&self.name, atime, mtime)
+                    .map_err(errno)?;
+            }
+            Ok(())
+        };
+        Op::Ready(set())
+    }
+
+    fn read_link(&self) -> Op<String> {
+        let target = self.parent.read_link_contents(&self.name);
+        Op::Ready(target.map_err(errno).and_then(|target| {
+            target
+                .into_os_string()
+                .into_string()
+                .map_err(|_| Errno::Ilseq)
+        }))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

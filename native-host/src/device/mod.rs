@@ -1,0 +1,4 @@
+//! Devices on the operating system.
+
+pub mod dir;
+pub mod stdio;

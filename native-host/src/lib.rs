@@ -1,0 +1,18 @@
+//! The native host of capfs: agents under wasmtime.
+//!
+//! - [`engine`]: the engine, modules and the cache of compiled code
+//! - [`linker`]: the table of WASI calls as imports
+//! - [`run`]: one run of an agent, from its module to its outcome
+//! - [`inspect`]: what a module is made of and what it will need
+//! - [`device`]: devices on the operating system
+//! - [`grants`]: what the command line grants, as mounts of a namespace
+
+pub mod cache;
+pub mod clock;
+pub mod device;
+pub mod engine;
+pub mod grants;
+pub mod inspect;
+pub mod linker;
+pub mod run;
+pub mod wait;

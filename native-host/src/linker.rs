@@ -1,0 +1,194 @@
+//! The table of WASI calls as imports.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use capfs::Errno;
+use capfs::clock::Clock;
+use capfs_runtime::abi::{PREVIEW1_MODULE, UNSTABLE_MODULE};
+use capfs_runtime::{ExitStatus, Process, calls};
+use wasmtime::{
+    Caller, Engine, Extern, ExternType, FuncType, Linker, Memory, Module, StoreLimits, Val,
+};
+
+use crate::clock::SystemClock;
+use crate::engine::ModuleError;
+use crate::wait::{Cancelled, Parker};
+
+/// What a store holds: the agent's side of the host.
+pub struct Guest {
+    /// The agent's descriptors, files and calls.
+    pub process: Process,
+    /// How it waits.
+    pub parker: Parker,
+    /// What it may grow to.
+    pub limits: StoreLimits,
+    /// Its memory, once it is known.
+    pub memory: Option<Memory>,
+}
+
+/// Why a guest's stack was unwound by a call.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// It ended itself.
+    #[error("the program has exited")]
+    Exited(ExitStatus),
+    /// It was ended from outside.
+    #[error("the program was ended from outside")]
+    Cancelled(Cancelled),
+}
+
+/// A linker with every call of preview 1 and of `wasi_unstable`, and what else the WASI modules of
+/// `module` are asked for.
+///
+/// An extension that some programs import (WasmEdge's sockets, say) is answered with `ENOSYS`, so
+/// that programs which can do without it run.
+///
+/// # Errors
+/// - [`ModuleError::UnknownImports`]: imports from other modules, all of them named
+pub fn linker(engine: &Engine, module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError> {
+    let mut linker = Linker::new(engine);
+    linker.allow_shadowing(true);
+    define(&mut linker).map_err(|error| ModuleError::Invalid {
+        path: path.to_owned(),
+        reason: format!("{error:#}"),
+    })?;
+    let mut unknown = Vec::new();
+    for import in module.imports() {
+        let (from, name) = (import.module(), import.name());
+        match (is_wasi(from), import.ty()) {
+            (true, ExternType::Func(ty)) if !is_known(name) => {
+                let missing = format!("{from}.{name}");
+                let defined = linker.func_new(from, name, ty.clone(), move |_, _, results| {
+                    unsupported(&ty, results, &missing)
+                });
+                if defined.is_err() {
+                    unknown.push(format!("{from}.{name}"));
+                }
+            }
+            (true, ExternType::Func(_)) => {}
+            _ => unknown.push(format!("{from}.{name}")),
+        }
+    }
+    match unknown.is_empty() {
+        true => Ok(linker),
+        false => Err(ModuleError::UnknownImports {
+            path: path.to_owned(),
+            imports: unknown,
+        }),
+    }
+}
+
+/// Whether an import module is one of WASI's.
+pub fn is_wasi(module: &str) -> bool {
+    matches!(module, PREVIEW1_MODULE | UNSTABLE_MODULE)
+}
+
+/// Whether a WASI call of this name is provided.
+pub fn is_known(name: &str) -> bool {
+    name == "proc_exit"
+        || capfs_runtime::abi::PREVIEW1
+            .iter()
+            .any(|call| call.name == name)
+}
+
+fn unsupported(ty: &FuncType, results: &mut [Val], name: &str) -> wasmtime::Result<()> {
+    match (ty.results().len(), results) {
+        (0, _) => Ok(()),
+        (1, [result @ Val::I32(_)]) => {
+            *result = Val::I32(i32::from(Errno::Nosys.code()));
+            Ok(())
+        }
+        _ => Err(wasmtime::Error::msg(format!(
+            "`{name}` is not provided by this host"
+        ))),
+    }
+}
+
+macro_rules! define_calls {
+    (preview1 { $($name:ident($($arg:ident: $ty:ident),*);)* } unstable { $($old:ident($($oarg:ident: $oty:ident),*);)* }) => {
+        fn define(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+            for module in [PREVIEW1_MODULE, UNSTABLE_MODULE] {
+                $(linker.func_wrap(
+                    module,
+                    stringify!($name),
+                    |mut caller: Caller<'_, Guest>, $($arg: $ty),*| {
+                        call(&mut caller, |process, context, memory| {
+                            process.$name(context, memory, $($arg),*)
+                        })
+                    },
+                )?;)*
+                linker.func_wrap(module, "proc_exit", exit)?;
+            }
+            $(linker.func_wrap(
+                UNSTABLE_MODULE,
+                stringify!($old).trim_start_matches("unstable_"),
+                |mut caller: Caller<'_, Guest>, $($oarg: $oty),*| {
+                    call(&mut caller, |process, context, memory| {
+                        process.$old(context, memory, $($oarg),*)
+                    })
+                },
+            )?;)*
+            Ok(())
+        }
+    };
+}
+calls!(define_calls);
+
+fn exit(mut caller: Caller<'_, Guest>, code: u32) -> wasmtime::Result<()> {
+    caller.data_mut().process.proc_exit(code);
+    Err(Ended::Exited(ExitStatus::Code(code)).into())
+}
+
+/// Makes one call of the guest's, waiting as often as it takes.
+#[inline]
+fn call(
+    caller: &mut Caller<'_, Guest>,
+    mut make: impl FnMut(&mut Process, &mut Context<'_>, &mut [u8]) -> Poll<Result<(), Errno>>,
+) -> wasmtime::Result<i32> {
+    let memory = match caller.data().memory {
+        Some(memory) => memory,
+        None => exported_memory(caller)?,
+    };
+    let (bytes, guest) = memory.data_and_store_mut(&mut *caller);
+    let mut context = Context::from_waker(guest.parker.waker());
+    loop {
+        match make(&mut guest.process, &mut context, bytes) {
+            Poll::Ready(Ok(())) => {
+                return match guest.process.exit_status() {
+                    None => Ok(0),
+                    Some(status) => Err(Ended::Exited(status).into()),
+                };
+            }
+            Poll::Ready(Err(errno)) => return Ok(i32::from(errno.code())),
+            Poll::Pending => wait(&guest.parker, guest.process.deadline())?,
+        }
+    }
+}
+
+/// The memory of a guest that calls before it has been instantiated (from its start function).
+#[cold]
+fn exported_memory(caller: &mut Caller<'_, Guest>) -> wasmtime::Result<Memory> {
+    match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => {
+            caller.data_mut().memory = Some(memory);
+            Ok(memory)
+        }
+        _ => Err(wasmtime::Error::msg("the program exports no memory")),
+    }
+}
+
+#[cold]
+fn wait(parker: &Parker, deadline: Option<u64>) -> wasmtime::Result<()> {
+    if let Some(why) = parker.cancelled() {
+        return Err(Ended::Cancelled(why).into());
+    }
+    let left = deadline.map(|at| Duration::from_nanos(at.saturating_sub(SystemClock.monotonic())));
+    if left != Some(Duration::ZERO) {
+        parker.park(left);
+    }
+    match parker.cancelled() {
+        Some(why) => Err(Ended::Cancelled(why).into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,285 @@
+//! One run of an agent, from its module to its outcome.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use capfs::{Namespace, OpenFile};
+use capfs_runtime::{ExitStatus, Preopen, Process, ProcessConfig, Usage};
+use wasmtime::{Engine, InstancePre, Module, Store, StoreLimitsBuilder, Trap};
+
+use crate::clock::{SystemClock, SystemRandom};
+use crate::engine::ModuleError;
+use crate::linker::{Ended, Guest, linker};
+use crate::wait::{Cancelled, Canceller, Parker};
+
+/// Exit codes of this host where the program has none of its own.
+pub mod codes {
+    /// The time was up (as timeout(1)).
+    pub const TIMEOUT: u8 = 124;
+    /// The program could not be started: its memory is over the limit, a folder is not there …
+    pub const HOST: u8 = 125;
+    /// The file is not an agent that can run here (as env(1)).
+    pub const MODULE: u8 = 126;
+    /// The file can't be read (as env(1)).
+    pub const NOT_FOUND: u8 = 127;
+    /// Ctrl-C (128 and SIGINT).
+    pub const INTERRUPT: u8 = 130;
+    /// A trap (128 and SIGABRT).
+    pub const TRAP: u8 = 134;
+}
+
+/// What a program is given to run.
+pub struct RunConfig {
+    /// Arguments, the program's name first.
+    pub args: Vec<String>,
+    /// Environment.
+    pub env: Vec<(String, String)>,
+    /// Files.
+    pub namespace: Namespace,
+    /// Directories that it finds open.
+    pub preopens: Vec<Preopen>,
+    /// Descriptors 0, 1 and 2.
+    pub stdio: [Box<dyn OpenFile>; 3],
+    /// Descriptors open at once, at most.
+    pub max_files: u32,
+    /// Bytes that its memory may grow to; beyond it, growing fails as `memory.grow` does.
+    pub max_memory: Option<usize>,
+    /// How long it may take, waiting included.
+    pub timeout: Option<Duration>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `_start` returned, or the program ended itself.
+    Exited(ExitStatus),
+    /// A trap; the text says which, and where.
+    Trapped(String),
+    /// It was ended from outside.
+    Cancelled(Cancelled),
+    /// It could not be started.
+    Refused(String),
+}
+
+impl Outcome {
+    /// The exit code that stands for it.
+    pub fn code(&self) -> u8 {
+        match self {
+            Outcome::Exited(status) => status.code() as u8,
+            Outcome::Trapped(_) => codes::TRAP,
+            Outcome::Cancelled(Cancelled::Timeout) => codes::TIMEOUT,
+            Outcome::Cancelled(Cancelled::Interrupt) => codes::INTERRUPT,
+            Outcome::Refused(_) => codes::HOST,
+        }
+    }
+
+    /// One word for it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Outcome::Exited(ExitStatus::Code(_)) => "exit",
+            Outcome::Exited(ExitStatus::Signal(_)) => "signal",
+            Outcome::Trapped(_) => "trap",
+            Outcome::Cancelled(Cancelled::Timeout) => "timeout",
+            Outcome::Cancelled(Cancelled::Interrupt) => "interrupt",
+            Outcome::Refused(_) => "refused",
+        }
+    }
+}
+
+/// What a run was.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+    /// Bytes of memory that it had at the end: memory never shrinks.
+    pub memory: u64,
+    /// Time until its first instruction.
+    pub instantiate: Duration,
+    /// Time from its first instruction to its end.
+    pub run: Duration,
+}
+
+/// A module whose imports are resolved, ready to be run any number of times.
+#[derive(Clone)]
+pub struct Agent {
+    pre: InstancePre<Guest>,
+}
+
+impl Agent {
+    /// Checks that a module is a WASI command, and resolves its imports.
+    ///
+    /// # Errors
+    /// [`ModuleError::UnknownImports`], [`ModuleError::NoStart`], [`ModuleError::NoMemory`]
+    pub fn new(engine: &Engine, module: &Module, name: &str) -> Result<Agent, ModuleError> {
+        let path = name.to_owned();
+        let linker = linker(engine, module, name)?;
+        let start = module
+            .get_export("_start")
+            .and_then(|export| export.func().cloned());
+        match start {
+            Some(ty) if ty.params().len() == 0 && ty.results().len() == 0 => {}
+            _ => return Err(ModuleError::NoStart { path }),
+        }
+        if module
+            .get_export("memory")
+            .and_then(|export| export.memory().cloned())
+            .is_none()
+        {
+            return Err(ModuleError::NoMemory { path });
+        }
+        let pre = linker
+            .instantiate_pre(module)
+            .map_err(|error| ModuleError::Invalid {
+                path,
+                reason: format!("{error:#}"),
+            })?;
+        Ok(Agent { pre })
+    }
+
+    /// Runs the program on this thread until it ends. `started` is called with something that ends it
+    /// from another thread.
+    pub fn run(&self, config: RunConfig, started: impl FnOnce(Canceller)) -> Report {
+        let begun = Instant::now();
+        let engine = self.pre.module().engine();
+        let mut report = Report {
+            outcome: Outcome::Refused(String::new()),
+            usage: Usage::default(),
+            memory: 0,
+            instantiate: Duration::ZERO,
+            run: Duration::ZERO,
+        };
+        let process = Process::new(ProcessConfig {
+            args: config.args,
+            env: config.env,
+            namespace: config.namespace,
+            stdio: config.stdio,
+            preopens: config.preopens,
+            handed: Vec::new(),
+            clock: Arc::new(SystemClock),
+            random: Box::new(SystemRandom),
+            max_files: config.max_files,
+        });
+        let process = match process {
+            Ok(process) => process,
+            Err(error) => {
+                report.outcome = Outcome::Refused(error.to_string());
+                return report;
+            }
+        };
+        let mut limits = StoreLimitsBuilder::new();
+        if let Some(bytes) = config.max_memory {
+            limits = limits.memory_size(bytes);
+        }
+        let parker = Parker::new();
+        let canceller = parker.canceller(engine);
+        let guest = Guest {
+            process,
+            parker,
+            limits: limits.build(),
+            memory: None,
+        };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_trap();
+        started(canceller.clone());
+        let watchdog = config.timeout.map(|time| Watchdog::start(time, canceller));
+
+        let instance = self.pre.instantiate(&mut store);
+        report.instantiate = begun.elapsed();
+        let entered = Instant::now();
+        let ended = instance.and_then(|instance| {
+            store.data_mut().memory = instance.get_memory(&mut store, "memory");
+            instance
+                .get_typed_func::<(), ()>(&mut store, "_start")?
+                .call(&mut store, ())
+        });
+        drop(watchdog);
+        report.run = entered.elapsed();
+        if let Some(memory) = store.data().memory {
+            report.memory = memory.data_size(&store) as u64;
+        }
+        report.usage = store.data().process.usage();
+        report.outcome = outcome(ended, &store);
+        report
+    }
+}
+
+fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
+    let Err(error) = ended else {
+        return Outcome::Exited(ExitStatus::Code(0));
+    };
+    if let Some(ended) = error.downcast_ref::<Ended>() {
+        return match ended {
+            Ended::Exited(status) => Outcome::Exited(*status),
+            Ended::Cancelled(why) => Outcome::Cancelled(*why),
+        };
+    }
+    match (
+        error.downcast_ref::<Trap>(),
+        store.data().parker.cancelled(),
+    ) {
+        (Some(Trap::Interrupt), Some(why)) => Outcome::Cancelled(why),
+        (Some(_), _) => Outcome::Trapped(format!("{error:?}")),
+        // Instantiation failed before the first instruction.
+        (None, _) => Outcome::Refused(format!("{error:#}")),
+    }
+}
+
+/// Ends a run when its time is up, from a thread of its own: a guest that computes can hold any other.
+struct Watchdog {
+    stop: Option<mpsc::Sender<()>>,
+}
+
+impl Watchdog {
+    fn start(time: Duration, canceller: Canceller) -> Watchdog {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let watch = move || {
+            if let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(time) {
+                canceller.cancel(Cancelled::Timeout);
+            }
+        };
+        match std::thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(watch)
+        {
+            Ok(_) => Watchdog { stop: Some(stop) },
+            // No thread could be had: better to end at once than to run without a limit.
+            Err(_) => Watchdog { stop: None },
+        }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop.take();
+    }
+}
+
+/// Ends the run on Ctrl-C. A second Ctrl-C ends the host, were a call of the operating system to hold
+/// the first one up.
+///
+/// # Errors
+/// What installing the handler ends with.
+pub fn cancel_on_interrupt() -> Result<impl FnOnce(Canceller), ctrlc::Error> {
+    let slot: Arc<Mutex<Option<Canceller>>> = Arc::default();
+    let shared = slot.clone();
+    let mut interrupted = false;
+    ctrlc::set_handler(move || {
+        let canceller = shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match canceller {
+            Some(canceller) if !interrupted => canceller.cancel(Cancelled::Interrupt),
+            _ => std::process::exit(i32::from(codes::INTERRUPT)),
+        }
+        interrupted = true;
+    })?;
+    Ok(move |canceller| {
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(canceller);
+    })
+}

@@ -1,0 +1,111 @@
+//! How a run waits, and how it is ended from outside.
+//!
+//! A run has one thread. A call that waits parks it; a waker, the clock or a [`Canceller`] unparks it. A
+//! guest that computes is stopped by the engine's epoch instead, so a canceller does both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use wasmtime::Engine;
+
+/// Why a run was ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cancelled {
+    /// Its time was up.
+    Timeout = 1,
+    /// Somebody asked for it (Ctrl-C).
+    Interrupt = 2,
+}
+
+struct Parked {
+    thread: Thread,
+    cancelled: AtomicU8,
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.thread.unpark();
+    }
+}
+
+/// Parks the thread that made it.
+pub struct Parker {
+    parked: Arc<Parked>,
+    waker: Waker,
+}
+
+impl Default for Parker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Parker {
+    /// A parker of the current thread.
+    pub fn new() -> Self {
+        let thread = std::thread::current();
+        let parked = Arc::new(Parked {
+            thread,
+            cancelled: AtomicU8::new(0),
+        });
+        Parker {
+            waker: Waker::from(parked.clone()),
+            parked,
+        }
+    }
+
+    /// Wakes the thread.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Why the run is to end, if it is.
+    pub fn cancelled(&self) -> Option<Cancelled> {
+        match self.parked.cancelled.load(Ordering::Acquire) {
+            1 => Some(Cancelled::Timeout),
+            2 => Some(Cancelled::Interrupt),
+            _ => None,
+        }
+    }
+
+    /// Parks until woken, or for at most `time`. It may return early.
+    pub fn park(&self, time: Option<Duration>) {
+        match time {
+            Some(time) => std::thread::park_timeout(time),
+            None => std::thread::park(),
+        }
+    }
+
+    /// Something that ends the run from another thread.
+    pub fn canceller(&self, engine: &Engine) -> Canceller {
+        Canceller {
+            parked: self.parked.clone(),
+            engine: engine.clone(),
+        }
+    }
+}
+
+/// Ends a run from another thread, whether it computes or waits.
+#[derive(Clone)]
+pub struct Canceller {
+    parked: Arc<Parked>,
+    engine: Engine,
+}
+
+impl Canceller {
+    /// Ends the run; the first reason stays.
+    pub fn cancel(&self, why: Cancelled) {
+        let _ = self.parked.cancelled.compare_exchange(
+            0,
+            why as u8,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        self.engine.increment_epoch();
+        self.parked.thread.unpark();
+    }
+}
