@@ -1,0 +1,43 @@
+// What `npm test` runs, in this order. A new suite is one more line here.
+//
+// `count` says how a suite's tests are counted:
+//   summary   its output has a line `N passed, N failed`; the last one counts
+//   cargo     the sum of cargo's `test result:` lines
+//   tap       the last lines of node's test runner with its tap reporter
+//   check     the command is one test, passed when it exits with 0
+//
+// `minutes` is when a suite that hangs is ended; it is no aim. `cwd` is relative to the root.
+
+import { agentsTarget } from './project.mjs'
+
+const node = (...args) => [process.execPath, ...args]
+const cargo = (...args) => ['cargo', ...args, '--locked']
+
+/**
+ * @type {{name: string, about: string, command: string[], count: 'summary' | 'cargo' | 'tap' | 'check',
+ *   minutes: number, cwd?: string, env?: Record<string, string>}[]}
+ */
+export const SUITES = [
+  // First what is quick to say no.
+  { name: 'invariants', about: 'crate graph, dependencies, licences, tracked files', command: node('scripts/lint.mjs'), count: 'summary', minutes: 5 },
+  { name: 'scripts', about: 'the set-up scripts themselves', command: node('--test', '--test-reporter=tap', 'scripts/tests/'), count: 'tap', minutes: 5 },
+  { name: 'format', about: 'rustfmt, workspace', command: ['cargo', 'fmt', '--all', '--check'], count: 'check', minutes: 2 },
+  { name: 'format-agents', about: 'rustfmt, sample agents', command: ['cargo', 'fmt', '--all', '--check'], cwd: 'agents', count: 'check', minutes: 2 },
+
+  // In release: the build has the build scripts and macros of that profile already.
+  { name: 'clippy', about: 'workspace, natively', command: [...cargo('clippy', '--release', '--workspace', '--all-targets'), '--', '-D', 'warnings'], count: 'check', minutes: 15 },
+  { name: 'clippy-wasm', about: 'the kernel, for the target it is for', command: [...cargo('clippy', '--profile', 'kernel', '--package', 'capfs-worker-shim', '--target', 'wasm32-unknown-unknown'), '--', '-D', 'warnings'], count: 'check', minutes: 5 },
+  { name: 'clippy-agents', about: 'sample agents', command: [...cargo('clippy', '--release', '--target', 'wasm32-wasip1'), '--', '-D', 'warnings'], cwd: 'agents', env: { CARGO_TARGET_DIR: agentsTarget }, count: 'check', minutes: 5 },
+  { name: 'rustdoc', about: 'no broken link in the documentation', command: cargo('doc', '--no-deps', '--package', 'capfs', '--package', 'capfs-runtime'), env: { RUSTDOCFLAGS: '-D warnings' }, count: 'check', minutes: 10 },
+
+  { name: 'capfs', about: 'names, namespace, devices; model-based fuzzing', command: cargo('test', '--package', 'capfs'), count: 'cargo', minutes: 15 },
+  { name: 'runtime', about: 'WASI calls over a namespace; hostile guests', command: cargo('test', '--package', 'capfs-runtime'), count: 'cargo', minutes: 15 },
+  { name: 'worker-shim', about: 'the kernel', command: cargo('test', '--package', 'capfs-worker-shim'), count: 'cargo', minutes: 10 },
+  { name: 'capfs-build', about: 'stub, adapters and their signatures', command: cargo('test', '--release', '--package', 'capfs-build'), count: 'cargo', minutes: 10 },
+  { name: 'capfs-host', about: 'the command, against real modules', command: cargo('test', '--release', '--package', 'capfs-host'), count: 'cargo', minutes: 20 },
+
+  { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },
+  { name: 'line-discipline', about: "the page's terminal, in Node", command: node('tests/page/line-discipline.test.mjs'), count: 'summary', minutes: 2 },
+  { name: 'page', about: 'the demo page, in Chromium', command: node('tests/page/page.test.mjs'), count: 'summary', minutes: 10 },
+  { name: 'packaging', about: 'the npm package in sample consumers; size budget', command: node('tests/packaging/packaging.test.mjs'), count: 'summary', minutes: 10 },
+]
