@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { run } from '../command.mjs'
 import { path } from '../project.mjs'
-import { EXCEPTIONS, allowed } from './licences.mjs'
+import { allowed, excepted } from './licences.mjs'
 
 const DOCUMENT = path('docs', 'dependencies.md')
 
@@ -105,7 +105,7 @@ export async function checkDependencies(report) {
   report('docs/dependencies.md has every direct dependency, with a reason (npm run lint -- --write)', wrong)
 
   const refused = [...cargo.all, ...npm.all]
-    .filter(({ name, licence }) => !allowed(licence) && !EXCEPTIONS.has(name))
+    .filter(({ name, licence }) => !allowed(licence) && !excepted(name, licence))
     .map(({ name, version, licence, source }) => `${name} ${version} (${source}): ${licence || 'no licence'}`)
   report(`the licences of all ${cargo.all.length + npm.all.length} dependencies are permissive`, [...new Set(refused)].sort())
 }

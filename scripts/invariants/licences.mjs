@@ -10,11 +10,14 @@ const ALLOWED = new Set([
  * Packages with another licence, and why they are here all the same. The MPL's duty to publish
  * changes ends at its own files, and none of these is changed.
  */
-export const EXCEPTIONS = new Map([
-  ['option-ext', 'MPL-2.0; unchanged, below `directories`'],
-  ['lightningcss', 'MPL-2.0; unchanged, below `vite`, in the packaging tests only'],
-  ['caniuse-lite', 'CC-BY-4.0; data, below `webpack`, in the packaging tests only'],
-])
+const EXCEPTIONS = [
+  { name: /^option-ext$/, licence: 'MPL-2.0', why: 'unchanged, below `directories`' },
+  { name: /^lightningcss(-.+)?$/, licence: 'MPL-2.0', why: 'unchanged, below `vite`, in the packaging tests only' },
+  { name: /^caniuse-lite$/, licence: 'CC-BY-4.0', why: 'data, below `webpack`, in the packaging tests only' },
+]
+
+/** Whether a package may be used although its licence is not allowed in general. */
+export const excepted = (name, licence) => EXCEPTIONS.some((exception) => exception.name.test(name) && exception.licence === licence)
 
 /**
  * Whether an SPDX expression can be met by allowed licences alone. `A/B` is what old manifests
