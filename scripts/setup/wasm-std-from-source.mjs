@@ -7,7 +7,7 @@
 // would have put it.
 
 import {
-  copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync,
+  copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -156,8 +156,8 @@ async function fetchPackage(name, wanted, folder, report) {
       const fresh = `${folder}.partial`
       rmSync(fresh, { recursive: true, force: true })
       await run(['dpkg-deb', '-x', join(download, deb), fresh], { report })
-      cpSync(fresh, folder, { recursive: true, verbatimSymlinks: true })
-      rmSync(fresh, { recursive: true, force: true })
+      // Whole or not at all: a run that is interrupted leaves no half of a package.
+      renameSync(fresh, folder)
       return
     } finally {
       rmSync(download, { recursive: true, force: true })
