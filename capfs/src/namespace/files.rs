@@ -39,7 +39,7 @@ impl Namespace {
     pub fn open(&self, base: &Place, path: &str, how: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
         // O_CREAT|O_EXCL never follows (open(2)): a dangling link at the end exists.
         let follow = how.follow && !(how.create && how.exclusive);
-        match self.resolve(base, path, follow) {
+        match self.walk(base, path, follow, how.create) {
             Op::Ready(Ok(resolved)) => self.open_resolved(resolved, how),
             Op::Ready(Err(errno)) => Op::err(errno),
             Op::Later(resolved) => {
@@ -145,7 +145,7 @@ impl Namespace {
     /// # Errors
     /// As [`Namespace::resolve`]; [`Errno::Exist`], [`Errno::Rofs`], and the device's.
     pub fn make_directory(&self, base: &Place, path: &str) -> Op<()> {
-        self.at(base, path, false, |resolved| {
+        self.at_name(base, path, |resolved| {
             let parent = resolved.missing()?;
             let (node, _) = creator(&parent.place)?;
             Ok(with_edit(&node, |edit| {
@@ -167,7 +167,7 @@ impl Namespace {
             return Op::err(Errno::Nametoolong);
         }
         let target = target.to_owned();
-        self.at(base, path, false, move |resolved| {
+        self.at_name(base, path, move |resolved| {
             let must_be_directory = resolved.must_be_directory;
             let parent = resolved.missing()?;
             if must_be_directory {
@@ -186,7 +186,7 @@ impl Namespace {
     /// As [`Namespace::resolve`]; [`Errno::Isdir`], [`Errno::Rofs`], [`Errno::Busy`] (mounted on), and
     /// the device's.
     pub fn unlink(&self, base: &Place, path: &str) -> Op<()> {
-        self.at(base, path, false, |resolved| {
+        self.at_name(base, path, |resolved| {
             let is_directory = resolved.existing()?.kind() == FileKind::Directory;
             let (node, parent) = resolved.removable()?;
             if is_directory {
@@ -204,7 +204,7 @@ impl Namespace {
     /// As [`Namespace::resolve`]; [`Errno::Notdir`], [`Errno::Notempty`], [`Errno::Rofs`],
     /// [`Errno::Busy`] (mounted on), and the device's.
     pub fn remove_directory(&self, base: &Place, path: &str) -> Op<()> {
-        self.at(base, path, false, |resolved| {
+        self.at_name(base, path, |resolved| {
             if resolved.existing()?.kind() != FileKind::Directory {
                 return Err(Errno::Notdir);
             }
@@ -293,7 +293,7 @@ impl Namespace {
         )
     }
 
-    /// Resolves a path and goes on with what is there.
+    /// Resolves a path and goes on with what is there; [`Resolved::parent`] is not known.
     fn at<T: crate::MaybeSend + 'static>(
         &self,
         base: &Place,
@@ -301,8 +301,17 @@ impl Namespace {
         follow: bool,
         next: impl FnOnce(Resolved) -> Result<Op<T>, Errno> + crate::MaybeSend + 'static,
     ) -> Op<T> {
-        self.resolve(base, path, follow)
-            .then(move |resolved| flatten(next(resolved)))
+        go_on(self.walk(base, path, follow, false), next)
+    }
+
+    /// Resolves a path whose last name is to be changed, and goes on.
+    fn at_name<T: crate::MaybeSend + 'static>(
+        &self,
+        base: &Place,
+        path: &str,
+        next: impl FnOnce(Resolved) -> Result<Op<T>, Errno> + crate::MaybeSend + 'static,
+    ) -> Op<T> {
+        go_on(self.walk(base, path, false, true), next)
     }
 
     fn at_both(
@@ -311,14 +320,14 @@ impl Namespace {
         (new_base, new_path): (&Place, &str),
         next: impl FnOnce(Resolved, Resolved) -> Result<Op<()>, Errno> + crate::MaybeSend + 'static,
     ) -> Op<()> {
-        match self.resolve(old_base, old_path, follow) {
+        match self.walk(old_base, old_path, follow, true) {
             Op::Ready(Err(errno)) => Op::err(errno),
-            Op::Ready(Ok(old)) => self.at(new_base, new_path, false, move |new| next(old, new)),
+            Op::Ready(Ok(old)) => self.at_name(new_base, new_path, move |new| next(old, new)),
             Op::Later(old) => {
                 let (namespace, base, path) = (self.clone(), new_base.clone(), new_path.to_owned());
                 Op::later(async move {
                     let old = old.await?;
-                    let op = namespace.at(&base, &path, false, move |new| next(old, new));
+                    let op = namespace.at_name(&base, &path, move |new| next(old, new));
                     op.wait().await
                 })
             }
@@ -403,6 +412,18 @@ fn with_edit<T: crate::MaybeSend + 'static>(
         None => Op::err(Errno::Notdir),
         Some(None) => Op::err(Errno::Rofs),
         Some(Some(edit)) => flatten(change(edit)),
+    }
+}
+
+/// Goes on with what a walk ends at.
+fn go_on<T: crate::MaybeSend + 'static>(
+    walk: Op<Resolved>,
+    next: impl FnOnce(Resolved) -> Result<Op<T>, Errno> + crate::MaybeSend + 'static,
+) -> Op<T> {
+    match walk {
+        Op::Ready(Ok(resolved)) => flatten(next(resolved)),
+        Op::Ready(Err(errno)) => Op::err(errno),
+        Op::Later(walk) => Op::later(async move { flatten(next(walk.await?)).wait().await }),
     }
 }
 

@@ -187,30 +187,30 @@ impl MountTable {
 
     /// The place that a node is, once what is mounted there is taken into account.
     pub(super) fn arrive(&self, node: NodeRef, mount: &Arc<Mount>) -> Place {
+        self.found(node, mount, 0).place
+    }
+
+    fn found(&self, node: NodeRef, mount: &Arc<Mount>, member: usize) -> Found {
         let origin = (mount.device, node.qid().path);
-        let Some(union) = self.points.get(&origin) else {
-            return Place {
+        let mounted = self.points.get(&origin);
+        let place = match mounted {
+            None => Place {
                 node,
                 mount: mount.clone(),
                 union: None,
                 origin,
-            };
+            },
+            Some(union) => Place {
+                node: union.members[0].node.clone(),
+                mount: union.members[0].mount.clone(),
+                union: (union.members.len() > 1).then(|| union.clone()),
+                origin,
+            },
         };
-        let first = &union.members[0];
-        Place {
-            node: first.node.clone(),
-            mount: first.mount.clone(),
-            union: (union.members.len() > 1).then(|| union.clone()),
-            origin,
-        }
-    }
-
-    fn found(&self, node: NodeRef, mount: &Arc<Mount>, member: usize) -> Found {
-        let mounted = self.points.contains_key(&(mount.device, node.qid().path));
         Found {
-            place: self.arrive(node, mount),
+            mounted: mounted.is_some(),
+            place,
             member,
-            mounted,
         }
     }
 

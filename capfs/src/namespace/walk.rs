@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::Namespace;
 use super::table::{Found, Mount, Place};
+use crate::maybe_send::boxed;
 use crate::{BoxedFuture, Errno, FileKind, Name, NodeRef, Op, PATH_MAX, Rights, SYMLINK_MAX};
 
 /// What a path leads to.
@@ -15,7 +16,8 @@ pub struct Resolved {
     pub place: Option<Place>,
     /// The path ends in a slash or a dot, so only a directory will do.
     pub must_be_directory: bool,
-    /// The directory and the name that led there; `None` when the path is the start itself.
+    /// The directory and the name that led there; `None` when the path is the start itself, or when
+    /// nobody asked.
     pub(super) parent: Option<Parent>,
 }
 
@@ -50,6 +52,18 @@ impl Namespace {
     /// - [`Errno::Nametoolong`]: a name or path over its limit
     /// - [`Errno::Notcapable`]: the path is absolute or leaves `base`
     pub fn resolve(&self, base: &Place, path: &str, follow: bool) -> Op<Resolved> {
+        self.walk(base, path, follow, false)
+    }
+
+    /// [`Namespace::resolve`], which notes the directory of the last name if `keep_parent`: that costs
+    /// an allocation, and only who changes names needs it.
+    pub(super) fn walk(
+        &self,
+        base: &Place,
+        path: &str,
+        follow: bool,
+        keep_parent: bool,
+    ) -> Op<Resolved> {
         if path.is_empty() {
             return Op::err(Errno::Noent);
         }
@@ -67,7 +81,7 @@ impl Namespace {
             at: 0,
             links: 0,
             follow,
-            parent: None,
+            keep_parent,
         };
         match walker.go(None) {
             Err(errno) => Op::err(errno),
@@ -98,7 +112,7 @@ struct Walker<'a> {
     at: usize,
     links: usize,
     follow: bool,
-    parent: Option<Parent>,
+    keep_parent: bool,
 }
 
 enum Step {
@@ -135,7 +149,7 @@ impl Walker<'_> {
             at: self.at,
             links: self.links,
             follow: self.follow,
-            parent: self.parent,
+            keep_parent: self.keep_parent,
         }
     }
 
@@ -145,20 +159,31 @@ impl Walker<'_> {
 
     fn go(&mut self, mut answer: Option<Result<Answer, Errno>>) -> Result<Step, Errno> {
         loop {
-            let op = match answer.take() {
-                Some(answer) => match self.take_answer(answer?)? {
-                    Next::Go => continue,
-                    Next::Done(resolved) => return Ok(Step::Done(resolved)),
-                    Next::Ask(op) => op,
+            let next = match answer.take() {
+                Some(answer) => match answer? {
+                    Answer::Name(found, component) => self.take_name(found, component)?,
+                    Answer::Target(target) => self.expand(&target)?,
                 },
                 None => match self.next_component()? {
                     None => return Ok(Step::Done(self.arrived_at_directory())),
-                    Some(component) => self.ask(component)?,
+                    Some(component) => {
+                        let name = Name::new(&self.path[component.start..component.end])?;
+                        match self.namespace.table.walk(self.current(), name) {
+                            Op::Ready(found) => self.take_name(found, component)?,
+                            Op::Later(future) => {
+                                return Ok(Step::Wait(boxed(async move {
+                                    Ok(Answer::Name(future.await, component))
+                                })));
+                            }
+                        }
+                    }
                 },
             };
-            match op {
-                Op::Ready(result) => answer = Some(result),
-                Op::Later(future) => return Ok(Step::Wait(future)),
+            match next {
+                Next::Go => {}
+                Next::Done(resolved) => return Ok(Step::Done(resolved)),
+                Next::Ask(Op::Ready(target)) => answer = Some(target),
+                Next::Ask(Op::Later(future)) => return Ok(Step::Wait(future)),
             }
         }
     }
@@ -198,37 +223,28 @@ impl Walker<'_> {
         }
     }
 
-    fn enter_current(&mut self) -> Result<(), Errno> {
-        self.parent = None;
+    fn enter_current(&self) -> Result<(), Errno> {
         match self.current().kind() {
             FileKind::Directory => Ok(()),
             _ => Err(Errno::Notdir),
         }
     }
 
-    fn ask(&self, component: Component) -> Result<Op<Answer>, Errno> {
-        let name = Name::new(&self.path[component.start..component.end])?;
-        Ok(match self.namespace.table.walk(self.current(), name) {
-            Op::Ready(result) => Op::ok(Answer::Name(result, component)),
-            Op::Later(future) => {
-                Op::later(async move { Ok(Answer::Name(future.await, component)) })
-            }
-        })
-    }
-
-    fn take_answer(&mut self, answer: Answer) -> Result<Next, Errno> {
-        let (found, component) = match answer {
-            Answer::Target(target) => return self.expand(&target),
-            Answer::Name(Ok(found), component) => (found, component),
-            Answer::Name(Err(Errno::Noent), component) if component.last => {
-                let parent = self.parent_of(component, 0, false);
+    fn take_name(
+        &mut self,
+        found: Result<Found, Errno>,
+        component: Component,
+    ) -> Result<Next, Errno> {
+        let found = match found {
+            Ok(found) => found,
+            Err(Errno::Noent) if component.last => {
                 return Ok(Next::Done(Resolved {
                     place: None,
                     must_be_directory: component.slash,
-                    parent: Some(parent),
+                    parent: self.parent_of(component, 0, false),
                 }));
             }
-            Answer::Name(Err(errno), _) => return Err(errno),
+            Err(errno) => return Err(errno),
         };
         let must_be_directory = !component.last || component.slash;
         if found.kind() == FileKind::SymbolicLink && (must_be_directory || self.follow) {
@@ -245,25 +261,23 @@ impl Walker<'_> {
             return Err(Errno::Notdir);
         }
         if component.last {
-            let parent = self.parent_of(component, found.member, found.mounted);
             return Ok(Next::Done(Resolved {
+                parent: self.parent_of(component, found.member, found.mounted),
                 place: Some(found.place),
                 must_be_directory: component.slash,
-                parent: Some(parent),
             }));
         }
         self.visited.push(found.place);
         Ok(Next::Go)
     }
 
-    fn parent_of(&self, component: Component, member: usize, mounted: bool) -> Parent {
-        let name = self.path[component.start..component.end].to_owned();
-        Parent {
+    fn parent_of(&self, component: Component, member: usize, mounted: bool) -> Option<Parent> {
+        self.keep_parent.then(|| Parent {
             place: self.current().clone(),
-            name,
+            name: self.path[component.start..component.end].to_owned(),
             member,
             mounted,
-        }
+        })
     }
 
     /// Puts the target of a link in the place of its name.

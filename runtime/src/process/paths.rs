@@ -194,17 +194,11 @@ impl Process {
         buf: u32,
         snapshot: Snapshot,
     ) -> Poll<Result<(), Errno>> {
-        memory.check(buf, snapshot.filestat_size())?;
-        let outcome = ready!(self.control(context, |process| {
+        self.stat(context, memory, buf, snapshot, |process, memory| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_FILESTAT_GET)?;
-            let op = process.namespace.stat(place, path, follows(flags)?);
-            Ok(op.map(|(device, stat)| Outcome::Stat(device, stat)))
-        }))?;
-        let Outcome::Stat(device, stat) = outcome else {
-            return Poll::Ready(Err(Errno::Io));
-        };
-        Poll::Ready(snapshot.store_filestat(memory, buf, device, &stat))
+            Ok(process.namespace.stat(place, path, follows(flags)?))
+        })
     }
 
     /// `path_filestat_set_times`: sets access and modification times.
