@@ -93,10 +93,12 @@ async function buildTarget(work, sysroot, target, report) {
 async function fetchSource(report) {
   const version = rustVersion()
   const unpacked = join(cache, `rust-src-${version}`)
-  const library = join(unpacked, 'usr', 'src', `rustc-${version}`, 'library')
+  const inside = join('usr', 'src', `rustc-${version}`, 'library')
+  const library = join(unpacked, inside)
   if (existsSync(join(library, 'Cargo.lock'))) return library
   rmSync(unpacked, { recursive: true, force: true })
-  await fetchPackage('rust-src', (candidate) => candidate.replace(/^\d+:/, '').split(/[+~-]/)[0] === version, unpacked, report)
+  const exact = (candidate) => candidate.replace(/^\d+:/, '').split(/[+~-]/)[0] === version
+  await fetchPackage('rust-src', exact, inside, unpacked, report)
   return library
 }
 
@@ -107,16 +109,16 @@ async function fetchWasiLibc(report) {
   const unpacked = join(cache, 'wasi-libc')
   if (!existsSync(join(unpacked, inside, 'libc.a'))) {
     rmSync(unpacked, { recursive: true, force: true })
-    await fetchPackage('wasi-libc', () => true, unpacked, report)
+    await fetchPackage('wasi-libc', () => true, inside, unpacked, report)
   }
   return join(unpacked, inside)
 }
 
 /**
- * Downloads a Debian package whose version is `wanted` and unpacks it to a folder. apt runs with
+ * Downloads a Debian package whose version is `wanted` and unpacks what it has `inside`. apt runs with
  * lists and sources of its own, so that it needs no root and leaves the machine's as they are.
  */
-async function fetchPackage(name, wanted, folder, report) {
+async function fetchPackage(name, wanted, inside, folder, report) {
   const archive = debianArchive()
   const apt = join(cache, 'apt')
   mkdirSync(join(apt, 'lists', 'partial'), { recursive: true })
@@ -155,7 +157,10 @@ async function fetchPackage(name, wanted, folder, report) {
       const deb = readdirSync(download).find((file) => file.endsWith('.deb'))
       const fresh = `${folder}.partial`
       rmSync(fresh, { recursive: true, force: true })
-      await run(['dpkg-deb', '-x', join(download, deb), fresh], { report })
+      mkdirSync(fresh, { recursive: true })
+      // Of the compiler's source only the library is wanted, a fifth of it.
+      const unpack = 'dpkg-deb --fsys-tarfile "$1" | tar --extract --directory "$2" "$3"'
+      await run(['bash', '-o', 'pipefail', '-c', unpack, 'unpack', join(download, deb), fresh, `./${inside}`], { report })
       // Whole or not at all: a run that is interrupted leaves no half of a package.
       renameSync(fresh, folder)
       return
