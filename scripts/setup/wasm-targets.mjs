@@ -28,7 +28,7 @@ export async function addWasmTargets() {
       )
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      say(yellow(`  rustup can't: ${lastLine(error)}`))
+      say(yellow(`  rustup can't: ${reason(error)}`))
     }
   }
   if (missing().length === 0) return
@@ -36,4 +36,8 @@ export async function addWasmTargets() {
   if (missing().length > 0) throw new Problem(`no standard library for ${missing().join(' and ')} in ${root}`)
 }
 
-const lastLine = (error) => (error.output ?? error.message).trimEnd().split('\n').at(-1)
+/** What a failed command says is wrong, without what it says around it. */
+function reason(error) {
+  const lines = (error.output ?? error.message).split('\n')
+  return (lines.find((line) => line.startsWith('error:')) ?? lines[0]).replace(/^error: /, '')
+}
