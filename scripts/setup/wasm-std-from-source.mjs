@@ -63,14 +63,14 @@ async function buildTarget(work, sysroot, target, report) {
   writeFileSync(join(crate, 'src', 'main.rs'), 'fn main() {}\n')
 
   const wasi = target.includes('wasi') ? await fetchWasiLibc(report) : undefined
-  const flags = wasi
-    ? `-L native=${wasi} -C link-self-contained=no -C link-arg=${wasi}/crt1-command.o -C link-arg=-L${wasi}`
-    : ''
+  // Without the bitcode in it, what is built with the library could not be optimised across crates.
+  const flags = ['-C embed-bitcode=yes']
+  if (wasi) flags.push(`-L native=${wasi} -C link-self-contained=no -C link-arg=${wasi}/crt1-command.o -C link-arg=-L${wasi}`)
   const output = join(work, 'target')
   await run(['cargo', 'build', '--release', '-Zbuild-std=std,panic_abort,panic_unwind', '--target', target], {
     cwd: crate,
     // -Zbuild-std is the nightly compiler's; RUSTC_BOOTSTRAP lets the stable one have it.
-    env: { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: flags, CARGO_TARGET_DIR: output },
+    env: { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: flags.join(' '), CARGO_TARGET_DIR: output },
     report,
   })
 
