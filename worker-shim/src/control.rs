@@ -18,6 +18,7 @@ use crate::calls::shell_code;
 use crate::files;
 use crate::guest::Guest;
 use crate::machine::{Machine, Patience, Running, with_machine, with_running};
+use crate::remote::{client, server};
 use crate::stdio::{Input, Output};
 use crate::web;
 
@@ -85,6 +86,33 @@ pub fn null_device() -> Result<u32, JsValue> {
 #[wasm_bindgen]
 pub fn zero_device() -> Result<u32, JsValue> {
     machine(|machine| Ok(add_device(machine, zero::Zero::node())))
+}
+
+/// Makes a device that is the page's own tree from `path` on, and returns its handle; `post(bytes)` sends
+/// its requests there.
+#[wasm_bindgen]
+pub fn remote_device(path: &str, post: Function) -> Result<u32, JsValue> {
+    let root = client::attach(path, post);
+    machine(|machine| Ok(add_device(machine, root)))
+}
+
+/// Takes an answer to a request of a remote device.
+#[wasm_bindgen]
+pub fn remote_answer(bytes: &[u8]) {
+    client::answer(bytes);
+}
+
+/// Answers a request of an agent's remote device; for the kernel that has the page's tree.
+#[wasm_bindgen]
+pub fn remote_serve(agent: u32, request: &[u8]) -> Result<Vec<u8>, JsValue> {
+    let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
+    Ok(server::serve(&namespace, agent, request))
+}
+
+/// Closes what an agent has open in the page's tree.
+#[wasm_bindgen]
+pub fn remote_forget(agent: u32) {
+    server::forget(agent);
 }
 
 /// Puts a file into a device before it is mounted, whatever rights the mount will have.

@@ -66,7 +66,10 @@ fn bind(compiled: &Path) -> Result<(Vec<u8>, String)> {
         .web(true)?
         .typescript(true)
         .omit_default_module_path(true)
+        // The table is exported for the adapter, which puts functions into it.
+        .keep_lld_exports(true)
         .remove_producers_section(true)
+        .remove_name_section(true)
         .generate_output()
         .context("wasm-bindgen")?;
     let types = output
@@ -89,6 +92,7 @@ fn script(compiled: &Path) -> Result<String> {
         .out_name("kernel")
         .no_modules(true)?
         .typescript(false)
+        .keep_lld_exports(true)
         .omit_default_module_path(true)
         .generate_output()
         .context("wasm-bindgen")?;

@@ -1,0 +1,200 @@
+/** One agent's run inside a worker: its four instances, its ticks and its end. */
+import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
+import { OutputGate } from './output.js';
+import type { AgentConfig, EndReason, KernelModules, Report, Sender } from './protocol.js';
+import type { Exit, Usage, Variant } from './types.js';
+import type { Waitable, Waiting } from './waiting.js';
+
+/** Slots that the adapter fills in the kernel's table. */
+const MEMORY_SLOTS = 9;
+/** System calls between two ticks, at most. A tick costs some 100 ns. */
+const STRIDE_MAX = 64;
+/** Milliseconds after which an agent that makes calls lets the event loop run, where it can. */
+const YIELD_AFTER = 8;
+/** What a shell makes of a trap: SIGABRT's 134. */
+const TRAPPED = 134;
+const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
+/** Errno of a call that the host does not have. */
+const NOSYS = 52;
+
+type Instances = { agent: WebAssembly.Instance; memory: WebAssembly.Memory };
+
+export class AgentRun implements Waitable, KernelHost {
+  readonly #output: OutputGate;
+  #end: EndReason | 'memory' | undefined;
+  #memory: WebAssembly.Memory | undefined;
+  #stride = 1;
+  #lastTick = 0;
+  #lastTurn = 0;
+  #finished = false;
+
+  constructor(
+    readonly id: number,
+    readonly kernel: KernelInstance,
+    private readonly config: AgentConfig,
+    private readonly port: Sender<Report>,
+    private readonly variant: Variant,
+    private readonly waiting: Waiting,
+    /** Looks for mail and takes it, in the variant that has a mailbox. */
+    private readonly poll: (() => void) | undefined,
+  ) {
+    this.#output = new OutputGate((stream, bytes) => {
+      this.port.post({ type: 'output', id, stream, bytes }, [bytes.buffer as ArrayBuffer]);
+    });
+  }
+
+  get ended(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Ends the agent at its next call, or where it waits. */
+  kill(reason: EndReason): void {
+    if (this.#finished) return;
+    this.#end ??= reason;
+    this.waiting.wake();
+  }
+
+  output(stream: number, bytes: Uint8Array): void {
+    this.#output.take(stream, bytes);
+  }
+
+  remote(bytes: Uint8Array): void {
+    this.port.post({ type: 'remote', id: this.id, bytes }, [bytes.buffer as ArrayBuffer]);
+  }
+
+  deadline(): number {
+    return this.kernel.bindings.deadline();
+  }
+
+  beforeWait(): void {
+    this.#output.flush();
+    this.reportTaken();
+  }
+
+  /** Tells the page how much standard input was taken. */
+  reportTaken(): void {
+    const count = this.kernel.bindings.input_taken();
+    if (count > 0) this.port.post({ type: 'stdin-taken', id: this.id, count });
+  }
+
+  usage(): Usage {
+    const [calls = 0, bytesRead = 0, bytesWritten = 0, filesPeak = 0] = this.kernel.bindings.usage();
+    return { memory: this.#memory?.buffer.byteLength ?? 0, calls, bytesRead, bytesWritten, filesPeak };
+  }
+
+  /** Runs the agent to its end. Never rejects; resolves to whether the worker can be used again. */
+  async run(module: WebAssembly.Module, modules: KernelModules): Promise<boolean> {
+    const begun = performance.now();
+    try {
+      this.kernel.start(this.config, this, this.variant.wait === 'none');
+    } catch (error) {
+      return this.#finish('host', 1, error instanceof Error ? error.message : String(error));
+    }
+    const mounted = performance.now();
+    let instances: Instances;
+    try {
+      instances = this.#instantiate(module, modules);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    this.#memory = instances.memory;
+    const timings = { mount: mounted - begun, instantiate: performance.now() - mounted };
+    this.port.post({ type: 'started', id: this.id, timings });
+    this.#lastTurn = Date.now();
+    try {
+      const entered = this.waiting.enter(instances.agent.exports['_start'] as Function);
+      if (entered instanceof Promise) await entered;
+    } catch (error) {
+      return this.#fail(error);
+    }
+    return this.#finish('exit', 0);
+  }
+
+  #instantiate(module: WebAssembly.Module, modules: KernelModules): Instances {
+    const stub = new WebAssembly.Instance(modules.stub);
+    const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
+    for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+      const old = from === 'wasi_unstable' ? stub.exports[`unstable_${name}`] : undefined;
+      (imports[from] ??= {})[name] = (old ?? stub.exports[name] ?? (() => NOSYS)) as WebAssembly.ImportValue;
+    }
+    const agent = new WebAssembly.Instance(module, imports);
+    const memory = agent.exports['memory'] as WebAssembly.Memory;
+    const kernel = this.kernel.exports;
+    const base = kernel.__indirect_function_table.grow(MEMORY_SLOTS);
+    new WebAssembly.Instance(modules.adapter, {
+      agent: { memory },
+      kernel: { ...(kernel as Record<string, WebAssembly.ImportValue>), table: kernel.__indirect_function_table, base },
+      stub: { table: stub.exports['table'] as WebAssembly.Table },
+      host: { slow: this.waiting.slow(this), tick: () => this.#tick(), ...copies(kernel, memory) },
+    });
+    this.kernel.bindings.attach(base, this.variant.memory === 'multi');
+    return { agent, memory };
+  }
+
+  /** Between two calls; see capfs-build's adapter for what is returned. */
+  #tick(): number {
+    const now = Date.now();
+    this.poll?.();
+    if (now !== this.#lastTick) {
+      const size = this.kernel.bindings.tick(now);
+      if (this.config.memory > 0 && size > this.config.memory) this.#end ??= 'memory';
+      this.#output.flush();
+      this.reportTaken();
+    }
+    if (this.#end) return 0;
+    // Rare calls are looked at one by one, so that clocks and kills lag by milliseconds, not by calls.
+    const since = Math.abs(now - this.#lastTick);
+    this.#stride = since > 1 ? 1 : Math.min(STRIDE_MAX, this.#stride * 2);
+    this.#lastTick = now;
+    if (this.variant.wait === 'jspi' && Math.abs(now - this.#lastTurn) >= YIELD_AFTER) {
+      this.#lastTurn = now;
+      return -this.#stride;
+    }
+    return this.#stride;
+  }
+
+  #fail(error: unknown): boolean {
+    if (this.kernel.panic !== undefined) return this.#finish('host', TRAPPED, this.kernel.panic);
+    if (this.#end === 'memory') return this.#finish('memory', TRAPPED, `the agent used more than ${this.config.memory} bytes of memory`);
+    if (this.#end) return this.#finish(this.#end, ENDINGS[this.#end]);
+    const code = this.kernel.bindings.exit_code();
+    if (code !== undefined) return this.#finish('exit', code);
+    return this.#finish('trap', TRAPPED, trapMessage(error));
+  }
+
+  #finish(reason: Exit['reason'], code: number, message?: string): boolean {
+    this.#finished = true;
+    this.#output.flush();
+    const exit = { code, reason, usage: this.usage(), ...(message === undefined ? {} : { message }) };
+    this.port.post({ type: 'exit', id: this.id, exit });
+    return reason !== 'host';
+  }
+}
+
+function trapMessage(error: unknown): string {
+  if (!(error instanceof Error)) return `the agent ended with an exception: ${String(error)}`;
+  // Engines have their own types and words for an exhausted stack.
+  if (error instanceof RangeError || /recursion/.test(error.message)) return `stack overflow: ${error.message}`;
+  return error.message;
+}
+
+/** The two functions of the `single` adapter: one copy between the memories, by views that are made anew when a memory has grown. */
+function copies(kernel: KernelExports, agentMemory: WebAssembly.Memory) {
+  let own = new Uint8Array(kernel.memory.buffer);
+  let agent = new Uint8Array(agentMemory.buffer);
+  const refresh = () => {
+    // A memory that grows detaches its buffer, and a detached view has no length.
+    if (own.length === 0) own = new Uint8Array(kernel.memory.buffer);
+    if (agent.length === 0) agent = new Uint8Array(agentMemory.buffer);
+  };
+  return {
+    copy_in: (to: number, from: number, length: number) => {
+      refresh();
+      own.set(agent.subarray(from >>> 0, (from >>> 0) + (length >>> 0)), to >>> 0);
+    },
+    copy_out: (to: number, from: number, length: number) => {
+      refresh();
+      agent.set(own.subarray(from >>> 0, (from >>> 0) + (length >>> 0)), to >>> 0);
+    },
+  };
+}

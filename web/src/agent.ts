@@ -1,0 +1,168 @@
+/** An agent, as the page holds it. */
+import { CapfsError, kernelError } from './errors.js';
+import { FileAccess } from './file-access.js';
+import type { HomeTree } from './home.js';
+import type { PooledWorker, ReportReceiver } from './pool.js';
+import type { EndReason, FileRequest, Report } from './protocol.js';
+import { InputStream, OutputStream } from './streams.js';
+import type { Exit, SpawnOptions, Timings, Usage } from './types.js';
+
+/** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
+const KILL_GRACE = 250;
+const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
+/** The code of an agent whose kernel failed. */
+const HOST_FAILED = 70;
+
+/** What an agent needs of the Capfs that started it. */
+export interface AgentOwner {
+  readonly home: HomeTree;
+  /** The agent has ended; `reusable` says whether its worker may run another. */
+  ended(agent: Agent, worker: PooledWorker, reusable: boolean): void;
+  disposed(agent: Agent): void;
+}
+
+export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver {
+  /** Standard input; writes wait while the agent has enough to read. */
+  readonly stdin: WritableStream<string | Uint8Array>;
+  readonly stdout: ReadableStream<Uint8Array>;
+  readonly stderr: ReadableStream<Uint8Array>;
+  /** How the agent ended. Never rejects. */
+  readonly exit: Promise<Exit>;
+  /** The phases of the start, as far as they are known. */
+  readonly timings: Timings;
+  readonly #input: InputStream;
+  readonly #outputs: [OutputStream, OutputStream];
+  #resolveExit!: (exit: Exit) => void;
+  #exit: Exit | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #grace: ReturnType<typeof setTimeout> | undefined;
+  #removeSignal: (() => void) | undefined;
+  #disposed = false;
+
+  /** Made by `Capfs.spawn`. */
+  constructor(
+    readonly id: number,
+    private readonly owner: AgentOwner,
+    private readonly worker: PooledWorker,
+    private readonly begun: number,
+    timings: Pick<Timings, 'worker' | 'compile'>,
+    options: SpawnOptions,
+  ) {
+    super();
+    this.timings = { ...timings, mount: 0, instantiate: 0 };
+    this.exit = new Promise((resolve) => {
+      this.#resolveExit = resolve;
+    });
+    const output = (stream: number) => new OutputStream((count) => this.worker.send({ type: 'output-read', id, stream, count }));
+    this.#outputs = [output(1), output(2)];
+    [this.stdout, this.stderr] = [this.#outputs[0].readable, this.#outputs[1].readable];
+    this.#input = new InputStream(
+      (bytes) => this.worker.send({ type: 'stdin', id, bytes }),
+      () => this.worker.send({ type: 'stdin-end', id }),
+    );
+    this.stdin = this.#input.writable;
+    if (options.limits?.time !== undefined) this.#timer = setTimeout(() => this.#end('timeout'), options.limits.time);
+    const { signal } = options;
+    if (signal) {
+      const abort = () => void this.kill();
+      signal.addEventListener('abort', abort, { once: true });
+      this.#removeSignal = () => signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Writes to standard input; resolves when it is on its way. */
+  write(data: string | Uint8Array): Promise<void> {
+    return this.#input.write(data);
+  }
+
+  /** Ends standard input: the agent reads its end. */
+  closeStdin(): Promise<void> {
+    return this.#input.close();
+  }
+
+  /** Ends the agent, whatever it does. */
+  kill(): Promise<Exit> {
+    this.#end('killed');
+    return this.exit;
+  }
+
+  /** What the agent uses, or has used. */
+  async usage(): Promise<Usage> {
+    return this.#exit?.usage ?? ((await this.worker.ask({ type: 'usage', id: this.id })) as Usage);
+  }
+
+  /** Kills the agent if it runs, and lets go of its files. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.kill();
+    this.worker.forget(this.id);
+    this.owner.home.forget(this.id);
+    this.owner.disposed(this);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  protected async request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown> {
+    if (this.#disposed) throw new CapfsError('CLOSED', 'the agent was disposed of');
+    try {
+      return await this.worker.ask({ type: 'request', id: this.id, what, path, ...(bytes ? { bytes } : {}) });
+    } catch (error) {
+      throw error instanceof CapfsError ? error : kernelError(error, `${what} ${path}`);
+    }
+  }
+
+  /** What the worker reports; not for users. */
+  receive(report: Extract<Report, { id: number }>): void {
+    switch (report.type) {
+      case 'started':
+        Object.assign(this.timings, report.timings);
+        break;
+      case 'output':
+        this.timings.firstByte ??= performance.now() - this.begun;
+        this.#outputs[report.stream === 2 ? 1 : 0].add(report.bytes);
+        break;
+      case 'stdin-taken':
+        this.#input.taken(report.count);
+        break;
+      case 'remote':
+        this.worker.send({ type: 'remote', id: this.id, bytes: this.owner.home.serve(this.id, report.bytes) });
+        break;
+      case 'exit':
+        this.#finish(report.exit, report.exit.reason !== 'host');
+    }
+  }
+
+  /** The worker is gone; not for users. */
+  lost(message: string): void {
+    this.#finish({ code: HOST_FAILED, reason: 'host', message, usage: noUsage() }, false);
+  }
+
+  #end(reason: EndReason): void {
+    if (this.#exit || this.#grace !== undefined) return;
+    this.worker.send({ type: 'kill', id: this.id, reason });
+    this.#grace = setTimeout(() => {
+      const message = 'the agent made no system call, so its worker was ended';
+      this.#finish({ code: ENDINGS[reason], reason, message, usage: noUsage() }, false);
+    }, KILL_GRACE);
+  }
+
+  #finish(end: Omit<Exit, 'timings'>, reusable: boolean): void {
+    if (this.#exit) return;
+    this.timings.total = performance.now() - this.begun;
+    this.#exit = { ...end, timings: this.timings };
+    clearTimeout(this.#timer);
+    clearTimeout(this.#grace);
+    this.#removeSignal?.();
+    this.#input.end();
+    for (const output of this.#outputs) output.end();
+    this.owner.ended(this, this.worker, reusable);
+    this.#resolveExit(this.#exit);
+  }
+}
+
+function noUsage(): Usage {
+  return { memory: 0, calls: 0, bytesRead: 0, bytesWritten: 0, filesPeak: 0 };
+}

@@ -1,0 +1,155 @@
+/** The package's main class. */
+import { Agent, type AgentOwner } from './agent.js';
+import { CapfsError } from './errors.js';
+import { FileAccess } from './file-access.js';
+import { HomeTree } from './home.js';
+import { loadMounts } from './mounts.js';
+import { checkModule } from './module.js';
+import { platform } from './platform.js';
+import { WorkerPool, type PooledWorker } from './pool.js';
+import { compileProgram, programName } from './program.js';
+import type { AgentConfig, FileRequest, KernelModules } from './protocol.js';
+import type { CapfsOptions, Program, SpawnOptions, Variant } from './types.js';
+import { chooseVariant } from './variant.js';
+
+export class Capfs extends FileAccess implements Disposable, AgentOwner {
+  readonly #agents = new Set<Agent>();
+  #nextId = 1;
+  #closed = false;
+
+  private constructor(
+    /** Which way system calls take. */
+    readonly variant: Variant,
+    /** The page's own tree; use the file methods instead. */
+    readonly home: HomeTree,
+    private readonly pool: WorkerPool,
+  ) {
+    super();
+  }
+
+  /**
+   * Loads the kernel and starts the spare workers.
+   *
+   * @throws CapfsError `VARIANT_UNAVAILABLE`; `FETCH_FAILED` where the kernel's files can't be loaded
+   */
+  static async create(options: CapfsOptions = {}): Promise<Capfs> {
+    const variant = chooseVariant(options.variant);
+    const [kernel, stub, adapter] = await Promise.all(assetUrls(variant, options.assets).map(loadModule));
+    const modules: KernelModules = { kernel: kernel!, stub: stub!, adapter: adapter! };
+    const pool = new WorkerPool(modules, variant, options.spares ?? 1);
+    return new Capfs(variant, await HomeTree.create(modules.kernel), pool);
+  }
+
+  /** Agents that run, or have ended and still hold their files. */
+  get agents(): Iterable<Agent> {
+    return this.#agents;
+  }
+
+  /**
+   * Compiles a program and checks that it can run as an agent.
+   *
+   * @throws CapfsError `MODULE_…`, `FETCH_FAILED`
+   */
+  async compile(program: Program): Promise<WebAssembly.Module> {
+    const module = await compileProgram(program);
+    checkModule(module);
+    return module;
+  }
+
+  /**
+   * Starts an agent.
+   *
+   * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `VARIANT_UNAVAILABLE`, `CLOSED`
+   */
+  async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
+    const begun = performance.now();
+    options.signal?.throwIfAborted();
+    if (this.#closed) throw new CapfsError('CLOSED', 'this Capfs has been closed');
+    const stdin = options.stdin ?? 'closed';
+    const streamed = stdin === 'pipe' || stdin instanceof ReadableStream;
+    if (streamed && this.variant.wait === 'none') {
+      throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for its standard input: give it as a whole');
+    }
+    const [module, mounts] = await Promise.all([
+      compileProgram(program, options.limits?.memory),
+      loadMounts(options.mounts ?? {}),
+    ]);
+    checkModule(module);
+    const compiled = performance.now();
+    const worker = this.pool.take();
+    await worker.ready;
+    options.signal?.throwIfAborted();
+    const timings = { worker: performance.now() - compiled, compile: compiled - begun };
+    const agent = new Agent(this.#nextId++, this, worker, begun, timings, options);
+    this.#agents.add(agent);
+    const config: AgentConfig = {
+      args: [options.name ?? programName(program), ...(options.args ?? [])],
+      env: Object.entries(options.env ?? {}).flat(),
+      mounts,
+      tty: options.tty ?? false,
+      files: options.limits?.files ?? 0,
+      storage: options.limits?.storage ?? 0,
+      memory: program instanceof WebAssembly.Module ? (options.limits?.memory ?? 0) : 0,
+      ...whole(stdin),
+    };
+    worker.spawn({ type: 'spawn', id: agent.id, module, config }, agent);
+    if (stdin instanceof ReadableStream) void stdin.pipeTo(agent.stdin).catch(() => undefined);
+    return agent;
+  }
+
+  /** Ends every agent and every worker. */
+  close(): void {
+    this.#closed = true;
+    this.pool.close();
+    this.#agents.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  protected request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown> {
+    if (this.#closed) return Promise.reject(new CapfsError('CLOSED', 'this Capfs has been closed'));
+    return this.home.request(what, path, bytes);
+  }
+
+  /** An agent has ended; not for users. */
+  ended(_agent: Agent, worker: PooledWorker, reusable: boolean): void {
+    if (reusable) this.pool.giveBack(worker);
+    else worker.end('its agent could not be ended in another way, or the kernel failed');
+  }
+
+  /** An agent holds no files any more; not for users. */
+  disposed(agent: Agent): void {
+    this.#agents.delete(agent);
+  }
+}
+
+/** Standard input that is given as a whole goes along with the start. */
+function whole(stdin: NonNullable<SpawnOptions['stdin']>): Pick<AgentConfig, 'stdin'> {
+  if (stdin === 'pipe' || stdin instanceof ReadableStream) return {};
+  if (stdin === 'closed') return { stdin: new Uint8Array() };
+  return { stdin: typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin };
+}
+
+/** Where the modules lie. The addresses are literal, so that bundlers find the files. */
+function assetUrls({ memory }: Variant, assets: string | URL | undefined): URL[] {
+  if (assets !== undefined) {
+    const here = typeof location === 'object' ? location.href : import.meta.url;
+    const folder = new URL(String(assets).replace(/\/?$/, '/'), here);
+    return ['kernel.wasm', 'stub.wasm', `adapter-${memory}.wasm`].map((name) => new URL(name, folder));
+  }
+  const adapter =
+    memory === 'multi' ? new URL('./adapter-multi.wasm', import.meta.url) : new URL('./adapter-single.wasm', import.meta.url);
+  return [new URL('./kernel.wasm', import.meta.url), new URL('./stub.wasm', import.meta.url), adapter];
+}
+
+async function loadModule(url: URL): Promise<WebAssembly.Module> {
+  try {
+    const response = await platform().read(url);
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    return await WebAssembly.compile(await response.arrayBuffer());
+  } catch (error) {
+    throw new CapfsError('FETCH_FAILED', `${url.href} can't be loaded: ${(error as Error).message}`, { cause: error });
+  }
+}

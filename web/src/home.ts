@@ -1,0 +1,43 @@
+/** The page's own tree: a kernel on the page's thread, parts of which agents mount. */
+import { kernelError } from './errors.js';
+import { kernelBindings, type KernelBindings } from './kernel.js';
+import type { FileRequest } from './protocol.js';
+
+/** Bytes that the page's tree may hold: 1 GiB. */
+const STORAGE = 2 ** 30;
+
+export class HomeTree {
+  private constructor(private readonly kernel: KernelBindings) {}
+
+  static async create(module: WebAssembly.Module): Promise<HomeTree> {
+    const kernel = kernelBindings();
+    // The page's thread may not instantiate a module of this size at once.
+    await kernel({ module_or_path: module });
+    kernel.mount(kernel.memory_device(STORAGE), '/', false, true);
+    return new HomeTree(kernel);
+  }
+
+  request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const answer = (error: string | null, value: unknown) => {
+        if (error === null) resolve(value);
+        else reject(kernelError(error, `${what} ${path}`));
+      };
+      try {
+        this.kernel.request(what, path, bytes, answer);
+      } catch (error) {
+        reject(kernelError(error, `${what} ${path}`));
+      }
+    });
+  }
+
+  /** Answers an agent's request to the tree. */
+  serve(agent: number, request: Uint8Array): Uint8Array {
+    return this.kernel.remote_serve(agent, request);
+  }
+
+  /** Closes what an agent has open. */
+  forget(agent: number): void {
+    this.kernel.remote_forget(agent);
+  }
+}

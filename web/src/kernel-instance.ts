@@ -1,0 +1,119 @@
+/** One kernel: an instance of the module with bindings of its own. */
+import { kernelBindings, type KernelBindings } from './kernel.js';
+import { CapfsError, kernelError } from './errors.js';
+import type { AgentConfig, FileRequest, MountMember } from './protocol.js';
+
+/** The raw exports, beside those that the bindings wrap. */
+export interface KernelExports {
+  readonly memory: WebAssembly.Memory;
+  readonly __indirect_function_table: WebAssembly.Table;
+  readonly [call: string]: unknown;
+}
+
+/** Descriptors that an agent may have open at once, unless told. */
+const FILES_DEFAULT = 65_536;
+/** Bytes that a memory mount may hold, unless told: 1 GiB. */
+const STORAGE_DEFAULT = 2 ** 30;
+
+/** What the bindings ask of a kernel's host. */
+export interface KernelHost {
+  /** Takes what the agent prints. */
+  output(stream: number, bytes: Uint8Array): void;
+  /** Takes a request to the page's tree. */
+  remote(bytes: Uint8Array): void;
+}
+
+export class KernelInstance {
+  readonly bindings: KernelBindings = kernelBindings();
+  readonly exports: KernelExports;
+  /** What the kernel said before it trapped, if it did. */
+  panic: string | undefined;
+
+  /** Instantiates at once; only workers may do that with a module of this size. */
+  constructor(module: WebAssembly.Module) {
+    this.exports = this.bindings.initSync({ module }) as unknown as KernelExports;
+    this.bindings.report_panics((message: string) => {
+      this.panic = message;
+    });
+  }
+
+  /** Mounts everything and makes the process. */
+  start(config: AgentConfig, host: KernelHost, clockOnly: boolean): void {
+    const kernel = this.bindings;
+    const preopens: string[] = [];
+    for (const [guest, members] of config.mounts) {
+      const at = absolute(guest);
+      members.forEach((member, index) => {
+        const device = this.#device(member, config.storage || STORAGE_DEFAULT, host);
+        const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
+        kernel.mount(device, at, index > 0, writable);
+      });
+      const first = members[0];
+      const isFile = first?.type === 'null' || first?.type === 'zero';
+      const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
+      if (!preopens.some((known, index) => index % 2 === 0 && known === name)) preopens.push(name, path);
+    }
+    kernel.start(
+      config.args,
+      config.env,
+      preopens,
+      (stream: number, bytes: Uint8Array) => host.output(stream, bytes),
+      config.tty,
+      clockOnly,
+      config.files || FILES_DEFAULT,
+    );
+    if (config.stdin) {
+      kernel.feed(config.stdin);
+      kernel.end_input();
+    }
+  }
+
+  #device(member: MountMember, storage: number, host: KernelHost): number {
+    const kernel = this.bindings;
+    switch (member.type) {
+      case 'memory': {
+        const device = kernel.memory_device(storage);
+        for (const [path, bytes] of member.files) {
+          try {
+            kernel.device_write(device, path, bytes);
+          } catch (error) {
+            throw kernelError(error, `putting ${path} into a memory mount`);
+          }
+        }
+        return device;
+      }
+      case 'archive':
+        try {
+          return kernel.archive_device(member.tar);
+        } catch (error) {
+          throw new CapfsError('ARCHIVE_INVALID', `the archive can't be read: ${String(error)}`);
+        }
+      case 'shared':
+        return kernel.remote_device(member.path, (bytes: Uint8Array) => host.remote(bytes));
+      case 'null':
+        return kernel.null_device();
+      case 'zero':
+        return kernel.zero_device();
+    }
+  }
+
+  /** Asks about files of the namespace; `answer` is called once, now or from a later `advance`. */
+  request(what: FileRequest, path: string, bytes: Uint8Array | undefined, answer: (error: string | null, value: unknown) => void): void {
+    try {
+      this.bindings.request(what, path, bytes, answer);
+    } catch (error) {
+      answer(typeof error === 'string' ? error : (this.panic ?? String(error)), undefined);
+    }
+  }
+}
+
+/** The namespace's path for a guest path: `.` and relative names lie at the root. */
+function absolute(guest: string): string {
+  const names = guest.split('/').filter((name) => name !== '' && name !== '.');
+  return `/${names.join('/')}`;
+}
+
+function parent(path: string): string {
+  const cut = path.replace(/\/+$/, '').lastIndexOf('/');
+  return cut > 0 ? path.slice(0, cut) : '/';
+}

@@ -1,0 +1,152 @@
+/**
+ * The mailbox of a worker in the `sab` variant: a ring in shared memory into which the page writes
+ * while the worker is blocked.
+ *
+ * A frame is its length, the length of a JSON head, the head, and bytes. A frame may be longer than the
+ * ring: it is a stream of bytes, and what does not fit waits on the page until the worker has made room.
+ */
+import type { Mail } from './protocol.js';
+
+/** Bytes of the ring. It bounds what the page can send ahead of a worker that does not read. */
+const RING = 1 << 18;
+/** Words of the header, in 32-bit words. */
+const enum Word {
+  /** Bytes written, modulo 2^32. */
+  Written,
+  /** Bytes read, modulo 2^32. */
+  Read,
+  /** Grows with every write: what the worker waits on. */
+  Wake,
+  /** 1 while an agent runs, so that the worker hears no messages. */
+  Running,
+  /** 1 when the page has more to write than fitted. */
+  WantsRoom,
+  Count,
+}
+const HEADER = Word.Count * 4;
+
+export function createMailbox(): SharedArrayBuffer {
+  return new SharedArrayBuffer(HEADER + RING);
+}
+
+/** The page's side. */
+export class MailboxWriter {
+  readonly #words: Int32Array;
+  readonly #ring: Uint8Array;
+  #queue: Uint8Array[] = [];
+
+  /** @param notify called when the worker may be idle and must be told by message */
+  constructor(
+    buffer: SharedArrayBuffer,
+    private readonly notify: () => void,
+  ) {
+    this.#words = new Int32Array(buffer, 0, Word.Count);
+    this.#ring = new Uint8Array(buffer, HEADER);
+  }
+
+  send(mail: Mail): void {
+    this.#queue.push(...encode(mail));
+    this.pump();
+  }
+
+  /** Writes as much of what waits as fits. */
+  pump(): void {
+    while (this.#queue.length > 0) {
+      const bytes = this.#queue[0]!;
+      const written = Atomics.load(this.#words, Word.Written);
+      let room = RING - ((written - Atomics.load(this.#words, Word.Read)) >>> 0);
+      if (room === 0) {
+        Atomics.store(this.#words, Word.WantsRoom, 1);
+        // The worker may have read between the look and the flag.
+        room = RING - ((written - Atomics.load(this.#words, Word.Read)) >>> 0);
+        if (room === 0) break;
+      }
+      const at = (written >>> 0) % RING;
+      const count = Math.min(room, bytes.length, RING - at);
+      this.#ring.set(bytes.subarray(0, count), at);
+      Atomics.store(this.#words, Word.Written, (written + count) | 0);
+      if (count === bytes.length) this.#queue.shift();
+      else this.#queue[0] = bytes.subarray(count);
+    }
+    Atomics.add(this.#words, Word.Wake, 1);
+    Atomics.notify(this.#words, Word.Wake);
+    if (Atomics.load(this.#words, Word.Running) === 0) this.notify();
+  }
+}
+
+/** The worker's side. */
+export class MailboxReader {
+  readonly #words: Int32Array;
+  readonly #ring: Uint8Array;
+  #partial = new Uint8Array(0);
+
+  /** @param madeRoom called when the page waits for room and there is some */
+  constructor(
+    buffer: SharedArrayBuffer,
+    private readonly madeRoom: () => void,
+  ) {
+    this.#words = new Int32Array(buffer, 0, Word.Count);
+    this.#ring = new Uint8Array(buffer, HEADER);
+  }
+
+  /** Says whether an agent runs. Read the mailbox once more after it has ended. */
+  setRunning(running: boolean): void {
+    Atomics.store(this.#words, Word.Running, running ? 1 : 0);
+  }
+
+  get hasMail(): boolean {
+    return Atomics.load(this.#words, Word.Written) !== Atomics.load(this.#words, Word.Read);
+  }
+
+  /** A number to hand to {@link wait}, taken before the last look for mail. */
+  get wake(): number {
+    return Atomics.load(this.#words, Word.Wake);
+  }
+
+  /** Blocks until something was written after `seen` was taken, or for `milliseconds` at most. */
+  wait(seen: number, milliseconds: number): void {
+    Atomics.wait(this.#words, Word.Wake, seen, milliseconds);
+  }
+
+  /** Takes every whole frame. */
+  *read(): Generator<Mail> {
+    for (;;) {
+      const read = Atomics.load(this.#words, Word.Read);
+      const available = (Atomics.load(this.#words, Word.Written) - read) >>> 0;
+      if (available === 0) return;
+      const at = (read >>> 0) % RING;
+      const count = Math.min(available, RING - at);
+      const joined = new Uint8Array(this.#partial.length + count);
+      joined.set(this.#partial);
+      joined.set(this.#ring.subarray(at, at + count), this.#partial.length);
+      this.#partial = joined;
+      Atomics.store(this.#words, Word.Read, (read + count) | 0);
+      if (Atomics.exchange(this.#words, Word.WantsRoom, 0) === 1) this.madeRoom();
+      for (let mail = this.#frame(); mail; mail = this.#frame()) yield mail;
+    }
+  }
+
+  #frame(): Mail | undefined {
+    const bytes = this.#partial;
+    if (bytes.length < 8) return undefined;
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const length = view.getUint32(0, true);
+    if (bytes.length < length) return undefined;
+    const head = 8 + view.getUint32(4, true);
+    const mail = JSON.parse(new TextDecoder().decode(bytes.subarray(8, head))) as Mail & { bytes?: unknown };
+    if (mail.bytes !== undefined) mail.bytes = bytes.slice(head, length);
+    this.#partial = bytes.subarray(length);
+    return mail;
+  }
+}
+
+function encode(mail: Mail): Uint8Array[] {
+  const body = 'bytes' in mail && mail.bytes ? mail.bytes : undefined;
+  const head = new TextEncoder().encode(JSON.stringify(body ? { ...mail, bytes: true } : mail));
+  const frame = new Uint8Array(8 + head.length);
+  const view = new DataView(frame.buffer);
+  view.setUint32(0, frame.length + (body?.length ?? 0), true);
+  view.setUint32(4, head.length, true);
+  frame.set(head, 8);
+  return body && body.length > 0 ? [frame, body] : [frame];
+}

@@ -1,0 +1,173 @@
+/** The workers: one agent at a time in each, and spares that wait for the next. */
+import { CapfsError } from './errors.js';
+import { MailboxWriter, createMailbox } from './mailbox.js';
+import { platform, type WorkerHandle } from './platform.js';
+import type { Command, KernelModules, Mail, Report } from './protocol.js';
+import type { Variant } from './types.js';
+
+/** What an agent does with its worker's reports. */
+export interface ReportReceiver {
+  receive(report: Extract<Report, { id: number }>): void;
+  /** The worker is gone and nothing more comes from it. */
+  lost(message: string): void;
+}
+
+export class PooledWorker {
+  readonly #handle: WorkerHandle;
+  readonly #mailbox: MailboxWriter | undefined;
+  readonly #agents = new Map<number, ReportReceiver>();
+  readonly #answers = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>();
+  #nextRequest = 1;
+  #holds = 0;
+  #gone: string | undefined;
+  /** Resolves when the worker's first kernel is instantiated. */
+  readonly ready: Promise<void>;
+  #ready!: () => void;
+  #failed!: (error: CapfsError) => void;
+
+  constructor(
+    modules: KernelModules,
+    variant: Variant,
+    private readonly onGone: (worker: PooledWorker) => void,
+  ) {
+    this.#handle = platform().startWorker();
+    this.ready = new Promise((resolve, reject) => {
+      this.#ready = resolve;
+      this.#failed = reject;
+    });
+    // Whoever waits for it sees the error; a spare that nobody waits for must not be unhandled.
+    this.ready.catch(() => undefined);
+    this.#handle.listen(
+      (report) => this.#receive(report),
+      (error) => this.end(`the worker failed: ${error.message}`),
+    );
+    const prepare: Extract<Command, { type: 'prepare' }> = { type: 'prepare', modules, variant };
+    if (variant.wait === 'sab') {
+      prepare.mailbox = createMailbox();
+      this.#mailbox = new MailboxWriter(prepare.mailbox, () => this.#handle.post({ type: 'mail' }));
+    }
+    this.#handle.post(prepare);
+  }
+
+  /** Agents, running or ended, whose files are in this worker. */
+  get held(): number {
+    return this.#agents.size;
+  }
+
+  spawn(command: Extract<Command, { type: 'spawn' }>, receiver: ReportReceiver): void {
+    this.#agents.set(command.id, receiver);
+    this.#hold(1);
+    this.#handle.post(command);
+  }
+
+  send(mail: Mail): void {
+    if (this.#gone !== undefined) return;
+    if (this.#mailbox) this.#mailbox.send(mail);
+    else this.#handle.post(mail);
+  }
+
+  /** Sends a request and awaits its answer. */
+  ask(mail: Omit<Extract<Mail, { type: 'request' }>, 'request'> | Omit<Extract<Mail, { type: 'usage' }>, 'request'>): Promise<unknown> {
+    if (this.#gone !== undefined) return Promise.reject(new CapfsError('CLOSED', this.#gone));
+    const request = this.#nextRequest++;
+    return new Promise((resolve, reject) => {
+      this.#answers.set(request, { resolve, reject });
+      this.#hold(1);
+      this.send({ ...mail, request } as Mail);
+    });
+  }
+
+  /** Lets go of an ended agent's files. */
+  forget(id: number): void {
+    if (!this.#agents.delete(id)) return;
+    this.send({ type: 'dispose', id });
+  }
+
+  /** Counts what keeps the process running: agents and questions. */
+  #hold(change: 1 | -1): void {
+    this.#holds += change;
+    if (this.#holds > 0) this.#handle.hold?.();
+    else this.#handle.release?.();
+  }
+
+  /** Ends the worker, whatever it does. */
+  end(message: string): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = message;
+    this.#handle.terminate();
+    this.#failed(new CapfsError('HOST', message));
+    for (const { reject } of this.#answers.values()) reject(new CapfsError('CLOSED', message));
+    this.#answers.clear();
+    for (const agent of this.#agents.values()) agent.lost(message);
+    this.onGone(this);
+  }
+
+  #receive(report: Report): void {
+    switch (report.type) {
+      case 'ready':
+        return this.#ready();
+      case 'room':
+        return this.#mailbox?.pump();
+      case 'answer': {
+        const waiting = this.#answers.get(report.request);
+        this.#answers.delete(report.request);
+        this.#hold(-1);
+        if (report.error !== undefined) waiting?.reject(report.error);
+        else waiting?.resolve(report.value);
+        return;
+      }
+      default:
+        if (report.type === 'exit') this.#hold(-1);
+        this.#agents.get(report.id)?.receive(report);
+    }
+  }
+}
+
+export class WorkerPool {
+  #idle: PooledWorker[] = [];
+  readonly #all = new Set<PooledWorker>();
+  #closed = false;
+
+  constructor(
+    private readonly modules: KernelModules,
+    private readonly variant: Variant,
+    private readonly spares: number,
+  ) {
+    this.#refill();
+  }
+
+  /** Takes an idle worker, rather one without an ended agent's files, or starts one. */
+  take(): PooledWorker {
+    if (this.#closed) throw new CapfsError('CLOSED', 'this Capfs has been closed');
+    const worker = this.#idle.sort((a, b) => b.held - a.held).pop() ?? this.#start();
+    // The next spare is started when this agent has been, not before it.
+    setTimeout(() => this.#refill(), 0);
+    return worker;
+  }
+
+  /** Takes a worker back whose agent has ended cleanly. */
+  giveBack(worker: PooledWorker): void {
+    if (!this.#all.has(worker)) return;
+    const enough = this.#idle.filter(({ held }) => held === 0).length > this.spares;
+    if (enough && worker.held === 0) worker.end('the worker was not needed any more');
+    else this.#idle.push(worker);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const worker of [...this.#all]) worker.end('this Capfs has been closed');
+  }
+
+  #refill(): void {
+    while (!this.#closed && this.#idle.length < this.spares) this.#idle.push(this.#start());
+  }
+
+  #start(): PooledWorker {
+    const worker = new PooledWorker(this.modules, this.variant, (gone) => {
+      this.#all.delete(gone);
+      this.#idle = this.#idle.filter((idle) => idle !== gone);
+    });
+    this.#all.add(worker);
+    return worker;
+  }
+}

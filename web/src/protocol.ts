@@ -1,0 +1,79 @@
+/** The messages between the page and its workers. */
+import type { Exit, Timings, Variant } from './types.js';
+
+/** The modules that every worker instantiates, compiled once. */
+export interface KernelModules {
+  kernel: WebAssembly.Module;
+  stub: WebAssembly.Module;
+  adapter: WebAssembly.Module;
+}
+
+/** One member of a mount, with its data loaded. */
+export type MountMember =
+  | { type: 'memory'; files: [path: string, bytes: Uint8Array][]; writable: boolean }
+  | { type: 'archive'; tar: Uint8Array }
+  | { type: 'shared'; path: string; writable: boolean }
+  | { type: 'null' | 'zero' };
+
+export interface AgentConfig {
+  args: string[];
+  /** Standard input as a whole; none when the page writes it piece by piece. */
+  stdin?: Uint8Array;
+  /** Names and values in turn. */
+  env: string[];
+  mounts: [path: string, members: MountMember[]][];
+  tty: boolean;
+  /** Descriptors; 0 for the default. */
+  files: number;
+  /** Bytes of each memory mount; 0 for the default. */
+  storage: number;
+  /** Bytes of linear memory, for a module into which no limit could be written; 0 for none. */
+  memory: number;
+}
+
+export type FileRequest = 'read' | 'write' | 'list' | 'stat' | 'make-dir' | 'remove';
+
+/** Why an agent is ended from outside. */
+export type EndReason = 'killed' | 'timeout';
+
+/** What a worker receives by message only, while no agent runs in it. */
+export type Command =
+  | { type: 'prepare'; modules: KernelModules; variant: Variant; mailbox?: SharedArrayBuffer }
+  | { type: 'spawn'; id: number; module: WebAssembly.Module; config: AgentConfig };
+
+/** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */
+export type Mail =
+  | { type: 'stdin'; id: number; bytes: Uint8Array }
+  | { type: 'stdin-end'; id: number }
+  | { type: 'output-read'; id: number; stream: number; count: number }
+  | { type: 'kill'; id: number; reason: EndReason }
+  | { type: 'request'; id: number; request: number; what: FileRequest; path: string; bytes?: Uint8Array }
+  | { type: 'usage'; id: number; request: number }
+  | { type: 'remote'; id: number; bytes: Uint8Array }
+  | { type: 'dispose'; id: number };
+
+/** Tells an idle worker to look into its mailbox. */
+export interface MailNotice {
+  type: 'mail';
+}
+
+/** What a worker sends. */
+export type Report =
+  | { type: 'ready' }
+  | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'> }
+  | { type: 'output'; id: number; stream: number; bytes: Uint8Array }
+  | { type: 'stdin-taken'; id: number; count: number }
+  | { type: 'answer'; request: number; error?: string; value?: unknown }
+  | { type: 'remote'; id: number; bytes: Uint8Array }
+  | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'> }
+  | { type: 'room' };
+
+/** The way to the other side. */
+export interface Sender<Outgoing> {
+  post(message: Outgoing, transfer?: ArrayBuffer[]): void;
+}
+
+/** A connection to the other side. */
+export interface Port<Incoming, Outgoing> extends Sender<Outgoing> {
+  listen(handler: (message: Incoming) => void): void;
+}

@@ -1,0 +1,113 @@
+/** What every worker does, in a browser or in Node: prepares kernels, runs one agent at a time, answers for ended ones. */
+import { AgentRun } from './agent-run.js';
+import { KernelInstance } from './kernel-instance.js';
+import { MailboxReader } from './mailbox.js';
+import type { Command, KernelModules, Mail, MailNotice, Port, Report, Sender } from './protocol.js';
+import type { Variant } from './types.js';
+import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting.js';
+
+/** Serves the page at the other end of the port. */
+export function serve(port: Port<Command | Mail | MailNotice, Report>): void {
+  let worker: AgentWorker | undefined;
+  port.listen((message) => {
+    if (message.type === 'prepare') worker = new AgentWorker(port, message.modules, message.variant, message.mailbox);
+    else worker?.receive(message);
+  });
+}
+
+class AgentWorker {
+  readonly #runs = new Map<number, AgentRun>();
+  readonly #mailbox: MailboxReader | undefined;
+  readonly #waiting: Waiting;
+  /** The next agent's kernel, made while nobody waits for it. */
+  #next: KernelInstance | undefined;
+
+  constructor(
+    private readonly port: Sender<Report>,
+    private readonly modules: KernelModules,
+    private readonly variant: Variant,
+    mailbox: SharedArrayBuffer | undefined,
+  ) {
+    if (mailbox) this.#mailbox = new MailboxReader(mailbox, () => port.post({ type: 'room' }));
+    this.#waiting = this.#makeWaiting();
+    this.#next = new KernelInstance(modules.kernel);
+    port.post({ type: 'ready' });
+  }
+
+  #makeWaiting(): Waiting {
+    switch (this.variant.wait) {
+      case 'jspi':
+        return new SuspendingWait();
+      case 'sab':
+        return new BlockingWait(this.#mailbox!, () => this.#takeMail());
+      case 'none':
+        return new ClockWait();
+    }
+  }
+
+  receive(message: Exclude<Command, { type: 'prepare' }> | Mail | MailNotice): void {
+    if (message.type === 'spawn') void this.#spawn(message);
+    else if (message.type === 'mail') this.#takeMail();
+    else this.#take(message);
+  }
+
+  async #spawn({ id, module, config }: Extract<Command, { type: 'spawn' }>): Promise<void> {
+    const kernel = this.#next ?? new KernelInstance(this.modules.kernel);
+    this.#next = undefined;
+    const poll = this.#mailbox ? () => this.#takeMail() : undefined;
+    const run = new AgentRun(id, kernel, config, this.port, this.variant, this.#waiting, poll);
+    this.#runs.set(id, run);
+    // What was sent right behind the start is taken first: small inputs then need no wait at all.
+    this.#mailbox?.setRunning(true);
+    const reusable = await run.run(module, this.modules);
+    this.#mailbox?.setRunning(false);
+    this.#takeMail();
+    if (reusable) this.#next = new KernelInstance(this.modules.kernel);
+  }
+
+  #takeMail(): void {
+    if (!this.#mailbox?.hasMail) return;
+    for (const mail of this.#mailbox.read()) this.#take(mail);
+  }
+
+  #take(mail: Mail): void {
+    const run = this.#runs.get(mail.id);
+    if (!run) {
+      if (mail.type === 'request' || mail.type === 'usage') {
+        this.port.post({ type: 'answer', request: mail.request, error: 'the agent was disposed of' });
+      }
+      return;
+    }
+    const kernel = run.kernel.bindings;
+    switch (mail.type) {
+      case 'stdin':
+        kernel.feed(mail.bytes);
+        break;
+      case 'stdin-end':
+        kernel.end_input();
+        break;
+      case 'output-read':
+        kernel.output_read(mail.stream, mail.count);
+        break;
+      case 'kill':
+        run.kill(mail.reason);
+        break;
+      case 'request':
+        run.kernel.request(mail.what, mail.path, mail.bytes, (error, value) => {
+          this.port.post({ type: 'answer', request: mail.request, value, ...(error === null ? {} : { error }) });
+        });
+        break;
+      case 'usage':
+        this.port.post({ type: 'answer', request: mail.request, value: run.usage() });
+        break;
+      case 'remote':
+        kernel.remote_answer(mail.bytes);
+        break;
+      case 'dispose':
+        this.#runs.delete(mail.id);
+        return;
+    }
+    kernel.advance();
+    this.#waiting.wake();
+  }
+}
