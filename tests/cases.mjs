@@ -12,7 +12,7 @@
 //   limits      memory in bytes, time in milliseconds, files
 //   waits       a call of the guest waits, so that the system-call variant `none` can't run it
 //   digest      the transcript holds length and SHA-256 of stdout instead of its text
-//   exit        reason (`exit`, `trap`, `timeout`, `killed`) and, for `exit`, the code (0 unless told);
+//   exit        reason (`exit`, `trap`, `signal`, `timeout`, `killed`) and, for `exit`, the code (0 unless told);
 //               reason `refused`: the host rejects the module before it runs, with error code `error`
 
 const empty = { type: 'memory', files: {} }
@@ -129,7 +129,7 @@ export const cases = [
   { name: 'poll_clocks', waits: true },
   { name: 'sleep', waits: true },
   { name: 'random' },
-  { name: 'yield_raise', exit: trap },
+  { name: 'yield_raise', exit: { reason: 'signal' } },
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },
   { name: 'memory_growth', limits: { memory: 16 * 1024 * 1024 } },
@@ -161,7 +161,6 @@ export const cases = [
   { name: 'unstable', mounts: { '/': memory({ file: '0123456789' }) }, waits: true },
   { name: 'both_snapshots', exit: { reason: 'exit', code: 5 } },
   { name: 'extra_imports', exit: { reason: 'exit', code: 52 } },
-  { name: 'no_memory', exit: { reason: 'exit', code: 6 } },
   { name: 'foreign_imports', exit: refused('MODULE_IMPORTS') },
   { name: 'no_start', exit: refused('MODULE_NO_START') },
   { name: 'component', bytes: base64(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0), exit: refused('MODULE_COMPONENT') },

@@ -8,7 +8,7 @@ use capfs::clock::Clock;
 use capfs_runtime::abi::{PREVIEW1_MODULE, UNSTABLE_MODULE};
 use capfs_runtime::{ExitStatus, Process, calls};
 use wasmtime::{
-    Caller, Engine, Extern, ExternType, FuncType, Linker, Memory, Module, StoreLimits, Val,
+    Caller, Engine, Extern, ExternType, FuncType, Linker, Memory, Module, StoreLimits, Val, ValType,
 };
 
 use crate::clock::SystemClock;
@@ -93,9 +93,9 @@ pub fn is_known(name: &str) -> bool {
 }
 
 fn unsupported(ty: &FuncType, results: &mut [Val], name: &str) -> wasmtime::Result<()> {
-    match (ty.results().len(), results) {
-        (0, _) => Ok(()),
-        (1, [result @ Val::I32(_)]) => {
+    match (ty.result(0), results) {
+        (None, _) => Ok(()),
+        (Some(ValType::I32), [result]) => {
             *result = Val::I32(i32::from(Errno::Nosys.code()));
             Ok(())
         }

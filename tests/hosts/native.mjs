@@ -19,13 +19,13 @@ const PATIENCE = 120_000
 /** `directory`: writable mounts are host directories. `memory`: they are memory file systems. */
 export const variants = ['directory', 'memory']
 
-/** Exit codes of capfs-host that are not the guest's own; `--json` tells them apart for certain. */
-const REFUSALS = {
-  'imports': 'MODULE_IMPORTS',
-  'no-start': 'MODULE_NO_START',
-  'component': 'MODULE_COMPONENT',
-  'invalid': 'MODULE_INVALID',
-}
+/** What the command says when it refuses a module, and the package's name for it. */
+const REFUSALS = [
+  [/is a component/, 'MODULE_COMPONENT'],
+  [/imports what no host provides/, 'MODULE_IMPORTS'],
+  [/has no `_start`/, 'MODULE_NO_START'],
+  [/is not a (valid )?WebAssembly module|is no WebAssembly|is not WebAssembly|is invalid|cut short/i, 'MODULE_INVALID'],
+]
 
 /** Makes host files for mounts, and the options that name them. */
 class Folders {
@@ -55,7 +55,7 @@ class Folders {
   /** The options for one mount; those of a union come in the order in which they are searched. */
   options(path, mount) {
     if (Array.isArray(mount)) {
-      return mount.flatMap((member, index) => this.options(path, member).map((option) => (index === 0 || !option.startsWith('--') ? option : option)))
+      return mount.flatMap((member) => this.options(path, member))
     }
     if (mount.host !== undefined) return ['--dir', `${mount.host}::${path}:${mount.rights ?? 'rw'}`]
     if (mount.type === 'archive') return ['--mount', `archive=${mount.data ?? this.archive(mount.files)}:${path}`]
@@ -78,8 +78,7 @@ export async function open(variant) {
       writeFileSync(module, program)
       const folders = new Folders(own, variant === 'memory')
       const limits = wanted.limits ?? {}
-      const report = join(own, 'report.json')
-      const argv = ['run', '--quiet', `--json=${report}`]
+      const argv = ['run', '--quiet', '--json']
       for (const [path, mount] of Object.entries(wanted.mounts ?? {})) argv.push(...folders.options(path, mount))
       for (const [name, value] of Object.entries(wanted.env ?? {})) argv.push('--env', `${name}=${value}`)
       if (limits.memory) argv.push('--max-memory', String(limits.memory))
@@ -105,6 +104,7 @@ function ended(argv, wanted) {
     const stdout = []
     const stderr = []
     let hung = false
+    let deaf = false
     const patience = setTimeout(() => {
       hung = true
       child.kill('SIGKILL')
@@ -112,10 +112,15 @@ function ended(argv, wanted) {
     const observe = dialogue(wanted.dialogue ?? [], (step) => {
       if (step.send !== undefined) child.stdin.write(step.send)
       if (step.close) child.stdin.end()
-      if (step.deafen) child.stdout.destroy()
+      if (step.deafen) {
+        deaf = true
+        child.stdout.destroy()
+      }
       if (step.kill) child.kill('SIGINT')
     })
     child.stdout.on('data', (chunk) => {
+      // What still arrives after the reader has gone is chance.
+      if (deaf) return
       stdout.push(chunk)
       observe(chunk).catch(reject)
     })
@@ -130,4 +135,20 @@ function ended(argv, wanted) {
       resolve(outcome(code, signal, Buffer.concat(stdout), Buffer.concat(stderr)))
     })
   })
+}
+
+/** Takes apart what the command wrote: the guest's own standard error, then one line of JSON. */
+function outcome(code, signal, stdout, stderr) {
+  if (code === 126) {
+    const message = stderr.toString('utf8')
+    const error = REFUSALS.find(([words]) => words.test(message))?.[1] ?? 'another'
+    return { stdout, stderr: Buffer.alloc(0), reason: 'refused', error, message }
+  }
+  const at = stderr.lastIndexOf('{"')
+  if (at < 0) throw new Error(`no report at the end, exit code ${code}, signal ${signal}: ${stderr.subarray(-2_000)}`)
+  const report = JSON.parse(stderr.subarray(at).toString('utf8'))
+  if (report.code !== code) throw new Error(`the report says ${report.code}, the exit code is ${code}`)
+  // Ctrl-C is this host's way to be killed.
+  const reason = report.reason === 'interrupt' ? 'killed' : report.reason
+  return { stdout, stderr: stderr.subarray(0, at), reason, code, message: report.message }
 }

@@ -44,7 +44,9 @@ pub(crate) fn errno(error: io::Error) -> Errno {
         Os::NXIO => Errno::Nxio,
         Os::OVERFLOW => Errno::Overflow,
         Os::PERM => Errno::Perm,
-        Os::PIPE => Errno::Pipe,
+        // Standard output may be a socket, and its other end closed with bytes unread: to a guest that
+        // is the same as a pipe that nobody reads.
+        Os::PIPE | Os::CONNRESET => Errno::Pipe,
         Os::ROFS => Errno::Rofs,
         Os::SPIPE => Errno::Spipe,
         Os::TXTBSY => Errno::Txtbsy,

@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
 
 use cap_std::fs::Dir;
+use capfs::clock::NANOS_PER_SEC;
 use capfs::{
     DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenFile, Qid, SetStat, SetTime, Stat,
     WriteAt, Written,
 };
+use rustix::fs::{AtFlags, Timespec, Timestamps};
 
 use super::errors::errno;
 use super::op;
@@ -226,7 +228,26 @@ pub(super) fn set_directory_stat(dir: &Dir, change: SetStat) -> Result<(), Errno
     if change.size.is_some() {
         return Err(Errno::Isdir);
     }
-    set_stat(&as_file(dir)?, change)
+    // By name: a handle that was opened to walk through (O_PATH) has no times to set.
+    let time = |time: Option<SetTime>| match time {
+        None => Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_OMIT,
+        },
+        Some(SetTime::Now) => Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_NOW,
+        },
+        Some(SetTime::To(nanos)) => Timespec {
+            tv_sec: (nanos / NANOS_PER_SEC) as _,
+            tv_nsec: (nanos % NANOS_PER_SEC) as _,
+        },
+    };
+    let times = Timestamps {
+        last_access: time(change.atime),
+        last_modification: time(change.mtime),
+    };
+    rustix::fs::utimensat(dir, ".", &times, AtFlags::empty()).map_err(|error| errno(error.into()))
 }
 
 fn as_file(dir: &Dir) -> Result<File, Errno> {
