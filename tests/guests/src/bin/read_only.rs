@@ -17,7 +17,7 @@ fn main() {
         ("create", open(FIRST, "new", CREATE, READ_WRITE).and_then(close)),
         ("create for reading", open(FIRST, "new", wasi::OFLAGS_CREAT, READ).and_then(close)),
         ("mkdir", make_directory(FIRST, "new")),
-        ("rmdir", remove_directory(FIRST, "empty")),
+        ("rmdir", remove_directory(FIRST, "dir")),
         ("unlink", unlink(FIRST, "file")),
         ("rename", rename(FIRST, "file", "new")),
         ("link", link(FIRST, "file", "new")),
