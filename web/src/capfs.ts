@@ -70,6 +70,10 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     if (streamed && this.variant.wait === 'none') {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for its standard input: give it as a whole');
     }
+    const all = Object.values(options.mounts ?? {}).flat();
+    if (this.variant.wait === 'none' && all.some(({ type }) => type === 'shared')) {
+      throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page\'s answers: there are no shared mounts');
+    }
     const [module, mounts] = await Promise.all([
       compileProgram(program, options.limits?.memory),
       loadMounts(options.mounts ?? {}),

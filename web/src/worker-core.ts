@@ -21,6 +21,10 @@ class AgentWorker {
   readonly #waiting: Waiting;
   /** The next agent's kernel, made while nobody waits for it. */
   #next: KernelInstance | undefined;
+  /** The last agent that was started; their numbers grow. */
+  #latest = 0;
+  /** Mail that overtook the message which starts its agent: the mailbox may be read before that is heard. */
+  #early: Mail[] = [];
 
   constructor(
     private readonly port: Sender<Report>,
@@ -57,6 +61,7 @@ class AgentWorker {
     const poll = this.#mailbox ? () => this.#takeMail() : undefined;
     const run = new AgentRun(id, kernel, config, this.port, this.variant, this.#waiting, poll);
     this.#runs.set(id, run);
+    this.#latest = id;
     // What was sent right behind the start is taken first: small inputs then need no wait at all.
     this.#mailbox?.setRunning(true);
     const reusable = await run.run(module, this.modules);
@@ -66,6 +71,7 @@ class AgentWorker {
   }
 
   #takeMail(): void {
+    if (this.#early.length > 0) for (const mail of this.#early.splice(0)) this.#take(mail);
     if (!this.#mailbox?.hasMail) return;
     for (const mail of this.#mailbox.read()) this.#take(mail);
   }
@@ -73,7 +79,8 @@ class AgentWorker {
   #take(mail: Mail): void {
     const run = this.#runs.get(mail.id);
     if (!run) {
-      if (mail.type === 'request' || mail.type === 'usage') {
+      if (mail.id > this.#latest) this.#early.push(mail);
+      else if (mail.type === 'request' || mail.type === 'usage') {
         this.port.post({ type: 'answer', request: mail.request, error: 'the agent was disposed of' });
       }
       return;

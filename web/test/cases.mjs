@@ -1,0 +1,219 @@
+// What every host and every variant must do. Each case gets a Capfs, the guest, and `assert`-like helpers;
+// it runs in Node and, unchanged, on a page.
+
+/** Fails unless both are the same as JSON. */
+export function same(actual, expected) {
+  const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)]
+  if (a !== b) throw new Error(`got ${a} instead of ${b}`)
+}
+
+const text = (stream) => new Response(stream).text()
+
+/** Runs the guest to its end: its exit and everything that it printed. */
+async function run(capfs, guest, args, options = {}) {
+  const agent = await capfs.spawn(guest, { args, ...options })
+  const [out, exit] = await Promise.all([text(agent.stdout), agent.exit])
+  return { agent, out, code: exit.code, reason: exit.reason, exit }
+}
+
+const rejects = async (promise, code) => {
+  const error = await promise.then(
+    () => undefined,
+    (failure) => failure,
+  )
+  same(error?.code, code)
+}
+
+/** Cases for every variant. */
+export const everywhere = {
+  async 'prints and ends'({ capfs, guest }) {
+    const { out, code, reason, exit } = await run(capfs, guest, ['hello'])
+    same([out, code, reason], ['hello\n', 0, 'exit'])
+    same(exit.timings.firstByte > 0 && exit.timings.total >= exit.timings.firstByte, true)
+    same(exit.usage.calls > 0 && exit.usage.memory > 0, true)
+  },
+  async 'has the exit code'({ capfs, guest }) {
+    same((await run(capfs, guest, ['code', '42'])).code, 42)
+  },
+  async 'has arguments and environment'({ capfs, guest }) {
+    same((await run(capfs, guest, ['env'], { env: { GREETING: 'good day' } })).out, 'good day\n')
+  },
+  async 'reads standard input given as a whole'({ capfs, guest }) {
+    const long = 'some line\n'.repeat(20_000)
+    same((await run(capfs, guest, ['echo'], { stdin: long })).out === long, true)
+  },
+  async 'copies every length both ways'({ capfs, guest }) {
+    const { code } = await run(capfs, guest, ['copies'], { mounts: { '/w': { type: 'memory' } } })
+    same(code, 0)
+  },
+  async 'keeps its files after its end'({ capfs, guest }) {
+    const mounts = { '/w': { type: 'memory', files: { 'a.txt': 'one ' } } }
+    const { agent, code } = await run(capfs, guest, ['append', '/w/a.txt', 'two'], { mounts })
+    same([code, await agent.readText('/w/a.txt')], [0, 'one two'])
+    same(await agent.readDir('/w'), [{ name: 'a.txt', type: 'file' }])
+    same((await agent.stat('/w/a.txt')).size, 7)
+    await rejects(agent.readText('/w/none'), 'ENOENT')
+    await agent.dispose()
+    await rejects(agent.readText('/w/a.txt'), 'CLOSED')
+  },
+  async 'may not write where it may only read'({ capfs, guest }) {
+    const mounts = { '/w': { type: 'memory', files: { 'a.txt': 'one' }, rights: 'ro' } }
+    const { agent, code } = await run(capfs, guest, ['append', '/w/a.txt', 'two'], { mounts })
+    same([code !== 0, await agent.readText('/w/a.txt')], [true, 'one'])
+  },
+  async 'unites directories'({ capfs, guest }) {
+    const layer = (files, rights) => ({ type: 'memory', files, rights })
+    const mounts = { '/w': [layer({ 'a.txt': 'upper' }, 'rw'), layer({ 'a.txt': 'lower', 'b.txt': 'below' }, 'ro')] }
+    same((await run(capfs, guest, ['cat', '/w/a.txt'], { mounts })).out, 'upper')
+    same((await run(capfs, guest, ['cat', '/w/b.txt'], { mounts })).out, 'below')
+  },
+  async 'reports a trap'({ capfs, guest }) {
+    const { code, reason, exit } = await run(capfs, guest, ['trap'])
+    same([code, reason, typeof exit.message], [134, 'trap', 'string'])
+    same((await run(capfs, guest, ['hello'])).out, 'hello\n')
+  },
+  async 'is refused memory beyond its limit'({ capfs, guest }) {
+    const { out, code, exit } = await run(capfs, guest, ['grow'], { limits: { memory: 16 << 20 } })
+    same([out, code, exit.usage.memory <= 16 << 20], ['refused\n', 0, true])
+  },
+  async 'ends an agent that spins'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['spin'] })
+    const exit = await agent.kill()
+    same([exit.code, exit.reason], [137, 'killed'])
+    same((await run(capfs, guest, ['hello'])).out, 'hello\n')
+  },
+  async 'ends an agent whose time is up'({ capfs, guest }) {
+    const { code, reason } = await run(capfs, guest, ['call'], { limits: { time: 50 } })
+    same([code, reason], [124, 'timeout'])
+  },
+  async 'sleeps'({ capfs, guest }) {
+    const before = performance.now()
+    same((await run(capfs, guest, ['sleep', '30'])).code, 0)
+    same(performance.now() - before >= 30, true)
+  },
+  async 'runs several agents at once'({ capfs, guest }) {
+    const codes = await Promise.all([1, 2, 3].map((code) => run(capfs, guest, ['code', String(code)])))
+    same(codes.map(({ code }) => code), [1, 2, 3])
+  },
+  async 'starts a compiled module again and again'({ capfs, guest }) {
+    const module = await capfs.compile(guest)
+    for (let i = 0; i < 20; i++) {
+      const { agent, out } = await run(capfs, module, ['hello'])
+      same(out, 'hello\n')
+      await agent.dispose()
+    }
+  },
+  async 'refuses what is no agent'({ capfs, guest }) {
+    const bytes = (...numbers) => Uint8Array.of(0, 0x61, 0x73, 0x6d, ...numbers)
+    await rejects(capfs.spawn(bytes()), 'MODULE_INVALID')
+    await rejects(capfs.spawn(guest.slice(0, 1000)), 'MODULE_INVALID')
+    await rejects(capfs.spawn(new TextEncoder().encode('#!/bin/sh\necho hello')), 'MODULE_INVALID')
+    await rejects(capfs.spawn(bytes(0x0d, 0, 1, 0)), 'MODULE_COMPONENT')
+    await rejects(capfs.spawn(bytes(1, 0, 0, 0)), 'MODULE_NO_START')
+    // (import "env" "f" (func)), and one function type
+    const imports = bytes(1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 2, 9, 1, 3, 0x65, 0x6e, 0x76, 1, 0x66, 0, 0)
+    await rejects(capfs.spawn(imports), 'MODULE_IMPORTS')
+    await rejects(capfs.spawn(guest, { limits: { memory: 65536 } }), 'MEMORY_LIMIT')
+    await rejects(capfs.spawn(guest, { mounts: { '/': { type: 'archive', data: Uint8Array.of(0x1f, 0x8b, 1) } } }), 'ARCHIVE_INVALID')
+  },
+  async 'has a tree of its own'({ capfs }) {
+    await capfs.writeFile('/notes/today.txt', 'work')
+    same(await capfs.readText('notes/today.txt'), 'work')
+    same(await capfs.readDir('/notes'), [{ name: 'today.txt', type: 'file' }])
+    await capfs.remove('/notes')
+    await rejects(capfs.stat('/notes'), 'ENOENT')
+  },
+}
+
+/** Cases for the variants that can wait. */
+export const waiting = {
+  async 'waits for standard input'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe' })
+    const reader = agent.stdout.getReader()
+    const decoder = new TextDecoder()
+    for (const line of ['first\n', 'second\n']) {
+      await agent.write(line)
+      same(decoder.decode((await reader.read()).value), line)
+    }
+    await agent.closeStdin()
+    same([(await reader.read()).done, (await agent.exit).code], [true, 0])
+  },
+  async 'takes more standard input than fits anywhere'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe' })
+    const whole = new Uint8Array(3 << 20).map((_, index) => index % 251)
+    const writing = agent.write(whole).then(() => agent.closeStdin())
+    const back = new Uint8Array(await new Response(agent.stdout).arrayBuffer())
+    await writing
+    same([back.length, back.every((byte, index) => byte === index % 251)], [whole.length, true])
+  },
+  async 'waits for the page to read'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['many-bytes', String(5 << 20)] })
+    same((await new Response(agent.stdout).arrayBuffer()).byteLength, 5 << 20)
+    same((await agent.exit).code, 0)
+  },
+  async 'ends an agent that waits'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe' })
+    same((await agent.kill()).reason, 'killed')
+  },
+  async 'ends an agent that sleeps'({ capfs, guest }) {
+    const abort = new AbortController()
+    const agent = await capfs.spawn(guest, { args: ['sleep', '1000000'], signal: abort.signal })
+    abort.abort()
+    same((await agent.exit).reason, 'killed')
+  },
+  async 'ends an agent that makes calls, without its worker'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['call'] })
+    const exit = await agent.kill()
+    // The message is there when the worker had to be ended with it.
+    same([exit.reason, exit.message], ['killed', undefined])
+  },
+  async 'serves files while the agent runs'({ capfs, guest }) {
+    const mounts = { '/w': { type: 'memory', files: { 'a.txt': 'one' } } }
+    for (const args of [['call'], ['echo']]) {
+      const agent = await capfs.spawn(guest, { args, stdin: 'pipe', mounts })
+      same(await agent.readText('/w/a.txt'), 'one')
+      await agent.writeFile('/w/sub/b.txt', 'two')
+      same((await agent.readDir('/w')).map(({ name }) => name).sort(), ['a.txt', 'sub'])
+      same((await agent.usage()).memory > 0, true)
+      await agent.dispose()
+    }
+  },
+  async 'shares the page\'s tree'({ capfs, guest }) {
+    await capfs.writeFile('/common/log.txt', 'page ')
+    const mounts = { '/c': { type: 'shared', path: '/common' } }
+    const first = await run(capfs, guest, ['append', '/c/log.txt', 'first '], { mounts })
+    same(first.code, 0)
+    const second = await run(capfs, guest, ['append', '/c/log.txt', 'second'], { mounts })
+    same([second.code, await capfs.readText('/common/log.txt')], [0, 'page first second'])
+    same((await run(capfs, guest, ['cat', '/c/log.txt'], { mounts })).out, 'page first second')
+    same(await second.agent.readText('/c/log.txt'), 'page first second')
+    const narrow = { '/c': { type: 'shared', path: '/common', rights: 'ro' } }
+    same((await run(capfs, guest, ['append', '/c/log.txt', 'no'], { mounts: narrow })).code !== 0, true)
+  },
+}
+
+/** Cases for the variant that can't wait. */
+export const notWaiting = {
+  async 'refuses input that it could not wait for'({ capfs, guest }) {
+    await rejects(capfs.spawn(guest, { args: ['echo'], stdin: 'pipe' }), 'VARIANT_UNAVAILABLE')
+    const mounts = { '/c': { type: 'shared', path: '/' } }
+    await rejects(capfs.spawn(guest, { args: ['hello'], mounts }), 'VARIANT_UNAVAILABLE')
+  },
+}
+
+/** Runs every case of a variant; `report(name, error)` hears of each. */
+export async function runCases(Capfs, variant, guest, report) {
+  const cases = { ...everywhere, ...(variant.wait === 'none' ? notWaiting : waiting) }
+  for (const [name, body] of Object.entries(cases)) {
+    const capfs = await Capfs.create({ variant })
+    try {
+      same(capfs.variant, variant)
+      await body({ capfs, guest })
+      report(name)
+    } catch (error) {
+      report(name, error)
+    } finally {
+      capfs.close()
+    }
+  }
+}

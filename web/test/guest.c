@@ -1,0 +1,100 @@
+// One program with a behaviour for each argument; the tests of the package run it.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile uint32_t spun;
+// Keeps the compiler from leaving out an allocation that nobody uses.
+static char *volatile kept;
+
+static int echo(void) {
+  char line[4096];
+  ssize_t count;
+  while ((count = read(0, line, sizeof line)) > 0) write(1, line, (size_t)count);
+  return count < 0 ? errno : 0;
+}
+
+static int many_bytes(long count) {
+  char block[4096];
+  memset(block, 'x', sizeof block);
+  while (count > 0) {
+    ssize_t written = write(1, block, count < 4096 ? (size_t)count : sizeof block);
+    if (written <= 0) return 1;
+    count -= written;
+  }
+  return 0;
+}
+
+// Writes a pattern in pieces of all sizes around those at which copies change their way, and reads it back.
+static int copies(void) {
+  static unsigned char out[70000], in[70000];
+  for (size_t i = 0; i < sizeof out; i++) out[i] = (unsigned char)(i * 31 + i / 251);
+  int fd = open("/w/copies", O_RDWR | O_CREAT | O_TRUNC, 0666);
+  if (fd < 0) return 2;
+  size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 64, 127, 128, 129, 1000, 4096, 65536};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t shift = 0; shift < 3; shift++) {
+      if (pwrite(fd, out + shift, sizes[i], (off_t)shift) != (ssize_t)sizes[i]) return 3;
+      memset(in, 0, sizeof in);
+      if (pread(fd, in + shift, sizes[i], (off_t)shift) != (ssize_t)sizes[i]) return 4;
+      if (memcmp(in + shift, out + shift, sizes[i]) != 0) return 5;
+    }
+    // The memory grows, so that views of it are made anew.
+    kept = malloc(200000);
+    if (!kept) return 6;
+  }
+  return 0;
+}
+
+static int grow_memory(void) {
+  for (;;) {
+    kept = malloc(1 << 20);
+    if (!kept) {
+      printf("refused\n");
+      return 0;
+    }
+  }
+}
+
+int main(int argc, char **argv) {
+  const char *what = argc > 1 ? argv[1] : "hello";
+  if (!strcmp(what, "hello")) return puts("hello") < 0;
+  if (!strcmp(what, "code")) return atoi(argv[2]);
+  if (!strcmp(what, "echo")) return echo();
+  if (!strcmp(what, "many-bytes")) return many_bytes(atol(argv[2]));
+  if (!strcmp(what, "copies")) return copies();
+  if (!strcmp(what, "grow")) return grow_memory();
+  if (!strcmp(what, "env")) return puts(getenv("GREETING")) < 0;
+  if (!strcmp(what, "trap")) __builtin_trap();
+  if (!strcmp(what, "spin"))
+    for (;;) spun++;
+  if (!strcmp(what, "call"))
+    for (;;) {
+      struct stat status;
+      fstat(1, &status);
+    }
+  if (!strcmp(what, "sleep")) {
+    struct timespec time = {atol(argv[2]) / 1000, atol(argv[2]) % 1000 * 1000000};
+    return nanosleep(&time, NULL);
+  }
+  if (!strcmp(what, "append")) {
+    FILE *file = fopen(argv[2], "a");
+    if (!file) return errno;
+    fputs(argv[3], file);
+    return fclose(file);
+  }
+  if (!strcmp(what, "cat")) {
+    FILE *file = fopen(argv[2], "r");
+    if (!file) return errno;
+    for (int byte; (byte = fgetc(file)) != EOF;) putchar(byte);
+    return fclose(file);
+  }
+  return 99;
+}
