@@ -1,7 +1,9 @@
 // `npm test`: set-up, build, and every suite of suites.mjs in turn. Fails when a test fails, when a
 // suite ran none, and when it hangs.
 //
-//   node scripts/test.mjs [--only NAME[,NAME…]] [--list]
+//   node scripts/test.mjs [--only NAME[,NAME…]] [--as-built] [--list]
+//
+// `--as-built` leaves set-up and build out, for who knows that they are up to date.
 
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -65,7 +67,7 @@ function table(results) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await entry(async () => {
-    const { values } = parseArgs({ options: { only: { type: 'string' }, list: { type: 'boolean' } } })
+    const { values } = parseArgs({ options: { only: { type: 'string' }, 'as-built': { type: 'boolean' }, list: { type: 'boolean' } } })
     if (values.list) {
       for (const { name, about } of SUITES) console.log(`${name.padEnd(18)}${about}`)
       return 0
@@ -75,8 +77,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     if (unknown) throw new Problem(`there is no suite ${unknown}`, { hint: 'npm test -- --list' })
 
     const began = Date.now()
-    await setUp('test')
-    await build()
+    if (!values['as-built']) {
+      await setUp('test')
+      await build()
+    }
     const results = []
     for (const suite of SUITES.filter(({ name }) => !only || only.includes(name))) {
       say(`\n${bold(`── ${suite.name}`)} ${dim(suite.about)}`)
