@@ -167,10 +167,6 @@ pub fn mount(device: u32, at: &str, after: bool, writable: bool) -> Result<(), J
 /// Makes the process. `env` alternates names and values; `preopens` alternates the names that the
 /// agent sees and absolute paths; `output(stream, bytes)` takes what it prints.
 #[wasm_bindgen]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "called from one place, with named variables"
-)]
 pub fn start(
     args: Vec<String>,
     env: Vec<String>,

@@ -169,11 +169,6 @@ impl Output {
             stream,
             take,
         };
-        // In a browser there is one thread; the lock is there because an open file is `Send` elsewhere.
-        #[expect(
-            clippy::arc_with_non_send_sync,
-            reason = "JavaScript values are not Send"
-        )]
         Output(Arc::new(Mutex::new(window)))
     }
 

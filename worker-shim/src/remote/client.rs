@@ -18,11 +18,14 @@ use wasm_bindgen::JsValue;
 
 use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX};
 
+/// Where an answer is put when it comes.
+type Slot = Rc<RefCell<Option<Vec<u8>>>>;
+
 /// The connection of one kernel to the home; all its shared mounts use it.
 struct Connection {
     post: Function,
     next: Cell<u32>,
-    waiting: RefCell<HashMap<u32, Rc<RefCell<Option<Vec<u8>>>>>>,
+    waiting: RefCell<HashMap<u32, Slot>>,
 }
 
 thread_local! {
@@ -33,7 +36,7 @@ thread_local! {
 struct Answer {
     connection: Rc<Connection>,
     call: u32,
-    bytes: Rc<RefCell<Option<Vec<u8>>>>,
+    bytes: Slot,
 }
 
 impl Future for Answer {
@@ -125,7 +128,6 @@ pub fn attach(path: &str, post: Function) -> NodeRef {
 }
 
 fn node(connection: &Rc<Connection>, fid: u32, qid: Qid) -> NodeRef {
-    #[expect(clippy::arc_with_non_send_sync, reason = "a worker has one thread")]
     Arc::new(RemoteNode(Rc::new(Fid {
         connection: connection.clone(),
         fid,
@@ -268,7 +270,6 @@ impl EditDirectory for RemoteNode {
                 fid: made,
                 qid: answer.qid()?,
             });
-            #[expect(clippy::arc_with_non_send_sync, reason = "a worker has one thread")]
             let node = Arc::new(RemoteNode(fid.clone()));
             Ok(Opened {
                 node,
