@@ -148,7 +148,7 @@ function outcome(code, signal, stdout, stderr) {
   if (at < 0) throw new Error(`no report at the end, exit code ${code}, signal ${signal}: ${stderr.subarray(-2_000)}`)
   const report = JSON.parse(stderr.subarray(at).toString('utf8'))
   if (report.code !== code) throw new Error(`the report says ${report.code}, the exit code is ${code}`)
-  // Ctrl-C is this host's way to be killed.
-  const reason = report.reason === 'interrupt' ? 'killed' : report.reason
+  // Ctrl-C is this host's way to be killed, and a signal is told by its code, 128 more than its number.
+  const reason = { interrupt: 'killed', signal: 'exit' }[report.reason] ?? report.reason
   return { stdout, stderr: stderr.subarray(0, at), reason, code, message: report.message }
 }

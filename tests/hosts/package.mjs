@@ -6,7 +6,10 @@ import { tar } from './tar.mjs'
 /** A case's mount as the package takes it. */
 function mount(given) {
   if (Array.isArray(given)) return given.map(mount)
-  if (given.type === 'archive') return { type: 'archive', data: given.data ?? tar(given.files) }
+  if (given.type === 'archive') {
+    const data = given.base64 === undefined ? (given.data ?? tar(given.files)) : Uint8Array.from(atob(given.base64), (letter) => letter.charCodeAt(0))
+    return { type: 'archive', data }
+  }
   return given
 }
 
@@ -33,7 +36,7 @@ export async function runCase(capfs, program, wanted) {
   let agent
   try {
     agent = await capfs.spawn(program, {
-      name: wanted.guest ?? wanted.name,
+      name: `${wanted.guest ?? wanted.name}.wasm`,
       args: wanted.args ?? [],
       env: wanted.env ?? {},
       mounts: Object.fromEntries(Object.entries(wanted.mounts ?? {}).map(([path, given]) => [path, mount(given)])),
