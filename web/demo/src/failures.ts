@@ -25,6 +25,19 @@ const BY_CODE: Readonly<Record<string, { title: string; hint?: string }>> = {
     title: 'The module has no _start',
     hint: 'That makes it a library (a reactor) rather than a command. Build it with a main function.',
   },
+  MODULE_NO_MEMORY: {
+    title: 'The module exports no memory',
+    hint: 'A WASI program exports its memory under the name “memory”; compilers do that unless told otherwise.',
+  },
+  MEMORY_LIMIT: {
+    title: 'The program needs more memory than it may have',
+    hint: 'Give it more under Limits.',
+  },
+  FETCH_FAILED: {
+    title: 'A file of the program could not be loaded',
+    hint: 'The server may be gone, or may lack the file. Run again asks once more.',
+  },
+  ARCHIVE_INVALID: { title: 'The archive can’t be read' },
   VARIANT_UNAVAILABLE: {
     title: 'This browser can’t do that',
     hint: 'Choose another variant of the system calls, or leave the choice to the page.',

@@ -10,6 +10,9 @@ const SAMPLES = 60;
 const BYTES = /memory|storage|bytes|read|written/i;
 const TIMES = /time|Ms$/;
 
+/** Names that say more than the field's own. */
+const NAMES: Readonly<Record<string, string>> = { calls: 'system calls', filesPeak: 'files open, at most' };
+
 export class ResourceMeter {
   readonly element = el('div', { class: 'meter' });
   readonly #figures = el('dl');
@@ -31,7 +34,7 @@ export class ResourceMeter {
   /** Adds a sample. */
   show(usage: Usage): void {
     const entries = Object.entries(usage).filter((entry): entry is [string, number] => typeof entry[1] === 'number');
-    fill(this.#figures, ...entries.flatMap(([name, value]) => [el('dt', {}, words(name)), el('dd', { 'data-usage': name }, quantity(name, value))]));
+    fill(this.#figures, ...entries.flatMap(([name, value]) => [el('dt', {}, NAMES[name] ?? words(name)), el('dd', { 'data-usage': name }, quantity(name, value))]));
     const memory = entries.find(([name]) => name === 'memory')?.[1];
     if (memory === undefined) return;
     this.#memory = [...this.#memory, memory].slice(-SAMPLES);
