@@ -82,7 +82,7 @@ export class AgentView {
     const { capfs } = this.#engine;
     try {
       await capfs.makeDir(SHARED).catch(() => undefined);
-      this.#agent = await capfs.spawn(this.launch.program, { ...spawnOptions(this.launch), signal: this.#abort.signal });
+      this.#agent = await capfs.spawn(this.launch.program, { ...spawnOptions(this.launch, capfs.variant), signal: this.#abort.signal });
     } catch (error) {
       this.#state = 'refused';
       this.#fail(explain(error));

@@ -1,5 +1,5 @@
 /** What a start needs, as the launcher and the C editor put it together. */
-import type { SpawnOptions } from 'capfs';
+import type { SpawnOptions, Variant } from 'capfs';
 
 /** Everything that starting one agent takes; kept by its tab so that it can be started again. */
 export interface Launch {
@@ -22,14 +22,17 @@ export interface Launch {
 /** Where every agent finds the tree that all agents of the page share. */
 export const SHARED = '/shared';
 
-/** The options of `spawn` for a launch: a private `/`, with the archive beneath it, and the shared tree. */
-export function spawnOptions(launch: Launch): SpawnOptions {
+/**
+ * The options of `spawn` for a launch: a private `/`, with the archive beneath it, and the shared tree. Where calls
+ * can't wait there is nothing to type into, so the input has ended from the start.
+ */
+export function spawnOptions(launch: Launch, { wait }: Variant): SpawnOptions {
   const own = { type: 'memory', files: launch.files, rights: 'rw' } as const;
   return {
     name: launch.name,
     args: launch.args,
     env: launch.env,
-    stdin: 'pipe',
+    stdin: wait === 'none' ? 'closed' : 'pipe',
     tty: true,
     limits: launch.limits,
     mounts: {
