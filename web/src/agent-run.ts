@@ -113,7 +113,14 @@ export class AgentRun implements Waitable, KernelHost {
   #instantiate(module: WebAssembly.Module, modules: KernelModules): Instances {
     const stub = new WebAssembly.Instance(modules.stub);
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
-    for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+    const wanted = WebAssembly.Module.imports(module);
+    // WasmEdge adds socket calls of its own, and its sock_accept takes no flags: another function under the same name.
+    const foreignSockets = wanted.some(({ name }) => name.startsWith('sock_') && stub.exports[name] === undefined);
+    for (const { module: from, name } of wanted) {
+      if (foreignSockets && name === 'sock_accept') {
+        (imports[from] ??= {})[name] = () => NOSYS;
+        continue;
+      }
       const old = from === 'wasi_unstable' ? stub.exports[`unstable_${name}`] : undefined;
       (imports[from] ??= {})[name] = (old ?? stub.exports[name] ?? (() => NOSYS)) as WebAssembly.ImportValue;
     }
