@@ -5,7 +5,7 @@
 
 import { build } from './build.mjs'
 import { start } from './command.mjs'
-import { has } from './project.mjs'
+import { has, path } from './project.mjs'
 import { Problem, entry } from './progress.mjs'
 import { setUp } from './setup.mjs'
 
@@ -14,7 +14,11 @@ await entry(async () => {
   if (!program || !has(program)) throw new Problem(`${program ?? 'no program'}: there is no such file in this checkout`)
   await setUp(purpose)
   await build()
-  const child = start([process.execPath, program, ...args], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = start([process.execPath, path(program), ...args], {
+    // Its arguments may name files relative to where the person is.
+    cwd: process.env.INIT_CWD ?? process.cwd(),
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   const [code] = await new Promise((resolve, reject) => {
     child.once('error', reject).once('close', (...end) => resolve(end))
   })
