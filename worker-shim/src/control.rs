@@ -19,7 +19,7 @@ use crate::files;
 use crate::guest::Guest;
 use crate::machine::{Machine, Patience, Running, with_machine, with_running};
 use crate::remote::{client, server};
-use crate::stdio::{Input, Output};
+use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 use crate::web;
 
 fn broken() -> JsValue {
@@ -178,7 +178,15 @@ pub fn start(
 ) -> Result<(), JsValue> {
     machine(|machine| {
         let input = Input::default();
-        let outputs = [Output::new(1, output.clone()), Output::new(2, output)];
+        let window = if clock_only {
+            OUTPUT_WINDOW_UNWAITING
+        } else {
+            OUTPUT_WINDOW
+        };
+        let outputs = [
+            Output::new(1, window, output.clone()),
+            Output::new(2, window, output),
+        ];
         let pairs = |flat: Vec<String>| {
             let (pairs, _) = flat.as_chunks::<2>();
             pairs

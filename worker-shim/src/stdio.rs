@@ -19,6 +19,10 @@ use wasm_bindgen::JsValue;
 /// that prints for ever makes the page keep.
 pub const OUTPUT_WINDOW: usize = 1 << 20;
 
+/// The same where an agent can't wait, and the page hears nothing of it until it has ended: beyond it a write
+/// fails with `EDEADLK`.
+pub const OUTPUT_WINDOW_UNWAITING: usize = 64 << 20;
+
 /// Bytes handed to JavaScript at once.
 const OUTPUT_CHUNK: usize = 64 << 10;
 
@@ -154,6 +158,7 @@ impl OpenFile for InputFile {
 pub struct Output(Arc<Mutex<Window>>);
 
 struct Window {
+    size: usize,
     unread: usize,
     scratch: Vec<u8>,
     stream: u8,
@@ -161,9 +166,11 @@ struct Window {
 }
 
 impl Output {
-    /// The stream with this descriptor; `take(stream, bytes)` receives what the agent writes.
-    pub fn new(stream: u8, take: Function) -> Self {
+    /// The stream with this descriptor, of which the page may leave `size` bytes unread;
+    /// `take(stream, bytes)` receives what the agent writes.
+    pub fn new(stream: u8, size: usize, take: Function) -> Self {
         let window = Window {
+            size,
             unread: 0,
             scratch: Vec::new(),
             stream,
@@ -211,7 +218,7 @@ impl OpenFile for OutputFile {
         let mut window = locked(&self.window);
         let mut bytes = 0;
         while source.remaining() > 0 {
-            let room = OUTPUT_WINDOW.saturating_sub(window.unread);
+            let room = window.size.saturating_sub(window.unread);
             if room == 0 {
                 break;
             }
@@ -243,7 +250,8 @@ impl OpenFile for OutputFile {
         _context: &mut Context<'_>,
         _interest: Interest,
     ) -> Poll<Result<Readiness, Errno>> {
-        let room = OUTPUT_WINDOW.saturating_sub(locked(&self.window).unread);
+        let window = locked(&self.window);
+        let room = window.size.saturating_sub(window.unread);
         if room == 0 {
             return Poll::Pending;
         }
