@@ -2,14 +2,16 @@
 //!
 //! An entry's name is the SHA-256 of the module's bytes and a hash of everything of the engine that
 //! compiled code depends on, so an entry is never wrong, only useless. It is written beside and renamed,
-//! so it is never half there; its length is in its name, so one that lost its end is not used either.
+//! so it is never half there; its length and its
+//! checksum are in its name, so one that lost its end or was damaged is not used either. The checksum
+//! is against accidents: whoever could forge an entry could forge any digest of it too.
 //!
 //! Loading compiled code runs it: whoever can write the folder can run code as this user. The folder is
 //! therefore used only if it is this user's and nobody else can write it.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -61,13 +63,13 @@ impl Cache {
     /// The compiled module, if it is there and whole.
     pub fn load(&self, engine: &Engine, key: &str) -> Option<Module> {
         self.checked_folder(false).ok()?;
-        let (path, len) = self.entry(key)?;
-        if fs::metadata(&path).ok()?.len() != len {
+        let (path, seal) = self.entry(key)?;
+        if !seal.matches(&path).unwrap_or(false) {
             let _ = fs::remove_file(&path);
             return None;
         }
         // SAFETY: the file was written by `store` from `Module::serialize`, into a folder that nobody
-        // else can write (checked above), whole (its length is in its name), and for this very engine
+        // else can write (checked above), whole (length and checksum are in its name), and for this very engine
         // (its compatibility hash is in its name, and wasmtime checks it again).
         #[expect(unsafe_code, reason = "compiled code can only be loaded this way")]
         let module = unsafe { Module::deserialize_file(engine, &path) };
@@ -95,7 +97,7 @@ impl Cache {
         let temporary = self.folder.join(format!(".{key}.{}", std::process::id()));
         let written = fs::File::create_new(&temporary)
             .and_then(|mut file| file.write_all(&bytes))
-            .and_then(|()| fs::rename(&temporary, self.path(key, bytes.len() as u64)));
+            .and_then(|()| fs::rename(&temporary, self.path(key, Seal::of(&bytes))));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
@@ -103,22 +105,28 @@ impl Cache {
         written
     }
 
-    fn path(&self, key: &str, len: u64) -> PathBuf {
-        self.folder.join(format!("{key}-{len}.cwasm"))
+    fn path(&self, key: &str, seal: Seal) -> PathBuf {
+        let Seal { len, sum } = seal;
+        self.folder.join(format!("{key}-{len}-{sum:08x}.cwasm"))
     }
 
-    /// The entry of a key, and the length that its name says.
-    fn entry(&self, key: &str) -> Option<(PathBuf, u64)> {
+    /// The entry of a key, and what its name says of its contents.
+    fn entry(&self, key: &str) -> Option<(PathBuf, Seal)> {
         fs::read_dir(&self.folder)
             .ok()?
             .flatten()
             .find_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
-                let len = name
+                let (len, sum) = name
                     .strip_prefix(key)?
                     .strip_prefix('-')?
-                    .strip_suffix(".cwasm")?;
-                Some((entry.path(), len.parse().ok()?))
+                    .strip_suffix(".cwasm")?
+                    .split_once('-')?;
+                let seal = Seal {
+                    len: len.parse().ok()?,
+                    sum: u32::from_str_radix(sum, 16).ok()?,
+                };
+                Some((entry.path(), seal))
             })
     }
 
@@ -168,5 +176,87 @@ impl Cache {
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+/// Length and CRC-32 of an entry.
+#[derive(Clone, Copy)]
+struct Seal {
+    len: u64,
+    sum: u32,
+}
+
+impl Seal {
+    fn of(bytes: &[u8]) -> Seal {
+        Seal {
+            len: bytes.len() as u64,
+            sum: crc32fast::hash(bytes),
+        }
+    }
+
+    /// Whether a file is as its name says. Read in pieces that stay in the processor's cache, which is
+    /// several times faster than reading it whole.
+    fn matches(self, path: &Path) -> io::Result<bool> {
+        let mut file = fs::File::open(path)?;
+        if file.metadata()?.len() != self.len {
+            return Ok(false);
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        let mut piece = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut piece)? {
+                0 => return Ok(hasher.finalize() == self.sum),
+                count => hasher.update(&piece[..count]),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn setup() -> (tempfile::TempDir, Cache, Engine, String, Module) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path().join("code"));
+        let engine = crate::engine::engine();
+        let wasm = wat::parse_str("(module (func (export \"f\")))").unwrap();
+        let key = Cache::key(&engine, &wasm);
+        let module = Module::new(&engine, &wasm).unwrap();
+        (directory, cache, engine, key, module)
+    }
+
+    #[test]
+    fn what_was_kept_is_found() {
+        let (_directory, cache, engine, key, module) = setup();
+        assert!(cache.load(&engine, &key).is_none());
+        cache.store(&key, &module).unwrap();
+        let found = cache.load(&engine, &key).unwrap();
+        assert!(found.get_export("f").is_some());
+    }
+
+    #[test]
+    fn damaged_entries_are_not_used_and_are_replaced() {
+        let (_directory, cache, engine, key, module) = setup();
+        cache.store(&key, &module).unwrap();
+        let path = cache.entry(&key).unwrap().0;
+        let good = fs::read(&path).unwrap();
+        let mut flipped = good.clone();
+        flipped[good.len() / 2] ^= 1;
+        for bad in [&good[..good.len() - 1], &[], &flipped] {
+            fs::write(&path, bad).unwrap();
+            assert!(cache.load(&engine, &key).is_none());
+            cache.store(&key, &module).unwrap();
+            assert!(cache.load(&engine, &key).is_some());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_not_used() {
+        let (_directory, cache, engine, key, module) = setup();
+        cache.store(&key, &module).unwrap();
+        fs::set_permissions(cache.folder(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(cache.load(&engine, &key).is_none());
+        assert!(cache.store(&key, &module).is_err());
     }
 }

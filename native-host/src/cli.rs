@@ -9,14 +9,15 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  the program's own (its low 8 bits), and where it has none:
+  the program's own (255 for what is beyond), and where it has none:
   124  its time was up (--timeout)
   125  it could not be started: a folder is not there, its memory is over the limit
   126  the file is not an agent that can run here
   127  the file can't be read
   128+n  it raised signal n (WASI numbers them)
   130  Ctrl-C
-  134  it trapped";
+  134  it trapped
+  137  it ran out of memory (--max-memory)";
 
 /// Run WASI programs over a namespace of files, and let them touch nothing else.
 #[derive(Debug, Parser)]

@@ -13,6 +13,7 @@ pub mod device;
 pub mod engine;
 pub mod grants;
 pub mod inspect;
+pub mod limits;
 pub mod linker;
 pub mod run;
 pub mod wait;

@@ -8,11 +8,12 @@ use capfs::clock::Clock;
 use capfs_runtime::abi::{PREVIEW1_MODULE, UNSTABLE_MODULE};
 use capfs_runtime::{ExitStatus, Process, calls};
 use wasmtime::{
-    Caller, Engine, Extern, ExternType, FuncType, Linker, Memory, Module, StoreLimits, Val, ValType,
+    Caller, Engine, Extern, ExternType, FuncType, Linker, Memory, Module, Val, ValType,
 };
 
 use crate::clock::SystemClock;
 use crate::engine::ModuleError;
+use crate::limits::Limits;
 use crate::wait::{Cancelled, Parker};
 
 /// What a store holds: the agent's side of the host.
@@ -22,7 +23,7 @@ pub struct Guest {
     /// How it waits.
     pub parker: Parker,
     /// What it may grow to.
-    pub limits: StoreLimits,
+    pub limits: Limits,
     /// Its memory, once it is known.
     pub memory: Option<Memory>,
 }

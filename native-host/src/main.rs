@@ -4,15 +4,18 @@ mod cli;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use capfs_host::cache::Cache;
-use capfs_host::device::stdio::{Input, Output};
-use capfs_host::engine::{CodeSource, ModuleError, engine, load};
+use capfs_host::device::stdio::HostStream;
+use capfs_host::engine::{CodeSource, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
+use capfs_host::wait::{Cancelled, Canceller};
 use capfs_host::{grants, inspect};
 
 use cli::{Cli, Command, InspectArgs, RunArgs};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn fail_module(error: &ModuleError) -> ExitCode {
             codes::MODULE,
             Some("`capfs-host inspect` lists everything that it imports"),
         ),
+        ModuleError::Truncated { .. } => (codes::MODULE, Some("copy or download the file again")),
         ModuleError::NoStart { .. } => (codes::MODULE, Some("build it as a program with `main`")),
         _ => (codes::MODULE, None),
     };
@@ -92,6 +96,16 @@ fn run(args: RunArgs) -> ExitCode {
         .agent
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
+    let stdio = match HostStream::standard() {
+        Ok(stdio) => stdio,
+        Err(error) => {
+            return fail(
+                codes::HOST,
+                &format!("can't use the standard streams: {error}"),
+                None,
+            );
+        }
+    };
     let config = RunConfig {
         args: std::iter::once(program.unwrap_or_else(|| name.clone()))
             .chain(args.args)
@@ -103,11 +117,7 @@ fn run(args: RunArgs) -> ExitCode {
             .collect(),
         namespace,
         preopens,
-        stdio: [
-            Box::new(Input::new()),
-            Box::new(Output::stdout()),
-            Box::new(Output::stderr()),
-        ],
+        stdio: stdio.map(|stream| Box::new(stream) as Box<dyn capfs::OpenFile>),
         max_files: args.max_files,
         max_memory: args.max_memory.map(|size| size.0),
         timeout: args.timeout.map(|time| time.0),
@@ -116,7 +126,25 @@ fn run(args: RunArgs) -> ExitCode {
         Ok(started) => started,
         Err(error) => return fail(codes::HOST, &format!("can't handle Ctrl-C: {error}"), None),
     };
-    let report = agent.run(config, started);
+    raise_file_limit();
+    let timeout = config.timeout;
+    let report = match run_apart(agent, config, started) {
+        Ok(Some(report)) => report,
+        Ok(None) => Report {
+            outcome: Outcome::Cancelled(Cancelled::Timeout),
+            usage: capfs_runtime::Usage::default(),
+            memory: 0,
+            instantiate: Duration::ZERO,
+            run: timeout.unwrap_or_default(),
+        },
+        Err(error) => {
+            return fail(
+                codes::HOST,
+                &format!("can't run the program: {error}"),
+                None,
+            );
+        }
+    };
     if !args.quiet {
         explain(&report, args.timeout.map(|time| time.0));
     }
@@ -126,20 +154,71 @@ fn run(args: RunArgs) -> ExitCode {
     ExitCode::from(report.outcome.code())
 }
 
+/// How long a guest has to notice that its time is up. What takes longer is a call of the operating
+/// system that may never return.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Runs the program on a thread of its own: with the stack that it needs, and so that one which sits in
+/// a call of the operating system (a pipe that nobody empties, say) is left there when its time is up.
+/// `None` is such a one.
+fn run_apart(
+    agent: Agent,
+    config: RunConfig,
+    started: impl FnOnce(Canceller) + Send + 'static,
+) -> std::io::Result<Option<Report>> {
+    let timeout = config.timeout;
+    let (done, outcome) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("agent".to_owned())
+        .stack_size(THREAD_STACK)
+        .spawn(move || {
+            let _ = done.send(agent.run(config, started));
+        })?;
+    let report = match timeout {
+        Some(timeout) => outcome.recv_timeout(timeout.saturating_add(GRACE)),
+        None => outcome.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    };
+    match report {
+        Ok(report) => Ok(Some(report)),
+        Err(RecvTimeoutError::Timeout) => Ok(None),
+        Err(RecvTimeoutError::Disconnected) => Err(std::io::Error::other("its thread has ended")),
+    }
+}
+
+/// Takes as many descriptors as the operating system lets us have, for a guest's open files are ours.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // What can't be raised shows as `EMFILE` in the guest.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}
+
 /// Says on standard error what happened, unless the program ended itself.
 fn explain(report: &Report, timeout: Option<Duration>) {
     match &report.outcome {
+        Outcome::Exited(capfs_runtime::ExitStatus::Code(code)) if *code > 255 => {
+            eprintln!("error: the program ended with code {code}, which is shown as 255");
+        }
         Outcome::Exited(capfs_runtime::ExitStatus::Code(_)) => {}
+        Outcome::OutOfMemory => {
+            eprintln!("error: the program ran out of memory");
+            eprintln!("hint: `--max-memory` sets how much it may have");
+        }
         Outcome::Exited(capfs_runtime::ExitStatus::Signal(signal)) => {
             eprintln!("error: the program raised signal {signal}");
         }
         Outcome::Trapped(text) => eprintln!("error: the program trapped: {text}"),
-        Outcome::Cancelled(capfs_host::wait::Cancelled::Timeout) => {
+        Outcome::Cancelled(Cancelled::Timeout) => {
             let time = timeout.unwrap_or_default();
             eprintln!("error: the program was ended: its time of {time:?} was up");
             eprintln!("hint: `--timeout` sets how long it may take, waiting included");
         }
-        Outcome::Cancelled(capfs_host::wait::Cancelled::Interrupt) => {
+        Outcome::Cancelled(Cancelled::Interrupt) => {
             eprintln!("error: the program was ended by Ctrl-C");
         }
         Outcome::Refused(text) => eprintln!("error: the program could not be started: {text}"),

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use capfs::{Namespace, OpenFile};
 use capfs_runtime::{ExitStatus, Preopen, Process, ProcessConfig, Usage};
-use wasmtime::{Engine, InstancePre, Module, Store, StoreLimitsBuilder, Trap};
+use wasmtime::{Engine, InstancePre, Module, Store, Trap};
 
 use crate::clock::{SystemClock, SystemRandom};
 use crate::engine::ModuleError;
+use crate::limits::Limits;
 use crate::linker::{Ended, Guest, linker};
 use crate::wait::{Cancelled, Canceller, Parker};
 
@@ -27,6 +28,8 @@ pub mod codes {
     pub const INTERRUPT: u8 = 130;
     /// A trap (128 and SIGABRT).
     pub const TRAP: u8 = 134;
+    /// Out of memory (128 and SIGKILL, as where a kernel runs out of it).
+    pub const MEMORY: u8 = 137;
 }
 
 /// What a program is given to run.
@@ -56,6 +59,8 @@ pub enum Outcome {
     Exited(ExitStatus),
     /// A trap; the text says which, and where.
     Trapped(String),
+    /// It gave up after it was refused memory.
+    OutOfMemory,
     /// It was ended from outside.
     Cancelled(Cancelled),
     /// It could not be started.
@@ -66,8 +71,10 @@ impl Outcome {
     /// The exit code that stands for it.
     pub fn code(&self) -> u8 {
         match self {
-            Outcome::Exited(status) => status.code() as u8,
+            // Cutting a code off could make a success of a failure.
+            Outcome::Exited(status) => u8::try_from(status.code()).unwrap_or(u8::MAX),
             Outcome::Trapped(_) => codes::TRAP,
+            Outcome::OutOfMemory => codes::MEMORY,
             Outcome::Cancelled(Cancelled::Timeout) => codes::TIMEOUT,
             Outcome::Cancelled(Cancelled::Interrupt) => codes::INTERRUPT,
             Outcome::Refused(_) => codes::HOST,
@@ -80,6 +87,7 @@ impl Outcome {
             Outcome::Exited(ExitStatus::Code(_)) => "exit",
             Outcome::Exited(ExitStatus::Signal(_)) => "signal",
             Outcome::Trapped(_) => "trap",
+            Outcome::OutOfMemory => "memory",
             Outcome::Cancelled(Cancelled::Timeout) => "timeout",
             Outcome::Cancelled(Cancelled::Interrupt) => "interrupt",
             Outcome::Refused(_) => "refused",
@@ -139,7 +147,15 @@ impl Agent {
         Ok(Agent { pre })
     }
 
-    /// Runs the program on this thread until it ends. `started` is called with something that ends it
+    /// Bytes of memory that the module has from the start.
+    fn memory_minimum(&self) -> Option<u64> {
+        let memory = self.pre.module().get_export("memory")?;
+        let memory = memory.memory()?;
+        memory.minimum().checked_mul(memory.page_size())
+    }
+
+    /// Runs the program on this thread, whose stack must have
+    /// [`THREAD_STACK`](crate::engine::THREAD_STACK) bytes, until it ends. `started` is called with something that ends it
     /// from another thread.
     pub fn run(&self, config: RunConfig, started: impl FnOnce(Canceller)) -> Report {
         let begun = Instant::now();
@@ -169,16 +185,20 @@ impl Agent {
                 return report;
             }
         };
-        let mut limits = StoreLimitsBuilder::new();
-        if let Some(bytes) = config.max_memory {
-            limits = limits.memory_size(bytes);
+        if let (Some(needed), Some(limit)) = (self.memory_minimum(), config.max_memory)
+            && needed > limit as u64
+        {
+            report.outcome = Outcome::Refused(format!(
+                "it needs {needed} bytes of memory to start, and may have {limit}"
+            ));
+            return report;
         }
         let parker = Parker::new();
         let canceller = parker.canceller(engine);
         let guest = Guest {
             process,
             parker,
-            limits: limits.build(),
+            limits: Limits::new(config.max_memory),
             memory: None,
         };
         let mut store = Store::new(engine, guest);
@@ -223,6 +243,9 @@ fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
         store.data().parker.cancelled(),
     ) {
         (Some(Trap::Interrupt), Some(why)) => Outcome::Cancelled(why),
+        (Some(Trap::UnreachableCodeReached), _) if store.data().limits.refused() => {
+            Outcome::OutOfMemory
+        }
         (Some(_), _) => Outcome::Trapped(format!("{error:?}")),
         // Instantiation failed before the first instruction.
         (None, _) => Outcome::Refused(format!("{error:#}")),

@@ -119,6 +119,13 @@ impl<M: GuestMemory + ?Sized> Cursor<'_, M> {
         self.remaining -= bytes;
     }
 
+    /// Passes what a device says that it moved, of a run of `len` bytes.
+    fn pass_within(&mut self, count: usize, len: usize) -> usize {
+        let count = count.min(len);
+        self.pass(count);
+        count
+    }
+
     fn advance(&mut self, mut bytes: usize) {
         while bytes > 0 {
             let Some((_, len)) = self.run(bytes) else {
@@ -156,6 +163,17 @@ impl<M: GuestMemory + ?Sized> GuestSource for Cursor<'_, M> {
         }
         taken
     }
+
+    fn in_place(
+        &mut self,
+        drain: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
+    ) -> Option<Result<usize, Errno>> {
+        let Some((addr, len)) = self.run(usize::MAX) else {
+            return Some(drain(&[]));
+        };
+        let result = drain(self.memory.slice(addr, len)?);
+        Some(result.map(|count| self.pass_within(count, len)))
+    }
 }
 
 impl<M: GuestMemory + ?Sized> GuestSink for Cursor<'_, M> {
@@ -177,5 +195,16 @@ impl<M: GuestMemory + ?Sized> GuestSink for Cursor<'_, M> {
             given += len;
         }
         given
+    }
+
+    fn in_place(
+        &mut self,
+        fill: &mut dyn FnMut(&mut [u8]) -> Result<usize, Errno>,
+    ) -> Option<Result<usize, Errno>> {
+        let Some((addr, len)) = self.run(usize::MAX) else {
+            return Some(fill(&mut []));
+        };
+        let result = fill(self.memory.slice(addr, len)?);
+        Some(result.map(|count| self.pass_within(count, len)))
     }
 }

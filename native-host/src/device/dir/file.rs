@@ -90,11 +90,29 @@ impl OpenFile for HostFile {
     ) -> Poll<Result<usize, Errno>> {
         let mut total = 0;
         while sink.remaining() > 0 {
-            let len = self.chunk(sink.remaining());
             let at = offset.saturating_add(total as u64);
-            if !in_range(at, len) {
+            if !in_range(at, sink.remaining()) {
                 break;
             }
+            let mut room = 0;
+            let file = &self.file;
+            let in_place = sink.in_place(&mut |slice| {
+                room = slice.len();
+                retry(|| file.read_at(slice, at))
+            });
+            match in_place {
+                Some(Err(errno)) if total == 0 => return Poll::Ready(Err(errno)),
+                Some(Err(_)) => break,
+                Some(Ok(count)) => {
+                    total += count;
+                    if count < room {
+                        break;
+                    }
+                    continue;
+                }
+                None => {}
+            }
+            let len = self.chunk(sink.remaining());
             let read = retry(|| self.file.read_at(&mut self.buffer[..len], at));
             let count = match read {
                 Err(errno) if total == 0 => return Poll::Ready(Err(errno)),
@@ -128,6 +146,22 @@ impl OpenFile for HostFile {
         };
         if source.remaining() == 0 && at == WriteAt::End {
             written.end = self.file.metadata().map_err(errno)?.len();
+        }
+        // All in one piece is written from where it is; pieces are gathered, for one call of the
+        // operating system is dearer than a copy, and what is appended stays together.
+        let total = source.remaining();
+        let mut whole = false;
+        let in_place = source.in_place(&mut |bytes| {
+            whole = bytes.len() == total && total > 0;
+            if !whole {
+                return Ok(0);
+            }
+            let (count, end) = self.write_at(at, bytes)?;
+            written = Written { bytes: count, end };
+            Ok(count)
+        });
+        if let (true, Some(result)) = (whole, in_place) {
+            return Poll::Ready(result.map(|_| written));
         }
         while source.remaining() > 0 {
             let len = self.chunk(source.remaining());

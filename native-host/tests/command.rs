@@ -1,0 +1,538 @@
+//! `capfs-host` from the outside, on the input that programs and people should not give it.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A directory with agents, and a cache of its own.
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn agent(&self, text: &str) -> PathBuf {
+        self.file("agent.wasm", wat::parse_str(text).unwrap())
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_capfs-host"));
+        command.env("CAPFS_CACHE_DIR", self.path("cache"));
+        command.arg(verb).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, options: &[&str], agent: &Path) -> Output {
+        self.command("run")
+            .args(options)
+            .arg(agent)
+            .output()
+            .unwrap()
+    }
+}
+
+#[track_caller]
+fn assert_ended(output: &Output, code: i32, message: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(message), "`{message}` is not in: {stderr}");
+}
+
+/// A module of these parts; the guest's exit code is what `$main` returns.
+fn program(imports: &str, body: &str) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            {imports}
+            (memory (export "memory") 2)
+            {body}
+            (func (export "_start") (call $exit (call $main))))"#
+    )
+}
+
+const FD_WRITE: &str = r#"(import "wasi_snapshot_preview1" "fd_write"
+    (func $fd_write (param i32 i32 i32 i32) (result i32)))"#;
+const PATH_OPEN: &str = r#"(import "wasi_snapshot_preview1" "path_open"
+    (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))"#;
+
+/// Writes "hello\n" and returns the errno.
+fn hello() -> String {
+    program(
+        FD_WRITE,
+        r#"(data (i32.const 16) "hello\n") (data (i32.const 0) "\10\00\00\00\06\00\00\00")
+           (func $main (result i32)
+             (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))"#,
+    )
+}
+
+#[test]
+fn the_exit_code_is_the_guests() {
+    let bench = Bench::new();
+    for (code, shown) in [(0, 0), (7, 7), (255, 255), (256, 255)] {
+        let body = format!("(func $main (result i32) (i32.const {code}))");
+        let output = bench.run(&[], &bench.agent(&program("", &body)));
+        assert_eq!(output.status.code(), Some(shown));
+        assert_eq!(output.stderr.is_empty(), code < 256);
+    }
+}
+
+#[test]
+fn what_was_compiled_is_kept_and_damage_is_recovered_from() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let source = |output: &Output| {
+        let report = String::from_utf8_lossy(&output.stderr);
+        let report: serde_json::Value = serde_json::from_str(report.trim()).unwrap();
+        report["code_source"].as_str().unwrap().to_owned()
+    };
+    let run = || {
+        let output = bench.run(&["--json"], &agent);
+        assert_eq!(output.stdout, b"hello\n");
+        source(&output)
+    };
+    assert_eq!(run(), "compiled");
+    assert_eq!(run(), "cache");
+    for entry in std::fs::read_dir(bench.path("cache")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x40;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert_eq!(run(), "compiled");
+    assert_eq!(run(), "cache");
+}
+
+#[test]
+fn files_that_are_no_agents() {
+    let bench = Bench::new();
+    let whole = wat::parse_str(hello()).unwrap();
+    let cases: [(&[u8], &str); 6] = [
+        (b"", "it is empty"),
+        (b"(module)", "text format"),
+        (b"#!/bin/sh\n", "script"),
+        (&whole[..whole.len() - 3], "cut short"),
+        (&whole[..20], "cut short"),
+        (b"\0asm\x0d\0\x01\0", "component"),
+    ];
+    for (bytes, message) in cases {
+        let output = bench.run(&[], &bench.file("bad.wasm", bytes));
+        assert_ended(&output, 126, message);
+    }
+    assert_ended(
+        &bench.run(&[], &bench.path("nothing.wasm")),
+        127,
+        "can't read",
+    );
+}
+
+#[test]
+fn unknown_imports_are_all_named() {
+    let bench = Bench::new();
+    let agent = bench.agent(
+        r#"(module (import "env" "one" (func)) (import "env" "two" (global i32))
+            (memory (export "memory") 1) (func (export "_start")))"#,
+    );
+    let output = bench.run(&[], &agent);
+    assert_ended(&output, 126, "env.one");
+    assert_ended(&output, 126, "env.two");
+}
+
+#[test]
+fn an_unknown_call_of_wasi_fails_in_the_guest() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program(
+        r#"(import "wasi_snapshot_preview1" "sock_open"
+            (func $sock_open (param i32 i32 i32) (result i32)))"#,
+        "(func $main (result i32) (call $sock_open (i32.const 0) (i32.const 0) (i32.const 0)))",
+    ));
+    const ENOSYS: i32 = 52;
+    assert_ended(&bench.run(&[], &agent), ENOSYS, "");
+    let output = bench.command("inspect").arg(&agent).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("sock_open"));
+}
+
+#[test]
+fn a_module_without_an_entry() {
+    let bench = Bench::new();
+    let agent = bench.agent(r#"(module (memory (export "memory") 1) (func (export "main")))"#);
+    assert_ended(&bench.run(&[], &agent), 126, "_start");
+}
+
+#[test]
+fn traps() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program("", "(func $main (result i32) unreachable)"));
+    assert_ended(&bench.run(&[], &agent), 134, "unreachable");
+    let quiet = bench.run(&["--quiet"], &agent);
+    assert!(quiet.stderr.is_empty());
+    let agent = bench.agent(&program("", "(func $main (result i32) (call $main))"));
+    assert_ended(&bench.run(&[], &agent), 134, "call stack exhausted");
+}
+
+#[test]
+fn memory_grows_to_its_limit() {
+    let bench = Bench::new();
+    let grow = "(func $main (result i32) (local $pages i32)
+        (loop $more
+          (local.set $pages (i32.add (local.get $pages) (i32.const 1)))
+          (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))";
+    // Two pages at the start, 14 more to one mebibyte; the 15th fails.
+    let agent = bench.agent(&program("", &format!("{grow} (local.get $pages))")));
+    assert_ended(&bench.run(&["--max-memory", "1MiB"], &agent), 15, "");
+    let agent = bench.agent(&program("", &format!("{grow} unreachable)")));
+    assert_ended(
+        &bench.run(&["--max-memory", "1MiB"], &agent),
+        137,
+        "out of memory",
+    );
+    assert_ended(
+        &bench.run(&["--max-memory", "64KiB"], &agent),
+        125,
+        "needs 131072 bytes",
+    );
+}
+
+#[test]
+fn a_guest_that_spins_is_ended() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program(
+        "",
+        "(func $main (result i32) (loop $l (br $l)) (i32.const 0))",
+    ));
+    assert_ended(
+        &bench.run(&["--timeout", "50ms"], &agent),
+        124,
+        "its time of 50ms was up",
+    );
+}
+
+#[test]
+fn a_guest_that_sleeps_for_ever_is_ended() {
+    let bench = Bench::new();
+    // One subscription: the monotonic clock, at the end of time.
+    let agent = bench.agent(&program(
+        r#"(import "wasi_snapshot_preview1" "poll_oneoff"
+            (func $poll (param i32 i32 i32 i32) (result i32)))"#,
+        r#"(func $main (result i32)
+            (i32.store (i32.const 16) (i32.const 1))
+            (i64.store (i32.const 24) (i64.const 0x7fffffffffffffff))
+            (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))"#,
+    ));
+    assert_ended(&bench.run(&["--timeout", "50ms"], &agent), 124, "its time");
+}
+
+#[test]
+fn a_guest_that_writes_into_a_pipe_that_nobody_empties_is_ended() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program(
+        FD_WRITE,
+        r#"(data (i32.const 0) "\00\00\00\00\00\00\01\00")
+           (func $main (result i32)
+             (loop $more (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+               (br $more))
+             (i32.const 0))"#,
+    ));
+    let (_unread, pipe) = std::io::pipe().unwrap();
+    let output = bench
+        .command("run")
+        .args(["--timeout", "100ms"])
+        .arg(agent)
+        .stdout(pipe)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    assert_ended(&output, 124, "its time");
+}
+
+#[test]
+fn a_closed_pipe_is_an_error_to_the_guest() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let (unread, pipe) = std::io::pipe().unwrap();
+    drop(unread);
+    let output = bench
+        .command("run")
+        .arg(agent)
+        .stdout(pipe)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    const EPIPE: i32 = 64;
+    assert_ended(&output, EPIPE, "");
+}
+
+#[test]
+fn nothing_is_read_that_the_guest_did_not_ask_for() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program(
+        r#"(import "wasi_snapshot_preview1" "fd_read"
+            (func $fd_read (param i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 0) "\10\00\00\00\03\00\00\00")
+           (func $main (result i32)
+             (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+             (i32.load (i32.const 8)))"#,
+    ));
+    let (mut rest, mut pipe) = std::io::pipe().unwrap();
+    let mut child = bench
+        .command("run")
+        .arg(agent)
+        .stdin(rest.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    pipe.write_all(b"abcdef").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    drop(pipe);
+    let mut left = String::new();
+    rest.read_to_string(&mut left).unwrap();
+    assert_eq!(left, "def");
+}
+
+#[test]
+fn a_path_of_70_000_bytes() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program(
+        PATH_OPEN,
+        r#"(func $main (result i32)
+            (memory.fill (i32.const 0) (i32.const 97) (i32.const 70000))
+            (call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 70000) (i32.const 0)
+              (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 70004)))"#,
+    ));
+    const ENAMETOOLONG: i32 = 37;
+    assert_ended(
+        &bench.run(&["--mount", "memory:/"], &agent),
+        ENAMETOOLONG,
+        "",
+    );
+}
+
+#[test]
+fn ten_thousand_open_descriptors() {
+    let bench = Bench::new();
+    bench.file("file", "x");
+    let open = |count: u32| {
+        program(
+            PATH_OPEN,
+            &format!(
+                r#"(data (i32.const 0) "file")
+                (func $main (result i32) (local $n i32) (local $errno i32)
+                  (loop $more
+                    (local.set $errno (call $path_open (i32.const 3) (i32.const 0) (i32.const 0)
+                      (i32.const 4) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 8)))
+                    (if (local.get $errno) (then (return (local.get $errno))))
+                    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                    (br_if $more (i32.lt_u (local.get $n) (i32.const {count}))))
+                  (i32.const 0))"#
+            ),
+        )
+    };
+    let directory = format!("{}::/", bench.directory.path().display());
+    let agent = bench.agent(&open(10_000));
+    assert_ended(&bench.run(&["--dir", &directory], &agent), 0, "");
+    const EMFILE: i32 = 33;
+    let few = bench.run(&["--dir", &directory, "--max-files", "100"], &agent);
+    assert_ended(&few, EMFILE, "");
+}
+
+/// Counts the entries of descriptor 3 and compares them with `count`.
+fn count_entries(count: u32) -> String {
+    program(
+        r#"(import "wasi_snapshot_preview1" "fd_readdir"
+            (func $fd_readdir (param i32 i32 i32 i64 i32) (result i32)))"#,
+        // An entry: the next cookie (8 bytes), the inode (8), the length of the name (4), the kind (4).
+        &format!(
+            r#"(func $main (result i32)
+              (local $cookie i64) (local $used i32) (local $at i32) (local $next i32) (local $n i32)
+              (loop $fill
+                (if (call $fd_readdir (i32.const 3) (i32.const 16) (i32.const 65536)
+                      (local.get $cookie) (i32.const 0)) (then (return (i32.const 1))))
+                (local.set $used (i32.load (i32.const 0)))
+                (local.set $at (i32.const 0))
+                (block $cut (loop $entry
+                  (br_if $cut (i32.gt_u (i32.add (local.get $at) (i32.const 24)) (local.get $used)))
+                  (local.set $next (i32.add (local.get $at) (i32.add (i32.const 24)
+                    (i32.load (i32.add (local.get $at) (i32.const 32))))))
+                  (br_if $cut (i32.gt_u (local.get $next) (local.get $used)))
+                  (local.set $cookie (i64.load (i32.add (local.get $at) (i32.const 16))))
+                  (local.set $at (local.get $next))
+                  (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                  (br $entry)))
+                (br_if $fill (i32.eq (local.get $used) (i32.const 65536))))
+              (i32.ne (local.get $n) (i32.const {count})))"#
+        ),
+    )
+}
+
+#[test]
+fn a_hundred_thousand_directory_entries() {
+    let bench = Bench::new();
+    let directory = bench.path("full");
+    std::fs::create_dir(&directory).unwrap();
+    const ENTRIES: u32 = 100_000;
+    for index in 0..ENTRIES {
+        std::fs::File::create(directory.join(format!("entry-{index}"))).unwrap();
+    }
+    // `.` and `..` are listed too.
+    let agent = bench.agent(&count_entries(ENTRIES + 2));
+    let grant = format!("{}::/", directory.display());
+    assert_ended(&bench.run(&["--dir", &grant], &agent), 0, "");
+}
+
+/// Calls `path_open` with these flags and rights on `file` of descriptor 3.
+fn open_file(oflags: u32, rights: u64) -> String {
+    program(
+        PATH_OPEN,
+        &format!(
+            r#"(data (i32.const 0) "file")
+            (func $main (result i32)
+              (call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4)
+                (i32.const {oflags}) (i64.const {rights}) (i64.const 0) (i32.const 0) (i32.const 8)))"#
+        ),
+    )
+}
+
+/// RUSTSEC-2026-0149: opening to truncate, with no right to write asked for, emptied read-only files.
+#[test]
+fn truncating_is_writing() {
+    let bench = Bench::new();
+    let file = bench.file("file", "precious");
+    let grant = format!("{}::/", bench.directory.path().display());
+    const TRUNC: u32 = 8;
+    const FD_READ: u64 = 2;
+    let agent = bench.agent(&open_file(TRUNC, FD_READ));
+    let output = bench.run(&["--dir", &grant], &agent);
+    assert_ne!(output.status.code(), Some(0));
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+}
+
+/// GHSA-4ch3-9j33-3pmj: a file of a read-only directory, linked or moved into a writable one, could be
+/// written there.
+#[test]
+fn links_and_renames_do_not_carry_files_between_mounts() {
+    let bench = Bench::new();
+    for name in ["ro", "rw"] {
+        std::fs::create_dir(bench.path(name)).unwrap();
+    }
+    let file = bench.file("ro/file", "precious");
+    let grants = |writable: &str| {
+        [
+            "--dir".to_owned(),
+            format!("{}::/ro", bench.path("ro").display()),
+            "--dir".to_owned(),
+            format!("{}::/rw:rw", bench.path(writable).display()),
+        ]
+    };
+    let move_by = |call: &str, flags: &str, flag_type: &str| {
+        program(
+            &format!(
+                r#"(import "wasi_snapshot_preview1" "{call}"
+                (func $move (param i32 {flag_type} i32 i32 i32 i32 i32) (result i32)))"#
+            ),
+            &format!(
+                r#"(data (i32.const 0) "file") (data (i32.const 8) "mine")
+                (func $main (result i32)
+                  (call $move (i32.const 3) {flags} (i32.const 0) (i32.const 4)
+                    (i32.const 4) (i32.const 8) (i32.const 4)))"#
+            ),
+        )
+    };
+    let agents = [
+        move_by("path_link", "(i32.const 0)", "i32"),
+        move_by("path_rename", "", ""),
+    ];
+    const REFUSED: [i32; 3] = [
+        69, // EROFS
+        75, // EXDEV
+        76, // ENOTCAPABLE
+    ];
+    for agent in agents {
+        let agent = bench.agent(&agent);
+        // Into another directory, and into the very same one, granted twice.
+        for writable in ["rw", "ro"] {
+            let options = grants(writable);
+            let options: Vec<_> = options.iter().map(String::as_str).collect();
+            let code = bench.run(&options, &agent).status.code().unwrap();
+            assert!(REFUSED.contains(&code), "ended with {code}");
+            assert!(file.exists());
+            assert!(!bench.path(writable).join("mine").exists());
+        }
+    }
+}
+
+/// RUSTSEC-2026-0269: a slash behind a link's name, in a path or in a link's target, had the link
+/// followed by the host.
+#[test]
+fn a_slash_behind_a_link_does_not_lead_out() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("outside")).unwrap();
+    std::fs::create_dir(bench.path("inside")).unwrap();
+    bench.file("outside/secret", "secret");
+    let link = |target: PathBuf, name: &str| {
+        std::os::unix::fs::symlink(target, bench.path("inside").join(name)).unwrap();
+    };
+    link("../outside".into(), "up");
+    link(bench.path("outside"), "out");
+    link("up/".into(), "slash");
+    let grant = format!("{}::/data:rw", bench.path("inside").display());
+    for path in [
+        "up/",
+        "up/secret",
+        "out/",
+        "out/secret",
+        "slash/",
+        "slash/secret",
+        "slash/.",
+    ] {
+        for (oflags, rights) in [(0, 2), (2, 2), (9, 66)] {
+            let body = format!(
+                r#"(data (i32.const 0) "{path}")
+                (func $main (result i32)
+                  (call $path_open (i32.const 3) (i32.const 1) (i32.const 0) (i32.const {})
+                    (i32.const {oflags}) (i64.const {rights}) (i64.const 0) (i32.const 0)
+                    (i32.const 64)))"#,
+                path.len()
+            );
+            let agent = bench.agent(&program(PATH_OPEN, &body));
+            let output = bench.run(&["--dir", &grant], &agent);
+            assert_ne!(output.status.code(), Some(0), "{path} was opened");
+        }
+    }
+    let secret = std::fs::read(bench.path("outside/secret")).unwrap();
+    assert_eq!(secret, b"secret");
+    assert_eq!(std::fs::read_dir(bench.path("outside")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_fifo_does_not_hold_the_host_up() {
+    let bench = Bench::new();
+    let made = Command::new("mkfifo")
+        .arg(bench.path("file"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let grant = format!("{}::/:rw", bench.directory.path().display());
+    const ENOTSUP: i32 = 58;
+    for rights in [2, 64, 66] {
+        let agent = bench.agent(&open_file(0, rights));
+        assert_ended(&bench.run(&["--dir", &grant], &agent), ENOTSUP, "");
+    }
+}
