@@ -10,6 +10,9 @@
 mod errors;
 mod file;
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::io;
 use std::path::Path;

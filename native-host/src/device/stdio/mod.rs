@@ -31,6 +31,7 @@ const GATHER: usize = 64 << 10;
 pub struct HostStream {
     file: File,
     kind: FileKind,
+    way: Interest,
     watcher: Option<Watcher>,
     scratch: Vec<u8>,
 }
@@ -42,17 +43,17 @@ impl HostStream {
     /// When a descriptor can't be duplicated.
     pub fn standard() -> io::Result<[HostStream; 3]> {
         Ok([
-            HostStream::new(io::stdin().as_fd().try_clone_to_owned()?)?,
-            HostStream::new(io::stdout().as_fd().try_clone_to_owned()?)?,
-            HostStream::new(io::stderr().as_fd().try_clone_to_owned()?)?,
+            HostStream::new(io::stdin().as_fd().try_clone_to_owned()?, Interest::Read)?,
+            HostStream::new(io::stdout().as_fd().try_clone_to_owned()?, Interest::Write)?,
+            HostStream::new(io::stderr().as_fd().try_clone_to_owned()?, Interest::Write)?,
         ])
     }
 
-    /// Any pipe, terminal, connected socket or file.
+    /// Any pipe, terminal, connected socket or file, to be read or to be written: a terminal could do both.
     ///
     /// # Errors
     /// When the descriptor can't be looked at.
-    pub fn new(fd: OwnedFd) -> io::Result<HostStream> {
+    pub fn new(fd: OwnedFd, way: Interest) -> io::Result<HostStream> {
         let mode = rustix::fs::fstat(&fd)?.st_mode;
         // A guest takes a character device for a terminal, so only a terminal is one.
         let kind = match FileType::from_raw_mode(mode) {
@@ -66,6 +67,7 @@ impl HostStream {
         Ok(HostStream {
             file: File::from(fd),
             kind,
+            way,
             watcher: None,
             scratch: Vec::new(),
         })
@@ -76,6 +78,9 @@ impl HostStream {
         context: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<Result<Readiness, Errno>> {
+        if interest != self.way {
+            return Poll::Ready(Err(Errno::Badf));
+        }
         // Files are always ready, and epoll-like interfaces don't take them.
         if self.kind == FileKind::RegularFile {
             return Poll::Ready(Ok(Readiness {
@@ -135,7 +140,7 @@ impl OpenFile for HostStream {
         _offset: u64,
         sink: &mut dyn GuestSink,
     ) -> Poll<Result<usize, Errno>> {
-        if sink.remaining() == 0 {
+        if sink.remaining() == 0 && self.way == Interest::Read {
             return Poll::Ready(Ok(0));
         }
         if let Err(errno) = ready!(self.poll(context, Interest::Read)) {
@@ -150,6 +155,9 @@ impl OpenFile for HostStream {
         _at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
+        if self.way != Interest::Write {
+            return Poll::Ready(Err(Errno::Badf));
+        }
         let total = source.remaining();
         let file = &self.file;
         let write = |bytes: &[u8]| {

@@ -1,7 +1,4 @@
-//! The host directory as a device: the conformance suite that every device passes.
-
 use capfs::testkit;
-use capfs_host::device::dir;
 
 #[test]
 fn a_host_directory_is_a_device() {
@@ -11,6 +8,6 @@ fn a_host_directory_is_a_device() {
         count.set(count.get() + 1);
         let path = scratch.path().join(count.get().to_string());
         std::fs::create_dir(&path).unwrap();
-        dir::open(&path).unwrap()
+        super::open(&path).unwrap()
     });
 }
