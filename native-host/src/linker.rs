@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use capfs::Errno;
 use capfs::clock::Clock;
-use capfs_runtime::abi::{PREVIEW1_MODULE, UNSTABLE_MODULE};
+use capfs_runtime::abi::{self, PREVIEW1_MODULE, Param, UNSTABLE_MODULE};
 use capfs_runtime::{ExitStatus, Process, calls};
 use wasmtime::{
     Caller, Engine, Extern, ExternType, FuncType, Linker, Memory, Module, Val, ValType,
@@ -58,7 +58,7 @@ pub fn linker(engine: &Engine, module: &Module, path: &str) -> Result<Linker<Gue
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
         match (is_wasi(from), import.ty()) {
-            (true, ExternType::Func(ty)) if !is_known(name) => {
+            (true, ExternType::Func(ty)) if !is_known(name) || !has_our_type(from, name, &ty) => {
                 let missing = format!("{from}.{name}");
                 let defined = linker.func_new(from, name, ty.clone(), move |_, _, results| {
                     unsupported(&ty, results, &missing)
@@ -87,10 +87,28 @@ pub fn is_wasi(module: &str) -> bool {
 
 /// Whether a WASI call of this name is provided.
 pub fn is_known(name: &str) -> bool {
-    name == "proc_exit"
-        || capfs_runtime::abi::PREVIEW1
-            .iter()
-            .any(|call| call.name == name)
+    name == "proc_exit" || abi::PREVIEW1.iter().any(|call| call.name == name)
+}
+
+/// Whether an import has the type that we give the call: some programs import an older draft of one
+/// (WasmEdge's `sock_accept`).
+fn has_our_type(from: &str, name: &str, ty: &FuncType) -> bool {
+    if name == "proc_exit" {
+        return ty.params().len() == 1 && ty.results().len() == 0;
+    }
+    let old = abi::UNSTABLE
+        .iter()
+        .find(|call| from == UNSTABLE_MODULE && call.name.strip_prefix("unstable_") == Some(name));
+    let call = old.or_else(|| abi::PREVIEW1.iter().find(|call| call.name == name));
+    call.is_some_and(|call| {
+        let params = ty.params().map(|param| match param {
+            ValType::I32 => Some(Param::I32),
+            ValType::I64 => Some(Param::I64),
+            _ => None,
+        });
+        params.eq(call.params.iter().copied().map(Some))
+            && matches!(ty.results().collect::<Vec<_>>()[..], [ValType::I32])
+    })
 }
 
 fn unsupported(ty: &FuncType, results: &mut [Val], name: &str) -> wasmtime::Result<()> {
