@@ -1,11 +1,12 @@
 // Runs the conformance cases on one or more hosts and compares the transcripts.
 //
 //   node tests/run.mjs [--host native,node,chromium,firefox,webkit] [--variant jspi-multi] [--only NAME]
-//                      [--cases MODULE] [--write]
+//                      [--programs] [--write]
 //
 // Each case runs in every variant of a host. Its transcript must equal the one in tests/transcripts/, which
 // makes the hosts equal to each other. `--write` writes transcripts that don't exist yet; read them before
-// they are committed.
+// they are committed. `--programs` runs the real programs of tests/programs instead of the guests, in the first
+// variant of each host unless told.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,12 +19,13 @@ const { values: options } = parseArgs({
     host: { type: 'string', default: 'native' },
     variant: { type: 'string' },
     only: { type: 'string' },
+    programs: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 })
 
-const names = await buildGuests()
-const { cases } = await import('./cases.mjs')
+const names = options.programs ? [] : await buildGuests()
+const { cases } = await import(options.programs ? './programs/cases.mjs' : './cases.mjs')
 let passed = 0
 let failed = 0
 const ran = new Set()
@@ -46,9 +48,22 @@ function difference(wanted, got) {
   return lines.join('\n')
 }
 
-function program(wanted) {
+/** The module to run; `collected` holds what earlier cases left, by their names. */
+function program(wanted, collected) {
+  if (wanted.program?.from) return collected.get(wanted.program.from)[wanted.program.path]
+  if (wanted.program) return readFileSync(wanted.program)
   if (wanted.bytes !== undefined) return Buffer.from(wanted.bytes, 'base64')
   return readFileSync(join(guests, `${wanted.guest ?? wanted.name}.wasm`))
+}
+
+/** The mounts of a case with the files in them that earlier cases left. */
+function furnished(mounts = {}, collected) {
+  const furnish = (mount) => {
+    if (Array.isArray(mount)) return mount.map(furnish)
+    const files = Object.entries(mount.files ?? {}).map(([path, file]) => [path, file.from ? collected.get(file.from)[file.path] : file])
+    return mount.files ? { ...mount, files: Object.fromEntries(files) } : mount
+  }
+  return Object.fromEntries(Object.entries(mounts).map(([path, mount]) => [path, furnish(mount)]))
 }
 
 /** Compares one run with what it must be. */
@@ -75,11 +90,12 @@ function judge(where, wanted, result) {
 
 for (const name of options.host.split(',')) {
   const { variants, open } = await import(`./hosts/${name}.mjs`)
-  const chosen = variants.filter((variant) => !options.variant || variant === options.variant)
+  const chosen = options.variant ? variants.filter((variant) => variant === options.variant) : options.programs ? variants.slice(0, 1) : variants
   if (chosen.length === 0) fail(name, `there is no variant ${options.variant}; there are ${variants.join(', ')}`)
   for (const variant of chosen) {
     const before = [passed, failed]
     let left = 0
+    const collected = new Map()
     let session
     try {
       session = await open(variant)
@@ -97,7 +113,9 @@ for (const name of options.host.split(',')) {
         }
         const where = `${name} ${variant} ${wanted.name}`
         try {
-          judge(where, wanted, await session.run(wanted, program(wanted)))
+          const result = await session.run({ ...wanted, mounts: furnished(wanted.mounts, collected) }, program(wanted, collected))
+          collected.set(wanted.name, result.files ?? {})
+          judge(where, wanted, result)
         } catch (error) {
           fail(where, error.stack)
         }

@@ -3,12 +3,15 @@
 import { readFileSync } from 'node:fs'
 import { serve } from './server.mjs'
 
-/** Mounts may name files of this machine; a page gets their bytes. */
-function portable(wanted) {
-  const convert = (mount) =>
-    Array.isArray(mount) ? mount.map(convert) : typeof mount.data === 'string' ? { ...mount, base64: readFileSync(mount.data).toString('base64'), data: undefined } : mount
-  const mounts = Object.fromEntries(Object.entries(wanted.mounts ?? {}).map(([path, mount]) => [path, convert(mount)]))
-  return { ...wanted, mounts }
+/** A mount as JSON can carry it: files of this machine and bytes become base64. */
+function portable(mount) {
+  if (Array.isArray(mount)) return mount.map(portable)
+  if (typeof mount.data === 'string') return { type: mount.type, base64: readFileSync(mount.data).toString('base64') }
+  const files = Object.entries(mount.files ?? {}).map(([path, file]) => [
+    path,
+    typeof file === 'string' ? file : { base64: Buffer.from(file).toString('base64') },
+  ])
+  return { ...mount, files: Object.fromEntries(files) }
 }
 
 /**
@@ -28,9 +31,16 @@ export async function openPage(variant, launch) {
     if (started.variant !== variant) throw new Error(`the page can't use ${variant}: ${JSON.stringify(started)}`)
     return {
       async run(wanted, program) {
-        const result = await ask('run', portable(wanted), Buffer.from(program).toString('base64'))
+        const mounts = Object.entries(wanted.mounts ?? {}).map(([path, mount]) => [path, portable(mount)])
+        const result = await ask('run', { ...wanted, mounts: Object.fromEntries(mounts), program: undefined }, Buffer.from(program).toString('base64'))
         if (result.failure) throw new Error(result.failure)
-        return { ...result, stdout: Buffer.from(result.stdout, 'base64'), stderr: Buffer.from(result.stderr, 'base64') }
+        const files = Object.entries(result.files).map(([path, contents]) => [path, Buffer.from(contents, 'base64')])
+        return {
+          ...result,
+          stdout: Buffer.from(result.stdout, 'base64'),
+          stderr: Buffer.from(result.stderr, 'base64'),
+          files: Object.fromEntries(files),
+        }
       },
       async close() {
         await page.close()

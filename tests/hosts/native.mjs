@@ -1,7 +1,7 @@
 // Runs cases by `capfs-host run`, each in a process of its own, on folders of a scratch directory.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +33,8 @@ class Folders {
     this.scratch = scratch
     this.inMemory = inMemory
     this.count = 0
+    /** The host folder of each mount that has one. */
+    this.places = new Map()
   }
 
   /** A folder with these files. */
@@ -62,7 +64,9 @@ class Folders {
     if (this.inMemory && Object.keys(mount.files ?? {}).length === 0 && mount.rights !== 'ro') {
       return ['--mount', `memory:${path}`]
     }
-    return ['--dir', `${this.folder(mount.files ?? {})}::${path}:${mount.rights ?? 'rw'}`]
+    const folder = this.folder(mount.files ?? {})
+    this.places.set(path, folder)
+    return ['--dir', `${folder}::${path}:${mount.rights ?? 'rw'}`]
   }
 }
 
@@ -76,7 +80,7 @@ export async function open(variant) {
       mkdirSync(own)
       const module = join(own, `${wanted.guest ?? wanted.name}.wasm`)
       writeFileSync(module, program)
-      const folders = new Folders(own, variant === 'memory')
+      const folders = new Folders(own, variant === 'memory' && !wanted.collect)
       const limits = wanted.limits ?? {}
       const argv = ['run', '--quiet', '--json']
       for (const [path, mount] of Object.entries(wanted.mounts ?? {})) argv.push(...folders.options(path, mount))
@@ -86,7 +90,9 @@ export async function open(variant) {
       if (limits.files) argv.push('--max-files', String(limits.files))
       argv.push(module, ...(wanted.args ?? []))
       try {
-        return await ended(argv, wanted)
+        const result = await ended(argv, wanted)
+        const collected = (wanted.collect ?? []).map((path) => [path, readFileSync(join(folders.places.get('/'), path))])
+        return { ...result, files: Object.fromEntries(collected) }
       } finally {
         rmSync(own, { recursive: true, force: true })
       }

@@ -3,11 +3,18 @@
 import { dialogue } from './dialogue.mjs'
 import { tar } from './tar.mjs'
 
+/** Bytes that crossed into a page as base64. */
+const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
+
 /** A case's mount as the package takes it. */
 function mount(given) {
   if (Array.isArray(given)) return given.map(mount)
+  if (given.type === 'memory' && given.files) {
+    const files = Object.entries(given.files).map(([path, file]) => [path, file.base64 === undefined ? file : bytes(file.base64)])
+    return { ...given, files: Object.fromEntries(files) }
+  }
   if (given.type === 'archive') {
-    const data = given.base64 === undefined ? (given.data ?? tar(given.files)) : Uint8Array.from(atob(given.base64), (letter) => letter.charCodeAt(0))
+    const data = given.base64 === undefined ? (given.data ?? tar(given.files)) : bytes(given.base64)
     return { type: 'archive', data }
   }
   return given
@@ -76,7 +83,9 @@ export async function runCase(capfs, program, wanted) {
     })()
     const exit = await agent.exit
     await Promise.all([reading, hearing])
-    return { stdout: joined(stdout), stderr: joined(stderr), reason: exit.reason, code: exit.code, message: exit.message }
+    const files = {}
+    for (const path of wanted.collect ?? []) files[path] = await agent.readFile(path)
+    return { stdout: joined(stdout), stderr: joined(stderr), reason: exit.reason, code: exit.code, message: exit.message, files }
   } finally {
     await agent.dispose()
   }

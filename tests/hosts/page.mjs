@@ -32,7 +32,8 @@ async function start(variant) {
 async function run(wanted, program) {
   try {
     const result = await runCase(capfs, bytes(program), wanted)
-    return { ...result, stdout: base64(result.stdout), stderr: base64(result.stderr) }
+    const files = Object.fromEntries(Object.entries(result.files ?? {}).map(([path, contents]) => [path, base64(contents)]))
+    return { ...result, stdout: base64(result.stdout), stderr: base64(result.stderr), files }
   } catch (error) {
     return { failure: `${error.message}\n${error.stack}` }
   }
