@@ -91,7 +91,10 @@ export async function open(variant) {
       argv.push(module, ...(wanted.args ?? []))
       try {
         const result = await ended(argv, wanted)
-        const collected = (wanted.collect ?? []).map((path) => [path, readFileSync(join(folders.places.get('/'), path))])
+        const collected = (wanted.collect ?? [])
+          .map((path) => [path, join(folders.places.get('/'), path)])
+          .filter(([, file]) => existsSync(file))
+          .map(([path, file]) => [path, readFileSync(file)])
         return { ...result, files: Object.fromEntries(collected) }
       } finally {
         rmSync(own, { recursive: true, force: true })

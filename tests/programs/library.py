@@ -19,8 +19,12 @@ print(zlib.decompress(zlib.compress(b'again and ' * 1000)) == b'again and ' * 10
 print(datetime.date(2026, 1, 31) + datetime.timedelta(days=30))
 print(random.Random(42).random(), len({random.random() for _ in range(100)}))
 start = time.monotonic()
-time.sleep(0.05)
-print('slept', time.monotonic() - start >= 0.049, time.time() > 1_700_000_000)
+try:
+    time.sleep(0.05)
+except OSError as error:
+    # This build's C library has no sleep: it refuses without a call to its host.
+    print('sleep', error.errno)
+print('clocks', time.monotonic() >= start, time.time() > 1_700_000_000)
 with tempfile.TemporaryFile(dir='/') as file:
     file.write(b'temporary')
     file.seek(0)

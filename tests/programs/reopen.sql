@@ -5,4 +5,4 @@ select changes();
 delete from stars where ly > 100;
 vacuum;
 select count(*), round(avg(ly), 3) from stars;
-.tables
+select name from sqlite_master order by name;
