@@ -39,6 +39,7 @@ export const SUITES = [
   { name: 'package-chromium', about: 'the same in Chromium, in every variant', command: node('web/test/browser.mjs'), count: 'summary', minutes: 10 },
   { name: 'package-firefox', about: 'the same in Firefox', command: node('web/test/firefox.mjs'), count: 'summary', minutes: 10 },
   { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },
+  { name: 'programs', about: 'Python, QuickJS, SQLite and clang, unmodified', command: node('tests/run.mjs', '--programs', '--host', 'native,node,chromium'), count: 'summary', minutes: 15 },
   { name: 'line-discipline', about: "the page's terminal, in Node", command: node('tests/page/line-discipline.test.mjs'), count: 'summary', minutes: 2 },
   { name: 'page', about: 'the demo page, in Chromium', command: node('tests/page/page.test.mjs'), count: 'summary', minutes: 10 },
   { name: 'packaging', about: 'the npm package in sample consumers; size budget', command: node('tests/packaging/packaging.test.mjs'), count: 'summary', minutes: 10 },
