@@ -51,9 +51,8 @@ export const cases = [
   {
     name: 'quickjs',
     program: lang('wasmedge_quickjs.wasm'),
-    args: ['/script.js', 'one', 'two'],
-    waits: true,
-    mounts: { '/': memory({ 'script.js': script('script.js') }) },
+    args: ['/script.js'],
+    mounts: { '/': memory({ 'script.js': script('script.js'), 'primes.js': script('primes.js') }) },
   },
   {
     name: 'sqlite_create',
