@@ -243,7 +243,7 @@ mod tests {
         let good = fs::read(&path).unwrap();
         let mut flipped = good.clone();
         flipped[good.len() / 2] ^= 1;
-        for bad in [&good[..good.len() - 1], &[], &flipped] {
+        for bad in [&good[..good.len() - 1], &[][..], &flipped[..]] {
             fs::write(&path, bad).unwrap();
             assert!(cache.load(&engine, &key).is_none());
             cache.store(&key, &module).unwrap();

@@ -205,6 +205,9 @@ impl OpenFile for HostFile {
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
+        if !in_range(offset, usize::try_from(length).unwrap_or(usize::MAX)) {
+            return Op::err(Errno::Fbig);
+        }
         let allocate = || {
             match rustix::fs::fallocate(
                 &self.file,
