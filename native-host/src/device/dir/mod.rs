@@ -10,9 +10,6 @@
 mod errors;
 mod file;
 
-#[cfg(test)]
-mod tests;
-
 use std::any::Any;
 use std::io;
 use std::path::Path;
