@@ -217,7 +217,7 @@ impl OpenFile for HostStream {
 
     fn sync(&mut self, _data_only: bool) -> Op<()> {
         match self.kind {
-            FileKind::RegularFile => self.file.sync_all().map_err(|error| errno(error)).into(),
+            FileKind::RegularFile => self.file.sync_all().map_err(errno).into(),
             _ => Op::err(Errno::Inval),
         }
     }
