@@ -112,10 +112,6 @@ for (const name of options.host.split(',')) {
           continue
         }
         const where = `${name} ${variant} ${wanted.name}`
-        if (wanted.hosts && !wanted.hosts.includes(name)) {
-          console.log(`skip ${where}: only ${wanted.hosts.join(', ')} can run it`)
-          continue
-        }
         try {
           const result = await session.run({ ...wanted, mounts: furnished(wanted.mounts, collected) }, program(wanted, collected))
           collected.set(wanted.name, result.files ?? {})

@@ -53,7 +53,11 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
     this.exit = new Promise((resolve) => {
       this.#resolveExit = resolve;
     });
-    const output = (stream: number) => new OutputStream((count) => this.worker.send({ type: 'output-read', id, stream, count }));
+    const output = (stream: number) =>
+      new OutputStream(
+        (count) => this.worker.send({ type: 'output-read', id, stream, count }),
+        () => this.worker.send({ type: 'output-closed', id, stream }),
+      );
     this.#outputs = [output(1), output(2)];
     [this.stdout, this.stderr] = [this.#outputs[0].readable, this.#outputs[1].readable];
     this.#input = new InputStream(

@@ -46,6 +46,7 @@ export type Mail =
   | { type: 'stdin'; id: number; bytes: Uint8Array }
   | { type: 'stdin-end'; id: number }
   | { type: 'output-read'; id: number; stream: number; count: number }
+  | { type: 'output-closed'; id: number; stream: number }
   | { type: 'kill'; id: number; reason: EndReason }
   | { type: 'request'; id: number; request: number; what: FileRequest; path: string; bytes?: Uint8Array }
   | { type: 'usage'; id: number; request: number }

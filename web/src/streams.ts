@@ -6,7 +6,10 @@ const INPUT_WINDOW = 256 << 10;
 /** Bytes of standard input in one message. */
 const INPUT_CHUNK = 64 << 10;
 
-/** Standard output or error as a stream. What is not read fills a window, and then the agent waits. */
+/**
+ * Standard output or error as a stream. What is not read fills a window, and then the agent waits; when the
+ * stream is cancelled, the agent's writes fail with `EPIPE`.
+ */
 export class OutputStream {
   #chunks: Uint8Array[] = [];
   #ended = false;
@@ -14,7 +17,14 @@ export class OutputStream {
   #wake: (() => void) | undefined;
   readonly readable: ReadableStream<Uint8Array>;
 
-  constructor(private readonly acknowledge: (count: number) => void) {
+  /**
+   * @param acknowledge tells the agent how much was read
+   * @param close tells it that nobody reads any more
+   */
+  constructor(
+    private readonly acknowledge: (count: number) => void,
+    close: () => void,
+  ) {
     this.readable = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
@@ -30,8 +40,9 @@ export class OutputStream {
         },
         cancel: () => {
           this.#cancelled = true;
-          this.#chunks.splice(0).forEach(({ length }) => this.acknowledge(length));
+          this.#chunks = [];
           this.#wake?.();
+          close();
         },
       },
       { highWaterMark: 0 },
@@ -39,8 +50,8 @@ export class OutputStream {
   }
 
   add(chunk: Uint8Array): void {
-    // Nobody reads any more: the agent prints into the void rather than wait for ever.
-    if (this.#cancelled) return this.acknowledge(chunk.length);
+    // Printed before the agent has heard that nobody reads any more.
+    if (this.#cancelled) return;
     this.#chunks.push(chunk);
     this.#wake?.();
   }

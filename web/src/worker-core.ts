@@ -96,6 +96,9 @@ class AgentWorker {
       case 'output-read':
         kernel.output_read(mail.stream, mail.count);
         break;
+      case 'output-closed':
+        kernel.output_closed(mail.stream);
+        break;
       case 'kill':
         run.kill(mail.reason);
         break;

@@ -151,6 +151,16 @@ export const waiting = {
     await writing
     same([back.length, back.every((byte, index) => byte === index % 251)], [whole.length, true])
   },
+  async 'tells an agent that nobody reads any more'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['many-bytes', String(50 << 20)] })
+    for await (const chunk of agent.stdout) {
+      same(chunk.length > 0, true)
+      break
+    }
+    const EPIPE = 64
+    const { reason, code } = await agent.exit
+    same([reason, code], ['exit', EPIPE])
+  },
   async 'ends an agent that waits'({ capfs, guest }) {
     const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe' })
     same((await agent.kill()).reason, 'killed')

@@ -26,7 +26,7 @@ static int many_bytes(long count) {
   memset(block, 'x', sizeof block);
   while (count > 0) {
     ssize_t written = write(1, block, count < 4096 ? (size_t)count : sizeof block);
-    if (written <= 0) return 1;
+    if (written <= 0) return errno;
     count -= written;
   }
   return 0;

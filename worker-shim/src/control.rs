@@ -264,14 +264,26 @@ pub fn input_taken() -> u32 {
     with_running(|running| running.input.taken()).unwrap_or(0) as u32
 }
 
+/// Does something to stream 1 or 2.
+fn with_output(stream: u8, action: impl FnOnce(&Output)) {
+    with_running(|running| {
+        running
+            .outputs
+            .get(usize::from(stream).wrapping_sub(1))
+            .map(action)
+    });
+}
+
 /// The page has read `bytes` bytes of stream 1 or 2.
 #[wasm_bindgen]
 pub fn output_read(stream: u8, bytes: u32) {
-    with_running(|running| {
-        if let Some(output) = running.outputs.get(usize::from(stream).wrapping_sub(1)) {
-            output.acknowledge(bytes as usize);
-        }
-    });
+    with_output(stream, |output| output.acknowledge(bytes as usize));
+}
+
+/// The page reads no more of stream 1 or 2.
+#[wasm_bindgen]
+pub fn output_closed(stream: u8) {
+    with_output(stream, Output::close);
 }
 
 /// The code that the process has ended with, as a shell knows it.

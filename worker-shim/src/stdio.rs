@@ -2,7 +2,7 @@
 //!
 //! Both directions are bounded by credit. The page sends at most as much standard input as the agent
 //! has room for and hears how much was taken; output that the page has not acknowledged fills a window,
-//! and when it is full the agent waits.
+//! and when it is full the agent waits. A stream that the page has closed is a pipe without a reader.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -160,6 +160,8 @@ pub struct Output(Arc<Mutex<Window>>);
 struct Window {
     size: usize,
     unread: usize,
+    /// The page reads no more.
+    closed: bool,
     scratch: Vec<u8>,
     stream: u8,
     take: Function,
@@ -172,6 +174,7 @@ impl Output {
         let window = Window {
             size,
             unread: 0,
+            closed: false,
             scratch: Vec::new(),
             stream,
             take,
@@ -183,6 +186,11 @@ impl Output {
     pub fn acknowledge(&self, bytes: usize) {
         let mut window = locked(&self.0);
         window.unread = window.unread.saturating_sub(bytes);
+    }
+
+    /// The page reads no more: from now on writing fails with `EPIPE`.
+    pub fn close(&self) {
+        locked(&self.0).closed = true;
     }
 
     /// The agent's end.
@@ -216,6 +224,9 @@ impl OpenFile for OutputFile {
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
         let mut window = locked(&self.window);
+        if window.closed && source.remaining() > 0 {
+            return Poll::Ready(Err(Errno::Pipe));
+        }
         let mut bytes = 0;
         while source.remaining() > 0 {
             let room = window.size.saturating_sub(window.unread);
@@ -252,12 +263,12 @@ impl OpenFile for OutputFile {
     ) -> Poll<Result<Readiness, Errno>> {
         let window = locked(&self.window);
         let room = window.size.saturating_sub(window.unread);
-        if room == 0 {
+        if room == 0 && !window.closed {
             return Poll::Pending;
         }
         Poll::Ready(Ok(Readiness {
-            bytes: room as u64,
-            hangup: false,
+            bytes: room.max(1) as u64,
+            hangup: window.closed,
         }))
     }
 
