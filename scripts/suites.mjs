@@ -28,9 +28,10 @@ export const SUITES = [
   { name: 'clippy', about: 'workspace, natively', command: [...cargo('clippy', '--release', '--workspace', '--all-targets'), '--', '-D', 'warnings'], count: 'check', minutes: 15 },
   { name: 'clippy-wasm', about: 'the kernel, for the target it is for', command: [...cargo('clippy', '--profile', 'kernel', '--package', 'capfs-worker-shim', '--target', 'wasm32-unknown-unknown'), '--', '-D', 'warnings'], count: 'check', minutes: 5 },
   { name: 'clippy-agents', about: 'sample agents', command: [...cargo('clippy', '--release', '--target', 'wasm32-wasip1'), '--', '-D', 'warnings'], cwd: 'agents', env: { CARGO_TARGET_DIR: agentsTarget }, count: 'check', minutes: 5 },
-  { name: 'rustdoc', about: 'no broken link in the documentation', command: cargo('doc', '--no-deps', '--package', 'capfs', '--package', 'capfs-runtime'), env: { RUSTDOCFLAGS: '-D warnings' }, count: 'check', minutes: 10 },
+  { name: 'rustdoc', about: 'no broken link in the documentation', command: cargo('doc', '--no-deps', '--package', 'capfs', '--package', 'capfs-storage', '--package', 'capfs-runtime'), env: { RUSTDOCFLAGS: '-D warnings' }, count: 'check', minutes: 10 },
 
   { name: 'capfs', about: 'names, namespace, devices; model-based fuzzing', command: cargo('test', '--package', 'capfs'), count: 'cargo', minutes: 15 },
+  { name: 'storage', about: 'stored files on a host that goes down, is full, is damaged', command: cargo('test', '--package', 'capfs-storage'), count: 'cargo', minutes: 10 },
   { name: 'runtime', about: 'WASI calls over a namespace; hostile guests', command: cargo('test', '--package', 'capfs-runtime'), count: 'cargo', minutes: 15 },
   { name: 'capfs-build', about: 'stub, adapters and their signatures', command: cargo('test', '--release', '--package', 'capfs-build'), count: 'cargo', minutes: 10 },
   { name: 'capfs-host', about: 'the command, against real modules', command: cargo('test', '--release', '--package', 'capfs-host'), count: 'cargo', minutes: 20 },

@@ -14,6 +14,7 @@ const PLATFORMS = [
 /** For each crate: the target to look at, and what it must not depend on, directly or not. */
 const RULES = [
   { crate: 'capfs', never: [...PLATFORMS, 'capfs-runtime', 'capfs-host', 'capfs-worker-shim'] },
+  { crate: 'capfs-storage', never: [...PLATFORMS, 'capfs-runtime', 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-runtime', never: [...PLATFORMS, 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-host', never: ['wasm-bindgen', 'js-sys', 'web-sys', 'wasmtime-wasi', 'wasi-common', 'tokio', 'capfs-worker-shim'] },
   { crate: 'capfs-worker-shim', target: 'wasm32-unknown-unknown', never: ['wasmtime', 'wasmtime-wasi', 'tokio', 'cap-std', 'capfs-host'] },

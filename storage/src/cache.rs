@@ -1,0 +1,190 @@
+//! Blocks of files in memory, with what was written to them and is nowhere else yet.
+
+use crate::limits::{BLOCK, CACHE_MAX, DIRTY_MAX, TRANSFER_MAX};
+
+/// Pages in a segment: memory is taken a segment at a time.
+const SEGMENT: usize = TRANSFER_MAX / BLOCK;
+const PAGES_MAX: u32 = (CACHE_MAX / BLOCK) as u32;
+const DIRTY_PAGES_MAX: u32 = (DIRTY_MAX / BLOCK) as u32;
+
+/// The number of a page's place in the cache.
+pub(crate) type Slot = u32;
+
+/// Whose block a page holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    pub number: u64,
+    pub block: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Page {
+    owner: Option<Owner>,
+    dirty: bool,
+    /// Was used since the hand came by.
+    used: bool,
+}
+
+/// The pages of a volume. A clock's hand goes round over them and takes what was not used since its
+/// last round; so pages that are filled one after the other lie side by side, and are written in one piece.
+#[derive(Default)]
+pub(crate) struct Cache {
+    segments: Vec<Box<[u8]>>,
+    pages: Vec<Page>,
+    dirty: u32,
+    hand: u32,
+}
+
+impl Cache {
+    /// Takes a place for another block; the owner of what was there must forget it. `None` when
+    /// dirty pages must be written out first.
+    pub fn take(&mut self) -> Option<(Slot, Option<Owner>)> {
+        if self.dirty >= DIRTY_PAGES_MAX {
+            return None;
+        }
+        self.take_clean()
+    }
+
+    /// As [`take`](Cache::take), for a page that will be clean.
+    pub fn take_clean(&mut self) -> Option<(Slot, Option<Owner>)> {
+        let places = self.pages.len() as u32;
+        // The first round over the arena makes it; then each place is looked at twice at most.
+        if self.hand == places && places < PAGES_MAX {
+            if self.hand as usize == self.segments.len() * SEGMENT {
+                self.segments.push(vec![0; SEGMENT * BLOCK].into());
+            }
+            self.pages.push(Page::default());
+            self.hand += 1;
+            return Some((places, None));
+        }
+        for _ in 0..2 * places {
+            if self.hand >= places {
+                self.hand = 0;
+            }
+            let slot = self.hand;
+            self.hand += 1;
+            let page = &mut self.pages[slot as usize];
+            if page.dirty {
+                continue;
+            }
+            if page.used {
+                page.used = false;
+                continue;
+            }
+            let owner = page.owner.take();
+            return Some((slot, owner));
+        }
+        None
+    }
+
+    /// Says whose block a place holds from now on.
+    pub fn put(&mut self, slot: Slot, owner: Owner, dirty: bool) {
+        self.pages[slot as usize] = Page {
+            owner: Some(owner),
+            dirty,
+            used: false,
+        };
+        self.dirty += u32::from(dirty);
+    }
+
+    pub fn is_dirty(&self, slot: Slot) -> bool {
+        self.pages[slot as usize].dirty
+    }
+
+    pub fn set_dirty(&mut self, slot: Slot) {
+        let page = &mut self.pages[slot as usize];
+        if !page.dirty {
+            page.dirty = true;
+            self.dirty += 1;
+        }
+    }
+
+    pub fn set_clean(&mut self, slot: Slot) {
+        let page = &mut self.pages[slot as usize];
+        if page.dirty {
+            page.dirty = false;
+            self.dirty -= 1;
+        }
+    }
+
+    /// Forgets a page, whatever is in it.
+    pub fn forget(&mut self, slot: Slot) {
+        self.set_clean(slot);
+        self.pages[slot as usize] = Page::default();
+    }
+
+    /// The bytes of a page.
+    pub fn page(&mut self, slot: Slot) -> &mut [u8] {
+        self.pages[slot as usize].used = true;
+        let (segment, at) = place(slot);
+        &mut self.segments[segment][at..at + BLOCK]
+    }
+
+    /// The bytes of pages that lie side by side.
+    pub fn run(&self, slot: Slot, pages: usize) -> &[u8] {
+        let (segment, at) = place(slot);
+        &self.segments[segment][at..at + pages * BLOCK]
+    }
+
+    /// Whether `next` lies behind `slot`, so that one write takes both.
+    pub fn adjoins(slot: Slot, next: Slot) -> bool {
+        next == slot + 1 && !(next as usize).is_multiple_of(SEGMENT)
+    }
+
+    /// The dirty pages by owner.
+    pub fn dirty_pages(&self) -> Vec<(Owner, Slot)> {
+        let mut dirty: Vec<_> = (0..)
+            .zip(&self.pages)
+            .filter(|(_, page)| page.dirty)
+            .filter_map(|(slot, page)| Some((page.owner?, slot)))
+            .collect();
+        dirty.sort_unstable();
+        dirty
+    }
+}
+
+fn place(slot: Slot) -> (usize, usize) {
+    let slot = slot as usize;
+    (slot / SEGMENT, slot % SEGMENT * BLOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(block: u32) -> Owner {
+        Owner { number: 1, block }
+    }
+
+    #[test]
+    fn pages_that_were_used_stay_longer() {
+        let mut cache = Cache::default();
+        for block in 0..PAGES_MAX {
+            let (slot, evicted) = cache.take().unwrap();
+            assert_eq!((slot, evicted), (block, None));
+            cache.put(slot, owner(block), false);
+        }
+        cache.page(0)[0] = 1;
+        let (slot, evicted) = cache.take().unwrap();
+        assert_eq!((slot, evicted), (1, Some(owner(1))));
+    }
+
+    #[test]
+    fn dirty_pages_are_never_taken() {
+        let mut cache = Cache::default();
+        let mut block = 0;
+        while let Some((slot, _)) = cache.take() {
+            cache.put(slot, owner(block), true);
+            block += 1;
+        }
+        assert_eq!(block, DIRTY_PAGES_MAX);
+        for _ in 0..PAGES_MAX {
+            let (slot, _) = cache.take_clean().unwrap();
+            assert!(!cache.is_dirty(slot));
+            cache.put(slot, owner(u32::MAX), false);
+        }
+        assert_eq!(cache.dirty_pages().len() as u32, DIRTY_PAGES_MAX);
+        cache.forget(0);
+        assert!(cache.take().is_some());
+    }
+}

@@ -1,0 +1,461 @@
+//! The index: a snapshot of the metadata, and behind it a journal of what has changed since.
+//!
+//! # Format
+//! There are two files and one of them is in use. A file is a sequence of frames, each of them
+//! aligned to 8 bytes:
+//!
+//! ```text
+//! magic "CFS1" | payload's length | generation | sequence | kind | checksum | payload, padded
+//!     u32            u32              u64          u64      u32       u32
+//! ```
+//!
+//! all little-endian; the checksum is over the frame's offset, its header and its payload. The frames of one
+//! file have one generation and count up from 0: a *head* with the format's version, *snapshot* frames, a frame
+//! that says that the snapshot is *complete*, and *transactions*. A transaction is one frame, so it is
+//! there as a whole or not at all.
+//!
+//! # Replacing
+//! When the journal has become long, a snapshot with the next generation is written to the other file and
+//! flushed; then the old file is emptied and that is flushed; only then are transactions added to the new one.
+//! Of two complete files the later generation counts. A generation is never used twice, so what an attempt
+//! that was cut off has left is never taken for a part of the next.
+//!
+//! # Crash or damage
+//! A transaction is flushed before the next one is written. So after a crash there may be a torn frame
+//! at the end, and nothing valid behind it. A valid frame behind an invalid one means that something else
+//! has spoilt it, and the volume says so instead of going back to an old state.
+
+use capfs::Errno;
+
+use crate::block_file::BlockFile;
+use crate::checksum::crc32;
+use crate::error::StorageError;
+use crate::limits::{INDEX_STEP, JOURNAL_MIN};
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+const MAGIC: u32 = u32::from_le_bytes(*b"CFS1");
+const HEADER: usize = 32;
+/// Bytes of a snapshot's payload from which a frame is written.
+const SNAPSHOT_FRAME: usize = crate::limits::TRANSFER_MAX / 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Kind {
+    Head = 1,
+    Snapshot = 2,
+    Complete = 3,
+    Transaction = 4,
+}
+
+struct Frame<'a> {
+    generation: u64,
+    sequence: u64,
+    kind: Kind,
+    payload: &'a [u8],
+    /// Where the next one begins.
+    end: usize,
+}
+
+fn encode(generation: u64, sequence: u64, kind: Kind, offset: u64, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity((HEADER + payload.len()).next_multiple_of(8));
+    frame.extend(MAGIC.to_le_bytes());
+    frame.extend((payload.len() as u32).to_le_bytes());
+    frame.extend(generation.to_le_bytes());
+    frame.extend(sequence.to_le_bytes());
+    frame.extend((kind as u32).to_le_bytes());
+    let sum = crc32(&[&offset.to_le_bytes(), &frame, payload]);
+    frame.extend(sum.to_le_bytes());
+    frame.extend(payload);
+    frame.resize(frame.len().next_multiple_of(8), 0);
+    frame
+}
+
+/// The frame at an offset, if there is a valid one.
+fn decode(bytes: &[u8], offset: usize) -> Option<Frame<'_>> {
+    let header = bytes.get(offset..offset.checked_add(HEADER)?)?;
+    let word = |at: usize| Some(u32::from_le_bytes(header.get(at..at + 4)?.try_into().ok()?));
+    let long = |at: usize| Some(u64::from_le_bytes(header.get(at..at + 8)?.try_into().ok()?));
+    if word(0)? != MAGIC {
+        return None;
+    }
+    let start = offset + HEADER;
+    let payload = bytes.get(start..start.checked_add(word(4)? as usize)?)?;
+    if crc32(&[&(offset as u64).to_le_bytes(), &header[..28], payload]) != word(28)? {
+        return None;
+    }
+    let kind = match word(24)? {
+        1 => Kind::Head,
+        2 => Kind::Snapshot,
+        3 => Kind::Complete,
+        4 => Kind::Transaction,
+        _ => return None,
+    };
+    Some(Frame {
+        generation: long(8)?,
+        sequence: long(16)?,
+        kind,
+        payload,
+        end: (start + payload.len()).next_multiple_of(8),
+    })
+}
+
+/// What one file holds.
+struct Half {
+    bytes: Vec<u8>,
+    /// Of its head; 0 without one.
+    generation: u64,
+    /// The latest generation of any frame in it.
+    latest: u64,
+    /// Where the snapshot is complete.
+    complete: Option<usize>,
+    /// Behind the last frame that is in its place.
+    end: usize,
+    /// The number of frames up to there.
+    sequence: u64,
+    /// A valid frame lies behind one that isn't.
+    damaged: bool,
+}
+
+impl Half {
+    fn read(file: &dyn BlockFile) -> Result<Half, StorageError> {
+        let size = usize::try_from(file.size()?).map_err(|_| Errno::Fbig)?;
+        let mut bytes = vec![0; size];
+        let mut filled = 0;
+        while filled < size {
+            match file.read_at(filled as u64, &mut bytes[filled..])? {
+                0 => return Err(Errno::Io.into()),
+                count => filled += count,
+            }
+        }
+        let mut half = Half {
+            bytes,
+            generation: 0,
+            latest: 0,
+            complete: None,
+            end: 0,
+            sequence: 0,
+            damaged: false,
+        };
+        half.scan()?;
+        Ok(half)
+    }
+
+    fn scan(&mut self) -> Result<(), StorageError> {
+        while let Some(frame) = decode(&self.bytes, self.end) {
+            let in_place = match frame.kind {
+                Kind::Head => self.sequence == 0,
+                Kind::Snapshot | Kind::Complete => self.sequence > 0 && self.complete.is_none(),
+                Kind::Transaction => self.complete.is_some(),
+            };
+            if frame.sequence != self.sequence
+                || !in_place
+                || (self.sequence > 0 && frame.generation != self.generation)
+            {
+                break;
+            }
+            if frame.kind == Kind::Head {
+                let found = frame
+                    .payload
+                    .get(..4)
+                    .and_then(|found| found.try_into().ok());
+                let found = found.map_or(0, u32::from_le_bytes);
+                if found != FORMAT {
+                    return Err(StorageError::Version {
+                        found,
+                        known: FORMAT,
+                    });
+                }
+                self.generation = frame.generation;
+            }
+            self.sequence += 1;
+            let (kind, end) = (frame.kind, frame.end);
+            if kind == Kind::Complete {
+                self.complete = Some(end);
+            }
+            self.end = end;
+        }
+        self.latest = self.generation;
+        for frame in frames_from(&self.bytes, self.end) {
+            self.latest = self.latest.max(frame.generation);
+            // What an earlier attempt has left has an earlier generation, and no transactions.
+            self.damaged |= frame.kind == Kind::Transaction && frame.generation >= self.generation;
+        }
+        Ok(())
+    }
+
+    fn payloads(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            if at >= self.end {
+                return None;
+            }
+            let frame = decode(&self.bytes, at)?;
+            let found = (at, frame.kind, frame.payload);
+            at = frame.end;
+            Some(found)
+        })
+        .filter(|(_, kind, _)| matches!(kind, Kind::Snapshot | Kind::Transaction))
+        .map(|(at, _, payload)| (at, payload))
+    }
+}
+
+/// Every valid frame from an offset on, wherever it is.
+fn frames_from(bytes: &[u8], from: usize) -> impl Iterator<Item = Frame<'_>> {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        while at < bytes.len() {
+            if bytes[at..].starts_with(b"CFS1")
+                && let Some(frame) = decode(bytes, at)
+            {
+                at = frame.end;
+                return Some(frame);
+            }
+            at += 8;
+        }
+        None
+    })
+}
+
+/// The index of an open volume.
+pub(crate) struct Journal {
+    files: [Box<dyn BlockFile>; 2],
+    /// Which of the files is in use.
+    active: usize,
+    generation: u64,
+    /// The latest generation that was ever begun.
+    latest: u64,
+    sequence: u64,
+    /// Where the next transaction goes.
+    end: u64,
+    /// Where the snapshot ends.
+    snapshot: u64,
+    /// Bytes that the file in use has.
+    capacity: u64,
+}
+
+/// What [`Journal::open`] finds.
+pub(crate) enum Found {
+    /// A volume that was never used.
+    Nothing(Journal),
+    /// An index whose records have all been handed out.
+    Index(Journal),
+}
+
+impl Journal {
+    fn new(
+        files: [Box<dyn BlockFile>; 2],
+        active: usize,
+        latest: u64,
+        half: Option<&Half>,
+    ) -> Journal {
+        Journal {
+            files,
+            active,
+            generation: half.map_or(0, |half| half.generation),
+            latest,
+            sequence: half.map_or(0, |half| half.sequence),
+            end: half.map_or(0, |half| half.end as u64),
+            snapshot: half.and_then(|half| half.complete).unwrap_or(0) as u64,
+            capacity: half.map_or(0, |half| half.bytes.len() as u64),
+        }
+    }
+
+    /// Finds the index that counts and hands every payload of it to `replay`; with `repair`, what can be read
+    /// of a damaged one. `empty` says that there is no data, as in a volume that was never used.
+    pub fn open(
+        files: [Box<dyn BlockFile>; 2],
+        empty: bool,
+        repair: bool,
+        mut replay: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> Result<Found, StorageError> {
+        let halves = [Half::read(&*files[0])?, Half::read(&*files[1])?];
+        let latest = halves[0].latest.max(halves[1].latest);
+        let chosen = (0..2)
+            .filter(|file| halves[*file].complete.is_some())
+            .max_by_key(|file| halves[*file].generation);
+        let generation = chosen.map_or(0, |file| halves[file].generation);
+        let damaged =
+            (0..2).find(|file| halves[*file].damaged && halves[*file].latest >= generation);
+        // The first index of a volume holds nothing until there are transactions.
+        let unused = empty && chosen.is_none() && damaged.is_none() && latest <= 1;
+        if unused {
+            for file in &files {
+                file.truncate(0)?;
+                file.flush()?;
+            }
+            return Ok(Found::Nothing(Journal::new(files, 1, 0, None)));
+        }
+        if repair && (damaged.is_some() || chosen.is_none()) {
+            // What was read stays until the new index is durable in the other file.
+            let from = salvage(&halves, replay);
+            return Ok(Found::Index(Journal::new(files, from, latest, None)));
+        }
+        if let Some(file) = damaged {
+            return Err(StorageError::Damaged {
+                what: "a record does not have its checksum",
+                file,
+                offset: halves[file].end as u64,
+            });
+        }
+        let Some(file) = chosen else {
+            return Err(StorageError::Damaged {
+                what: "there is no index, but there are files",
+                file: 0,
+                offset: 0,
+            });
+        };
+        for (offset, payload) in halves[file].payloads() {
+            replay(payload).map_err(|what| StorageError::Damaged {
+                what,
+                file,
+                offset: offset as u64,
+            })?;
+        }
+        Ok(Found::Index(Journal::new(
+            files,
+            file,
+            latest,
+            Some(&halves[file]),
+        )))
+    }
+
+    /// Whether there is no index in either file that could be added to.
+    pub fn is_unwritten(&self) -> bool {
+        self.end == 0
+    }
+
+    /// Gives back what an index takes that has been replaced.
+    pub fn tidy(&self) {
+        if !self.is_unwritten() {
+            // It is emptied again when it is written, so nothing depends on this.
+            let _ = self.files[1 - self.active].truncate(0);
+        }
+    }
+
+    /// Makes room for `bytes` more bytes of journal, and as much again as `spare` says.
+    ///
+    /// # Errors
+    /// - [`Errno::Nospc`]: the host has no room
+    pub fn reserve(&mut self, bytes: u64, spare: u64) -> Result<(), Errno> {
+        let needed = self.end + bytes + HEADER as u64 + 8;
+        if needed + spare <= self.capacity {
+            return Ok(());
+        }
+        let wanted = needed + spare.max(INDEX_STEP) + INDEX_STEP;
+        match self.files[self.active].truncate(wanted) {
+            Ok(()) => {
+                self.capacity = wanted;
+                Ok(())
+            }
+            Err(_) if needed + spare <= self.capacity => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Adds a transaction and makes it durable.
+    ///
+    /// # Errors
+    /// `Err((errno, fatal))`: when fatal, what is durable is not known any more; otherwise it was not
+    /// added and can be tried again.
+    pub fn append(&mut self, payload: &[u8]) -> Result<(), (Errno, bool)> {
+        let file = &self.files[self.active];
+        let frame = encode(
+            self.generation,
+            self.sequence,
+            Kind::Transaction,
+            self.end,
+            payload,
+        );
+        file.write_at(self.end, &frame)
+            .map_err(|errno| (errno, false))?;
+        file.flush().map_err(|errno| (errno, true))?;
+        self.end += frame.len() as u64;
+        self.capacity = self.capacity.max(self.end);
+        self.sequence += 1;
+        Ok(())
+    }
+
+    /// Whether the journal has become long enough to write the index anew.
+    pub fn is_long(&self) -> bool {
+        let journal = self.end - self.snapshot;
+        journal > JOURNAL_MIN.max(4 * self.snapshot)
+    }
+
+    /// Writes the index anew: `fill` adds every record, and calls what it is given whenever it has some.
+    ///
+    /// # Errors
+    /// As [`append`](Journal::append): when not fatal, the index is as it was.
+    pub fn replace(
+        &mut self,
+        fill: impl FnOnce(&mut dyn FnMut(&mut Vec<u8>) -> Result<(), Errno>) -> Result<(), Errno>,
+    ) -> Result<(), (Errno, bool)> {
+        let to = 1 - self.active;
+        self.latest += 1;
+        let generation = self.latest;
+        let file = &self.files[to];
+        let (mut end, mut sequence) = (0, 0);
+        let mut put = |kind: Kind, payload: &[u8]| {
+            let frame = encode(generation, sequence, kind, end, payload);
+            file.write_at(end, &frame)?;
+            end += frame.len() as u64;
+            sequence += 1;
+            Ok(())
+        };
+        let write = || {
+            file.truncate(0)?;
+            put(Kind::Head, &FORMAT.to_le_bytes())?;
+            let mut rest = Vec::new();
+            fill(&mut |records| {
+                rest.append(records);
+                if rest.len() >= SNAPSHOT_FRAME {
+                    put(Kind::Snapshot, &rest)?;
+                    rest.clear();
+                }
+                Ok(())
+            })?;
+            put(Kind::Snapshot, &rest)?;
+            put(Kind::Complete, &[])
+        };
+        if let Err(errno) = write() {
+            // It has no end, so it does not count; and its room is given back.
+            let _ = file.truncate(0);
+            return Err((errno, false));
+        }
+        file.flush().map_err(|errno| (errno, true))?;
+        let old = &self.files[self.active];
+        old.truncate(0)
+            .and_then(|()| old.flush())
+            .map_err(|errno| (errno, true))?;
+        self.active = to;
+        self.generation = generation;
+        self.sequence = sequence;
+        self.end = end;
+        self.snapshot = end;
+        self.capacity = end;
+        Ok(())
+    }
+}
+
+/// Hands out what can be read of both files, in the order in which it was written, and says which of them
+/// held the most.
+fn salvage(halves: &[Half; 2], mut replay: impl FnMut(&[u8]) -> Result<(), &'static str>) -> usize {
+    let mut frames: Vec<_> = (0..2)
+        .flat_map(|file| frames_from(&halves[file].bytes, 0).map(move |frame| (file, frame)))
+        .filter(|(_, frame)| matches!(frame.kind, Kind::Snapshot | Kind::Transaction))
+        .collect();
+    frames.sort_by_key(|(_, frame)| (frame.generation, frame.sequence));
+    for (_, frame) in &frames {
+        // What is no record is left out; what is known by then stays.
+        let _ = replay(frame.payload);
+    }
+    frames.last().map_or(0, |(file, _)| *file)
+}
+
+/// Makes an index's head that of the next format.
+#[cfg(test)]
+pub(crate) fn tests_only_next_format(bytes: &mut [u8]) {
+    let generation = decode(bytes, 0).map_or(0, |head| head.generation);
+    let head = encode(generation, 0, Kind::Head, 0, &(FORMAT + 1).to_le_bytes());
+    bytes[..head.len()].copy_from_slice(&head);
+}

@@ -1,0 +1,371 @@
+//! Opening a volume: the state that its index describes, checked before anything trusts it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use capfs::clock::Clock;
+use capfs::{Errno, FileKind, Qid};
+
+use crate::block_file::BlockFiles;
+use crate::cache::Cache;
+use crate::error::StorageError;
+use crate::extents::Extent;
+use crate::inode::{Body, Inode, Names, ROOT};
+use crate::journal::{Found, Journal};
+use crate::limits::BLOCK;
+use crate::record::{Record, Records};
+use crate::space::Space;
+use crate::state::State;
+
+/// Where a repair puts what has lost its name.
+const LOST: &str = "lost+found";
+
+/// Inodes while the index is read.
+type Nodes = HashMap<u64, Inode>;
+
+impl State {
+    /// Opens a volume, making it if it was never used. With `repair`, what can be read of a damaged one
+    /// is kept, and the index written anew.
+    pub fn open(
+        files: BlockFiles,
+        clock: Arc<dyn Clock>,
+        limit: u64,
+        repair: bool,
+    ) -> Result<State, StorageError> {
+        let size = files.data.size()?;
+        let total = u32::try_from(size / BLOCK as u64).map_err(|_| Errno::Fbig)?;
+        let mut nodes = Nodes::new();
+        let mut next = ROOT + 1;
+        let found = Journal::open(files.index, size == 0, repair, |payload| {
+            for record in Records(payload) {
+                let record = record.map_err(|_| "a record can't be read")?;
+                apply(&mut nodes, &mut next, record)?;
+            }
+            Ok(())
+        })?;
+        let (journal, new) = match found {
+            Found::Nothing(journal) => (journal, true),
+            Found::Index(journal) => (journal, false),
+        };
+        if new || (repair && !nodes.contains_key(&ROOT)) {
+            let root = Inode::new(Body::Directory(Names::below(ROOT)), clock.realtime());
+            nodes.insert(ROOT, root);
+        }
+        let mut space = Space::default();
+        space.grow(total);
+        let mut finder = Finder {
+            repair,
+            repaired: false,
+            next,
+        };
+        finder.link(&mut nodes, clock.realtime())?;
+        finder.claim(&mut nodes, &mut space)?;
+        let fresh = new || finder.repaired || journal.is_unwritten();
+        let names = nodes.values().map(|inode| inode.names as usize).sum();
+        let used = nodes.values().map(blocks).sum();
+        let mut state = State {
+            nodes,
+            next: finder.next,
+            names,
+            holds: 0,
+            cache: Cache::default(),
+            space,
+            journal: {
+                journal.tidy();
+                journal
+            },
+            data: files.data,
+            clock,
+            limit,
+            used,
+            pending: Vec::new(),
+            changed: Vec::new(),
+            waiting_since: None,
+            unflushed: false,
+            failed: None,
+            transfer: Vec::new(),
+            commits: 0,
+        };
+        if fresh {
+            state.rewrite_index()?;
+        }
+        Ok(state)
+    }
+}
+
+fn blocks(inode: &Inode) -> u64 {
+    match &inode.body {
+        Body::File(content) => u64::from(content.extents.blocks()),
+        _ => 0,
+    }
+}
+
+/// Does what a record says. A file that was made and removed before one commit has left records that mean
+/// nothing, of names and blocks of an unknown number: they are passed over.
+fn apply(nodes: &mut Nodes, next: &mut u64, record: Record<'_>) -> Result<(), &'static str> {
+    match record {
+        Record::Node { number, attributes } => {
+            *next = (*next).max(number.checked_add(1).ok_or("a number is too large")?);
+            match nodes.get_mut(&number) {
+                Some(inode) if inode.kind() != attributes.kind => {
+                    return Err("a file changes its kind");
+                }
+                Some(inode) => inode.set_attributes(&attributes),
+                None => {
+                    nodes.insert(number, Inode::from_attributes(&attributes));
+                }
+            }
+        }
+        Record::Name {
+            directory,
+            name,
+            number,
+        } => {
+            capfs::Name::new(name).map_err(|_| "a name can't be one")?;
+            if let Some(names) = names_of(nodes, directory)? {
+                // The kind is found when every record is known.
+                let kind = FileKind::Unknown;
+                names.put(name, Qid { path: number, kind });
+            }
+        }
+        Record::Unname { directory, name } => {
+            if let Some(names) = names_of(nodes, directory)? {
+                names.remove(name);
+            }
+        }
+        Record::Map {
+            number,
+            block,
+            start,
+            length,
+            written,
+        } => {
+            let overflows =
+                block.checked_add(length).is_none() || start.checked_add(length).is_none();
+            if overflows || length == 0 {
+                return Err("blocks have no number");
+            }
+            if let Some(inode) = nodes.get_mut(&number) {
+                let extent = Extent {
+                    start,
+                    length,
+                    written,
+                };
+                let content = inode.content().map_err(|_| "what is no file has blocks")?;
+                content.extents.insert(block, extent, |_, _| {});
+            }
+        }
+        Record::Unmap {
+            number,
+            block,
+            length,
+        } => {
+            if let Some(inode) = nodes.get_mut(&number) {
+                let content = inode.content().map_err(|_| "what is no file has blocks")?;
+                content.extents.remove(block, length, |_, _| {});
+            }
+        }
+        Record::Gone { number } => {
+            nodes.remove(&number);
+        }
+    }
+    Ok(())
+}
+
+fn names_of(nodes: &mut Nodes, directory: u64) -> Result<Option<&mut Names>, &'static str> {
+    match nodes.get_mut(&directory) {
+        None => Ok(None),
+        Some(inode) => match inode.directory_mut() {
+            Ok(names) => Ok(Some(names)),
+            Err(_) => Err("a name is in what is no directory"),
+        },
+    }
+}
+
+/// Puts the parts together, and finds what does not fit.
+struct Finder {
+    repair: bool,
+    repaired: bool,
+    next: u64,
+}
+
+impl Finder {
+    /// Something is wrong; a repair goes on.
+    fn wrong(&mut self, what: &'static str) -> Result<(), StorageError> {
+        if !self.repair {
+            return Err(StorageError::Damaged {
+                what,
+                file: 0,
+                offset: 0,
+            });
+        }
+        self.repaired = true;
+        Ok(())
+    }
+
+    /// Counts the names of every file, and ends those without any.
+    fn link(&mut self, nodes: &mut Nodes, now: u64) -> Result<(), StorageError> {
+        if !nodes.get(&ROOT).is_some_and(Inode::is_directory) {
+            self.wrong("there is no root")?;
+            let root = Inode::new(Body::Directory(Names::below(ROOT)), now);
+            nodes.insert(ROOT, root);
+        }
+        let kinds: HashMap<u64, FileKind> = nodes
+            .iter()
+            .map(|(number, inode)| (*number, inode.kind()))
+            .collect();
+        let mut links = Vec::new();
+        for (directory, inode) in nodes.iter_mut() {
+            let Ok(names) = inode.directory_mut() else {
+                continue;
+            };
+            let mut strays = Vec::new();
+            for entry in names.entries_mut() {
+                match kinds.get(&entry.qid.path) {
+                    Some(kind) => entry.qid.kind = *kind,
+                    None => strays.push(entry.qid.path),
+                }
+            }
+            if !strays.is_empty() {
+                self.wrong("a name stands for nothing")?;
+                names.retain(|qid| !strays.contains(&qid.path));
+            }
+            links.extend(names.iter().map(|(_, qid)| (*directory, qid.path)));
+        }
+        // From the root on: a directory is in the tree once, and so are the files in it.
+        let mut children: HashMap<u64, Vec<u64>> = HashMap::new();
+        for (directory, number) in links {
+            children.entry(directory).or_default().push(number);
+        }
+        let mut reached = vec![ROOT];
+        if let Some(names) = nodes
+            .get_mut(&ROOT)
+            .and_then(|root| root.directory_mut().ok())
+        {
+            names.parent = ROOT;
+        }
+        self.descend(nodes, &mut children, &mut reached)?;
+        self.collect(nodes, &mut children, now)
+    }
+
+    /// Counts what is named in these directories, and below.
+    fn descend(
+        &mut self,
+        nodes: &mut Nodes,
+        children: &mut HashMap<u64, Vec<u64>>,
+        reached: &mut Vec<u64>,
+    ) -> Result<(), StorageError> {
+        while let Some(directory) = reached.pop() {
+            for number in children.remove(&directory).unwrap_or_default() {
+                let Some(inode) = nodes.get_mut(&number) else {
+                    continue;
+                };
+                if inode.is_directory() && (inode.names > 0 || number == ROOT) {
+                    self.wrong("a directory has two names")?;
+                    if let Some(names) = names_of(nodes, directory).ok().flatten() {
+                        names.retain(|qid| qid.path != number);
+                    }
+                    continue;
+                }
+                inode.names += 1;
+                if let Body::Directory(names) = &mut inode.body {
+                    names.parent = directory;
+                    reached.push(number);
+                    if let Some(names) = names_of(nodes, directory).ok().flatten() {
+                        names.subdirectories += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what has no name: it was removed while it was open. A repair finds names for what holds anything.
+    fn collect(
+        &mut self,
+        nodes: &mut Nodes,
+        children: &mut HashMap<u64, Vec<u64>>,
+        now: u64,
+    ) -> Result<(), StorageError> {
+        let nameless = |nodes: &Nodes| -> Vec<u64> {
+            let nameless = nodes
+                .iter()
+                .filter(|(number, inode)| inode.names == 0 && **number != ROOT);
+            nameless.map(|(number, _)| *number).collect()
+        };
+        let mut lost = nameless(nodes);
+        // Directories first: what is in them has a name then.
+        lost.sort_by_key(|number| {
+            (
+                nodes.get(number).is_none_or(|inode| !inode.is_directory()),
+                *number,
+            )
+        });
+        for number in lost {
+            let keeps = match nodes.get(&number).map(|inode| (inode.names, &inode.body)) {
+                Some((0, Body::Directory(names))) => !names.is_empty(),
+                Some((0, Body::File(content))) => self.repaired && content.extents.blocks() > 0,
+                _ => continue,
+            };
+            if !keeps {
+                nodes.remove(&number);
+                continue;
+            }
+            self.wrong("a directory is not in the tree")?;
+            let lost = self.lost_and_found(nodes, now);
+            let kind = nodes[&number].kind();
+            if let Some(names) = names_of(nodes, lost).ok().flatten() {
+                names.put(&number.to_string(), Qid { path: number, kind });
+            }
+            children.entry(lost).or_default().push(number);
+            self.descend(nodes, children, &mut vec![lost])?;
+        }
+        Ok(())
+    }
+
+    /// The directory for what was lost.
+    fn lost_and_found(&mut self, nodes: &mut Nodes, now: u64) -> u64 {
+        let root = names_of(nodes, ROOT).ok().flatten();
+        let there = root.and_then(|names| names.get(LOST));
+        if let Some(qid) = there
+            && qid.kind == FileKind::Directory
+        {
+            return qid.path;
+        }
+        let number = self.next;
+        self.next += 1;
+        let mut inode = Inode::new(Body::Directory(Names::below(ROOT)), now);
+        inode.names = 1;
+        nodes.insert(number, inode);
+        if let Some(names) = names_of(nodes, ROOT).ok().flatten() {
+            // A file that has the name gives way to it under another.
+            if there.is_some() {
+                names.rename(LOST, &format!("{LOST}.{number}"));
+            }
+            let kind = FileKind::Directory;
+            names.put(LOST, Qid { path: number, kind });
+            names.subdirectories += 1;
+        }
+        number
+    }
+
+    /// Takes the blocks of every file out of what is free: each belongs to one.
+    fn claim(&mut self, nodes: &mut Nodes, space: &mut Space) -> Result<(), StorageError> {
+        for inode in nodes.values_mut() {
+            let Body::File(content) = &mut inode.body else {
+                continue;
+            };
+            let mut wrong = Vec::new();
+            for (block, extent) in content.extents.iter() {
+                if !space.claim(extent.start, extent.length) {
+                    wrong.push((block, extent.length));
+                }
+            }
+            for (block, length) in wrong {
+                self.wrong("blocks belong to two files, or are not there")?;
+                content.extents.remove(block, length, |_, _| {});
+            }
+        }
+        Ok(())
+    }
+}

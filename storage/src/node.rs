@@ -1,0 +1,206 @@
+//! Files of a volume as nodes: walking and changing the tree.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use capfs::{
+    Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
+    Qid, SetStat, Stat,
+};
+
+use crate::inode::{Body, Content, ROOT};
+use crate::open::{StorageDirectory, StorageFile};
+use crate::volume::{Hold, Shared};
+
+/// A file, a directory or a symbolic link of a volume.
+pub(crate) struct StorageNode {
+    hold: Hold,
+    qid: Qid,
+}
+
+impl StorageNode {
+    pub fn root(shared: Arc<Shared>) -> Self {
+        StorageNode {
+            hold: Hold::root(shared),
+            qid: Qid {
+                path: ROOT,
+                kind: FileKind::Directory,
+            },
+        }
+    }
+
+    fn counted(shared: Arc<Shared>, qid: Qid) -> Self {
+        StorageNode {
+            hold: Hold::counted(shared, qid),
+            qid,
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.hold.shared
+    }
+
+    /// The number of a node of this volume.
+    fn own(&self, node: &NodeRef) -> Result<u64, Errno> {
+        let node = node.as_any().downcast_ref::<StorageNode>();
+        let node = node.ok_or(Errno::Xdev)?;
+        if !Arc::ptr_eq(node.shared(), self.shared()) {
+            return Err(Errno::Xdev);
+        }
+        Ok(node.qid.path)
+    }
+}
+
+impl Node for StorageNode {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        let number = self.qid.path;
+        self.shared().run(move |state| state.stat(number))
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let number = self.qid.path;
+        let shared = self.shared().clone();
+        match self.qid.kind {
+            FileKind::Directory if how.write || how.truncate => Op::err(Errno::Isdir),
+            FileKind::Directory => {
+                self.shared()
+                    .run(move |state| state.hold(number))
+                    .map(move |qid| {
+                        let hold = Hold::counted(shared, qid);
+                        Box::new(StorageDirectory::new(hold)) as Box<dyn OpenFile>
+                    })
+            }
+            FileKind::RegularFile => self
+                .shared()
+                .run(move |state| {
+                    if how.truncate {
+                        state.set_size(number, 0)?;
+                    }
+                    state.hold(number)
+                })
+                .map(move |qid| {
+                    let hold = Hold::counted(shared, qid);
+                    Box::new(StorageFile::new(hold, how)) as Box<dyn OpenFile>
+                }),
+            _ => Op::err(Errno::Loop),
+        }
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        let number = self.qid.path;
+        self.shared()
+            .run(move |state| state.set_stat(number, change))
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        (self.qid.kind == FileKind::Directory).then_some(self as &dyn Directory)
+    }
+
+    fn read_link(&self) -> Op<String> {
+        let number = self.qid.path;
+        self.shared().run(move |state| state.read_link(number))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl StorageNode {
+    /// Runs `action` with this directory's number and a name that was checked.
+    fn named<T: capfs::MaybeSend + 'static>(
+        &self,
+        name: Name<'_>,
+        action: impl FnOnce(&mut crate::state::State, u64, Name<'_>) -> Result<T, Errno>
+        + capfs::MaybeSend
+        + 'static,
+    ) -> Op<T> {
+        let number = self.qid.path;
+        let name = name.as_str().to_owned();
+        self.shared()
+            .run(move |state| action(state, number, Name::new(&name)?))
+    }
+}
+
+impl Directory for StorageNode {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        let shared = self.shared().clone();
+        self.named(name, |state, directory, name| {
+            let number = state.walk(directory, name)?;
+            state.hold(number)
+        })
+        .map(move |qid| Arc::new(StorageNode::counted(shared, qid)) as NodeRef)
+    }
+
+    fn edit(&self) -> Option<&dyn EditDirectory> {
+        Some(self)
+    }
+}
+
+impl EditDirectory for StorageNode {
+    fn create(&self, name: Name<'_>, how: OpenHow) -> Op<Opened> {
+        let shared = self.shared().clone();
+        self.named(name, |state, directory, name| {
+            let number = state.create(directory, name, Body::File(Content::default()))?;
+            // Once for the node and once for the open file.
+            state.hold(number)?;
+            state.hold(number)
+        })
+        .map(move |qid| Opened {
+            file: Box::new(StorageFile::new(Hold::counted(shared.clone(), qid), how)),
+            node: Arc::new(StorageNode::counted(shared, qid)),
+        })
+    }
+
+    fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
+        let shared = self.shared().clone();
+        self.named(name, |state, directory, name| {
+            let number = state.make_directory(directory, name)?;
+            state.hold(number)
+        })
+        .map(move |qid| Arc::new(StorageNode::counted(shared, qid)) as NodeRef)
+    }
+
+    fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
+        let target = target.into();
+        self.named(name, |state, directory, name| {
+            state
+                .create(directory, name, Body::Symlink(target))
+                .map(|_| ())
+        })
+    }
+
+    fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
+        match self.own(node) {
+            Ok(number) => self.named(name, move |state, directory, name| {
+                state.link(directory, name, number)
+            }),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn unlink(&self, name: Name<'_>) -> Op<()> {
+        self.named(name, |state, directory, name| state.unlink(directory, name))
+    }
+
+    fn remove_directory(&self, name: Name<'_>) -> Op<()> {
+        self.named(name, |state, directory, name| {
+            state.remove_directory(directory, name)
+        })
+    }
+
+    fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
+        let to = match self.own(to) {
+            Ok(to) => to,
+            Err(errno) => return Op::err(errno),
+        };
+        let to_name = to_name.as_str().to_owned();
+        self.named(name, move |state, from, name| {
+            state.rename(from, name, to, Name::new(&to_name)?)
+        })
+    }
+}
