@@ -258,6 +258,12 @@ pub trait OpenFile: MaybeSend {
         Op::ok(())
     }
 
+    /// What outside of the tree the file stands for, such as the address of a request: what an audit
+    /// should say beside the file's name.
+    fn subject(&self) -> Option<String> {
+        None
+    }
+
     /// The entries of the directory that this is, if it is one.
     fn entries(&mut self) -> Option<&mut dyn Entries> {
         None

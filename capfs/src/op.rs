@@ -98,3 +98,9 @@ impl<T> From<Result<T, Errno>> for Op<T> {
         Op::Ready(result)
     }
 }
+
+impl From<String> for Op<String> {
+    fn from(value: String) -> Self {
+        Op::ok(value)
+    }
+}

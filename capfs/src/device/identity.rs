@@ -6,7 +6,7 @@ use crate::{FileKind, Qid};
 
 /// A qid that nothing else in the process has from here, so that programs that compare their
 /// standard input's identity with their standard output's can tell them apart.
-pub(super) fn fresh_qid(kind: FileKind) -> Qid {
+pub fn fresh_qid(kind: FileKind) -> Qid {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Qid {
         path: NEXT.fetch_add(1, Ordering::Relaxed),

@@ -6,12 +6,18 @@
 //! - [`pipe`]: what one end writes the other reads
 //! - [`socket`]: connected stream sockets and listeners, within the host
 //! - [`null`], [`zero`]: what is always empty, and what never ends
+//! - [`conversations`]: `clone` and numbered directories, as ip(3) has them
+//! - [`gate`]: any device, counted, observed and revocable
+//! - [`parts`]: what devices elsewhere are made of
 
 pub mod archive;
+pub mod conversations;
+pub mod gate;
 mod identity;
 mod lock;
 pub mod memory;
 pub mod null;
+pub mod parts;
 pub mod pipe;
 mod ring;
 pub mod socket;

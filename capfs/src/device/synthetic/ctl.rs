@@ -9,8 +9,8 @@ use crate::device::identity::fresh_qid;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, Op, OpenFile, OpenHow,
-    Qid, SetStat, Stat, WriteAt, Written,
+    BoxedFuture, Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, Op, OpenFile,
+    OpenHow, Qid, SetStat, Stat, WriteAt, Written,
 };
 
 /// Bytes in one command; a longer one is `ENOSPC`. It bounds what a guest that never ends its line makes
@@ -21,18 +21,23 @@ pub const CTL_LINE_MAX: usize = 16 << 10;
 /// how many commands the host does in one go.
 pub const CTL_WRITE_MAX: usize = 64 << 10;
 
-/// What a ctl file does; a closure that takes a line is one.
+/// What a ctl file does; a closure that takes a line, and answers with a `Result` or an [`Op`], is one.
 pub trait Command: MaybeSend + MaybeSync + 'static {
-    /// Does the command in a line, which is not empty and neither begins nor ends with a blank.
+    /// Does the command in a line, which is not empty and neither begins nor ends with a blank. The write
+    /// that carries it waits for its end, and so do the commands behind it.
     ///
     /// # Errors
     /// What the write that carried the command fails with.
-    fn run(&self, line: &str) -> Result<(), Errno>;
+    fn run(&self, line: &str) -> Op<()>;
 }
 
-impl<F: Fn(&str) -> Result<(), Errno> + MaybeSend + MaybeSync + 'static> Command for F {
-    fn run(&self, line: &str) -> Result<(), Errno> {
-        self(line)
+impl<F, R> Command for F
+where
+    F: Fn(&str) -> R + MaybeSend + MaybeSync + 'static,
+    R: Into<Op<()>>,
+{
+    fn run(&self, line: &str) -> Op<()> {
+        self(line).into()
     }
 }
 
@@ -64,14 +69,11 @@ impl Node for CtlNode {
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let text = self.text.as_ref().filter(|_| how.read);
-        Op::ok(Box::new(OpenCtl {
-            qid: self.qid,
-            how,
-            contents: text.map_or(Vec::new(), |text| snapshot(&**text)),
-            read: 0,
-            line: Vec::new(),
-            command: self.command.clone(),
-        }))
+        let contents = text.map_or_else(|| Op::ok(Vec::new()), |text| snapshot(&**text));
+        let (qid, command) = (self.qid, self.command.clone());
+        contents.map(move |contents| {
+            Box::new(OpenCtl::new(qid, how, contents, command)) as Box<dyn OpenFile>
+        })
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
@@ -84,7 +86,7 @@ impl Node for CtlNode {
 }
 
 /// An open ctl file.
-struct OpenCtl {
+pub(in crate::device) struct OpenCtl {
     qid: Qid,
     how: OpenHow,
     /// What reading gives, taken when the file was opened.
@@ -94,30 +96,90 @@ struct OpenCtl {
     /// The line that has not ended yet.
     line: Vec<u8>,
     command: Arc<dyn Command>,
+    write: Option<Write>,
+}
+
+/// A write that waits for one of its commands.
+struct Write {
+    /// Bytes that it took.
+    bytes: usize,
+    /// Those behind the command under way.
+    rest: Vec<u8>,
+    command: BoxedFuture<Result<(), Errno>>,
 }
 
 impl OpenCtl {
-    /// Takes bytes and does the commands that end in them.
-    fn accept(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+    /// Opens a ctl file that reads as `contents`.
+    pub(in crate::device) fn new(
+        qid: Qid,
+        how: OpenHow,
+        contents: Vec<u8>,
+        command: Arc<dyn Command>,
+    ) -> Self {
+        OpenCtl {
+            qid,
+            how,
+            contents,
+            read: 0,
+            line: Vec::new(),
+            command,
+            write: None,
+        }
+    }
+
+    /// Does the commands that end in `bytes`, as far as they need not wait.
+    fn accept(&mut self, total: usize, mut bytes: &[u8]) -> Result<(), Errno> {
+        while let Some(part) = bytes.split_inclusive(|byte| *byte == b'\n').next() {
+            bytes = &bytes[part.len()..];
             if self.line.len() + part.len() > CTL_LINE_MAX {
                 return Err(Errno::Nospc);
             }
             self.line.extend_from_slice(part);
-            if part.ends_with(b"\n") {
-                self.end_line()?;
+            if !part.ends_with(b"\n") {
+                continue;
+            }
+            match self.end_line() {
+                Op::Ready(result) => result?,
+                Op::Later(command) => {
+                    self.write = Some(Write {
+                        bytes: total,
+                        rest: bytes.to_vec(),
+                        command,
+                    });
+                    return Ok(());
+                }
             }
         }
         Ok(())
     }
 
-    fn end_line(&mut self) -> Result<(), Errno> {
+    fn end_line(&mut self) -> Op<()> {
         let line = std::mem::take(&mut self.line);
-        let line = str::from_utf8(&line).map_err(|_| Errno::Ilseq)?.trim();
-        match line {
-            "" => Ok(()),
-            line => self.command.run(line),
+        match str::from_utf8(&line).map(str::trim) {
+            Ok("") => Op::ok(()),
+            Ok(line) => self.command.run(line),
+            Err(_) => Op::err(Errno::Ilseq),
         }
+    }
+
+    /// Goes on with the write that waits until it has ended.
+    fn poll_commands(
+        &mut self,
+        context: &mut Context<'_>,
+        mut bytes: usize,
+    ) -> Poll<Result<usize, Errno>> {
+        while let Some(mut write) = self.write.take() {
+            bytes = write.bytes;
+            match write.command.as_mut().poll(context) {
+                Poll::Pending => {
+                    self.write = Some(write);
+                    return Poll::Pending;
+                }
+                Poll::Ready(result) => result?,
+            }
+            self.accept(bytes, &write.rest)?;
+        }
+        Poll::Ready(Ok(bytes))
     }
 }
 
@@ -142,27 +204,28 @@ impl OpenFile for OpenCtl {
     /// - [`Errno::Ilseq`]: not UTF-8
     fn poll_write(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
         if !self.how.write {
             return Poll::Ready(Err(Errno::Badf));
         }
-        let mut buffer = [0; 1024];
-        let mut bytes = 0;
-        while bytes < CTL_WRITE_MAX {
-            let count = match source.take(&mut buffer) {
-                0 => break,
-                count => count,
-            };
-            bytes += count;
-            if let Err(errno) = self.accept(&buffer[..count]) {
-                self.line.clear();
-                return Poll::Ready(Err(errno));
-            }
+        let mut begun = Ok(());
+        let mut total = 0;
+        if self.write.is_none() {
+            let mut bytes = vec![0; source.remaining().min(CTL_WRITE_MAX)];
+            total = source.take(&mut bytes);
+            begun = self.accept(total, &bytes[..total]);
         }
-        Poll::Ready(Ok(Written { bytes, end: 0 }))
+        let outcome = match begun {
+            Ok(()) => self.poll_commands(context, total),
+            Err(errno) => Poll::Ready(Err(errno)),
+        };
+        if let Poll::Ready(Err(_)) = outcome {
+            self.line.clear();
+        }
+        outcome.map(|result| result.map(|bytes| Written { bytes, end: 0 }))
     }
 
     fn seekable(&self) -> bool {
@@ -180,7 +243,9 @@ impl OpenFile for OpenCtl {
 
 impl Drop for OpenCtl {
     fn drop(&mut self) {
-        // Closing reports nothing; a command that matters ends with a newline.
-        let _ = self.end_line();
+        // Closing reports nothing and waits for nothing; a command that matters ends with a newline.
+        if self.write.is_none() {
+            let _ = self.end_line();
+        }
     }
 }

@@ -20,11 +20,14 @@ pub trait DynamicNames: MaybeSend + MaybeSync + 'static {
     ///
     /// # Errors
     /// - [`Errno::Noent`]: no such name
-    fn find(&self, name: &str) -> Result<NodeRef, Errno>;
+    fn find(&self, name: &str) -> Op<NodeRef>;
 
     /// Lists up to `max` names behind `cookie`, as [`Entries::list`] does. Cookies are at
-    /// least 1 and below 2^47. A conversation's number, plus one, is a good cookie.
-    fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry>;
+    /// least 1 and below 2^41. A conversation's number, plus one, is a good cookie.
+    ///
+    /// # Errors
+    /// What listing the directory fails with.
+    fn list(&self, cookie: u64, max: usize) -> Op<Vec<DirEntry>>;
 }
 
 /// A directory with fixed names, and maybe dynamic ones behind them.
@@ -59,6 +62,13 @@ impl SyntheticBuilder {
     /// Adds a text file.
     pub fn text(self, name: &'static str, source: impl TextSource) -> Self {
         self.node(name, Arc::new(TextNode::new(source)))
+    }
+
+    /// Puts a node in front of the names that are there.
+    pub(in crate::device) fn first(mut self, name: &'static str, node: NodeRef) -> Self {
+        self = self.node(name, node);
+        self.names.rotate_right(1);
+        self
     }
 
     /// Adds a ctl file that reads as empty.
@@ -150,23 +160,27 @@ impl SyntheticDir {
     }
 
     /// Cookies up to the number of fixed names are theirs, in order; the dynamic ones' follow.
-    fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry> {
-        let fixed = self.names.len() as u64;
-        let from = cookie.min(fixed) as usize;
+    fn list_fixed(&self, cookie: u64, max: usize) -> Vec<DirEntry> {
+        let from = cookie.min(self.names.len() as u64) as usize;
         let names = self.names.iter().enumerate().skip(from).take(max);
-        let mut entries: Vec<_> = names
+        names
             .map(|(place, (name, node))| DirEntry {
                 name: (*name).to_owned(),
                 qid: node.qid(),
                 cookie: place as u64 + 1,
             })
-            .collect();
+            .collect()
+    }
+
+    async fn list(self: Arc<Self>, cookie: u64, max: usize) -> Result<Vec<DirEntry>, Errno> {
+        let fixed = self.names.len() as u64;
+        let mut entries = self.list_fixed(cookie, max);
         let Some(dynamic) = &self.dynamic else {
-            return entries;
+            return Ok(entries);
         };
         let mut after = cookie.saturating_sub(fixed);
         while entries.len() < max {
-            let more = dynamic.list(after, max - entries.len());
+            let more = dynamic.list(after, max - entries.len()).wait().await?;
             let Some(last) = more.last() else { break };
             after = last.cookie;
             let visible = more
@@ -177,7 +191,7 @@ impl SyntheticDir {
                 ..entry
             }));
         }
-        entries
+        Ok(entries)
     }
 }
 
@@ -219,7 +233,7 @@ impl Directory for DirectoryNode {
         let name = name.as_str();
         match (self.0.fixed(name), &self.0.dynamic) {
             (Some(node), _) => Op::ok(node.clone()),
-            (None, Some(dynamic)) => dynamic.find(name).into(),
+            (None, Some(dynamic)) => dynamic.find(name),
             (None, None) => Op::err(Errno::Noent),
         }
     }
@@ -263,6 +277,6 @@ impl OpenFile for DirectoryNode {
 
 impl Entries for DirectoryNode {
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
-        Op::ok(self.0.list(cookie, max))
+        Op::run(self.0.clone().list(cookie, max))
     }
 }

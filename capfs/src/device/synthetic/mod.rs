@@ -44,7 +44,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub(super) use ctl::OpenCtl;
 pub use ctl::{CTL_LINE_MAX, CTL_WRITE_MAX, Command};
 pub use directory::{DynamicNames, SyntheticBuilder, SyntheticDir};
 pub use stream::StreamSource;
+pub(super) use text::OpenText;
 pub use text::TextSource;

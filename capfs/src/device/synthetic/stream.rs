@@ -11,21 +11,23 @@ use crate::{
     OpenHow, Qid, Readiness, SetStat, Stat, WriteAt, Written,
 };
 
-/// Where a stream file's open files come from; a closure that makes one is a source.
+/// Where a stream file's open files come from; a closure that makes one, and answers with a `Result` or
+/// an [`Op`], is a source.
 pub trait StreamSource: MaybeSend + MaybeSync + 'static {
     /// Makes an open file for one direction of one opening.
     ///
     /// # Errors
     /// What opening the stream file fails with.
-    fn open(&self) -> Result<Box<dyn OpenFile>, Errno>;
+    fn open(&self) -> Op<Box<dyn OpenFile>>;
 }
 
-impl<F> StreamSource for F
+impl<F, R> StreamSource for F
 where
-    F: Fn() -> Result<Box<dyn OpenFile>, Errno> + MaybeSend + MaybeSync + 'static,
+    F: Fn() -> R + MaybeSend + MaybeSync + 'static,
+    R: Into<Op<Box<dyn OpenFile>>>,
 {
-    fn open(&self) -> Result<Box<dyn OpenFile>, Errno> {
-        self()
+    fn open(&self) -> Op<Box<dyn OpenFile>> {
+        self().into()
     }
 }
 
@@ -63,18 +65,21 @@ impl Node for StreamNode {
     /// - whatever its source answers
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let side = |wanted: bool, source: &Option<Box<dyn StreamSource>>| match source {
-            _ if !wanted => Ok(None),
+            _ if !wanted => Op::ok(None),
             Some(source) => source.open().map(Some),
-            None => Err(Errno::Acces),
+            None => Op::err(Errno::Acces),
         };
-        let open = || {
-            Ok(Box::new(OpenStream {
-                qid: self.qid,
-                reader: side(how.read, &self.reads)?,
-                writer: side(how.write, &self.writes)?,
-            }) as Box<dyn OpenFile>)
-        };
-        open().into()
+        let qid = self.qid;
+        let writer = side(how.write, &self.writes);
+        side(how.read, &self.reads).then(move |reader| {
+            writer.map(move |writer| {
+                Box::new(OpenStream {
+                    qid,
+                    reader,
+                    writer,
+                }) as Box<dyn OpenFile>
+            })
+        })
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {

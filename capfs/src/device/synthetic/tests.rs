@@ -7,7 +7,9 @@ use crate::device::null::Null;
 use crate::device::pipe::pipe;
 use crate::device::zero::Zero;
 use crate::testkit::{self, READ, READ_WRITE, name, now, read_at, stat, walk, write_at};
-use crate::{DirEntry, Errno, FileKind, Interest, NodeRef, OpenFile, OpenHow, SetStat, WriteAt};
+use crate::{
+    DirEntry, Errno, FileKind, Interest, NodeRef, Op, OpenFile, OpenHow, SetStat, WriteAt,
+};
 
 const WRITE: OpenHow = OpenHow {
     read: false,
@@ -178,24 +180,27 @@ fn streams_are_what_their_sources_make() {
 struct Conversations(Arc<Mutex<Vec<(u64, NodeRef)>>>);
 
 impl DynamicNames for Conversations {
-    fn find(&self, name: &str) -> Result<NodeRef, Errno> {
-        let number: u64 = name.parse().map_err(|_| Errno::Noent)?;
+    fn find(&self, name: &str) -> Op<NodeRef> {
+        let Ok(number) = name.parse::<u64>() else {
+            return Op::err(Errno::Noent);
+        };
         let all = self.0.lock().unwrap();
         let found = all.iter().find(|(other, _)| *other == number);
-        found.map(|(_, node)| node.clone()).ok_or(Errno::Noent)
+        found
+            .map(|(_, node)| node.clone())
+            .ok_or(Errno::Noent)
+            .into()
     }
 
-    fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry> {
+    fn list(&self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
         let all = self.0.lock().unwrap();
         let after = all.iter().filter(|(number, _)| number + 1 > cookie);
-        after
-            .take(max)
-            .map(|(number, node)| DirEntry {
-                name: number.to_string(),
-                qid: node.qid(),
-                cookie: number + 1,
-            })
-            .collect()
+        let entries = after.take(max).map(|(number, node)| DirEntry {
+            name: number.to_string(),
+            qid: node.qid(),
+            cookie: number + 1,
+        });
+        Op::ok(entries.collect())
     }
 }
 

@@ -10,25 +10,33 @@ use crate::{
     Qid, SetStat, Stat, WriteAt, Written,
 };
 
-/// What a text file says; a closure that returns a `String` is one.
+/// What a text file says; a closure that returns a `String`, or an [`Op`] of one, is one.
 pub trait TextSource: MaybeSend + MaybeSync + 'static {
     /// The text now. A newline is added if it has no last one.
-    fn text(&self) -> String;
+    ///
+    /// # Errors
+    /// What opening the file, or stat of it, fails with.
+    fn text(&self) -> Op<String>;
 }
 
-impl<F: Fn() -> String + MaybeSend + MaybeSync + 'static> TextSource for F {
-    fn text(&self) -> String {
-        self()
+impl<F, R> TextSource for F
+where
+    F: Fn() -> R + MaybeSend + MaybeSync + 'static,
+    R: Into<Op<String>>,
+{
+    fn text(&self) -> Op<String> {
+        self().into()
     }
 }
 
 /// The contents that a file with this text has.
-pub(super) fn snapshot(source: &dyn TextSource) -> Vec<u8> {
-    let mut text = source.text();
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text.into_bytes()
+pub(super) fn snapshot(source: &dyn TextSource) -> Op<Vec<u8>> {
+    source.text().map(|mut text| {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.into_bytes()
+    })
 }
 
 /// A text file, as a node.
@@ -52,9 +60,10 @@ impl Node for TextNode {
     }
 
     fn stat(&self) -> Op<Stat> {
-        Op::ok(Stat {
-            size: snapshot(&*self.source).len() as u64,
-            ..stream_stat(self.qid)
+        let qid = self.qid;
+        snapshot(&*self.source).map(move |contents| Stat {
+            size: contents.len() as u64,
+            ..stream_stat(qid)
         })
     }
 
@@ -64,10 +73,9 @@ impl Node for TextNode {
         if how.write || how.truncate {
             return Op::err(Errno::Acces);
         }
-        Op::ok(Box::new(OpenText {
-            qid: self.qid,
-            contents: snapshot(&*self.source),
-        }))
+        let qid = self.qid;
+        snapshot(&*self.source)
+            .map(move |contents| Box::new(OpenText { qid, contents }) as Box<dyn OpenFile>)
     }
 
     fn set_stat(&self, _change: SetStat) -> Op<()> {
@@ -80,9 +88,9 @@ impl Node for TextNode {
 }
 
 /// A snapshot of a text file.
-struct OpenText {
-    qid: Qid,
-    contents: Vec<u8>,
+pub(in crate::device) struct OpenText {
+    pub(in crate::device) qid: Qid,
+    pub(in crate::device) contents: Vec<u8>,
 }
 
 impl OpenFile for OpenText {

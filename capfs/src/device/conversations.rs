@@ -1,0 +1,643 @@
+//! Conversations: a device's `clone`, `new`, and one numbered directory for each (ip(3), webfs(4)).
+//!
+//! - Opening `clone` begins a conversation, and the descriptor *is* its `ctl`: it reads as the
+//!   conversation's number and takes its commands. The conversation lasts until the last descriptor
+//!   in it is closed.
+//! - Reading `new` begins one too and prints its number, for tools that can only `cat`. It lasts until
+//!   `close` is written to its `ctl`, or the device goes away.
+//! - `close` ends any conversation. What is still open then is told by [`Dialogue::end`].
+//!
+//! Numbers grow and are never used again, so a late `echo` can't reach somebody else's conversation.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll};
+
+use super::identity::fresh_qid;
+use super::lock::lock;
+use super::null::set_device_stat;
+use super::pipe::stream_stat;
+use super::synthetic::{Command, DynamicNames, OpenCtl, OpenText, SyntheticBuilder};
+use crate::{
+    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Interest, Listener,
+    MaybeSend, MaybeSync, Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness, SetStat,
+    Socket, Stat, WriteAt, Written,
+};
+
+/// What one conversation is about: a request, a connection, a key.
+pub trait Dialogue: MaybeSend + MaybeSync + 'static {
+    /// Does a command of its `ctl`; `close` never gets here.
+    ///
+    /// # Errors
+    /// What the write that carried the command fails with.
+    fn command(&self, line: &str) -> Op<()>;
+
+    /// Its files beside `ctl`. Called once.
+    fn files(self: Arc<Self>) -> SyntheticBuilder;
+
+    /// It is over: what is under way is given up, and whoever waits is woken.
+    fn end(&self) {}
+}
+
+/// Begins conversations; a closure that takes a conversation's number is one.
+pub trait Host: MaybeSend + MaybeSync + 'static {
+    /// Begins the conversation with this number.
+    ///
+    /// # Errors
+    /// What opening `clone` fails with.
+    fn begin(&self, number: u64) -> Result<Arc<dyn Dialogue>, Errno>;
+}
+
+impl<F> Host for F
+where
+    F: Fn(u64) -> Result<Arc<dyn Dialogue>, Errno> + MaybeSend + MaybeSync + 'static,
+{
+    fn begin(&self, number: u64) -> Result<Arc<dyn Dialogue>, Errno> {
+        self(number)
+    }
+}
+
+/// The conversations of one device.
+#[derive(Clone)]
+pub struct Conversations(Arc<Table>);
+
+struct Table {
+    host: Box<dyn Host>,
+    max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last: u64,
+    all: BTreeMap<u64, Entry>,
+}
+
+struct Entry {
+    directory: NodeRef,
+    dialogue: Arc<dyn Dialogue>,
+    /// Descriptors in it.
+    open: usize,
+    /// It was begun by `new`.
+    kept: bool,
+}
+
+impl Conversations {
+    /// Up to `max` conversations at once, begun by `host`.
+    pub fn new(max: usize, host: impl Host) -> Self {
+        Conversations(Arc::new(Table {
+            host: Box::new(host),
+            max,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Puts `clone`, `new` and the numbered directories into a device's tree.
+    pub fn serve(&self, builder: SyntheticBuilder) -> SyntheticBuilder {
+        let node = |kept| -> NodeRef {
+            Arc::new(Beginner {
+                qid: fresh_qid(FileKind::CharacterDevice),
+                table: self.0.clone(),
+                kept,
+            })
+        };
+        builder
+            .node("clone", node(false))
+            .node("new", node(true))
+            .dynamic(Names(self.0.clone()))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        lock(&self.0.state).all.len()
+    }
+
+    /// Ends all of them.
+    pub fn end_all(&self) {
+        self.0.end_all();
+    }
+}
+
+impl Table {
+    /// Begins a conversation and returns its number and its commands.
+    ///
+    /// # Errors
+    /// - [`Errno::Mfile`]: as many as there may be
+    fn begin(self: &Arc<Self>, kept: bool) -> Result<(u64, Arc<dyn Command>), Errno> {
+        let number = {
+            let mut state = lock(&self.state);
+            if state.all.len() >= self.max {
+                return Err(Errno::Mfile);
+            }
+            state.last += 1;
+            state.last
+        };
+        let dialogue = self.host.begin(number)?;
+        let command: Arc<dyn Command> = Arc::new(Ctl {
+            table: Arc::downgrade(self),
+            number,
+            dialogue: dialogue.clone(),
+        });
+        let ctl: NodeRef = Arc::new(CtlNode {
+            qid: fresh_qid(FileKind::CharacterDevice),
+            number,
+            command: command.clone(),
+        });
+        let directory = dialogue.clone().files().first("ctl", ctl).build();
+        let entry = Entry {
+            directory: Arc::new(Member {
+                inner: directory,
+                table: Arc::downgrade(self),
+                number,
+            }),
+            dialogue,
+            open: 0,
+            kept,
+        };
+        lock(&self.state).all.insert(number, entry);
+        Ok((number, command))
+    }
+
+    fn opened(
+        self: &Arc<Self>,
+        number: u64,
+        file: Box<dyn OpenFile>,
+    ) -> Result<Box<dyn OpenFile>, Errno> {
+        let mut state = lock(&self.state);
+        state.all.get_mut(&number).ok_or(Errno::Noent)?.open += 1;
+        Ok(Box::new(Held {
+            file: Some(file),
+            table: self.clone(),
+            number,
+        }))
+    }
+
+    fn closed(&self, number: u64) {
+        let mut state = lock(&self.state);
+        let Some(entry) = state.all.get_mut(&number) else {
+            return;
+        };
+        entry.open -= 1;
+        if entry.open > 0 || entry.kept {
+            return;
+        }
+        let entry = state.all.remove(&number);
+        drop(state);
+        if let Some(entry) = entry {
+            entry.dialogue.end();
+        }
+    }
+
+    fn end(&self, number: u64) {
+        let entry = lock(&self.state).all.remove(&number);
+        if let Some(entry) = entry {
+            entry.dialogue.end();
+        }
+    }
+
+    fn end_all(&self) {
+        let all = std::mem::take(&mut lock(&self.state).all);
+        for entry in all.into_values() {
+            entry.dialogue.end();
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.end_all();
+    }
+}
+
+/// The commands of a conversation.
+struct Ctl {
+    table: Weak<Table>,
+    number: u64,
+    dialogue: Arc<dyn Dialogue>,
+}
+
+impl Command for Ctl {
+    fn run(&self, line: &str) -> Op<()> {
+        if line != "close" {
+            return self.dialogue.command(line);
+        }
+        if let Some(table) = self.table.upgrade() {
+            table.end(self.number);
+        }
+        Op::ok(())
+    }
+}
+
+/// `ctl` of a conversation, as a node.
+struct CtlNode {
+    qid: Qid,
+    number: u64,
+    command: Arc<dyn Command>,
+}
+
+/// `clone` or `new`.
+struct Beginner {
+    qid: Qid,
+    table: Arc<Table>,
+    kept: bool,
+}
+
+fn text_of(number: u64) -> Vec<u8> {
+    format!("{number}\n").into_bytes()
+}
+
+impl Node for CtlNode {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(stream_stat(self.qid))
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let contents = text_of(self.number);
+        Op::ok(Box::new(OpenCtl::new(
+            self.qid,
+            how,
+            contents,
+            self.command.clone(),
+        )))
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        set_device_stat(change)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Node for Beginner {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::ok(stream_stat(self.qid))
+    }
+
+    /// # Errors
+    /// - [`Errno::Acces`]: `new` for writing
+    /// - [`Errno::Mfile`]: as many conversations as there may be
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let open = || -> Result<Box<dyn OpenFile>, Errno> {
+            if self.kept && how.write {
+                return Err(Errno::Acces);
+            }
+            let (number, command) = self.table.begin(self.kept)?;
+            let contents = text_of(number);
+            if self.kept {
+                let qid = self.qid;
+                return Ok(Box::new(OpenText { qid, contents }));
+            }
+            let ctl = OpenCtl::new(self.qid, how, contents, command);
+            self.table.opened(number, Box::new(ctl))
+        };
+        open().into()
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        set_device_stat(change)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The numbered directories.
+struct Names(Arc<Table>);
+
+impl DynamicNames for Names {
+    fn find(&self, name: &str) -> Op<NodeRef> {
+        let find = || {
+            // One spelling a number: `07` is not 7.
+            let number: u64 = name.parse().map_err(|_| Errno::Noent)?;
+            let state = lock(&self.0.state);
+            let entry = state.all.get(&number).ok_or(Errno::Noent)?;
+            match number.to_string() == name {
+                true => Ok(entry.directory.clone()),
+                false => Err(Errno::Noent),
+            }
+        };
+        find().into()
+    }
+
+    fn list(&self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
+        let state = lock(&self.0.state);
+        let entries = state.all.range(cookie + 1..).take(max);
+        Op::ok(
+            entries
+                .map(|(number, entry)| DirEntry {
+                    name: number.to_string(),
+                    qid: entry.directory.qid(),
+                    cookie: *number,
+                })
+                .collect(),
+        )
+    }
+}
+
+/// A node of a conversation: opening it keeps the conversation.
+struct Member {
+    inner: NodeRef,
+    table: Weak<Table>,
+    number: u64,
+}
+
+impl Node for Member {
+    fn qid(&self) -> Qid {
+        self.inner.qid()
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        self.inner.stat()
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let (table, number) = (self.table.clone(), self.number);
+        self.inner
+            .open(how)
+            .then(move |file| match table.upgrade() {
+                Some(table) => table.opened(number, file).into(),
+                None => Op::err(Errno::Noent),
+            })
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        self.inner.set_stat(change)
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.inner.directory().map(|_| self as &dyn Directory)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for Member {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        let Some(directory) = self.inner.directory() else {
+            return Op::err(Errno::Notdir);
+        };
+        let (table, number) = (self.table.clone(), self.number);
+        directory.walk(name).map(move |inner| {
+            Arc::new(Member {
+                inner,
+                table,
+                number,
+            }) as NodeRef
+        })
+    }
+}
+
+/// An open file of a conversation.
+struct Held {
+    /// There until the file is closed.
+    file: Option<Box<dyn OpenFile>>,
+    table: Arc<Table>,
+    number: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The file first: what a ctl file does when it is closed is part of the conversation.
+        self.file = None;
+        self.table.closed(self.number);
+    }
+}
+
+impl Held {
+    fn file(&mut self) -> Result<&mut dyn OpenFile, Errno> {
+        match &mut self.file {
+            Some(file) => Ok(&mut **file),
+            None => Err(Errno::Badf),
+        }
+    }
+}
+
+impl OpenFile for Held {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        self.file()?.poll_read(context, offset, sink)
+    }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        self.file()?.poll_write(context, at, source)
+    }
+
+    fn poll_ready(
+        &mut self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<Result<Readiness, Errno>> {
+        self.file()?.poll_ready(context, interest)
+    }
+
+    fn seekable(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.seekable())
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        match &self.file {
+            Some(file) => file.stat(),
+            None => Op::err(Errno::Badf),
+        }
+    }
+
+    fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        match self.file() {
+            Ok(file) => file.set_stat(change),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
+        match self.file() {
+            Ok(file) => file.allocate(offset, length),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn sync(&mut self, data_only: bool) -> Op<()> {
+        match self.file() {
+            Ok(file) => file.sync(data_only),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn subject(&self) -> Option<String> {
+        self.file.as_ref()?.subject()
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        self.file.as_mut()?.entries()
+    }
+
+    fn socket(&mut self) -> Option<&mut dyn Socket> {
+        self.file.as_mut()?.socket()
+    }
+
+    fn listener(&mut self) -> Option<&mut dyn Listener> {
+        self.file.as_mut()?.listener()
+    }
+}
+
+/// What wrote its last words: the text of a conversation's `error` file.
+#[derive(Default)]
+pub struct LastError {
+    text: Mutex<String>,
+    set: AtomicBool,
+}
+
+impl LastError {
+    /// Keeps a text and returns the errno that it explains.
+    pub fn explain(&self, errno: Errno, text: impl Into<String>) -> Errno {
+        *lock(&self.text) = text.into();
+        self.set.store(true, Ordering::Release);
+        errno
+    }
+
+    /// The text; empty while there was no error.
+    pub fn text(&self) -> String {
+        lock(&self.text).clone()
+    }
+
+    /// Whether there was an error.
+    pub fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
+
+    /// Forgets the error.
+    pub fn clear(&self) {
+        lock(&self.text).clear();
+        self.set.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::synthetic::SyntheticDir;
+    use crate::testkit::{self, READ, READ_WRITE, now, read_at, walk, write_at};
+
+    struct Echo {
+        said: Mutex<String>,
+        ended: Arc<AtomicBool>,
+    }
+
+    impl Dialogue for Echo {
+        fn command(&self, line: &str) -> Op<()> {
+            match line.strip_prefix("say ") {
+                Some(words) => *lock(&self.said) = words.to_owned(),
+                None => return Op::err(Errno::Inval),
+            }
+            Op::ok(())
+        }
+
+        fn files(self: Arc<Self>) -> SyntheticBuilder {
+            let echo = self.clone();
+            SyntheticDir::builder()
+                .text("said", move || self.said.lock().unwrap().clone())
+                .dir(
+                    "more",
+                    SyntheticDir::builder().text("loud", move || lock(&echo.said).to_uppercase()),
+                )
+        }
+
+        fn end(&self) {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn device(max: usize) -> (NodeRef, Conversations, Arc<AtomicBool>) {
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = ended.clone();
+        let conversations = Conversations::new(max, move |_: u64| {
+            Ok(Arc::new(Echo {
+                said: Mutex::default(),
+                ended: told.clone(),
+            }) as Arc<dyn Dialogue>)
+        });
+        let root = conversations
+            .serve(SyntheticDir::builder().text("policy", || "talk".to_owned()))
+            .build();
+        (root, conversations, ended)
+    }
+
+    #[test]
+    fn clone_is_ctl_and_lasts_as_long_as_something_is_open() {
+        let (root, all, ended) = device(4);
+        let mut ctl = now(walk(&root, "clone").unwrap().open(READ_WRITE)).unwrap();
+        assert_eq!(read_at(&mut *ctl, 0, 9).unwrap(), b"1\n");
+        write_at(&mut *ctl, WriteAt::End, b"say hello\n").unwrap();
+        assert_eq!(testkit::read(&root, "1/said").unwrap(), b"hello\n");
+        assert_eq!(testkit::read(&root, "1/more/loud").unwrap(), b"HELLO\n");
+        let other = write_at(&mut *ctl, WriteAt::End, b"sing\n");
+        assert_eq!(other.err(), Some(Errno::Inval));
+        let said = now(walk(&root, "1/said").unwrap().open(READ)).unwrap();
+        drop(ctl);
+        assert_eq!(all.count(), 1);
+        drop(said);
+        assert_eq!(all.count(), 0);
+        assert!(ended.load(Ordering::Relaxed));
+        assert_eq!(walk(&root, "1").err(), Some(Errno::Noent));
+    }
+
+    #[test]
+    fn new_lasts_until_it_is_closed() {
+        let (root, all, ended) = device(4);
+        assert_eq!(testkit::read(&root, "new").unwrap(), b"1\n");
+        assert_eq!(testkit::read(&root, "new").unwrap(), b"2\n");
+        let mut names = testkit::names_in(&root).unwrap();
+        names.sort();
+        assert_eq!(names, ["1", "2", "clone", "new", "policy"]);
+        let mut ctl = now(walk(&root, "1/ctl").unwrap().open(READ_WRITE)).unwrap();
+        write_at(&mut *ctl, WriteAt::End, b"close\n").unwrap();
+        assert!(ended.load(Ordering::Relaxed));
+        assert_eq!(all.count(), 1);
+        drop(ctl);
+        assert_eq!(walk(&root, "01").err(), Some(Errno::Noent));
+        assert_eq!(walk(&root, "02").err(), Some(Errno::Noent));
+    }
+
+    #[test]
+    fn there_are_so_many_and_no_more() {
+        let (root, all, _) = device(2);
+        testkit::read(&root, "new").unwrap();
+        testkit::read(&root, "new").unwrap();
+        assert_eq!(testkit::read(&root, "new").err(), Some(Errno::Mfile));
+        let clone = now(walk(&root, "clone").unwrap().open(READ_WRITE));
+        assert_eq!(clone.err(), Some(Errno::Mfile));
+        all.end_all();
+        testkit::read(&root, "new").unwrap();
+    }
+
+    #[test]
+    fn the_device_going_away_ends_them() {
+        let (root, all, ended) = device(2);
+        testkit::read(&root, "new").unwrap();
+        drop((root, all));
+        assert!(ended.load(Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,259 @@
+//! A gate in front of a device: counts what is done with it, tells an observer, and can be shut.
+//!
+//! Hosts put one in front of every capability that they grant. Once it is revoked every operation fails
+//! with [`REVOKED`], on files that were open as on new ones, and whoever waits is woken to learn it
+//! (revoke(2) of the BSDs).
+
+mod file;
+mod node;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Context;
+
+use super::lock::lock;
+use super::waiters::Waiters;
+use crate::clock::Clock;
+use crate::{Errno, MaybeSend, MaybeSync, NodeRef, Op};
+
+/// What every operation fails with after a capability was revoked: the device is gone.
+pub const REVOKED: Errno = Errno::Nodev;
+
+/// What is done with a file of a capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationKind {
+    /// A file was opened.
+    Open,
+    /// Bytes were read.
+    Read,
+    /// Bytes were written: commands, too.
+    Write,
+    /// What is known about a file was asked or changed.
+    Stat,
+    /// A directory was listed.
+    List,
+    /// A name was made.
+    Create,
+    /// A name was taken away.
+    Remove,
+    /// A name was moved.
+    Rename,
+    /// Contents were made durable.
+    Sync,
+    /// A connection was accepted.
+    Accept,
+}
+
+impl OperationKind {
+    /// One word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OperationKind::Open => "open",
+            OperationKind::Read => "read",
+            OperationKind::Write => "write",
+            OperationKind::Stat => "stat",
+            OperationKind::List => "list",
+            OperationKind::Create => "create",
+            OperationKind::Remove => "remove",
+            OperationKind::Rename => "rename",
+            OperationKind::Sync => "sync",
+            OperationKind::Accept => "accept",
+        }
+    }
+}
+
+/// An operation that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation<'a> {
+    /// What was done.
+    pub kind: OperationKind,
+    /// The file's path within the device; empty for its root.
+    pub path: &'a str,
+    /// What the file stands for, where it stands for something outside (see
+    /// [`OpenFile::subject`](crate::OpenFile::subject)).
+    pub subject: Option<&'a str>,
+    /// Bytes that were moved, or entries that were listed.
+    pub amount: u64,
+    /// How it ended.
+    pub outcome: Result<(), Errno>,
+    /// Nanoseconds from its begin, waiting included.
+    pub duration: u64,
+}
+
+/// Who is told of every operation, when it has ended.
+pub trait Observer: MaybeSend + MaybeSync + 'static {
+    /// Takes note. It must neither wait nor use the device.
+    fn observe(&self, operation: &Operation<'_>);
+}
+
+/// What went through a gate so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateUsage {
+    /// Operations that have ended.
+    pub operations: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+}
+
+/// The handle of a gate.
+#[derive(Clone)]
+pub struct Gate(Arc<Shared>);
+
+struct Shared {
+    revoked: AtomicBool,
+    waiters: Mutex<Waiters>,
+    next_file: AtomicU64,
+    operations: AtomicU64,
+    errors: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    watch: Option<Watch>,
+}
+
+/// Who is told, and the clock that times what they are told.
+struct Watch {
+    observer: Arc<dyn Observer>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Gate {
+    /// Puts a gate in front of `root`. `observer` is told of every operation, timed by `clock`.
+    pub fn new(
+        root: NodeRef,
+        observer: Option<(Arc<dyn Observer>, Arc<dyn Clock>)>,
+    ) -> (Gate, NodeRef) {
+        let gate = Gate(Arc::new(Shared {
+            revoked: AtomicBool::new(false),
+            waiters: Mutex::default(),
+            next_file: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            watch: observer.map(|(observer, clock)| Watch { observer, clock }),
+        }));
+        let node = node::gated(root, gate.0.clone());
+        (gate, node)
+    }
+
+    /// Takes the capability away, for good.
+    pub fn revoke(&self) {
+        self.0.revoked.store(true, Ordering::Release);
+        let woken = lock(&self.0.waiters).take();
+        woken.wake();
+    }
+
+    /// Whether it was taken away.
+    pub fn is_revoked(&self) -> bool {
+        self.0.revoked.load(Ordering::Acquire)
+    }
+
+    /// What went through so far.
+    pub fn usage(&self) -> GateUsage {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        GateUsage {
+            operations: count(&self.0.operations),
+            errors: count(&self.0.errors),
+            bytes_read: count(&self.0.bytes_read),
+            bytes_written: count(&self.0.bytes_written),
+        }
+    }
+}
+
+/// The name of a file within the device, as far as somebody wants to know it.
+#[derive(Clone)]
+struct Path(Option<Arc<str>>);
+
+impl Path {
+    fn child(&self, name: &str) -> Path {
+        Path(self.0.as_ref().map(|path| match &**path {
+            "" => name.into(),
+            path => format!("{path}/{name}").into(),
+        }))
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl Shared {
+    /// # Errors
+    /// [`REVOKED`]
+    fn pass(&self) -> Result<(), Errno> {
+        match self.revoked.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(REVOKED),
+        }
+    }
+
+    /// The time, where somebody wants to know how long things take.
+    fn now(&self) -> u64 {
+        self.watch
+            .as_ref()
+            .map_or(0, |watch| watch.clock.monotonic())
+    }
+
+    /// Whoever waits behind the gate is to be woken when it is shut.
+    fn wait(&self, file: u64, context: &Context<'_>) {
+        lock(&self.waiters).register(file, context);
+    }
+
+    fn ended(
+        &self,
+        kind: OperationKind,
+        (path, subject): (&Path, Option<&str>),
+        began: u64,
+        outcome: Result<u64, Errno>,
+    ) {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let amount = outcome.unwrap_or(0);
+        match (kind, outcome) {
+            (_, Err(_)) => self.errors.fetch_add(1, Ordering::Relaxed),
+            (OperationKind::Read, _) => self.bytes_read.fetch_add(amount, Ordering::Relaxed),
+            (OperationKind::Write, _) => self.bytes_written.fetch_add(amount, Ordering::Relaxed),
+            _ => 0,
+        };
+        if let Some(watch) = &self.watch {
+            watch.observer.observe(&Operation {
+                kind,
+                path: path.as_str(),
+                subject,
+                amount,
+                outcome: outcome.map(|_| ()),
+                duration: watch.clock.monotonic().saturating_sub(began),
+            });
+        }
+    }
+
+    /// Lets a control operation through, and notes its end.
+    fn through<T: MaybeSend + 'static>(
+        self: &Arc<Self>,
+        kind: OperationKind,
+        path: &Path,
+        start: impl FnOnce() -> Op<T>,
+        amount: impl FnOnce(&T) -> u64 + MaybeSend + 'static,
+    ) -> Op<T> {
+        let began = self.now();
+        let op = match self.pass() {
+            Ok(()) => start(),
+            Err(errno) => Op::err(errno),
+        };
+        let (gate, path) = (self.clone(), path.clone());
+        op.then_result(move |result| {
+            // What was under way when the gate was shut has not happened for the guest.
+            let result = gate.pass().and(result);
+            let outcome = result.as_ref().map(amount).map_err(|errno| *errno);
+            gate.ended(kind, (&path, None), began, outcome);
+            result.into()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

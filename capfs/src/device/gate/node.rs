@@ -1,0 +1,174 @@
+//! Nodes behind a gate.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::file::GatedFile;
+use super::{OperationKind, Path, Shared};
+use crate::{
+    Directory, EditDirectory, Errno, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
+    SetStat, Stat,
+};
+
+/// A node behind a gate.
+struct GatedNode {
+    inner: NodeRef,
+    gate: Arc<Shared>,
+    path: Path,
+}
+
+/// Puts the root of a device behind a gate.
+pub(super) fn gated(inner: NodeRef, gate: Arc<Shared>) -> NodeRef {
+    let path = Path(gate.watch.as_ref().map(|_| "".into()));
+    Arc::new(GatedNode { inner, gate, path })
+}
+
+impl GatedNode {
+    fn child(&self, name: Name<'_>) -> impl FnOnce(NodeRef) -> NodeRef + use<> {
+        let (gate, path) = (self.gate.clone(), self.path.child(name.as_str()));
+        move |inner| Arc::new(GatedNode { inner, gate, path }) as NodeRef
+    }
+
+    fn open_file(&self, path: Path) -> impl FnOnce(Box<dyn OpenFile>) -> Box<dyn OpenFile> + use<> {
+        let gate = self.gate.clone();
+        move |file| Box::new(GatedFile::new(file, gate, path)) as Box<dyn OpenFile>
+    }
+
+    fn edited(
+        &self,
+        kind: OperationKind,
+        name: Name<'_>,
+        edit: impl FnOnce(&dyn EditDirectory) -> Op<()>,
+    ) -> Op<()> {
+        let start = || match self.inner.directory().and_then(Directory::edit) {
+            Some(directory) => edit(directory),
+            None => Op::err(Errno::Rofs),
+        };
+        let path = self.path.child(name.as_str());
+        self.gate.through(kind, &path, start, |()| 0)
+    }
+}
+
+/// The node of the device itself, for a device that must recognise its own.
+fn inner(node: &NodeRef) -> Result<&NodeRef, Errno> {
+    let node: &dyn Node = &**node;
+    let gated = node.as_any().downcast_ref::<GatedNode>();
+    gated.map(|gated| &gated.inner).ok_or(Errno::Xdev)
+}
+
+impl Node for GatedNode {
+    fn qid(&self) -> Qid {
+        self.inner.qid()
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        self.gate
+            .through(OperationKind::Stat, &self.path, || self.inner.stat(), |_| 0)
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let start = || self.inner.open(how);
+        self.gate
+            .through(OperationKind::Open, &self.path, start, |_| 0)
+            .map(self.open_file(self.path.clone()))
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        let start = || self.inner.set_stat(change);
+        self.gate
+            .through(OperationKind::Stat, &self.path, start, |()| 0)
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        self.inner.directory().map(|_| self as &dyn Directory)
+    }
+
+    fn read_link(&self) -> Op<String> {
+        match self.gate.pass() {
+            Ok(()) => self.inner.read_link(),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for GatedNode {
+    /// Walking is not counted: it is part of whatever is done at its end.
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        if let Err(errno) = self.gate.pass() {
+            return Op::err(errno);
+        }
+        match self.inner.directory() {
+            Some(directory) => directory.walk(name).map(self.child(name)),
+            None => Op::err(Errno::Notdir),
+        }
+    }
+
+    fn edit(&self) -> Option<&dyn EditDirectory> {
+        let directory = self.inner.directory()?;
+        directory.edit().map(|_| self as &dyn EditDirectory)
+    }
+}
+
+impl EditDirectory for GatedNode {
+    fn create(&self, name: Name<'_>, how: OpenHow) -> Op<Opened> {
+        let start = || match self.inner.directory().and_then(Directory::edit) {
+            Some(directory) => directory.create(name, how),
+            None => Op::err(Errno::Rofs),
+        };
+        let path = self.path.child(name.as_str());
+        let (child, file) = (self.child(name), self.open_file(path.clone()));
+        self.gate
+            .through(OperationKind::Create, &path, start, |_| 0)
+            .map(|opened| Opened {
+                node: child(opened.node),
+                file: file(opened.file),
+            })
+    }
+
+    fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
+        let start = || match self.inner.directory().and_then(Directory::edit) {
+            Some(directory) => directory.make_directory(name),
+            None => Op::err(Errno::Rofs),
+        };
+        let path = self.path.child(name.as_str());
+        self.gate
+            .through(OperationKind::Create, &path, start, |_| 0)
+            .map(self.child(name))
+    }
+
+    fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
+        self.edited(OperationKind::Create, name, |directory| {
+            directory.make_symlink(name, target)
+        })
+    }
+
+    fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
+        self.edited(OperationKind::Create, name, |directory| match inner(node) {
+            Ok(node) => directory.link(name, node),
+            Err(errno) => Op::err(errno),
+        })
+    }
+
+    fn unlink(&self, name: Name<'_>) -> Op<()> {
+        self.edited(OperationKind::Remove, name, |directory| {
+            directory.unlink(name)
+        })
+    }
+
+    fn remove_directory(&self, name: Name<'_>) -> Op<()> {
+        self.edited(OperationKind::Remove, name, |directory| {
+            directory.remove_directory(name)
+        })
+    }
+
+    fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
+        self.edited(OperationKind::Rename, name, |directory| match inner(to) {
+            Ok(to) => directory.rename(name, to, to_name),
+            Err(errno) => Op::err(errno),
+        })
+    }
+}

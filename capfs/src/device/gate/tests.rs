@@ -1,0 +1,128 @@
+//! Gates in front of real devices.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::WriteAt;
+use crate::device::memory::{MemoryFs, MemoryLimits};
+use crate::device::pipe::pipe_nodes;
+use crate::testkit::{self, ManualClock, READ, READ_WRITE, now, walk};
+
+/// A clock that moves by one whenever it is asked.
+struct Counting(AtomicU64);
+
+impl Clock for Counting {
+    fn realtime(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> u64 {
+        self.realtime()
+    }
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Observer for Lines {
+    fn observe(&self, operation: &Operation<'_>) {
+        let Operation {
+            kind,
+            path,
+            amount,
+            outcome,
+            duration,
+            ..
+        } = operation;
+        assert!(*duration > 0);
+        let outcome = outcome.map_or_else(Errno::name, |()| "ok");
+        lock(&self.0).push(format!("{} {path} {amount} {outcome}", kind.name()));
+    }
+}
+
+fn files() -> NodeRef {
+    MemoryFs::new(Arc::new(ManualClock::new(1)), MemoryLimits::default()).root()
+}
+
+#[test]
+fn a_device_behind_a_gate_is_the_same_device() {
+    testkit::writable(|| Gate::new(files(), None).1);
+}
+
+#[test]
+fn counts_and_tells() {
+    let lines = Arc::new(Lines::default());
+    let clock = Arc::new(Counting(AtomicU64::new(0)));
+    let (gate, root) = Gate::new(files(), Some((lines.clone(), clock)));
+    testkit::write(&root, "a", b"hello").unwrap();
+    assert_eq!(testkit::read(&root, "a").unwrap(), b"hello");
+    assert_eq!(testkit::stat(&root, "b").err(), Some(Errno::Noent));
+    let made = now(testkit::edit(&root)
+        .unwrap()
+        .make_directory(testkit::name("a")));
+    assert_eq!(made.err(), Some(Errno::Exist));
+    assert_eq!(
+        *lock(&lines.0),
+        [
+            "create a 0 ok",
+            "write a 5 ok",
+            "open a 0 ok",
+            "read a 5 ok",
+            "read a 0 ok",
+            "create a 0 EEXIST"
+        ]
+    );
+    assert_eq!(
+        gate.usage(),
+        GateUsage {
+            operations: 6,
+            errors: 1,
+            bytes_read: 5,
+            bytes_written: 5
+        }
+    );
+}
+
+#[test]
+fn nothing_goes_through_after_it_was_shut() {
+    let (gate, root) = Gate::new(files(), None);
+    testkit::write(&root, "a", b"hello").unwrap();
+    let mut file = now(walk(&root, "a").unwrap().open(READ_WRITE)).unwrap();
+    gate.revoke();
+    assert!(gate.is_revoked());
+    assert_eq!(testkit::read_at(&mut *file, 0, 5), Err(REVOKED));
+    let write = testkit::write_at(&mut *file, WriteAt::End, b"x");
+    assert_eq!(write.err(), Some(REVOKED));
+    assert_eq!(now(file.stat()).err(), Some(REVOKED));
+    assert_eq!(walk(&root, "a").err(), Some(REVOKED));
+    assert_eq!(now(root.open(READ)).err(), Some(REVOKED));
+}
+
+#[test]
+fn who_waits_learns_that_it_was_shut() {
+    let (reader, writer) = pipe_nodes(8);
+    let (gate, node) = Gate::new(reader, None);
+    let mut file = now(node.open(READ)).unwrap();
+    let mut bytes = [0; 4];
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(
+        file.poll_read(&mut context, 0, &mut &mut bytes[..])
+            .is_pending()
+    );
+    let waiting = std::thread::spawn(move || {
+        testkit::wait(|context| {
+            let polled = file.poll_read(context, 0, &mut &mut bytes[..]);
+            if polled.is_pending() {
+                // Shut only once somebody waits, however the threads run.
+                gate.revoke();
+            }
+            match polled {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(result) => Poll::Ready(result),
+            }
+        })
+    });
+    assert_eq!(waiting.join().unwrap(), Err(REVOKED));
+    drop(writer);
+}
