@@ -1,0 +1,466 @@
+//! Grants: which capability is handed out, where it appears, and on which terms.
+//!
+//! # One grammar, three spellings
+//! A grant is a device and terms; a term is a key with one or more values. All spellings come down to
+//! that list, and one parser reads it:
+//! - a flag: `fetch,origin=https://example.com,origin=https://*.example.org:8443,max-body=10MiB`. A comma or a
+//!   backslash inside a value has a backslash before it.
+//! - JSON, TOML, a TypeScript object: `{ "device": "fetch", "origin": ["https://example.com"], "max-body": "10MiB" }`.
+//!   A list repeats its key, and numbers and booleans are what they are written as.
+//!
+//! `at` says where the device appears; left out, it is at its usual place ([`DeviceKind::path`]). Every other key is
+//! the device's own. An unknown key is an error, never ignored: a limit that was misspelt would be none.
+//!
+//! What is not granted does not exist for the agent.
+
+use std::fmt::Write as _;
+
+/// The devices that can be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceKind {
+    /// HTTP requests.
+    Fetch,
+    /// WebSocket connections.
+    Ws,
+    /// Keys that never leave, hashes, random numbers.
+    Crypto,
+    /// A file tree of the agent's own that lasts.
+    Opfs,
+    /// Databases of the agent's own: stores, keys, indexes.
+    IndexedDb,
+    /// A part of the page.
+    Dom,
+    /// A console.
+    Console,
+    /// Random bytes.
+    Random,
+    /// Child agents.
+    Task,
+}
+
+impl DeviceKind {
+    /// All of them.
+    pub const ALL: [DeviceKind; 9] = [
+        DeviceKind::Fetch,
+        DeviceKind::Ws,
+        DeviceKind::Crypto,
+        DeviceKind::Opfs,
+        DeviceKind::IndexedDb,
+        DeviceKind::Dom,
+        DeviceKind::Console,
+        DeviceKind::Random,
+        DeviceKind::Task,
+    ];
+
+    /// Its name in a grant.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeviceKind::Fetch => "fetch",
+            DeviceKind::Ws => "ws",
+            DeviceKind::Crypto => "crypto",
+            DeviceKind::Opfs => "opfs",
+            DeviceKind::IndexedDb => "indexeddb",
+            DeviceKind::Dom => "dom",
+            DeviceKind::Console => "console",
+            DeviceKind::Random => "random",
+            DeviceKind::Task => "task",
+        }
+    }
+
+    /// Where it appears unless the grant says otherwise.
+    pub const fn path(self) -> &'static str {
+        match self {
+            DeviceKind::Fetch => "/cap/fetch",
+            DeviceKind::Ws => "/cap/ws",
+            DeviceKind::Crypto => "/cap/crypto",
+            DeviceKind::Opfs => "/cap/storage/opfs",
+            DeviceKind::IndexedDb => "/cap/storage/indexeddb",
+            DeviceKind::Dom => "/cap/dom",
+            DeviceKind::Console => "/cap/console",
+            DeviceKind::Random => "/cap/random",
+            DeviceKind::Task => "/task",
+        }
+    }
+
+    /// The device with this name.
+    pub fn of_name(name: &str) -> Option<DeviceKind> {
+        DeviceKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Why a grant can't be understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// No device has this name.
+    #[error("there is no device `{name}`; there are {}", names())]
+    UnknownDevice {
+        /// The name.
+        name: String,
+    },
+    /// The device has no such term.
+    #[error("`{device}` knows no term `{key}`; it knows {known}")]
+    UnknownTerm {
+        /// The device.
+        device: &'static str,
+        /// The key.
+        key: String,
+        /// The keys that it knows.
+        known: String,
+    },
+    /// A term without `=`.
+    #[error("expected KEY=VALUE instead of `{text}`")]
+    NoValue {
+        /// What was there.
+        text: String,
+    },
+    /// A value that does not fit its key.
+    #[error("`{key}={value}`: {expected}")]
+    Value {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// What should be there.
+        expected: String,
+    },
+    /// A term that the device can't do without.
+    #[error("`{device}` needs `{key}`: {why}")]
+    Missing {
+        /// The device.
+        device: &'static str,
+        /// The key.
+        key: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+fn names() -> String {
+    DeviceKind::ALL.map(DeviceKind::name).join(", ")
+}
+
+/// A key and a value of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// The key.
+    pub key: String,
+    /// The value, as written.
+    pub value: String,
+}
+
+impl Term {
+    /// An error that says what should have been there.
+    pub fn expected(&self, expected: impl Into<String>) -> GrantError {
+        GrantError::Value {
+            key: self.key.clone(),
+            value: self.value.clone(),
+            expected: expected.into(),
+        }
+    }
+
+    /// The value as a number of bytes: `4096`, `64KiB`, `10MB`.
+    ///
+    /// # Errors
+    /// [`GrantError::Value`]
+    pub fn size(&self) -> Result<u64, GrantError> {
+        const UNITS: &[(&str, u64)] = &[
+            ("", 1),
+            ("B", 1),
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+            ("KB", 1_000),
+            ("MB", 1_000_000),
+            ("GB", 1_000_000_000),
+        ];
+        self.with_unit(UNITS)
+            .ok_or_else(|| self.expected("expected a size, such as 4096, 64KiB or 10MiB"))
+    }
+
+    /// The value as a length of time in milliseconds: `500ms`, `10s`, `2m`, `1h`; a bare number is milliseconds.
+    ///
+    /// # Errors
+    /// [`GrantError::Value`]
+    pub fn millis(&self) -> Result<u64, GrantError> {
+        const UNITS: &[(&str, u64)] = &[
+            ("", 1),
+            ("ms", 1),
+            ("s", 1_000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+        ];
+        self.with_unit(UNITS)
+            .ok_or_else(|| self.expected("expected a length of time, such as 500ms, 10s or 2m"))
+    }
+
+    /// The value as a whole number that is at least 1.
+    ///
+    /// # Errors
+    /// [`GrantError::Value`]
+    pub fn count(&self) -> Result<usize, GrantError> {
+        match self.value.parse() {
+            Ok(count) if count > 0 => Ok(count),
+            _ => Err(self.expected("expected a whole number that is at least 1")),
+        }
+    }
+
+    /// The value as `N/s` or `N/m`: so many in a second or a minute.
+    ///
+    /// # Errors
+    /// [`GrantError::Value`]
+    pub fn rate(&self) -> Result<Rate, GrantError> {
+        let rate = || {
+            let (count, unit) = self.value.split_once('/')?;
+            let per_millis = match unit {
+                "s" => 1_000,
+                "m" => 60_000,
+                _ => return None,
+            };
+            let count = count.parse().ok().filter(|count| *count > 0)?;
+            Some(Rate { count, per_millis })
+        };
+        rate().ok_or_else(|| self.expected("expected a rate, such as 20/s or 100/m"))
+    }
+
+    /// The value as `yes` or `no` (or `true`, `false`).
+    ///
+    /// # Errors
+    /// [`GrantError::Value`]
+    pub fn yes(&self) -> Result<bool, GrantError> {
+        match self.value.as_str() {
+            "yes" | "true" => Ok(true),
+            "no" | "false" => Ok(false),
+            _ => Err(self.expected("expected yes or no")),
+        }
+    }
+
+    /// A whole number and a unit. Fractions are taken where they come out even: `1.5KiB`.
+    fn with_unit(&self, units: &[(&str, u64)]) -> Option<u64> {
+        let text = self.value.as_str();
+        let at = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(at);
+        let (_, unit) = units.iter().find(|(name, _)| *name == unit.trim())?;
+        if let Ok(whole) = number.parse::<u64>() {
+            return whole.checked_mul(*unit);
+        }
+        let value = number.parse::<f64>().ok()? * *unit as f64;
+        (value.fract() == 0.0 && value < 2f64.powi(53)).then_some(value as u64)
+    }
+}
+
+/// So many in a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u64,
+    /// The span, in milliseconds.
+    pub per_millis: u64,
+}
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = if self.per_millis == 1_000 { "s" } else { "m" };
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
+/// A device, where it appears, and the terms on which it is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The device.
+    pub device: DeviceKind,
+    /// The absolute path at which it appears.
+    pub at: String,
+    /// Everything else, in the order in which it was written.
+    pub terms: Vec<Term>,
+}
+
+impl Grant {
+    /// A grant without terms at the device's usual place.
+    pub fn new(device: DeviceKind) -> Grant {
+        Grant {
+            device,
+            at: device.path().to_owned(),
+            terms: Vec::new(),
+        }
+    }
+
+    /// Reads a device's name and pairs of keys and values: what every spelling comes down to.
+    ///
+    /// # Errors
+    /// See [`GrantError`]. Terms are read by the device later.
+    pub fn from_pairs(
+        device: &str,
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Grant, GrantError> {
+        let kind = DeviceKind::of_name(device).ok_or_else(|| GrantError::UnknownDevice {
+            name: device.to_owned(),
+        })?;
+        let mut grant = Grant::new(kind);
+        for (key, value) in pairs {
+            let term = Term { key, value };
+            if term.key != "at" {
+                grant.terms.push(term);
+                continue;
+            }
+            let names = term.value.split('/').skip(1);
+            let named = names.clone().any(|name| !name.is_empty());
+            if !term.value.starts_with('/') || !named || names.into_iter().any(|name| name == "..")
+            {
+                return Err(term.expected("expected an absolute path below the root, without `..`"));
+            }
+            grant.at = term.value;
+        }
+        Ok(grant)
+    }
+
+    /// Reads a flag: `DEVICE[,KEY=VALUE]…`.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn from_flag(text: &str) -> Result<Grant, GrantError> {
+        let mut parts = split(text).into_iter();
+        let device = parts.next().unwrap_or_default();
+        let pairs = parts
+            .map(|part| match part.split_once('=') {
+                Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+                _ => Err(GrantError::NoValue { text: part }),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Grant::from_pairs(&device, pairs)
+    }
+
+    /// The grant as a flag, which [`Grant::from_flag`] reads as the same grant.
+    pub fn to_flag(&self) -> String {
+        let mut flag = self.device.name().to_owned();
+        let at = (self.at != self.device.path()).then(|| ("at", self.at.as_str()));
+        let terms = self.terms.iter().map(|term| (&*term.key, &*term.value));
+        for (key, value) in at.into_iter().chain(terms) {
+            let value = value.replace('\\', "\\\\").replace(',', "\\,");
+            let _ = write!(flag, ",{key}={value}");
+        }
+        flag
+    }
+
+    /// An error for a term that the device doesn't know.
+    pub fn unknown(&self, term: &Term, known: &[&str]) -> GrantError {
+        GrantError::UnknownTerm {
+            device: self.device.name(),
+            key: term.key.clone(),
+            known: match known {
+                [] => "`at` alone".to_owned(),
+                known => format!("at, {}", known.join(", ")),
+            },
+        }
+    }
+
+    /// That there are no terms, for a device that has none.
+    ///
+    /// # Errors
+    /// [`GrantError::UnknownTerm`]
+    pub fn no_terms(&self) -> Result<(), GrantError> {
+        match self.terms.first() {
+            Some(term) => Err(self.unknown(term, &[])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Splits at commas that have no backslash before them.
+fn split(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let last = parts.len() - 1;
+        match character {
+            ',' => parts.push(String::new()),
+            // A backslash at the very end stands for itself.
+            '\\' => parts[last].push(characters.next().unwrap_or('\\')),
+            other => parts[last].push(other),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn term(value: &str) -> Term {
+        Term {
+            key: "k".to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    #[test]
+    fn flags() {
+        let grant = Grant::from_flag("fetch,origin=https://a.example,max-body=1MiB").unwrap();
+        assert_eq!(
+            (grant.device, &*grant.at),
+            (DeviceKind::Fetch, "/cap/fetch")
+        );
+        assert_eq!(grant.terms[1].size(), Ok(1 << 20));
+        let grant = Grant::from_flag("random,at=/dev/random").unwrap();
+        assert_eq!(
+            (grant.device, &*grant.at),
+            (DeviceKind::Random, "/dev/random")
+        );
+        for bad in [
+            "",
+            "floppy",
+            "fetch,",
+            "fetch,origin",
+            "fetch,=x",
+            "random,at=dev",
+            "random,at=/",
+            "random,at=/a/../b",
+        ] {
+            assert!(Grant::from_flag(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn flags_survive_a_round_trip() {
+        let grant = Grant::from_pairs(
+            "fetch",
+            [
+                ("header", "https://a X-Key: a,b\\c"),
+                ("at", "/net"),
+                ("origin", "*"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        )
+        .unwrap();
+        assert_eq!(
+            grant.to_flag(),
+            "fetch,at=/net,header=https://a X-Key: a\\,b\\\\c,origin=*"
+        );
+        assert_eq!(Grant::from_flag(&grant.to_flag()), Ok(grant));
+    }
+
+    #[test]
+    fn values() {
+        assert_eq!(term("1.5KiB").size(), Ok(1536));
+        assert!(term("1.0001KiB").size().is_err());
+        assert!(term("99999999999GiB").size().is_err());
+        assert!(term("-1").size().is_err());
+        assert_eq!(term("2m").millis(), Ok(120_000));
+        assert_eq!(term("250").millis(), Ok(250));
+        assert_eq!(term("20/s").rate().unwrap().to_string(), "20/s");
+        assert!(term("0/s").rate().is_err());
+        assert!(term("0").count().is_err());
+        assert_eq!(term("yes").yes(), Ok(true));
+        assert!(term("maybe").yes().is_err());
+    }
+
+    #[test]
+    fn names_are_unique_and_known() {
+        for kind in DeviceKind::ALL {
+            assert_eq!(DeviceKind::of_name(kind.name()), Some(kind));
+        }
+    }
+}
