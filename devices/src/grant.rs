@@ -336,7 +336,7 @@ impl Grant {
     /// The grant as a flag, which [`Grant::from_flag`] reads as the same grant.
     pub fn to_flag(&self) -> String {
         let mut flag = self.device.name().to_owned();
-        let at = (self.at != self.device.path()).then(|| ("at", self.at.as_str()));
+        let at = (self.at != self.device.path()).then_some(("at", self.at.as_str()));
         let terms = self.terms.iter().map(|term| (&*term.key, &*term.value));
         for (key, value) in at.into_iter().chain(terms) {
             let value = value.replace('\\', "\\\\").replace(',', "\\,");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use capfs_devices::grant::Grant as CapabilityGrant;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -54,6 +55,16 @@ pub struct RunArgs {
     /// Several mounts at one path are united: the first is searched first.
     #[arg(long, value_name = "DEVICE:PATH[:ro|rw]")]
     pub mount: Vec<MountGrant>,
+
+    /// Grant a capability: `random`, `fetch,origin=https://example.com`, … (see docs/capabilities.md)
+    ///
+    /// It appears below `/cap`, or where `at=PATH` says. What isn't granted does not exist for the program.
+    #[arg(long, value_name = "DEVICE[,KEY=VALUE]...", value_parser = CapabilityGrant::from_flag)]
+    pub grant: Vec<CapabilityGrant>,
+
+    /// Append one JSON object a line to this file for each operation on a capability
+    #[arg(long, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
 
     /// End the program after this time, such as `500ms`, `10s`, `2m`, `1h`
     #[arg(long, value_name = "DURATION")]
@@ -107,7 +118,9 @@ impl Cli {
             let indices = |name| matches.indices_of(name).into_iter().flatten();
             let dirs = indices("dir").zip(args.dir.iter().cloned().map(Grant::Dir));
             let mounts = indices("mount").zip(args.mount.iter().cloned().map(Grant::Mount));
-            let mut ordered: Vec<(usize, Grant)> = dirs.chain(mounts).collect();
+            let grants = args.grant.iter().cloned().map(Grant::Capability);
+            let grants = indices("grant").zip(grants);
+            let mut ordered: Vec<(usize, Grant)> = dirs.chain(mounts).chain(grants).collect();
             ordered.sort_by_key(|(index, _)| *index);
             args.ordered = ordered.into_iter().map(|(_, grant)| grant).collect();
         }

@@ -15,6 +15,7 @@ use capfs::device::zero::Zero;
 use capfs::{BindFlags, FileKind, Namespace, NodeRef, Rights};
 use capfs_runtime::Preopen;
 
+use crate::capabilities::Capabilities;
 use crate::clock::SystemClock;
 use crate::device::dir;
 
@@ -141,6 +142,8 @@ pub enum Grant {
     Dir(DirGrant),
     /// Another device.
     Mount(MountGrant),
+    /// A capability.
+    Capability(capfs_devices::grant::Grant),
 }
 
 /// Makes the namespace that has what was granted and nothing else.
@@ -150,16 +153,33 @@ pub enum Grant {
 ///
 /// # Errors
 /// A message that names the grant.
-pub fn namespace(grants: &[Grant]) -> Result<(Namespace, Vec<Preopen>), String> {
+pub fn namespace(
+    grants: &[Grant],
+    capabilities: &mut Capabilities,
+) -> Result<(Namespace, Vec<Preopen>), String> {
     let mut mounts = Vec::new();
     let mut preopens: Vec<Preopen> = Vec::new();
+    // A capability is found by its first directory: all of /cap by one descriptor, behind the others.
+    let mut tops: Vec<String> = Vec::new();
     for grant in grants {
         let (guest, rights) = match grant {
             Grant::Dir(grant) => (&grant.guest, grant.rights),
             Grant::Mount(grant) => (&grant.guest, grant.rights),
+            Grant::Capability(grant) => (&grant.at, Rights::RW),
         };
-        let root = root(grant)?;
         let path = absolute(guest)?;
+        let root = match grant {
+            Grant::Dir(grant) => dir::open(&grant.host).map_err(|error| {
+                format!("can't open the folder `{}`: {error}", grant.host.display())
+            })?,
+            Grant::Mount(grant) => device(grant)?,
+            Grant::Capability(grant) => {
+                let top = path.split('/').nth(1).unwrap_or_default();
+                tops.push(format!("/{top}"));
+                mounts.push((path, capabilities.open(grant)?, rights));
+                continue;
+            }
+        };
         let known = preopens.iter().any(|preopen| preopen.path == path);
         if root.qid().kind == FileKind::Directory && !known {
             preopens.push(Preopen {
@@ -168,6 +188,15 @@ pub fn namespace(grants: &[Grant]) -> Result<(Namespace, Vec<Preopen>), String> 
             });
         }
         mounts.push((path, root, rights));
+    }
+    for top in tops {
+        let reached = |preopen: &Preopen| preopen.path == top || preopen.path == "/";
+        if !preopens.iter().any(reached) {
+            preopens.push(Preopen {
+                name: top.clone(),
+                path: top,
+            });
+        }
     }
     // Outer directories first, or they would hide the inner ones; the sort keeps the order of equals.
     mounts.sort_by_key(|(path, _, _)| path.split('/').filter(|name| !name.is_empty()).count());
@@ -186,19 +215,13 @@ pub fn namespace(grants: &[Grant]) -> Result<(Namespace, Vec<Preopen>), String> 
     Ok((namespace, preopens))
 }
 
-fn root(grant: &Grant) -> Result<NodeRef, String> {
-    Ok(match grant {
-        Grant::Dir(grant) => dir::open(&grant.host).map_err(|error| {
-            format!("can't open the folder `{}`: {error}", grant.host.display())
-        })?,
-        Grant::Mount(grant) => match &grant.device {
-            Device::Memory => MemoryFs::new(Arc::new(SystemClock), MemoryLimits::default()).root(),
-            Device::Null => Null::node(),
-            Device::Zero => Zero::node(),
-            Device::Archive(file) => archive(file).map_err(|error| {
-                format!("can't mount the archive `{}`: {error}", file.display())
-            })?,
-        },
+fn device(grant: &MountGrant) -> Result<NodeRef, String> {
+    Ok(match &grant.device {
+        Device::Memory => MemoryFs::new(Arc::new(SystemClock), MemoryLimits::default()).root(),
+        Device::Null => Null::node(),
+        Device::Zero => Zero::node(),
+        Device::Archive(file) => archive(file)
+            .map_err(|error| format!("can't mount the archive `{}`: {error}", file.display()))?,
     })
 }
 

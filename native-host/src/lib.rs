@@ -8,6 +8,7 @@
 //! - [`grants`]: what the command line grants, as mounts of a namespace
 
 pub mod cache;
+pub mod capabilities;
 pub mod clock;
 pub mod device;
 pub mod engine;

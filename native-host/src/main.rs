@@ -8,12 +8,14 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use capfs_host::cache::Cache;
+use capfs_host::capabilities::{Capabilities, audit_file};
 use capfs_host::device::stdio::HostStream;
 use capfs_host::engine::{CodeSource, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
 use capfs_host::wait::{Cancelled, Canceller};
 use capfs_host::{grants, inspect};
 
+use capfs_native_devices::Host;
 use cli::{Cli, Command, InspectArgs, RunArgs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -88,7 +90,15 @@ fn run(args: RunArgs) -> ExitCode {
     };
     let load_time = begun.elapsed();
     let grants = args.grants();
-    let (namespace, preopens) = match grants::namespace(&grants) {
+    let sink = match args.audit.as_deref().map(audit_file).transpose() {
+        Ok(sink) => sink,
+        Err(error) => {
+            let text = format!("can't write the audit: {error}");
+            return fail(codes::HOST, &text, None);
+        }
+    };
+    let mut capabilities = Capabilities::new(Host::default(), &name, sink);
+    let (namespace, preopens) = match grants::namespace(&grants, &mut capabilities) {
         Ok(namespace) => namespace,
         Err(error) => return fail(codes::HOST, &error, None),
     };
@@ -149,7 +159,7 @@ fn run(args: RunArgs) -> ExitCode {
         explain(&report, args.timeout.map(|time| time.0));
     }
     if args.json {
-        eprintln!("{}", as_json(&report, load_time, source));
+        eprintln!("{}", as_json(&report, load_time, source, &capabilities));
     }
     ExitCode::from(report.outcome.code())
 }
@@ -225,7 +235,23 @@ fn explain(report: &Report, timeout: Option<Duration>) {
     }
 }
 
-fn as_json(report: &Report, load: Duration, source: CodeSource) -> serde_json::Value {
+fn as_json(
+    report: &Report,
+    load: Duration,
+    source: CodeSource,
+    capabilities: &Capabilities,
+) -> serde_json::Value {
+    let granted = capabilities.usage().map(|(grant, usage)| {
+        json!({
+            "device": grant.device.name(),
+            "at": grant.at,
+            "operations": usage.operations,
+            "errors": usage.errors,
+            "bytes_read": usage.bytes_read,
+            "bytes_written": usage.bytes_written,
+        })
+    });
+    let granted: Vec<_> = granted.collect();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let message = match &report.outcome {
         Outcome::Trapped(text) | Outcome::Refused(text) => Some(text),
@@ -244,5 +270,6 @@ fn as_json(report: &Report, load: Duration, source: CodeSource) -> serde_json::V
         "bytes_read": report.usage.bytes_read,
         "bytes_written": report.usage.bytes_written,
         "files_peak": report.usage.files_peak,
+        "capabilities": granted,
     })
 }

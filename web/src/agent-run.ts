@@ -11,6 +11,8 @@ const MEMORY_SLOTS = 9;
 const STRIDE_MAX = 64;
 /** Milliseconds after which an agent that makes calls lets the event loop run, where it can. */
 const YIELD_AFTER = 8;
+/** Lines of the audit in one message, at most. */
+const AUDIT_BATCH = 256;
 /** What a shell makes of a trap: SIGABRT's 134. */
 const TRAPPED = 134;
 const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
@@ -21,6 +23,7 @@ type Instances = { agent: WebAssembly.Instance; memory: WebAssembly.Memory };
 
 export class AgentRun implements Waitable, KernelHost {
   readonly #output: OutputGate;
+  #audit: string[] = [];
   #end: EndReason | 'memory' | undefined;
   #memory: WebAssembly.Memory | undefined;
   #stride = 1;
@@ -68,6 +71,7 @@ export class AgentRun implements Waitable, KernelHost {
 
   beforeWait(): void {
     this.#output.flush();
+    this.#reportAudit();
     this.reportTaken();
   }
 
@@ -82,11 +86,43 @@ export class AgentRun implements Waitable, KernelHost {
     return { memory: this.#memory?.buffer.byteLength ?? 0, calls, bytesRead, bytesWritten, filesPeak };
   }
 
+  wake(): void {
+    this.waiting.wake();
+    // The kernel may be what calls: it is asked to go on with the page's requests once it has returned.
+    queueMicrotask(() => this.kernel.bindings.advance());
+  }
+
+  audit(line: string): void {
+    this.#audit.push(line);
+    if (this.#audit.length >= AUDIT_BATCH) this.#reportAudit();
+  }
+
+  #reportAudit(): void {
+    if (this.#audit.length > 0) this.port.post({ type: 'audit', id: this.id, lines: this.#audit.splice(0) });
+  }
+
+  async #grant(): Promise<string[]> {
+    try {
+      const granted = await this.kernel.grant(this.config, this);
+      this.port.post({ type: 'granted', id: this.id });
+      return granted;
+    } catch (error) {
+      this.port.post({ type: 'granted', id: this.id, error: (error as Error).message });
+      throw error;
+    }
+  }
+
+  /** Takes a capability away; whether there was one. */
+  revoke(at: string): boolean {
+    return this.kernel.bindings.revoke(at);
+  }
+
   /** Runs the agent to its end. Never rejects; resolves to whether the worker can be used again. */
   async run(module: WebAssembly.Module, modules: KernelModules): Promise<boolean> {
     const begun = performance.now();
     try {
-      this.kernel.start(this.config, this, this.variant.wait === 'none');
+      const granted = this.config.grants.length > 0 ? await this.#grant() : [];
+      this.kernel.start(this.config, this, this.variant.wait === 'none', granted);
     } catch (error) {
       return this.#finish('host', 1, error instanceof Error ? error.message : String(error));
     }
@@ -146,6 +182,7 @@ export class AgentRun implements Waitable, KernelHost {
       const size = this.kernel.bindings.tick(now);
       if (this.config.memory > 0 && size > this.config.memory) this.#end ??= 'memory';
       this.#output.flush();
+      this.#reportAudit();
       this.reportTaken();
     }
     if (this.#end) return 0;
@@ -172,6 +209,7 @@ export class AgentRun implements Waitable, KernelHost {
   #finish(reason: Exit['reason'], code: number, message?: string): boolean {
     this.#finished = true;
     this.#output.flush();
+    this.#reportAudit();
     const exit = { code, reason, usage: this.usage(), ...(message === undefined ? {} : { message }) };
     this.port.post({ type: 'exit', id: this.id, exit });
     return reason !== 'host';

@@ -5,7 +5,7 @@ import type { HomeTree } from './home.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
 import type { EndReason, FileRequest, Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
-import type { Exit, SpawnOptions, Timings, Usage } from './types.js';
+import type { AuditEvent, Exit, SpawnOptions, Timings, Usage } from './types.js';
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
@@ -26,6 +26,8 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
   readonly stdin: WritableStream<string | Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
+  /** What is wrong with what it was to be granted, if anything; not for users. */
+  readonly granted: Promise<string | undefined>;
   /** How the agent ended. Never rejects. */
   readonly exit: Promise<Exit>;
   /** The phases of the start, as far as they are known. */
@@ -33,10 +35,12 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
   readonly #input: InputStream;
   readonly #outputs: [OutputStream, OutputStream];
   #resolveExit!: (exit: Exit) => void;
+  #granted!: (error: string | undefined) => void;
   #exit: Exit | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
   #removeSignal: (() => void) | undefined;
+  readonly #audit: ((event: AuditEvent) => void) | undefined;
   #disposed = false;
 
   /** Made by `Capfs.spawn`. */
@@ -53,6 +57,9 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
     this.exit = new Promise((resolve) => {
       this.#resolveExit = resolve;
     });
+    this.granted = new Promise((resolve) => {
+      this.#granted = resolve;
+    });
     const output = (stream: number) =>
       new OutputStream(
         (count) => this.worker.send({ type: 'output-read', id, stream, count }),
@@ -66,6 +73,7 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
     );
     this.stdin = this.#input.writable;
     if (options.limits?.time !== undefined) this.#timer = setTimeout(() => this.#end('timeout'), options.limits.time);
+    this.#audit = options.audit;
     const { signal } = options;
     if (signal) {
       const abort = () => void this.kill();
@@ -88,6 +96,14 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
   kill(): Promise<Exit> {
     this.#end('killed');
     return this.exit;
+  }
+
+  /**
+   * Takes the capability at `at` away, for good: whatever is open there fails with `ENODEV` from now on. Whether there
+   * was one.
+   */
+  async revoke(at: string): Promise<boolean> {
+    return this.#exit ? false : ((await this.worker.ask({ type: 'revoke', id: this.id, at })) as boolean);
   }
 
   /** What the agent uses, or has used. */
@@ -131,6 +147,12 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
       case 'stdin-taken':
         this.#input.taken(report.count);
         break;
+      case 'granted':
+        this.#granted(report.error);
+        break;
+      case 'audit':
+        for (const line of report.lines) this.#audit?.(JSON.parse(line) as AuditEvent);
+        break;
       case 'remote':
         this.worker.send({ type: 'remote', id: this.id, bytes: this.owner.home.serve(this.id, report.bytes) });
         break;
@@ -157,6 +179,7 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
     if (this.#exit) return;
     this.timings.total = performance.now() - this.begun;
     this.#exit = { ...end, timings: this.timings };
+    this.#granted(undefined);
     clearTimeout(this.#timer);
     clearTimeout(this.#grace);
     this.#removeSignal?.();

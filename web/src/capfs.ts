@@ -2,6 +2,7 @@
 import { Agent, type AgentOwner } from './agent.js';
 import { CapfsError } from './errors.js';
 import { FileAccess } from './file-access.js';
+import { grantPairs } from './grants.js';
 import { HomeTree } from './home.js';
 import { loadMounts } from './mounts.js';
 import { checkModule } from './module.js';
@@ -59,7 +60,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
   /**
    * Starts an agent.
    *
-   * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `VARIANT_UNAVAILABLE`, `CLOSED`
+   * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `VARIANT_UNAVAILABLE`, `CLOSED`
    */
   async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
     const begun = performance.now();
@@ -70,6 +71,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     if (streamed && this.variant.wait === 'none') {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for its standard input: give it as a whole');
     }
+    const grants = (options.grants ?? []).map(grantPairs);
     const all = Object.values(options.mounts ?? {}).flat();
     if (this.variant.wait === 'none' && all.some(({ type }) => type === 'shared')) {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page\'s answers: there are no shared mounts');
@@ -86,10 +88,13 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     const timings = { worker: performance.now() - compiled, compile: compiled - begun };
     const agent = new Agent(this.#nextId++, this, worker, begun, timings, options);
     this.#agents.add(agent);
+    const name = options.name ?? programName(program);
     const config: AgentConfig = {
-      args: [options.name ?? programName(program), ...(options.args ?? [])],
+      args: [name, ...(options.args ?? [])],
       env: Object.entries(options.env ?? {}).flat(),
       mounts,
+      grants,
+      ...(options.audit ? { audit: `${name} ${agent.id}` } : {}),
       tty: options.tty ?? false,
       files: options.limits?.files ?? 0,
       storage: options.limits?.storage ?? 0,
@@ -97,6 +102,11 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
       ...whole(stdin),
     };
     worker.spawn({ type: 'spawn', id: agent.id, module, config }, agent);
+    const refused = grants.length > 0 ? await agent.granted : undefined;
+    if (refused !== undefined) {
+      await agent.dispose();
+      throw new CapfsError('GRANT_INVALID', refused);
+    }
     if (stdin instanceof ReadableStream) void stdin.pipeTo(agent.stdin).catch(() => undefined);
     return agent;
   }

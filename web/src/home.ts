@@ -13,6 +13,7 @@ export class HomeTree {
     const kernel = kernelBindings();
     // The page's thread may not instantiate a module of this size at once.
     await kernel({ module_or_path: module });
+    kernel.on_wake(() => queueMicrotask(() => kernel.advance()));
     kernel.mount(kernel.memory_device(STORAGE), '/', false, true);
     return new HomeTree(kernel);
   }

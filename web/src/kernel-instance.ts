@@ -21,6 +21,10 @@ export interface KernelHost {
   output(stream: number, bytes: Uint8Array): void;
   /** Takes a request to the page's tree. */
   remote(bytes: Uint8Array): void;
+  /** A wait may have ended. Called from inside of the kernel: it must not be called back at once. */
+  wake(): void;
+  /** Takes a line of the audit. */
+  audit(line: string): void;
 }
 
 export class KernelInstance {
@@ -37,9 +41,24 @@ export class KernelInstance {
     });
   }
 
-  /** Mounts everything and makes the process. */
-  start(config: AgentConfig, host: KernelHost, clockOnly: boolean): void {
+  /** Makes what the agent was granted and mounts it; returns where. Some of it can't be made at once. */
+  async grant(config: AgentConfig, host: KernelHost): Promise<string[]> {
+    const paths: string[] = [];
+    const audit = config.audit === undefined ? undefined : (line: string) => host.audit(line);
+    for (const [device, terms] of config.grants) {
+      try {
+        paths.push(await this.bindings.grant(config.audit ?? '', device, terms, audit));
+      } catch (error) {
+        throw new CapfsError('GRANT_INVALID', `${device}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+    return paths;
+  }
+
+  /** Mounts everything else and makes the process. `granted` is where capabilities are. */
+  start(config: AgentConfig, host: KernelHost, clockOnly: boolean, granted: string[]): void {
     const kernel = this.bindings;
+    kernel.on_wake(() => host.wake());
     const preopens: string[] = [];
     for (const [guest, members] of config.mounts) {
       const at = absolute(guest);
@@ -52,6 +71,12 @@ export class KernelInstance {
       const isFile = first?.type === 'null' || first?.type === 'zero';
       const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
       if (!preopens.some((known, index) => index % 2 === 0 && known === name)) preopens.push(name, path);
+    }
+    // A capability is found by its first directory: all of /cap by one descriptor.
+    for (const path of granted) {
+      const top = `/${path.split('/').find((name) => name !== '') ?? ''}`;
+      const reached = preopens.some((known, index) => index % 2 === 1 && (known === '/' || known === top));
+      if (!reached) preopens.push(top, top);
     }
     kernel.start(
       config.args,

@@ -12,6 +12,9 @@ export interface ReportReceiver {
   lost(message: string): void;
 }
 
+/** Mail that is answered. */
+type Question = { [T in Extract<Mail, { request: number }>['type']]: Omit<Extract<Mail, { type: T }>, 'request'> }[Extract<Mail, { request: number }>['type']];
+
 export class PooledWorker {
   readonly #handle: WorkerHandle;
   readonly #mailbox: MailboxWriter | undefined;
@@ -67,7 +70,7 @@ export class PooledWorker {
   }
 
   /** Sends a request and awaits its answer. */
-  ask(mail: Omit<Extract<Mail, { type: 'request' }>, 'request'> | Omit<Extract<Mail, { type: 'usage' }>, 'request'>): Promise<unknown> {
+  ask(mail: Question): Promise<unknown> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('CLOSED', this.#gone));
     const request = this.#nextRequest++;
     return new Promise((resolve, reject) => {

@@ -22,6 +22,10 @@ export interface AgentConfig {
   /** Names and values in turn. */
   env: string[];
   mounts: [path: string, members: MountMember[]][];
+  /** Device, and keys and values in turn. */
+  grants: [device: string, terms: string[]][];
+  /** The agent's name in the audit, if there is one. */
+  audit?: string;
   tty: boolean;
   /** Descriptors; 0 for the default. */
   files: number;
@@ -51,6 +55,7 @@ export type Mail =
   | { type: 'request'; id: number; request: number; what: FileRequest; path: string; bytes?: Uint8Array }
   | { type: 'usage'; id: number; request: number }
   | { type: 'remote'; id: number; bytes: Uint8Array }
+  | { type: 'revoke'; id: number; request: number; at: string }
   | { type: 'dispose'; id: number };
 
 /** Tells an idle worker to look into its mailbox. */
@@ -66,6 +71,8 @@ export type Report =
   | { type: 'stdin-taken'; id: number; count: number }
   | { type: 'answer'; request: number; error?: string; value?: unknown }
   | { type: 'remote'; id: number; bytes: Uint8Array }
+  | { type: 'granted'; id: number; error?: string }
+  | { type: 'audit'; id: number; lines: string[] }
   | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'> }
   | { type: 'room' };
 

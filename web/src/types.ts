@@ -28,6 +28,47 @@ export type Mount =
   | { type: 'null' }
   | { type: 'zero' };
 
+/**
+ * A capability: a device of `/cap`, and the terms on which the agent has it. A flag as `capfs-host run --grant` takes it, or
+ * the same as an object, in which a list repeats its key. Without `at` it is at its usual place. See docs/capabilities.md.
+ */
+export type Grant = string | GrantTerms;
+
+/** A grant as an object. Each device has terms of its own; one that it doesn't know is refused with `GRANT_INVALID`. */
+export interface GrantTerms {
+  device: DeviceName;
+  /** Where it appears; an absolute path. */
+  at?: string;
+  readonly [term: string]: GrantValue | readonly GrantValue[] | undefined;
+}
+
+export type GrantValue = string | number | boolean;
+
+/** The devices that can be granted. */
+export type DeviceName = 'fetch' | 'ws' | 'crypto' | 'opfs' | 'indexeddb' | 'dom' | 'console' | 'random' | 'task';
+
+/** One operation on a capability, when it has ended. */
+export interface AuditEvent {
+  /** Milliseconds since the Unix epoch. */
+  time: number;
+  /** The agent: its name and number. */
+  agent: string;
+  device: DeviceName;
+  /** Where the agent has it. */
+  at: string;
+  operation: 'open' | 'read' | 'write' | 'stat' | 'list' | 'create' | 'remove' | 'rename' | 'sync' | 'accept';
+  /** The file, below `at`. */
+  path: string;
+  /** What the file stands for: an address, say. */
+  subject?: string;
+  /** Bytes; of a listing, entries. */
+  amount: number;
+  /** `ok`, or the name of an errno. */
+  outcome: string;
+  /** How long it took, waiting included. */
+  micros: number;
+}
+
 export interface Limits {
   /** Bytes of linear memory. A `memory.grow` beyond it fails in the agent. */
   memory?: number;
@@ -46,6 +87,10 @@ export interface SpawnOptions {
   env?: Record<string, string>;
   /** By guest path, in the order of the preopened directories. An array is a union, searched in order. */
   mounts?: Record<string, Mount | Mount[]>;
+  /** Capabilities. What isn't granted does not exist for the agent. */
+  grants?: readonly Grant[];
+  /** Is told of every operation on a capability. */
+  audit?: (event: AuditEvent) => void;
   stdin?: 'pipe' | 'closed' | string | Uint8Array | ReadableStream<Uint8Array>;
   /** The standard streams are a terminal to the agent. */
   tty?: boolean;

@@ -80,7 +80,7 @@ class AgentWorker {
     const run = this.#runs.get(mail.id);
     if (!run) {
       if (mail.id > this.#latest) this.#early.push(mail);
-      else if (mail.type === 'request' || mail.type === 'usage') {
+      else if (mail.type === 'request' || mail.type === 'usage' || mail.type === 'revoke') {
         this.port.post({ type: 'answer', request: mail.request, error: 'the agent was disposed of' });
       }
       return;
@@ -109,6 +109,9 @@ class AgentWorker {
         break;
       case 'usage':
         this.port.post({ type: 'answer', request: mail.request, value: run.usage() });
+        break;
+      case 'revoke':
+        this.port.post({ type: 'answer', request: mail.request, value: run.revoke(mail.at) });
         break;
       case 'remote':
         kernel.remote_answer(mail.bytes);

@@ -1,13 +1,14 @@
 //! The raw exports: one function per WASI call, as the adapter calls them.
 #![expect(unsafe_code, reason = "exports without mangled names")]
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use capfs::Errno;
 use capfs_runtime::{ExitStatus, Process};
 
 use crate::guest::Guest;
 use crate::machine::{Patience, Running, with_running};
+use crate::wake::waker;
 
 /// The call would block: wait and ask again.
 const WOULD_BLOCK: i32 = -1;
@@ -28,8 +29,7 @@ fn enter(
             let Some(guest) = guest else {
                 return ENDED;
             };
-            // Every event that could wake a call comes from JavaScript, which asks again after each.
-            let outcome = call(process, &mut Context::from_waker(Waker::noop()), guest);
+            let outcome = call(process, &mut Context::from_waker(waker()), guest);
             match outcome {
                 _ if process.exit_status().is_some() => ENDED,
                 Poll::Ready(Ok(())) => 0,

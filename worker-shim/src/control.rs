@@ -4,12 +4,16 @@
 //! there is none.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use capfs::device::archive::Archive;
+use capfs::device::gate::{Gate, Observer};
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, Namespace, NodeRef, Rights, Stat};
+use capfs_devices::audit::Audit;
+use capfs_devices::grant::Grant;
 use capfs_runtime::{Preopen, Process, ProcessConfig};
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -20,7 +24,8 @@ use crate::guest::Guest;
 use crate::machine::{Machine, Patience, Running, with_machine, with_running};
 use crate::remote::{client, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
-use crate::web;
+use crate::wake::waker;
+use crate::{devices, wake, web};
 
 fn broken() -> JsValue {
     JsValue::from_str("the kernel has been left by a trap")
@@ -49,6 +54,67 @@ pub fn report_panics(report: Function) {
             }
         });
     }));
+}
+
+/// Takes the function that is called, from outside of any call of the kernel's or from inside, when a wait
+/// may have ended. It must not call the kernel before it has returned.
+#[wasm_bindgen]
+pub fn on_wake(wake: Function) {
+    wake::on_wake(wake);
+}
+
+/// Makes the capability that a grant names and mounts it. `terms` alternates keys and values, `at` among them;
+/// `audit(line)`, where it is given, is told of every operation.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant, or what this engine lacks.
+#[wasm_bindgen]
+pub async fn grant(
+    agent: String,
+    device: String,
+    terms: Vec<String>,
+    audit: Option<Function>,
+) -> Result<String, JsValue> {
+    let (pairs, _) = terms.as_chunks::<2>();
+    let pairs = pairs
+        .iter()
+        .map(|[key, value]| (key.clone(), value.clone()));
+    let grant = Grant::from_pairs(&device, pairs).map_err(|error| sentence(&error))?;
+    let clock = machine(|machine| Ok(machine.clock.clone()))?;
+    let root = devices::device(&grant).await?;
+    let observer = audit.map(|audit| {
+        let sink = Arc::new(move |line: &str| {
+            // What the receiver throws is its own affair.
+            let _ = audit.call1(&JsValue::NULL, &line.into());
+        });
+        let audit = Audit::new(&agent, grant.device, &grant.at, clock.clone(), sink);
+        (Arc::new(audit) as Arc<dyn Observer>, clock)
+    });
+    let (gate, root) = Gate::new(root, observer);
+    machine(|machine| {
+        machine
+            .namespace
+            .mount(root, &grant.at, Rights::RW, BindFlags::REPLACE)
+            .map_err(named)?;
+        machine.gates.push((grant.at.clone(), gate));
+        Ok(grant.at)
+    })
+}
+
+/// Takes a capability away, for good; whether there was one at this path.
+#[wasm_bindgen]
+pub fn revoke(at: &str) -> bool {
+    let gates = with_machine(|machine| machine.gates.clone()).unwrap_or_default();
+    let mut found = false;
+    for (_, gate) in gates.iter().filter(|(path, _)| path == at) {
+        gate.revoke();
+        found = true;
+    }
+    found
+}
+
+fn sentence(error: &impl std::fmt::Display) -> JsValue {
+    JsValue::from_str(&error.to_string())
 }
 
 fn add_device(machine: &mut Machine, root: NodeRef) -> u32 {
@@ -369,7 +435,7 @@ pub fn advance() {
     work.retain_mut(|future| {
         future
             .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
+            .poll(&mut Context::from_waker(waker()))
             .is_pending()
     });
     PENDING.with_borrow_mut(|pending| pending.extend(work));

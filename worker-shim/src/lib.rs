@@ -16,9 +16,11 @@
 
 mod calls;
 mod control;
+mod devices;
 mod files;
 mod guest;
 mod machine;
 mod remote;
 mod stdio;
+mod wake;
 mod web;

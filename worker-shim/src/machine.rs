@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use capfs::clock::Clock;
+use capfs::device::gate::Gate;
 use capfs::{Namespace, NodeRef};
 use capfs_runtime::Process;
 
@@ -36,6 +37,8 @@ pub struct Machine {
     pub namespace: Namespace,
     /// Devices that were made and can be mounted, by handle.
     pub devices: Vec<NodeRef>,
+    /// The gates of what was granted, by path.
+    pub gates: Vec<(String, Gate)>,
     pub running: Option<Running>,
 }
 
@@ -67,6 +70,7 @@ impl Machine {
             clock: WebClock::shared(),
             namespace: Namespace::new(),
             devices: Vec::new(),
+            gates: Vec::new(),
             running: None,
         }
     }

@@ -105,13 +105,17 @@ impl WebRandom {
     }
 }
 
+/// Fills `into` with random bytes of the browser's.
+pub fn random(into: &mut [u8]) -> Result<(), Errno> {
+    // getRandomValues refuses more than 65,536 bytes at once.
+    into.chunks_mut(65_536)
+        .try_for_each(|part| get_random_values(part).map_err(|_| Errno::Io))
+}
+
 impl RandomSource for WebRandom {
     fn fill(&mut self, into: &mut [u8]) -> Result<(), Errno> {
         if into.len() >= POOL {
-            // getRandomValues refuses more than 65,536 bytes at once.
-            return into
-                .chunks_mut(65_536)
-                .try_for_each(|part| get_random_values(part).map_err(|_| Errno::Io));
+            return random(into);
         }
         if self.used + into.len() > POOL {
             get_random_values(&mut self.pool).map_err(|_| Errno::Io)?;

@@ -1,0 +1,31 @@
+/** Grants: from what a page writes to the pairs of keys and values that the kernel reads. */
+import { CapfsError } from './errors.js';
+import type { Grant } from './types.js';
+
+/** The device and its terms, keys and values in turn. */
+export function grantPairs(grant: Grant): [device: string, terms: string[]] {
+  if (typeof grant === 'string') return fromFlag(grant);
+  const { device, ...terms } = grant;
+  const pairs = Object.entries(terms).flatMap(([key, value]) => {
+    const values = value === undefined ? [] : Array.isArray(value) ? value : [value];
+    return values.flatMap((each) => [key, String(each)]);
+  });
+  return [device, pairs];
+}
+
+/** `DEVICE[,KEY=VALUE]…`, with a backslash before a comma or a backslash inside a value. */
+function fromFlag(flag: string): [device: string, terms: string[]] {
+  const parts = [''];
+  for (let at = 0; at < flag.length; at++) {
+    const character = flag[at]!;
+    if (character === ',') parts.push('');
+    else parts[parts.length - 1] += character === '\\' ? (flag[++at] ?? '\\') : character;
+  }
+  const [device, ...terms] = parts as [string, ...string[]];
+  const pairs = terms.flatMap((term) => {
+    const equals = term.indexOf('=');
+    if (equals < 1) throw new CapfsError('GRANT_INVALID', `expected KEY=VALUE instead of ${term}`);
+    return [term.slice(0, equals), term.slice(equals + 1)];
+  });
+  return [device, pairs];
+}

@@ -1,0 +1,29 @@
+//! The capabilities of `capfs-devices` on the web platform: what each does outside of its tree.
+
+mod random;
+
+use std::sync::Arc;
+
+use capfs::NodeRef;
+use capfs_devices::grant::{DeviceKind, Grant};
+use capfs_devices::random as random_device;
+use wasm_bindgen::JsValue;
+
+/// Makes the device that a grant names, on its terms.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant, or what this engine lacks.
+pub async fn device(grant: &Grant) -> Result<NodeRef, JsValue> {
+    match grant.device {
+        DeviceKind::Random => {
+            grant
+                .no_terms()
+                .map_err(|error| JsValue::from_str(&error.to_string()))?;
+            Ok(random_device::device(Arc::new(random::WebEntropy)))
+        }
+        kind => Err(JsValue::from_str(&format!(
+            "this host has no device `{}`",
+            kind.name()
+        ))),
+    }
+}
