@@ -6,6 +6,10 @@
 //   args, env   as the guest sees them (without argv[0], which is the guest's name)
 //   mounts      guest path -> mount or array of mounts (a union, searched in that order); files of a
 //               mount are path -> text. Types: `memory` (writable unless `rights: 'ro'`) and `archive`.
+//   grants      capabilities, as flags (`random`, `fetch,origin={http}`), which a guest finds below /cap
+//   servers     modules of servers/ that must run; `{http}` in grants, args and env is the address of `http`
+//   outside     the outside world answers: the event loop must run while the agent waits
+//   hosts       the hosts that have what the case needs, where not all do; the others print that they left it out
 //   stdin       text, given whole and then closed; without it stdin is empty
 //   dialogue    steps taken in turn: once stdout has shown `until` (counted from the last step), `send`
 //               text to stdin, `close` stdin, `deafen` (close the reading end of stdout) or `kill`
@@ -130,6 +134,8 @@ export const cases = [
   { name: 'poll_clocks', waits: true },
   { name: 'sleep', waits: true },
   { name: 'random' },
+  { name: 'random_device', grants: ['random'] },
+  { name: 'random_device_elsewhere', guest: 'random_device', grants: ['random,at=/dev/random'], args: ['/dev/random'] },
   { name: 'yield_raise', exit: { reason: 'exit', code: 134 } },
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },

@@ -12,6 +12,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { buildGuests, guests } from './build.mjs'
+import { addressed, closeServers, named, serversFor } from './servers/servers.mjs'
 import { expected, transcript, transcriptFile, wantedEnd } from './transcript.mjs'
 
 const { values: options } = parseArgs({
@@ -88,13 +89,23 @@ function judge(where, wanted, result) {
   passed += 1
 }
 
+/** Why a case is left out on a host in a variant; `undefined` where it runs. What is left out is printed. */
+function leftOut(wanted, host, variant) {
+  // Without a way to wait there is nothing to run; the other variants run these.
+  if (variant.startsWith('none') && (wanted.waits || wanted.outside || wanted.exit?.reason === 'killed')) return 'need a variant that can wait'
+  if (wanted.hosts && !wanted.hosts.includes(host)) return `need a capability that is not on this host (${wanted.name})`
+  // The event loop of a worker that blocks does not run, so the web platform answers nothing there.
+  if (variant.startsWith('sab') && wanted.outside) return 'need an event loop that runs while the agent waits'
+  return undefined
+}
+
 for (const name of options.host.split(',')) {
   const { variants, open } = await import(`./hosts/${name}.mjs`)
   const chosen = options.variant ? variants.filter((variant) => variant === options.variant) : options.programs ? variants.slice(0, 1) : variants
   if (chosen.length === 0) fail(name, `there is no variant ${options.variant}; there are ${variants.join(', ')}`)
   for (const variant of chosen) {
     const before = [passed, failed]
-    let left = 0
+    const left = new Map()
     const collected = new Map()
     let session
     try {
@@ -106,16 +117,18 @@ for (const name of options.host.split(',')) {
     try {
       for (const wanted of cases) {
         if (options.only && !wanted.name.includes(options.only)) continue
-        // Without a way to wait there is nothing to run; the other variants run these.
-        if (variant.startsWith('none') && (wanted.waits || wanted.exit?.reason === 'killed')) {
-          left += 1
+        const out = leftOut(wanted, name, variant)
+        if (out) {
+          left.set(out, (left.get(out) ?? 0) + 1)
           continue
         }
         const where = `${name} ${variant} ${wanted.name}`
         try {
-          const result = await session.run({ ...wanted, mounts: furnished(wanted.mounts, collected) }, program(wanted, collected))
+          const addresses = await serversFor(wanted)
+          const prepared = { ...addressed(wanted, addresses), mounts: furnished(wanted.mounts, collected) }
+          const result = await session.run(prepared, program(wanted, collected))
           collected.set(wanted.name, result.files ?? {})
-          judge(where, wanted, result)
+          judge(where, wanted, { ...result, stdout: named(result.stdout, addresses), stderr: named(result.stderr, addresses) })
         } catch (error) {
           fail(where, error.stack)
         }
@@ -124,10 +137,11 @@ for (const name of options.host.split(',')) {
     } finally {
       await session.close()
     }
-    const waiting = left === 0 ? '' : `, ${left} need a variant that can wait`
-    console.log(`${name} ${variant}: ${passed - before[0]} passed, ${failed - before[1]} failed${waiting}`)
+    const without = [...left].map(([why, count]) => `, ${count} ${why}`).join('')
+    console.log(`${name} ${variant}: ${passed - before[0]} passed, ${failed - before[1]} failed${without}`)
   }
 }
+await closeServers()
 
 if (!options.only) {
   for (const guest of names.filter((guest) => !ran.has(guest))) fail(guest, 'no host ran this guest')

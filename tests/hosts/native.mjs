@@ -85,6 +85,7 @@ export async function open(variant) {
       const argv = ['run', '--quiet', '--json']
       for (const [path, mount] of Object.entries(wanted.mounts ?? {})) argv.push(...folders.options(path, mount))
       for (const [name, value] of Object.entries(wanted.env ?? {})) argv.push('--env', `${name}=${value}`)
+      for (const grant of wanted.grants ?? []) argv.push('--grant', grant)
       if (limits.memory) argv.push('--max-memory', String(limits.memory))
       if (limits.time) argv.push('--timeout', `${limits.time}ms`)
       if (limits.files) argv.push('--max-files', String(limits.files))
@@ -153,11 +154,23 @@ function outcome(code, signal, stdout, stderr) {
     const error = REFUSALS.find(([words]) => words.test(message))?.[1] ?? 'another'
     return { stdout, stderr: Buffer.alloc(0), reason: 'refused', error, message }
   }
-  const at = stderr.lastIndexOf('{"')
-  if (at < 0) throw new Error(`no report at the end, exit code ${code}, signal ${signal}: ${stderr.subarray(-2_000)}`)
-  const report = JSON.parse(stderr.subarray(at).toString('utf8'))
+  const [at, report] = lastReport(stderr)
+  if (!report) throw new Error(`no report at the end, exit code ${code}, signal ${signal}: ${stderr.subarray(-2_000)}`)
   if (report.code !== code) throw new Error(`the report says ${report.code}, the exit code is ${code}`)
   // Ctrl-C is this host's way to be killed, and a signal is told by its code, 128 more than its number.
   const reason = { interrupt: 'killed', signal: 'exit' }[report.reason] ?? report.reason
   return { stdout, stderr: stderr.subarray(0, at), reason, code, message: report.message }
+}
+
+/** Where the report begins, and what it says. The guest's last line may have no end. */
+function lastReport(stderr) {
+  let at = stderr.lastIndexOf('\n', stderr.length - 2)
+  while ((at = stderr.indexOf('{"', at + 1)) >= 0) {
+    try {
+      return [at, JSON.parse(stderr.subarray(at).toString('utf8'))]
+    } catch {
+      // The guest's own words.
+    }
+  }
+  return [-1, undefined]
 }

@@ -47,6 +47,7 @@ export async function runCase(capfs, program, wanted) {
       args: wanted.args ?? [],
       env: wanted.env ?? {},
       mounts: Object.fromEntries(Object.entries(wanted.mounts ?? {}).map(([path, given]) => [path, mount(given)])),
+      grants: wanted.grants ?? [],
       stdin: steps ? 'pipe' : (wanted.stdin ?? 'closed'),
       limits: wanted.limits,
     })
