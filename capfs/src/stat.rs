@@ -22,6 +22,22 @@ pub enum FileKind {
     SymbolicLink = 7,
 }
 
+impl FileKind {
+    /// The kind with this number; [`FileKind::Unknown`] for what none has.
+    pub const fn from_number(number: u32) -> FileKind {
+        match number {
+            1 => FileKind::BlockDevice,
+            2 => FileKind::CharacterDevice,
+            3 => FileKind::Directory,
+            4 => FileKind::RegularFile,
+            5 => FileKind::SocketDgram,
+            6 => FileKind::SocketStream,
+            7 => FileKind::SymbolicLink,
+            _ => FileKind::Unknown,
+        }
+    }
+}
+
 /// The identity of a file within its device: intro(5)'s qid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Qid {

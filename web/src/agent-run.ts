@@ -1,7 +1,7 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
-import type { AgentConfig, EndReason, KernelModules, Report, Sender } from './protocol.js';
+import type { AgentConfig, EndReason, KernelModules, Peer, Report, Sender } from './protocol.js';
 import type { Exit, Usage, Variant } from './types.js';
 import type { Waitable, Waiting } from './waiting.js';
 
@@ -30,6 +30,7 @@ export class AgentRun implements Waitable, KernelHost {
   #lastTick = 0;
   #lastTurn = 0;
   #finished = false;
+  #advancing = false;
 
   constructor(
     readonly id: number,
@@ -61,8 +62,8 @@ export class AgentRun implements Waitable, KernelHost {
     this.#output.take(stream, bytes);
   }
 
-  remote(bytes: Uint8Array): void {
-    this.port.post({ type: 'remote', id: this.id, bytes }, [bytes.buffer as ArrayBuffer]);
+  remote(peer: Peer, bytes: Uint8Array): void {
+    this.port.post({ type: 'remote', id: this.id, peer, bytes }, [bytes.buffer as ArrayBuffer]);
   }
 
   deadline(): number {
@@ -88,8 +89,14 @@ export class AgentRun implements Waitable, KernelHost {
 
   wake(): void {
     this.waiting.wake();
+    // Once: while the worker blocks, no microtask runs.
+    if (this.#advancing) return;
+    this.#advancing = true;
     // The kernel may be what calls: it is asked to go on with the page's requests once it has returned.
-    queueMicrotask(() => this.kernel.bindings.advance());
+    queueMicrotask(() => {
+      this.#advancing = false;
+      this.kernel.bindings.advance();
+    });
   }
 
   audit(line: string): void {

@@ -1,9 +1,10 @@
 /** An agent, as the page holds it. */
 import { CapfsError, kernelError } from './errors.js';
+import type { DeviceClient, DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import type { HomeTree } from './home.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
-import type { EndReason, FileRequest, Report } from './protocol.js';
+import { Peer, type EndReason, type FileRequest, type Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
 import type { AuditEvent, Exit, SpawnOptions, Timings, Usage } from './types.js';
 
@@ -16,12 +17,14 @@ const HOST_FAILED = 70;
 /** What an agent needs of the Capfs that started it. */
 export interface AgentOwner {
   readonly home: HomeTree;
+  /** The device worker, if one was started. */
+  devices(): DeviceWorker | undefined;
   /** The agent has ended; `reusable` says whether its worker may run another. */
   ended(agent: Agent, worker: PooledWorker, reusable: boolean): void;
   disposed(agent: Agent): void;
 }
 
-export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver {
+export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, ReportReceiver {
   /** Standard input; writes wait while the agent has enough to read. */
   readonly stdin: WritableStream<string | Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
@@ -40,6 +43,8 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
   #timer: ReturnType<typeof setTimeout> | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
   #removeSignal: (() => void) | undefined;
+  /** Takes the home's answers. */
+  readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
   readonly #audit: ((event: AuditEvent) => void) | undefined;
   #disposed = false;
 
@@ -118,6 +123,7 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
     await this.kill();
     this.worker.forget(this.id);
     this.owner.home.forget(this.id);
+    this.owner.devices()?.forget(this.id);
     this.owner.disposed(this);
   }
 
@@ -132,6 +138,16 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
     } catch (error) {
       throw error instanceof CapfsError ? error : kernelError(error, `${what} ${path}`);
     }
+  }
+
+  /** The device worker has answered; not for users. */
+  answered(bytes: Uint8Array): void {
+    this.worker.send({ type: 'remote', id: this.id, peer: Peer.Devices, bytes });
+  }
+
+  /** The device worker is gone; not for users. */
+  devicesLost(): void {
+    this.worker.send({ type: 'remote-lost', id: this.id, peer: Peer.Devices });
   }
 
   /** What the worker reports; not for users. */
@@ -154,7 +170,8 @@ export class Agent extends FileAccess implements AsyncDisposable, ReportReceiver
         for (const line of report.lines) this.#audit?.(JSON.parse(line) as AuditEvent);
         break;
       case 'remote':
-        this.worker.send({ type: 'remote', id: this.id, bytes: this.owner.home.serve(this.id, report.bytes) });
+        if (report.peer === Peer.Devices) this.owner.devices()?.request(this.id, report.bytes);
+        else this.owner.home.serve(this.id, report.bytes, this.#reply);
         break;
       case 'exit':
         this.#finish(report.exit, report.exit.reason !== 'host');

@@ -1,6 +1,7 @@
 /** The package's main class. */
 import { Agent, type AgentOwner } from './agent.js';
 import { CapfsError } from './errors.js';
+import { DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import { grantPairs } from './grants.js';
 import { HomeTree } from './home.js';
@@ -9,13 +10,17 @@ import { checkModule } from './module.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName } from './program.js';
-import type { AgentConfig, FileRequest, KernelModules } from './protocol.js';
+import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules } from './protocol.js';
 import type { CapfsOptions, Program, SpawnOptions, Variant } from './types.js';
 import { chooseVariant } from './variant.js';
+
+/** Devices that an agent's worker can serve itself although it blocks: what they ask of the platform, it answers at once. */
+const NEEDS_NO_EVENTS = new Set(['random', 'console', 'opfs']);
 
 export class Capfs extends FileAccess implements Disposable, AgentOwner {
   readonly #agents = new Set<Agent>();
   #nextId = 1;
+  #devices: DeviceWorker | undefined;
   #closed = false;
 
   private constructor(
@@ -24,6 +29,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     /** The page's own tree; use the file methods instead. */
     readonly home: HomeTree,
     private readonly pool: WorkerPool,
+    private readonly kernel: WebAssembly.Module,
   ) {
     super();
   }
@@ -38,7 +44,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     const [kernel, stub, adapter] = await Promise.all(assetUrls(variant, options.assets).map(loadModule));
     const modules: KernelModules = { kernel: kernel!, stub: stub!, adapter: adapter! };
     const pool = new WorkerPool(modules, variant, options.spares ?? 1);
-    return new Capfs(variant, await HomeTree.create(modules.kernel), pool);
+    return new Capfs(variant, await HomeTree.create(modules.kernel), pool, modules.kernel);
   }
 
   /** Agents that run, or have ended and still hold their files. */
@@ -89,11 +95,19 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     const agent = new Agent(this.#nextId++, this, worker, begun, timings, options);
     this.#agents.add(agent);
     const name = options.name ?? programName(program);
+    let configured: ConfiguredGrant[];
+    try {
+      configured = await Promise.all(grants.map(([device, terms]) => this.#prepare(agent, device, terms)));
+    } catch (error) {
+      agent.lost((error as Error).message);
+      await agent.dispose();
+      throw error;
+    }
     const config: AgentConfig = {
       args: [name, ...(options.args ?? [])],
       env: Object.entries(options.env ?? {}).flat(),
       mounts,
-      grants,
+      grants: configured,
       ...(options.audit ? { audit: `${name} ${agent.id}` } : {}),
       tty: options.tty ?? false,
       files: options.limits?.files ?? 0,
@@ -111,9 +125,30 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     return agent;
   }
 
+  /** Makes a capability elsewhere that can't be made in the agent's own worker. */
+  async #prepare(agent: Agent, device: string, terms: string[]): Promise<ConfiguredGrant> {
+    if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
+    this.#devices ??= new DeviceWorker(this.kernel, () => {
+      this.#devices = undefined;
+    });
+    try {
+      const tree = await this.#devices.grant(agent.id, agent, device, terms);
+      return { device, terms, from: { peer: Peer.Devices, tree } };
+    } catch (error) {
+      if (error instanceof CapfsError) throw error;
+      throw new CapfsError('GRANT_INVALID', `${device}: ${(error as Error).message}`);
+    }
+  }
+
+  /** The device worker, if one was started; not for users. */
+  devices(): DeviceWorker | undefined {
+    return this.#devices;
+  }
+
   /** Ends every agent and every worker. */
   close(): void {
     this.#closed = true;
+    this.#devices?.end('this Capfs has been closed');
     this.pool.close();
     this.#agents.clear();
   }

@@ -32,9 +32,9 @@ export class HomeTree {
     });
   }
 
-  /** Answers an agent's request to the tree. */
-  serve(agent: number, request: Uint8Array): Uint8Array {
-    return this.kernel.remote_serve(agent, request);
+  /** Takes an agent's request to the tree; `reply` is called with the answer, now or later. */
+  serve(agent: number, request: Uint8Array, reply: (bytes: Uint8Array) => void): void {
+    this.kernel.remote_serve(agent, request, reply);
   }
 
   /** Closes what an agent has open. */

@@ -1,6 +1,6 @@
 /** The package's entry in a browser. */
 import { installPlatform } from './platform.js';
-import type { Report } from './protocol.js';
+import type { DeviceReport, Report } from './protocol.js';
 
 installPlatform({
   startWorker: () => {
@@ -8,7 +8,7 @@ installPlatform({
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer),
       listen: (report, failed) => {
-        worker.onmessage = (event: MessageEvent<Report>) => report(event.data);
+        worker.onmessage = (event: MessageEvent<Report | DeviceReport>) => report(event.data);
         worker.onerror = (event) => failed(new Error(event.message || 'the worker could not be loaded'));
         worker.onmessageerror = () => failed(new Error('a message to the page could not be read'));
       },

@@ -1,7 +1,7 @@
 /** One kernel: an instance of the module with bindings of its own. */
 import { kernelBindings, type KernelBindings } from './kernel.js';
 import { CapfsError, kernelError } from './errors.js';
-import type { AgentConfig, FileRequest, MountMember } from './protocol.js';
+import { Peer, type AgentConfig, type FileRequest, type MountMember } from './protocol.js';
 
 /** The raw exports, beside those that the bindings wrap. */
 export interface KernelExports {
@@ -19,8 +19,8 @@ const STORAGE_DEFAULT = 2 ** 30;
 export interface KernelHost {
   /** Takes what the agent prints. */
   output(stream: number, bytes: Uint8Array): void;
-  /** Takes a request to the page's tree. */
-  remote(bytes: Uint8Array): void;
+  /** Takes a request to a tree of another kernel. */
+  remote(peer: Peer, bytes: Uint8Array): void;
   /** A wait may have ended. Called from inside of the kernel: it must not be called back at once. */
   wake(): void;
   /** Takes a line of the audit. */
@@ -45,9 +45,15 @@ export class KernelInstance {
   async grant(config: AgentConfig, host: KernelHost): Promise<string[]> {
     const paths: string[] = [];
     const audit = config.audit === undefined ? undefined : (line: string) => host.audit(line);
-    for (const [device, terms] of config.grants) {
+    for (const { device, terms, from } of config.grants) {
       try {
-        paths.push(await this.bindings.grant(config.audit ?? '', device, terms, audit));
+        const agent = config.audit ?? '';
+        if (from === undefined) {
+          paths.push(await this.bindings.grant(agent, device, terms, audit));
+          continue;
+        }
+        const post = (bytes: Uint8Array) => host.remote(from.peer, bytes);
+        paths.push(this.bindings.grant_from(agent, device, terms, audit, from.peer, from.tree, post));
       } catch (error) {
         throw new CapfsError('GRANT_INVALID', `${device}: ${error instanceof Error ? error.message : String(error)}`);
       }
@@ -114,7 +120,7 @@ export class KernelInstance {
           throw new CapfsError('ARCHIVE_INVALID', `the archive can't be read: ${String(error)}`);
         }
       case 'shared':
-        return kernel.remote_device(member.path, (bytes: Uint8Array) => host.remote(bytes));
+        return kernel.remote_device(Peer.Home, 0, member.path, (bytes: Uint8Array) => host.remote(Peer.Home, bytes));
       case 'null':
         return kernel.null_device();
       case 'zero':

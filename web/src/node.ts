@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { installPlatform } from './platform.js';
-import type { Report } from './protocol.js';
+import type { DeviceReport, Report } from './protocol.js';
 
 installPlatform({
   startWorker: () => {
@@ -13,7 +13,7 @@ installPlatform({
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer),
       listen: (report, failed) => {
-        worker.on('message', (message: Report) => report(message));
+        worker.on('message', (message: Report | DeviceReport) => report(message));
         worker.on('error', failed);
         worker.on('messageerror', failed);
       },

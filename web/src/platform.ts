@@ -1,11 +1,11 @@
 /** What differs between a browser and Node; each entry of the package installs its own. */
-import type { Command, Mail, MailNotice, Report } from './protocol.js';
+import type { Command, DeviceCommand, DeviceReport, Mail, MailNotice, Report } from './protocol.js';
 
 /** A worker as the pool sees it. */
 export interface WorkerHandle {
-  post(message: Command | Mail | MailNotice, transfer?: ArrayBuffer[]): void;
+  post(message: Command | DeviceCommand | Mail | MailNotice, transfer?: ArrayBuffer[]): void;
   /** Called once, before anything is posted. */
-  listen(report: (message: Report) => void, failed: (error: Error) => void): void;
+  listen(report: (message: Report | DeviceReport) => void, failed: (error: Error) => void): void;
   terminate(): void;
   /** Keeps the process running while an agent does; for Node. */
   hold?(): void;

@@ -41,7 +41,7 @@ export class PooledWorker {
     // Whoever waits for it sees the error; a spare that nobody waits for must not be unhandled.
     this.ready.catch(() => undefined);
     this.#handle.listen(
-      (report) => this.#receive(report),
+      (report) => this.#receive(report as Report),
       (error) => this.end(`the worker failed: ${error.message}`),
     );
     const prepare: Extract<Command, { type: 'prepare' }> = { type: 'prepare', modules, variant };

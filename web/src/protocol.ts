@@ -15,6 +15,24 @@ export type MountMember =
   | { type: 'shared'; path: string; writable: boolean }
   | { type: 'null' | 'zero' };
 
+/** Another kernel of which this one has trees. */
+export const enum Peer {
+  /** The page's. */
+  Home,
+  /** The device worker's. */
+  Devices,
+}
+
+/** A tree that one kernel has made for another: its number, and what its root is, as WASI numbers kinds of files. */
+export type RemoteTree = Uint32Array;
+
+/** A capability to mount: device, and keys and values in turn. Where another kernel has made it, whose and which tree. */
+export interface ConfiguredGrant {
+  device: string;
+  terms: string[];
+  from?: { peer: Peer; tree: RemoteTree };
+}
+
 export interface AgentConfig {
   args: string[];
   /** Standard input as a whole; none when the page writes it piece by piece. */
@@ -22,8 +40,7 @@ export interface AgentConfig {
   /** Names and values in turn. */
   env: string[];
   mounts: [path: string, members: MountMember[]][];
-  /** Device, and keys and values in turn. */
-  grants: [device: string, terms: string[]][];
+  grants: ConfiguredGrant[];
   /** The agent's name in the audit, if there is one. */
   audit?: string;
   tty: boolean;
@@ -45,6 +62,19 @@ export type Command =
   | { type: 'prepare'; modules: KernelModules; variant: Variant; mailbox?: SharedArrayBuffer }
   | { type: 'spawn'; id: number; module: WebAssembly.Module; config: AgentConfig };
 
+/** What a device worker receives; `client` is an agent's number. */
+export type DeviceCommand =
+  | { type: 'prepare-devices'; kernel: WebAssembly.Module }
+  | { type: 'device-grant'; request: number; client: number; device: string; terms: string[] }
+  | { type: 'device-request'; client: number; bytes: Uint8Array }
+  | { type: 'device-forget'; client: number };
+
+/** What a device worker sends. */
+export type DeviceReport =
+  | { type: 'device-granted'; request: number; tree?: RemoteTree; error?: string }
+  | { type: 'device-answer'; client: number; bytes: Uint8Array }
+  | { type: 'device-failed'; message: string };
+
 /** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */
 export type Mail =
   | { type: 'stdin'; id: number; bytes: Uint8Array }
@@ -54,7 +84,8 @@ export type Mail =
   | { type: 'kill'; id: number; reason: EndReason }
   | { type: 'request'; id: number; request: number; what: FileRequest; path: string; bytes?: Uint8Array }
   | { type: 'usage'; id: number; request: number }
-  | { type: 'remote'; id: number; bytes: Uint8Array }
+  | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
+  | { type: 'remote-lost'; id: number; peer: Peer }
   | { type: 'revoke'; id: number; request: number; at: string }
   | { type: 'dispose'; id: number };
 
@@ -70,7 +101,7 @@ export type Report =
   | { type: 'output'; id: number; stream: number; bytes: Uint8Array }
   | { type: 'stdin-taken'; id: number; count: number }
   | { type: 'answer'; request: number; error?: string; value?: unknown }
-  | { type: 'remote'; id: number; bytes: Uint8Array }
+  | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'granted'; id: number; error?: string }
   | { type: 'audit'; id: number; lines: string[] }
   | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'> }

@@ -1,16 +1,20 @@
 /** What every worker does, in a browser or in Node: prepares kernels, runs one agent at a time, answers for ended ones. */
 import { AgentRun } from './agent-run.js';
+import { DeviceServer } from './device-server.js';
 import { KernelInstance } from './kernel-instance.js';
 import { MailboxReader } from './mailbox.js';
-import type { Command, KernelModules, Mail, MailNotice, Port, Report, Sender } from './protocol.js';
+import type { Command, DeviceCommand, DeviceReport, KernelModules, Mail, MailNotice, Port, Report, Sender } from './protocol.js';
 import type { Variant } from './types.js';
 import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting.js';
 
-/** Serves the page at the other end of the port. */
-export function serve(port: Port<Command | Mail | MailNotice, Report>): void {
+/** Serves the page at the other end of the port: by running agents, or by what it has of devices. */
+export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Report | DeviceReport>): void {
   let worker: AgentWorker | undefined;
+  let devices: DeviceServer | undefined;
   port.listen((message) => {
-    if (message.type === 'prepare') worker = new AgentWorker(port, message.modules, message.variant, message.mailbox);
+    if (message.type === 'prepare-devices') devices = new DeviceServer(port, message.kernel);
+    else if (message.type === 'device-grant' || message.type === 'device-request' || message.type === 'device-forget') devices?.receive(message);
+    else if (message.type === 'prepare') worker = new AgentWorker(port, message.modules, message.variant, message.mailbox);
     else worker?.receive(message);
   });
 }
@@ -114,7 +118,10 @@ class AgentWorker {
         this.port.post({ type: 'answer', request: mail.request, value: run.revoke(mail.at) });
         break;
       case 'remote':
-        kernel.remote_answer(mail.bytes);
+        kernel.remote_answer(mail.peer, mail.bytes);
+        break;
+      case 'remote-lost':
+        kernel.remote_lost(mail.peer);
         break;
       case 'dispose':
         this.#runs.delete(mail.id);

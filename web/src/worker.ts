@@ -1,11 +1,11 @@
 /** The worker's entry in a browser. */
-import type { Command, Mail, MailNotice, Report } from './protocol.js';
+import type { Command, DeviceCommand, DeviceReport, Mail, MailNotice, Report } from './protocol.js';
 import { serve } from './worker-core.js';
 
 /** A dedicated worker's global scope, as far as it is used here. */
 interface Scope {
-  postMessage(message: Report, transfer: ArrayBuffer[]): void;
-  onmessage: ((event: MessageEvent<Command | Mail | MailNotice>) => void) | null;
+  postMessage(message: Report | DeviceReport, transfer: ArrayBuffer[]): void;
+  onmessage: ((event: MessageEvent<Command | DeviceCommand | Mail | MailNotice>) => void) | null;
 }
 const scope = globalThis as unknown as Scope;
 

@@ -11,7 +11,7 @@ use capfs::device::archive::Archive;
 use capfs::device::gate::{Gate, Observer};
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::{null, zero};
-use capfs::{BindFlags, BoxedFuture, Errno, Namespace, NodeRef, Rights, Stat};
+use capfs::{BindFlags, BoxedFuture, Errno, FileKind, Namespace, NodeRef, Rights, Stat};
 use capfs_devices::audit::Audit;
 use capfs_devices::grant::Grant;
 use capfs_runtime::{Preopen, Process, ProcessConfig};
@@ -22,7 +22,7 @@ use crate::calls::shell_code;
 use crate::files;
 use crate::guest::Guest;
 use crate::machine::{Machine, Patience, Running, with_machine, with_running};
-use crate::remote::{client, server};
+use crate::remote::{client, connection, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 use crate::wake::waker;
 use crate::{devices, wake, web};
@@ -63,8 +63,17 @@ pub fn on_wake(wake: Function) {
     wake::on_wake(wake);
 }
 
-/// Makes the capability that a grant names and mounts it. `terms` alternates keys and values, `at` among them;
-/// `audit(line)`, where it is given, is told of every operation.
+/// Reads a grant; `terms` alternates keys and values, `at` among them.
+fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
+    let (pairs, _) = terms.as_chunks::<2>();
+    let pairs = pairs
+        .iter()
+        .map(|[key, value]| (key.clone(), value.clone()));
+    Grant::from_pairs(device, pairs).map_err(|error| sentence(&error))
+}
+
+/// Makes the capability that a grant names and mounts it; returns where. `terms` alternates keys and values, `at`
+/// among them; `audit(line)`, where it is given, is told of every operation.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
@@ -75,19 +84,66 @@ pub async fn grant(
     terms: Vec<String>,
     audit: Option<Function>,
 ) -> Result<String, JsValue> {
-    let (pairs, _) = terms.as_chunks::<2>();
-    let pairs = pairs
-        .iter()
-        .map(|[key, value]| (key.clone(), value.clone()));
-    let grant = Grant::from_pairs(&device, pairs).map_err(|error| sentence(&error))?;
-    let clock = machine(|machine| Ok(machine.clock.clone()))?;
+    let grant = parse(&device, terms)?;
     let root = devices::device(&grant).await?;
+    install(&agent, grant, root, audit)
+}
+
+/// Mounts a capability that another kernel has made for this one by [`remote_grant`]; returns where. See [`grant`]
+/// and [`remote_device`] for the arguments.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant.
+#[wasm_bindgen]
+pub fn grant_from(
+    agent: &str,
+    device: &str,
+    terms: Vec<String>,
+    audit: Option<Function>,
+    peer: u32,
+    tree: Vec<u32>,
+    post: Function,
+) -> Result<String, JsValue> {
+    let grant = parse(device, terms)?;
+    let [number, kind] = tree[..] else {
+        return Err(named(Errno::Inval));
+    };
+    let kind = FileKind::from_number(kind);
+    let root = client::attach(peer, number, kind, "", post);
+    install(agent, grant, root, audit)
+}
+
+/// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
+/// kind of file that its root is.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant, or what this engine lacks.
+#[wasm_bindgen]
+pub async fn remote_grant(
+    client: u32,
+    device: String,
+    terms: Vec<String>,
+) -> Result<Vec<u32>, JsValue> {
+    let grant = parse(&device, terms)?;
+    let root = devices::device(&grant).await?;
+    let kind = root.qid().kind as u32;
+    Ok(vec![server::export(client, root), kind])
+}
+
+/// Puts a gate in front of a capability and mounts it.
+fn install(
+    agent: &str,
+    grant: Grant,
+    root: NodeRef,
+    audit: Option<Function>,
+) -> Result<String, JsValue> {
+    let clock = machine(|machine| Ok(machine.clock.clone()))?;
     let observer = audit.map(|audit| {
         let sink = Arc::new(move |line: &str| {
             // What the receiver throws is its own affair.
             let _ = audit.call1(&JsValue::NULL, &line.into());
         });
-        let audit = Audit::new(&agent, grant.device, &grant.at, clock.clone(), sink);
+        let audit = Audit::new(agent, grant.device, &grant.at, clock.clone(), sink);
         (Arc::new(audit) as Arc<dyn Observer>, clock)
     });
     let (gate, root) = Gate::new(root, observer);
@@ -154,31 +210,38 @@ pub fn zero_device() -> Result<u32, JsValue> {
     machine(|machine| Ok(add_device(machine, zero::Zero::node())))
 }
 
-/// Makes a device that is the page's own tree from `path` on, and returns its handle; `post(bytes)` sends
-/// its requests there.
+/// Makes a device that is a tree of another kernel, from `path` on, and returns its handle: the tree with the
+/// number `tree` there, or 0, that kernel's namespace. `post(bytes)` sends the requests to this peer.
 #[wasm_bindgen]
-pub fn remote_device(path: &str, post: Function) -> Result<u32, JsValue> {
-    let root = client::attach(path, post);
+pub fn remote_device(peer: u32, tree: u32, path: &str, post: Function) -> Result<u32, JsValue> {
+    let root = client::attach(peer, tree, FileKind::Directory, path, post);
     machine(|machine| Ok(add_device(machine, root)))
 }
 
-/// Takes an answer to a request of a remote device.
+/// Takes a peer's answer to a request of a remote device.
 #[wasm_bindgen]
-pub fn remote_answer(bytes: &[u8]) {
-    client::answer(bytes);
+pub fn remote_answer(peer: u32, bytes: &[u8]) {
+    connection::answer(peer, bytes);
 }
 
-/// Answers a request of an agent's remote device; for the kernel that has the page's tree.
+/// Says that a peer is gone: whatever is asked of its trees fails with `EIO`.
 #[wasm_bindgen]
-pub fn remote_serve(agent: u32, request: &[u8]) -> Result<Vec<u8>, JsValue> {
+pub fn remote_lost(peer: u32) {
+    connection::lost(peer);
+}
+
+/// Takes a request of a client; `reply(bytes)` is called with the answer, at once or from a later [`advance`].
+#[wasm_bindgen]
+pub fn remote_serve(client: u32, request: Vec<u8>, reply: Function) -> Result<(), JsValue> {
     let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
-    Ok(server::serve(&namespace, agent, request))
+    server::serve(&namespace, client, request, reply);
+    Ok(())
 }
 
-/// Closes what an agent has open in the page's tree.
+/// Closes what a client has open here.
 #[wasm_bindgen]
-pub fn remote_forget(agent: u32) {
-    server::forget(agent);
+pub fn remote_forget(client: u32) {
+    server::forget(client);
 }
 
 /// Puts a file into a device before it is mounted, whatever rights the mount will have.
@@ -430,6 +493,7 @@ thread_local! {
 /// Goes on with every request that waits. To be called whenever something has arrived.
 #[wasm_bindgen]
 pub fn advance() {
+    server::advance();
     // Taken out while they run: an answer's receiver may make a new request.
     let mut work = PENDING.take();
     work.retain_mut(|future| {

@@ -20,7 +20,8 @@ pub fn on_wake(wake: Function) {
     WAKE.set(Some(wake));
 }
 
-fn wake() {
+/// Tells JavaScript that something has happened.
+pub fn wake() {
     // Taken out of the cell first: the function is JavaScript's, and nothing is borrowed while it runs.
     if let Some(wake) = WAKE.with_borrow(Clone::clone) {
         // What it throws is its own affair.

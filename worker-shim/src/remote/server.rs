@@ -1,239 +1,311 @@
-//! The home's side: what agents have walked to and opened in the page's tree.
+//! The serving side: what clients have walked to and opened here, and their requests under way.
+//!
+//! A request is a future that owns its arguments. It is polled when it arrives, so what has its answer in
+//! memory is answered on the spot; what waits is polled again when its own waker was woken. `Flush` drops
+//! it, and whatever it was about to make.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
-use capfs::{
-    Directory, EditDirectory, Errno, GuestSink, Name, Namespace, NodeRef, Op, OpenAt, OpenFile,
-    OpenHow, WriteAt,
-};
+use capfs::{Errno, Namespace, NodeRef, OpenFile};
+use js_sys::{Function, Uint8Array};
+use wasm_bindgen::JsValue;
 
-use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX};
+use super::perform::perform;
+use super::wire::{Code, Decoder, Encoder};
+use crate::wake;
 
-/// Nodes and open files of one agent, at most: somewhat more than its own descriptors and mounts can hold.
+/// Nodes and open files of one client, at most: somewhat more than its own descriptors and mounts can hold.
 const FIDS_MAX: usize = 1 << 18;
 
-#[derive(Default)]
-struct Client {
-    nodes: HashMap<u32, NodeRef>,
-    files: HashMap<u32, Box<dyn OpenFile>>,
+/// Requests of one client under way, at most: one for each descriptor that it may poll at once; beyond it a
+/// request fails with `ENOBUFS`.
+const REQUESTS_MAX: usize = 1 << 14;
+
+/// Bytes of one client's requests under way, at most: 16 MiB of data that devices don't take.
+const BYTES_MAX: usize = 16 << 20;
+
+/// An open file. Several requests may be under way on it; each borrows it for the length of one poll.
+pub(super) struct SharedFile {
+    pub file: RefCell<Box<dyn OpenFile>>,
+    /// The subject that the client knows.
+    pub told: RefCell<Option<String>>,
 }
+
+/// What a fid stands for.
+enum Slot<T> {
+    /// An earlier request is about to make it; these wait for that.
+    Making(Vec<Waker>),
+    Here(T),
+}
+
+/// Nodes or open files, by the client's numbers.
+pub(super) struct Table<T>(HashMap<u32, Slot<T>>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table(HashMap::new())
+    }
+}
+
+impl<T: Clone> Table<T> {
+    /// What a number stands for. Waits for the request that is about to make it.
+    pub fn poll_get(&mut self, number: u32, context: &Context<'_>) -> Poll<Option<T>> {
+        match self.0.get_mut(&number) {
+            Some(Slot::Here(value)) => Poll::Ready(Some(value.clone())),
+            Some(Slot::Making(waiting)) => {
+                waiting.push(context.waker().clone());
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Reserves a number for what a request makes.
+    pub fn begin(&mut self, number: u32) -> Result<(), Errno> {
+        if self.0.len() >= FIDS_MAX {
+            return Err(Errno::Nfile);
+        }
+        match self.0.contains_key(&number) {
+            true => Err(Errno::Proto),
+            false => {
+                self.0.insert(number, Slot::Making(Vec::new()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends what `begin` began: the number stands for something now, or for nothing.
+    pub fn end(&mut self, number: u32, value: Option<T>) {
+        let Some(Slot::Making(waiting)) = self.0.get_mut(&number) else {
+            // Made already, or let go of before that.
+            return;
+        };
+        let waiting = std::mem::take(waiting);
+        match value {
+            Some(value) => self.0.insert(number, Slot::Here(value)),
+            None => self.0.remove(&number),
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Lets go of a number. Who waits for it to be made learns that it stands for nothing.
+    #[must_use = "to be dropped when nothing is borrowed"]
+    fn remove(&mut self, number: u32) -> Option<T> {
+        match self.0.remove(&number)? {
+            Slot::Here(value) => Some(value),
+            Slot::Making(waiting) => {
+                waiting.into_iter().for_each(Waker::wake);
+                None
+            }
+        }
+    }
+}
+
+/// What one client has here.
+#[derive(Default)]
+pub(super) struct Client {
+    pub nodes: Table<NodeRef>,
+    pub files: Table<Rc<SharedFile>>,
+    /// Devices that were made for it, by number.
+    pub trees: HashMap<u32, NodeRef>,
+    tasks: HashMap<u64, Task>,
+    /// Bytes of the requests under way.
+    bytes: usize,
+}
+
+pub(super) type ClientRef = Rc<RefCell<Client>>;
+
+/// A request under way.
+struct Task {
+    call: u32,
+    /// The open file that it is about: closing that gives it up.
+    file: Option<u32>,
+    bytes: usize,
+    /// Taken out while it is polled.
+    work: Option<Work>,
+    reply: Function,
+}
+
+type Work = Pin<Box<dyn Future<Output = Vec<u8>>>>;
 
 thread_local! {
-    static CLIENTS: RefCell<HashMap<u32, Client>> = RefCell::default();
+    static CLIENTS: RefCell<HashMap<u32, ClientRef>> = RefCell::default();
+    static NEXT_TASK: RefCell<u64> = const { RefCell::new(1) };
+    /// Requests that were woken.
+    static READY: RefCell<VecDeque<(u32, u64)>> = RefCell::default();
 }
 
-/// Closes everything that an agent has open.
-pub fn forget(agent: u32) {
-    CLIENTS.with_borrow_mut(|clients| clients.remove(&agent));
+/// Wakes one request.
+struct TaskWaker {
+    client: u32,
+    task: u64,
+    woken: AtomicBool,
 }
 
-/// Answers one request of an agent.
-pub fn serve(namespace: &Namespace, agent: u32, request: &[u8]) -> Vec<u8> {
-    let mut decoder = Decoder(request);
-    // Without a number nobody could tell whose answer this is; 0 is nobody's.
-    let call = decoder.u32().unwrap_or(0);
-    let outcome = CLIENTS.with_borrow_mut(|clients| {
-        let client = clients.entry(agent).or_default();
-        let mut work = pin!(client.perform(namespace, &mut decoder));
-        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => outcome,
-            // The home's tree is in memory: nothing of it waits.
-            Poll::Pending => Err(Errno::Io),
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            READY.with_borrow_mut(|ready| ready.push_back((self.client, self.task)));
+            wake::wake();
         }
+    }
+}
+
+fn client(number: u32) -> ClientRef {
+    CLIENTS.with_borrow_mut(|clients| clients.entry(number).or_default().clone())
+}
+
+/// Hands a client a device of its own; returns the number by which it attaches to it.
+pub fn export(number: u32, root: NodeRef) -> u32 {
+    let client = client(number);
+    let mut client = client.borrow_mut();
+    let tree = client.trees.len() as u32 + 1;
+    client.trees.insert(tree, root);
+    tree
+}
+
+/// Closes everything that a client has here, and gives up what is under way.
+pub fn forget(number: u32) {
+    let client = CLIENTS.with_borrow_mut(|clients| clients.remove(&number));
+    // Taken out first: what a device does when it is let go of may come back here.
+    drop(client.map(|client| client.take()));
+}
+
+/// Takes one request of a client; `reply(bytes)` is called with the answer, now or from [`advance`].
+pub fn serve(namespace: &Namespace, number: u32, request: Vec<u8>, reply: Function) {
+    let client = client(number);
+    let mut decoder = Decoder(&request);
+    let (Ok(call), Ok(code)) = (decoder.u32(), decoder.u8()) else {
+        // Without a number nobody could tell whose answer this is.
+        return;
+    };
+    let argument = decoder.u32().unwrap_or(0);
+    match Code::from_number(code) {
+        Some(Code::Flush) => return give_up(&client, |task| task.call == argument),
+        Some(Code::Clunk) => {
+            let gone = client.borrow_mut().nodes.remove(argument);
+            return drop(gone);
+        }
+        Some(Code::Close) => {
+            give_up(&client, |task| task.file == Some(argument));
+            let gone = client.borrow_mut().files.remove(argument);
+            return drop(gone);
+        }
+        _ => {}
+    }
+    let bytes = request.len();
+    let full = {
+        let client = client.borrow();
+        client.tasks.len() >= REQUESTS_MAX || client.bytes + bytes > BYTES_MAX
+    };
+    if full {
+        return answer(&reply, call, failed(Errno::Nobufs));
+    }
+    let file = Code::from_number(code).filter(|code| code.is_on_file());
+    let task = NEXT_TASK.with_borrow_mut(|next| {
+        *next += 1;
+        *next
     });
-    let answer = Encoder::default().u32(call);
-    match outcome {
-        Ok(payload) => {
-            let mut bytes = answer.u32(0).finish();
-            bytes.extend(payload.finish());
-            bytes
-        }
-        Err(errno) => answer.u32(errno.code().into()).finish(),
+    let work = Box::pin(perform(client.clone(), namespace.clone(), request));
+    {
+        let mut client = client.borrow_mut();
+        client.bytes += bytes;
+        let begun = Task {
+            call,
+            file: file.map(|_| argument),
+            bytes,
+            work: Some(work),
+            reply,
+        };
+        client.tasks.insert(task, begun);
     }
+    poll(number, &client, task);
 }
 
-fn name<'a>(request: &mut Decoder<'a>) -> Result<Name<'a>, Errno> {
-    Name::new(request.text()?)
-}
-
-fn directory(node: &NodeRef) -> Result<&dyn Directory, Errno> {
-    node.directory().ok_or(Errno::Notdir)
-}
-
-fn edit(node: &NodeRef) -> Result<&dyn EditDirectory, Errno> {
-    directory(node)?.edit().ok_or(Errno::Rofs)
-}
-
-async fn done(operation: Op<()>) -> Result<Encoder, Errno> {
-    operation.wait().await.map(|()| Encoder::default())
-}
-
-impl Client {
-    fn node(&self, request: &mut Decoder<'_>) -> Result<NodeRef, Errno> {
-        self.nodes.get(&request.u32()?).cloned().ok_or(Errno::Noent)
-    }
-
-    fn file(&mut self, request: &mut Decoder<'_>) -> Result<&mut Box<dyn OpenFile>, Errno> {
-        self.files.get_mut(&request.u32()?).ok_or(Errno::Badf)
-    }
-
-    fn keep(&mut self, fid: u32, node: NodeRef) -> Result<Encoder, Errno> {
-        if self.nodes.len() >= FIDS_MAX {
-            return Err(Errno::Nfile);
-        }
-        let qid = node.qid();
-        self.nodes.insert(fid, node);
-        Ok(Encoder::default().qid(qid))
-    }
-
-    fn keep_open(&mut self, number: u32, file: Box<dyn OpenFile>) -> Result<Encoder, Errno> {
-        if self.files.len() >= FIDS_MAX {
-            return Err(Errno::Nfile);
-        }
-        self.files.insert(number, file);
-        Ok(Encoder::default())
-    }
-
-    async fn perform(
-        &mut self,
-        namespace: &Namespace,
-        request: &mut Decoder<'_>,
-    ) -> Result<Encoder, Errno> {
-        let code = Code::from_number(request.u8()?).ok_or(Errno::Proto)?;
-        match code {
-            Code::Attach => {
-                let fid = request.u32()?;
-                let path = request.text()?.trim_start_matches('/');
-                let path = if path.is_empty() { "." } else { path };
-                let how = OpenAt {
-                    directory: true,
-                    follow: true,
-                    how: OpenHow {
-                        read: true,
-                        ..Default::default()
-                    },
-                    ..Default::default()
-                };
-                let (place, _) = namespace.open(&namespace.root(), path, how).wait().await?;
-                self.keep(fid, place.node().clone())
-            }
-            Code::Walk => {
-                let (node, fid) = (self.node(request)?, request.u32()?);
-                let found = directory(&node)?.walk(name(request)?).wait().await?;
-                self.keep(fid, found)
-            }
-            Code::Stat => Ok(Encoder::default().stat(self.node(request)?.stat().wait().await?)),
-            Code::Open => {
-                let (node, number) = (self.node(request)?, request.u32()?);
-                let file = node.open(request.how()?).wait().await?;
-                self.keep_open(number, file)
-            }
-            Code::SetStat => {
-                let node = self.node(request)?;
-                done(node.set_stat(request.set_stat()?)).await
-            }
-            Code::ReadLink => {
-                let target = self.node(request)?.read_link().wait().await?;
-                Ok(Encoder::default().bytes(target.as_bytes()))
-            }
-            Code::Create => {
-                let (node, fid) = (self.node(request)?, request.u32()?);
-                let (name, number) = (name(request)?, request.u32()?);
-                let opened = edit(&node)?.create(name, request.how()?).wait().await?;
-                self.keep_open(number, opened.file)?;
-                self.keep(fid, opened.node)
-            }
-            Code::MakeDirectory => {
-                let (node, fid) = (self.node(request)?, request.u32()?);
-                let made = edit(&node)?.make_directory(name(request)?).wait().await?;
-                self.keep(fid, made)
-            }
-            Code::MakeSymlink => {
-                let node = self.node(request)?;
-                let name = name(request)?;
-                done(edit(&node)?.make_symlink(name, request.text()?)).await
-            }
-            Code::Link => {
-                let node = self.node(request)?;
-                let name = name(request)?;
-                let linked = self.node(request)?;
-                done(edit(&node)?.link(name, &linked)).await
-            }
-            Code::Unlink => {
-                let node = self.node(request)?;
-                done(edit(&node)?.unlink(name(request)?)).await
-            }
-            Code::RemoveDirectory => {
-                let node = self.node(request)?;
-                done(edit(&node)?.remove_directory(name(request)?)).await
-            }
-            Code::Rename => {
-                let node = self.node(request)?;
-                let from = name(request)?;
-                let to = self.node(request)?;
-                done(edit(&node)?.rename(from, &to, name(request)?)).await
-            }
-            Code::Clunk => {
-                self.nodes.remove(&request.u32()?);
-                Ok(Encoder::default())
-            }
-            Code::Close => {
-                self.files.remove(&request.u32()?);
-                Ok(Encoder::default())
-            }
-            _ => on_file(code, self.file(request)?.as_mut(), request).await,
+/// Goes on with the requests that were woken.
+pub fn advance() {
+    // Those that are woken meanwhile come back by the kernel's own waker.
+    let woken = READY.with_borrow_mut(std::mem::take);
+    for (number, task) in woken {
+        let client = CLIENTS.with_borrow(|clients| clients.get(&number).cloned());
+        if let Some(client) = client {
+            poll(number, &client, task);
         }
     }
 }
 
-async fn on_file(
-    code: Code,
-    file: &mut dyn OpenFile,
-    request: &mut Decoder<'_>,
-) -> Result<Encoder, Errno> {
-    match code {
-        Code::Read => {
-            let offset = request.u64()?;
-            let mut bytes = vec![0; (request.u32()? as usize).min(DATA_MAX)];
-            let count = poll_fn(|context| {
-                let mut sink: &mut [u8] = &mut bytes;
-                file.poll_read(context, offset, &mut sink as &mut dyn GuestSink)
-            })
-            .await?;
-            bytes.truncate(count);
-            Ok(Encoder::from(bytes))
+/// Polls a request, and answers it if it has ended. Nothing is borrowed meanwhile.
+fn poll(number: u32, client: &ClientRef, task: u64) {
+    let work = client
+        .borrow_mut()
+        .tasks
+        .get_mut(&task)
+        .and_then(|task| task.work.take());
+    let Some(mut work) = work else {
+        return;
+    };
+    let waker = Waker::from(Arc::new(TaskWaker {
+        client: number,
+        task,
+        woken: AtomicBool::new(false),
+    }));
+    let outcome = work.as_mut().poll(&mut Context::from_waker(&waker));
+    let mut borrowed = client.borrow_mut();
+    match (outcome, borrowed.tasks.get_mut(&task)) {
+        (Poll::Pending, Some(under_way)) => under_way.work = Some(work),
+        (Poll::Ready(bytes), Some(_)) => {
+            let ended = borrowed.tasks.remove(&task);
+            if let Some(ended) = ended {
+                borrowed.bytes -= ended.bytes;
+                drop(borrowed);
+                answer(&ended.reply, ended.call, bytes);
+            }
         }
-        Code::Write => {
-            let end = request.u8()? == 1;
-            let offset = request.u64()?;
-            let at = if end {
-                WriteAt::End
-            } else {
-                WriteAt::Offset(offset)
-            };
-            let mut bytes = request.bytes()?;
-            let written = poll_fn(|context| file.poll_write(context, at, &mut bytes)).await?;
-            Ok(Encoder::default()
-                .u32(written.bytes as u32)
-                .u64(written.end))
+        // Given up while it was polled.
+        (_, None) => {
+            drop(borrowed);
+            drop(work);
         }
-        Code::FileStat => Ok(Encoder::default().stat(file.stat().wait().await?)),
-        Code::FileSetStat => done(file.set_stat(request.set_stat()?)).await,
-        Code::Allocate => done(file.allocate(request.u64()?, request.u64()?)).await,
-        Code::List => {
-            let (cookie, max) = (request.u64()?, request.u32()? as usize);
-            let listing = file
-                .entries()
-                .ok_or(Errno::Notdir)?
-                .list(cookie, max.min(LIST_MAX));
-            let entries = listing.wait().await?;
-            let count = Encoder::default().u32(entries.len() as u32);
-            Ok(entries.iter().fold(count, Encoder::entry))
-        }
-        _ => Err(Errno::Proto),
     }
+}
+
+/// Drops the requests of a client that `which` names.
+fn give_up(client: &ClientRef, which: impl Fn(&Task) -> bool) {
+    let given_up: Vec<Task> = {
+        let mut client = client.borrow_mut();
+        let numbers: Vec<u64> = client
+            .tasks
+            .iter()
+            .filter(|(_, task)| which(task))
+            .map(|(number, _)| *number)
+            .collect();
+        let tasks = numbers.iter().filter_map(|task| client.tasks.remove(task));
+        let tasks: Vec<Task> = tasks.collect();
+        client.bytes -= tasks.iter().map(|task| task.bytes).sum::<usize>();
+        tasks
+    };
+    drop(given_up);
+}
+
+/// What is answered to a request that failed.
+pub(super) fn failed(errno: Errno) -> Vec<u8> {
+    Encoder::default().u32(errno.code().into()).finish()
+}
+
+fn answer(reply: &Function, call: u32, results: Vec<u8>) {
+    // 0 is nobody's.
+    if call == 0 {
+        return;
+    }
+    let mut bytes = call.to_le_bytes().to_vec();
+    bytes.extend(results);
+    // If the client is gone, nobody misses the answer.
+    let _ = reply.call1(&JsValue::NULL, &Uint8Array::from(bytes.as_slice()));
 }

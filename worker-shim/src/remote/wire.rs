@@ -1,8 +1,12 @@
 //! Requests and answers as bytes: little-endian numbers, and strings and data with their length before
-//! them. A request is its call's number, its code, its arguments; an answer is the call's number, an errno
-//! (0: success), the results.
+//! them. A request is its call's number (0: nobody wants an answer), its code, its arguments; an answer is the
+//! call's number, a status, the results. A status is an errno (0: success), and [`SUBJECT`] where a text comes
+//! before the results: what the file stands for has changed.
 
-use capfs::{DirEntry, Errno, FileKind, OpenHow, Qid, SetStat, SetTime, Stat};
+use capfs::{DirEntry, Errno, FileKind, Interest, OpenHow, Qid, SetStat, SetTime, Stat, WriteAt};
+
+/// In a status: a text, the open file's subject, comes before the results.
+pub const SUBJECT: u32 = 1 << 31;
 
 /// Bytes that one read or write moves at most: what fits several times into a worker's mailbox.
 pub const DATA_MAX: usize = 64 << 10;
@@ -35,10 +39,13 @@ pub enum Code {
     List,
     Clunk,
     Close,
+    Ready,
+    Sync,
+    Flush,
 }
 
 impl Code {
-    const ALL: [Code; 21] = {
+    const ALL: [Code; 24] = {
         use Code::*;
         [
             Attach,
@@ -62,8 +69,20 @@ impl Code {
             List,
             Clunk,
             Close,
+            Ready,
+            Sync,
+            Flush,
         ]
     };
+
+    /// Whether the request is about an open file, whose number comes first.
+    pub fn is_on_file(self) -> bool {
+        use Code::*;
+        matches!(
+            self,
+            Read | Write | FileStat | FileSetStat | Allocate | List | Ready | Sync
+        )
+    }
 
     /// The code with this number.
     pub fn from_number(number: u8) -> Option<Code> {
@@ -107,6 +126,20 @@ impl Encoder {
         self.u8(u8::from(how.read) | u8::from(how.write) << 1 | u8::from(how.truncate) << 2)
     }
 
+    pub fn at(self, at: WriteAt) -> Self {
+        match at {
+            WriteAt::Offset(offset) => self.u8(0).u64(offset),
+            WriteAt::End => self.u8(1).u64(0),
+        }
+    }
+
+    pub fn interest(self, interest: Interest) -> Self {
+        self.u8(match interest {
+            Interest::Read => 0,
+            Interest::Write => 1,
+        })
+    }
+
     pub fn qid(self, qid: Qid) -> Self {
         self.u64(qid.path).u8(qid.kind as u8)
     }
@@ -137,12 +170,23 @@ impl Encoder {
             .bytes(entry.name.as_bytes())
     }
 
+    pub fn append(mut self, other: Encoder) -> Self {
+        match self.0.is_empty() {
+            true => other,
+            false => {
+                self.0.extend(other.0);
+                self
+            }
+        }
+    }
+
     pub fn finish(self) -> Vec<u8> {
         self.0
     }
 }
 
 /// Takes a message apart. What is cut short or out of range is [`Errno::Proto`].
+#[derive(Clone, Copy)]
 pub struct Decoder<'a>(pub &'a [u8]);
 
 impl<'a> Decoder<'a> {
@@ -184,18 +228,25 @@ impl<'a> Decoder<'a> {
         })
     }
 
+    pub fn at(&mut self) -> Result<WriteAt, Errno> {
+        let end = self.u8()? == 1;
+        let offset = self.u64()?;
+        Ok(match end {
+            true => WriteAt::End,
+            false => WriteAt::Offset(offset),
+        })
+    }
+
+    pub fn interest(&mut self) -> Result<Interest, Errno> {
+        Ok(match self.u8()? {
+            0 => Interest::Read,
+            _ => Interest::Write,
+        })
+    }
+
     pub fn qid(&mut self) -> Result<Qid, Errno> {
         let path = self.u64()?;
-        let kind = match self.u8()? {
-            1 => FileKind::BlockDevice,
-            2 => FileKind::CharacterDevice,
-            3 => FileKind::Directory,
-            4 => FileKind::RegularFile,
-            5 => FileKind::SocketDgram,
-            6 => FileKind::SocketStream,
-            7 => FileKind::SymbolicLink,
-            _ => FileKind::Unknown,
-        };
+        let kind = FileKind::from_number(self.u8()?.into());
         Ok(Qid { path, kind })
     }
 

@@ -1,0 +1,89 @@
+/**
+ * The page's half of a device worker. Where an agent's worker blocks while the agent waits, its event loop doesn't run, and
+ * the asynchronous interfaces of the platform never answer there: capabilities that need them are made in a worker of their
+ * own, and the agent's kernel reaches them by messages.
+ */
+import { CapfsError } from './errors.js';
+import { platform, type WorkerHandle } from './platform.js';
+import type { DeviceReport, RemoteTree } from './protocol.js';
+
+/** Who has capabilities there. */
+export interface DeviceClient {
+  /** An answer to a request has come. */
+  answered(bytes: Uint8Array): void;
+  /** The worker is gone. */
+  devicesLost(): void;
+}
+
+export class DeviceWorker {
+  readonly #handle: WorkerHandle;
+  readonly #clients = new Map<number, DeviceClient>();
+  readonly #granting = new Map<number, { resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
+  #nextRequest = 1;
+  #gone: string | undefined;
+
+  constructor(
+    kernel: WebAssembly.Module,
+    /** Called once, when the worker is of no more use. */
+    private readonly onGone: () => void,
+  ) {
+    this.#handle = platform().startWorker();
+    this.#handle.listen(
+      (report) => this.#receive(report as DeviceReport),
+      (error) => this.end(`the device worker failed: ${error.message}`),
+    );
+    this.#handle.post({ type: 'prepare-devices', kernel });
+  }
+
+  /**
+   * Makes a capability for an agent; resolves to its tree.
+   *
+   * @throws Error a sentence that says what is wrong with the grant
+   */
+  grant(client: number, receiver: DeviceClient, device: string, terms: string[]): Promise<RemoteTree> {
+    if (this.#gone !== undefined) return Promise.reject(new Error(this.#gone));
+    this.#clients.set(client, receiver);
+    const request = this.#nextRequest++;
+    this.#handle.hold?.();
+    const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { resolve, reject }));
+    this.#handle.post({ type: 'device-grant', request, client, device, terms });
+    return tree.finally(() => this.#handle.release?.());
+  }
+
+  /** Hands on a request of an agent's kernel. */
+  request(client: number, bytes: Uint8Array): void {
+    if (this.#gone !== undefined) this.#clients.get(client)?.devicesLost();
+    else this.#handle.post({ type: 'device-request', client, bytes }, [bytes.buffer as ArrayBuffer]);
+  }
+
+  /** Closes what an agent has there. */
+  forget(client: number): void {
+    if (this.#clients.delete(client) && this.#gone === undefined) this.#handle.post({ type: 'device-forget', client });
+  }
+
+  end(message: string): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = message;
+    this.#handle.terminate();
+    for (const { reject } of this.#granting.values()) reject(new CapfsError('HOST', message));
+    this.#granting.clear();
+    for (const client of this.#clients.values()) client.devicesLost();
+    this.onGone();
+  }
+
+  #receive(report: DeviceReport): void {
+    switch (report.type) {
+      case 'device-granted': {
+        const waiting = this.#granting.get(report.request);
+        this.#granting.delete(report.request);
+        if (report.tree !== undefined) waiting?.resolve(report.tree);
+        else waiting?.reject(new Error(report.error));
+        return;
+      }
+      case 'device-answer':
+        return this.#clients.get(report.client)?.answered(report.bytes);
+      case 'device-failed':
+        return this.end(`the device worker failed: ${report.message}`);
+    }
+  }
+}

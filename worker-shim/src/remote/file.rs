@@ -1,0 +1,287 @@
+//! Open files of a tree that is elsewhere.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use capfs::{
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Interest, Op, OpenFile, Readiness, SetStat,
+    Stat, WriteAt, Written,
+};
+
+use super::client::{Fid, later};
+use super::connection::Answer;
+use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX};
+
+/// A transfer that has been asked for: where, and its answer.
+struct Transfer {
+    at: WriteAt,
+    answer: Answer,
+}
+
+pub(super) struct RemoteFile {
+    fid: Rc<Fid>,
+    file: u32,
+    seekable: bool,
+    read: Option<Transfer>,
+    write: Option<Transfer>,
+    /// What a read brought and its caller had no room for, of a stream: it would be lost.
+    rest: Vec<u8>,
+    /// Waits that have been asked for, for reading and for writing.
+    ready: [Option<Answer>; 2],
+    subject: RefCell<Option<String>>,
+}
+
+/// An open file that is to be closed although nobody has got it.
+struct Closing {
+    fid: Rc<Fid>,
+    file: u32,
+    held: bool,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.held {
+            self.fid
+                .connection
+                .tell(Code::Close, |request| request.u32(self.file));
+        }
+    }
+}
+
+impl Drop for RemoteFile {
+    fn drop(&mut self) {
+        // Closing gives up what is under way: one message instead of one each would do, but order matters more.
+        self.read = None;
+        self.write = None;
+        self.ready = [None, None];
+        self.fid
+            .connection
+            .tell(Code::Close, |request| request.u32(self.file));
+    }
+}
+
+impl RemoteFile {
+    /// A file that is taken to be open.
+    pub fn new(fid: Rc<Fid>, file: u32) -> RemoteFile {
+        RemoteFile {
+            fid,
+            file,
+            seekable: false,
+            read: None,
+            write: None,
+            rest: Vec::new(),
+            ready: [None, None],
+            subject: RefCell::default(),
+        }
+    }
+
+    /// The file that an answer opens, and what else the answer says.
+    pub fn opened(fid: Rc<Fid>, file: u32, mut answer: Answer) -> Op<(RemoteFile, Vec<u8>)> {
+        let mut closing = Closing {
+            fid,
+            file,
+            held: true,
+        };
+        Op::later(async move {
+            let results = poll_fn(|context| answer.poll_results(context)).await;
+            closing.held = results.outcome.is_ok();
+            let bytes = results.outcome?;
+            let mut decoder = Decoder(&bytes);
+            let seekable = decoder.u8()? == 1;
+            let rest = decoder.0.to_vec();
+            closing.held = false;
+            let mut file = RemoteFile::new(closing.fid.clone(), file);
+            file.seekable = seekable;
+            file.subject = RefCell::new(results.subject);
+            Ok((file, rest))
+        })
+    }
+
+    fn ask(&self, code: Code, fill: impl FnOnce(Encoder) -> Encoder) -> Answer {
+        let number = self.file;
+        self.fid
+            .connection
+            .call(code, |request| fill(request.u32(number)))
+    }
+
+    /// Whether a transfer is the one that is asked for now. A stream has no offsets.
+    fn goes_on(&self, transfer: Option<&Transfer>, at: WriteAt) -> bool {
+        transfer.is_some_and(|transfer| !self.seekable || transfer.at == at)
+    }
+
+    /// Waits for the answer to a transfer.
+    fn poll_answer(
+        &self,
+        context: &mut Context<'_>,
+        transfer: &mut Option<Transfer>,
+    ) -> Poll<Result<Vec<u8>, Errno>> {
+        let Some(under_way) = transfer else {
+            return Poll::Ready(Err(Errno::Io));
+        };
+        let results = ready!(under_way.answer.poll_results(context));
+        *transfer = None;
+        if let Some(subject) = results.subject {
+            self.subject.replace(Some(subject));
+        }
+        Poll::Ready(results.outcome)
+    }
+}
+
+const ENDED: Readiness = Readiness {
+    bytes: 1,
+    hangup: false,
+};
+
+impl OpenFile for RemoteFile {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        if sink.remaining() == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        if !self.rest.is_empty() {
+            let count = sink.put(&self.rest);
+            self.rest.drain(..count);
+            return Poll::Ready(Ok(count));
+        }
+        // What was ready to be read is read now.
+        self.ready[0] = None;
+        let at = WriteAt::Offset(offset);
+        if !self.goes_on(self.read.as_ref(), at) {
+            // One that was given up for another is forgotten.
+            self.read = None;
+            let length = sink.remaining().min(DATA_MAX) as u32;
+            let answer = self.ask(Code::Read, |request| request.u64(offset).u32(length));
+            self.read = Some(Transfer { at, answer });
+        }
+        let mut transfer = self.read.take();
+        let outcome = self.poll_answer(context, &mut transfer);
+        self.read = transfer;
+        let bytes = ready!(outcome)?;
+        let count = sink.put(&bytes);
+        if !self.seekable {
+            self.rest.extend_from_slice(&bytes[count..]);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// While a write is under way that nobody waited for (`NONBLOCK`), the next one is it, as a caller
+    /// that got `EAGAIN` writes the same bytes again.
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        self.ready[1] = None;
+        if !self.goes_on(self.write.as_ref(), at) {
+            self.write = None;
+            let mut bytes = vec![0; source.remaining().min(DATA_MAX)];
+            let taken = source.take(&mut bytes);
+            let answer = self.ask(Code::Write, |request| request.at(at).bytes(&bytes[..taken]));
+            self.write = Some(Transfer { at, answer });
+        }
+        let mut transfer = self.write.take();
+        let outcome = self.poll_answer(context, &mut transfer);
+        self.write = transfer;
+        let answer = ready!(outcome)?;
+        let mut answer = Decoder(&answer);
+        Poll::Ready(Ok(Written {
+            bytes: answer.u32()? as usize,
+            end: answer.u64()?,
+        }))
+    }
+
+    fn poll_ready(
+        &mut self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<Result<Readiness, Errno>> {
+        let (transfer, index) = match interest {
+            Interest::Read => (&self.read, 0),
+            Interest::Write => (&self.write, 1),
+        };
+        if index == 0 && !self.rest.is_empty() {
+            let bytes = self.rest.len() as u64;
+            return Poll::Ready(Ok(Readiness {
+                bytes,
+                hangup: false,
+            }));
+        }
+        // A transfer under way takes what there is, so its answer is what to wait for.
+        match transfer {
+            Some(transfer) if transfer.answer.has_come() => return Poll::Ready(Ok(ENDED)),
+            Some(transfer) => {
+                transfer.answer.register(context);
+                return Poll::Pending;
+            }
+            None if self.seekable => return Poll::Ready(Ok(ENDED)),
+            None => {}
+        }
+        let mut answer = match self.ready[index].take() {
+            Some(answer) => answer,
+            None => self.ask(Code::Ready, |request| request.interest(interest)),
+        };
+        let Poll::Ready(results) = answer.poll_results(context) else {
+            self.ready[index] = Some(answer);
+            return Poll::Pending;
+        };
+        let bytes = results.outcome?;
+        let mut answer = Decoder(&bytes);
+        Poll::Ready(Ok(Readiness {
+            bytes: answer.u64()?,
+            hangup: answer.u8()? == 1,
+        }))
+    }
+
+    fn seekable(&self) -> bool {
+        self.seekable
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        later(
+            &self.fid,
+            self.ask(Code::FileStat, |request| request),
+            |_, answer| answer.stat(),
+        )
+    }
+
+    fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        let answer = self.ask(Code::FileSetStat, |request| request.set_stat(change));
+        later(&self.fid, answer, |_, _| Ok(()))
+    }
+
+    fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
+        let answer = self.ask(Code::Allocate, |request| request.u64(offset).u64(length));
+        later(&self.fid, answer, |_, _| Ok(()))
+    }
+
+    fn sync(&mut self, data_only: bool) -> Op<()> {
+        let answer = self.ask(Code::Sync, |request| request.u8(data_only.into()));
+        later(&self.fid, answer, |_, _| Ok(()))
+    }
+
+    fn subject(&self) -> Option<String> {
+        self.subject.borrow().clone()
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        self.fid.is_directory().then_some(self as &mut dyn Entries)
+    }
+}
+
+impl Entries for RemoteFile {
+    fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
+        let max = max.min(LIST_MAX) as u32;
+        let answer = self.ask(Code::List, |request| request.u64(cookie).u32(max));
+        later(&self.fid, answer, |_, answer| {
+            let count = answer.u32()?;
+            (0..count).map(|_| answer.entry()).collect()
+        })
+    }
+}
