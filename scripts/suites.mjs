@@ -32,6 +32,7 @@ export const SUITES = [
 
   { name: 'capfs', about: 'names, namespace, devices; model-based fuzzing', command: cargo('test', '--package', 'capfs'), count: 'cargo', minutes: 15 },
   { name: 'storage', about: 'stored files on a host that goes down, is full, is damaged', command: cargo('test', '--package', 'capfs-storage'), count: 'cargo', minutes: 10 },
+  { name: 'devices', about: 'the capabilities, and what they do on this system', command: cargo('test', '--package', 'capfs-devices', '--package', 'capfs-native-devices'), count: 'cargo', minutes: 15 },
   { name: 'runtime', about: 'WASI calls over a namespace; hostile guests', command: cargo('test', '--package', 'capfs-runtime'), count: 'cargo', minutes: 15 },
   { name: 'capfs-build', about: 'stub, adapters and their signatures', command: cargo('test', '--release', '--package', 'capfs-build'), count: 'cargo', minutes: 10 },
   { name: 'capfs-host', about: 'the command, against real modules', command: cargo('test', '--release', '--package', 'capfs-host'), count: 'cargo', minutes: 20 },
