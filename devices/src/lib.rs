@@ -8,7 +8,7 @@
 //! - [`grant`]: the grammar in which capabilities are handed out, and what the words in it mean
 //! - [`origin`]: which servers may be spoken to
 //! - [`audit`]: what was done, a JSON object a line
-//! - one module for each device: [`random`] …
+//! - one module for each device: [`random`], [`storage`] …
 //!
 //! # What this crate never contains
 //! An engine, an executor, an operating system or a web type, as in capfs.
@@ -18,3 +18,4 @@ pub mod audit;
 pub mod grant;
 pub mod origin;
 pub mod random;
+pub mod storage;

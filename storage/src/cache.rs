@@ -1,11 +1,11 @@
 //! Blocks of files in memory, with what was written to them and is nowhere else yet.
 
-use crate::limits::{BLOCK, CACHE_MAX, DIRTY_MAX, TRANSFER_MAX};
+use crate::limits::{BLOCK, CACHE_MAX, CACHE_MIN, TRANSFER_MAX};
 
 /// Pages in a segment: memory is taken a segment at a time.
 const SEGMENT: usize = TRANSFER_MAX / BLOCK;
+const PAGES_MIN: u32 = (CACHE_MIN / BLOCK) as u32;
 const PAGES_MAX: u32 = (CACHE_MAX / BLOCK) as u32;
-const DIRTY_PAGES_MAX: u32 = (DIRTY_MAX / BLOCK) as u32;
 
 /// The number of a page's place in the cache.
 pub(crate) type Slot = u32;
@@ -25,8 +25,11 @@ struct Page {
     used: bool,
 }
 
-/// The pages of a volume. A clock's hand goes round over them and takes what was not used since its
-/// last round; so pages that are filled one after the other lie side by side, and are written in one piece.
+/// The pages of a volume. A clock's hand goes round over them and takes what was not used since its last round; so
+/// pages that are filled one after the other lie side by side, and are written in one piece.
+///
+/// It begins small and grows when everything in it is used, for memory that was never touched is dearer than
+/// memory that is in the processor's cache: what is only written, or read once, never makes it grow.
 #[derive(Default)]
 pub(crate) struct Cache {
     segments: Vec<Box<[u8]>>,
@@ -39,7 +42,7 @@ impl Cache {
     /// Takes a place for another block; the owner of what was there must forget it. `None` when
     /// dirty pages must be written out first.
     pub fn take(&mut self) -> Option<(Slot, Option<Owner>)> {
-        if self.dirty >= DIRTY_PAGES_MAX {
+        if self.dirty >= PAGES_MIN.max(self.pages.len() as u32) / 2 {
             return None;
         }
         self.take_clean()
@@ -47,18 +50,36 @@ impl Cache {
 
     /// As [`take`](Cache::take), for a page that will be clean.
     pub fn take_clean(&mut self) -> Option<(Slot, Option<Owner>)> {
-        let places = self.pages.len() as u32;
-        // The first round over the arena makes it; then each place is looked at twice at most.
-        if self.hand == places && places < PAGES_MAX {
-            if self.hand as usize == self.segments.len() * SEGMENT {
-                self.segments.push(vec![0; SEGMENT * BLOCK].into());
-            }
-            self.pages.push(Page::default());
-            self.hand += 1;
-            return Some((places, None));
+        if self.hand as usize == self.pages.len() && self.hand < PAGES_MIN {
+            return Some((self.add(), None));
         }
-        for _ in 0..2 * places {
-            if self.hand >= places {
+        self.take_unused().or_else(|| {
+            if (self.pages.len() as u32) < PAGES_MAX {
+                self.hand = self.pages.len() as u32;
+                return Some((self.add(), None));
+            }
+            self.take_unused()
+        })
+    }
+
+    /// Makes one more place, behind all others.
+    fn add(&mut self) -> Slot {
+        if self.pages.len() == self.segments.len() * SEGMENT {
+            self.segments.push(vec![0; SEGMENT * BLOCK].into());
+        }
+        self.pages.push(Page::default());
+        self.hand += 1;
+        self.hand - 1
+    }
+
+    /// Goes round once for a page that is neither dirty nor used.
+    fn take_unused(&mut self) -> Option<(Slot, Option<Owner>)> {
+        for _ in 0..self.pages.len() {
+            if self.hand as usize >= self.pages.len() {
+                // A segment that was begun is finished first.
+                if !self.pages.len().is_multiple_of(SEGMENT) {
+                    return Some((self.add(), None));
+                }
                 self.hand = 0;
             }
             let slot = self.hand;
@@ -71,8 +92,7 @@ impl Cache {
                 page.used = false;
                 continue;
             }
-            let owner = page.owner.take();
-            return Some((slot, owner));
+            return Some((slot, page.owner.take()));
         }
         None
     }
@@ -113,9 +133,13 @@ impl Cache {
         self.pages[slot as usize] = Page::default();
     }
 
+    /// Notes that a page was found in the cache.
+    pub fn touch(&mut self, slot: Slot) {
+        self.pages[slot as usize].used = true;
+    }
+
     /// The bytes of a page.
     pub fn page(&mut self, slot: Slot) -> &mut [u8] {
-        self.pages[slot as usize].used = true;
         let (segment, at) = place(slot);
         &mut self.segments[segment][at..at + BLOCK]
     }
@@ -124,6 +148,12 @@ impl Cache {
     pub fn run(&self, slot: Slot, pages: usize) -> &[u8] {
         let (segment, at) = place(slot);
         &self.segments[segment][at..at + pages * BLOCK]
+    }
+
+    /// As [`run`](Cache::run), to be filled.
+    pub fn run_mut(&mut self, slot: Slot, pages: usize) -> &mut [u8] {
+        let (segment, at) = place(slot);
+        &mut self.segments[segment][at..at + pages * BLOCK]
     }
 
     /// Whether `next` lies behind `slot`, so that one write takes both.
@@ -156,17 +186,39 @@ mod tests {
         Owner { number: 1, block }
     }
 
-    #[test]
-    fn pages_that_were_used_stay_longer() {
-        let mut cache = Cache::default();
-        for block in 0..PAGES_MAX {
+    fn fill(cache: &mut Cache, pages: u32) {
+        for block in 0..pages {
             let (slot, evicted) = cache.take().unwrap();
             assert_eq!((slot, evicted), (block, None));
             cache.put(slot, owner(block), false);
         }
-        cache.page(0)[0] = 1;
-        let (slot, evicted) = cache.take().unwrap();
-        assert_eq!((slot, evicted), (1, Some(owner(1))));
+    }
+
+    #[test]
+    fn what_is_used_stays_and_makes_the_cache_grow() {
+        let mut cache = Cache::default();
+        fill(&mut cache, PAGES_MIN);
+        cache.touch(0);
+        assert_eq!(cache.take(), Some((1, Some(owner(1)))));
+        for slot in 0..PAGES_MIN {
+            cache.touch(slot);
+        }
+        for slot in PAGES_MIN..PAGES_MIN + SEGMENT as u32 {
+            assert_eq!(cache.take(), Some((slot, None)));
+        }
+        // Nothing has been used since.
+        assert_eq!(cache.take().unwrap().0, 0);
+    }
+
+    #[test]
+    fn it_has_an_end() {
+        let mut cache = Cache::default();
+        for block in 0..3 * PAGES_MAX {
+            let (slot, _) = cache.take().unwrap();
+            assert!(slot < PAGES_MAX);
+            cache.put(slot, owner(block), false);
+            cache.touch(slot);
+        }
     }
 
     #[test]
@@ -177,13 +229,13 @@ mod tests {
             cache.put(slot, owner(block), true);
             block += 1;
         }
-        assert_eq!(block, DIRTY_PAGES_MAX);
+        assert_eq!(block, PAGES_MIN / 2);
         for _ in 0..PAGES_MAX {
             let (slot, _) = cache.take_clean().unwrap();
             assert!(!cache.is_dirty(slot));
             cache.put(slot, owner(u32::MAX), false);
         }
-        assert_eq!(cache.dirty_pages().len() as u32, DIRTY_PAGES_MAX);
+        assert_eq!(cache.dirty_pages().len() as u32, PAGES_MIN / 2);
         cache.forget(0);
         assert!(cache.take().is_some());
     }

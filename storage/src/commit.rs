@@ -20,13 +20,13 @@ const BATCH_MAX: u32 = (TRANSFER_MAX / BLOCK) as u32;
 const PIECES_MAX: usize = 2;
 
 /// Blocks that follow each other in a file and on the disk.
-struct Run {
-    number: u64,
-    block: u32,
-    start: u32,
-    length: u32,
+pub(crate) struct Run {
+    pub number: u64,
+    pub block: u32,
+    pub start: u32,
+    pub length: u32,
     /// They stay where they were set aside.
-    in_place: bool,
+    pub in_place: bool,
 }
 
 /// Runs that follow each other on the disk.
@@ -279,32 +279,38 @@ impl State {
         }
         self.unflushed = true;
         for run in &batch.runs {
-            let extent = Extent {
-                start: run.start,
-                length: run.length,
-                written: true,
-            };
-            let mut freed = Vec::new();
-            let content = self.content(run.number)?;
-            content.extents.insert(run.block, extent, |start, length| {
-                freed.push((start, length));
-            });
-            if !run.in_place {
-                for (start, length) in freed {
-                    self.space.defer(start, length);
-                }
-            }
-            self.log(Record::Map {
-                number: run.number,
-                block: run.block,
-                start: run.start,
-                length: run.length,
-                written: true,
-            });
+            self.map(run)?;
         }
         for slot in &batch.slots {
             self.cache.set_clean(*slot);
         }
+        Ok(())
+    }
+
+    /// Says that blocks of a file are where they have been written.
+    pub fn map(&mut self, run: &Run) -> Result<(), Errno> {
+        let extent = Extent {
+            start: run.start,
+            length: run.length,
+            written: true,
+        };
+        let mut freed = Vec::new();
+        let extents = &mut self.content(run.number)?.extents;
+        extents.insert(run.block, extent, |start, length| {
+            freed.push((start, length))
+        });
+        if !run.in_place {
+            for (start, length) in freed {
+                self.space.defer(start, length);
+            }
+        }
+        self.log(Record::Map {
+            number: run.number,
+            block: run.block,
+            start: run.start,
+            length: run.length,
+            written: true,
+        });
         Ok(())
     }
 

@@ -3,10 +3,12 @@
 
 use capfs::{Errno, GuestSink, GuestSource, WriteAt, Written};
 
-use crate::cache::{Owner, Slot};
+use crate::cache::{Cache, Owner, Slot};
+use crate::commit::Run;
 use crate::extents::{Extent, Mapping};
 use crate::limits::{
-    BLOCK, GROW_MAX, GROW_MIN, KEEP_FREE, READ_AHEAD_MAX, STORAGE_FILE_MAX, TRANSFER_MAX,
+    BLOCK, DIRECT_MIN, GROW_MAX, GROW_MIN, KEEP_FREE, READ_AHEAD_MAX, STORAGE_FILE_MAX,
+    TRANSFER_MAX,
 };
 use crate::record::Record;
 use crate::state::{Effect, State};
@@ -56,6 +58,7 @@ impl State {
             let content = self.content(number)?;
             let put = if let Some(slot) = content.pages.get(&block) {
                 let slot = *slot;
+                self.cache.touch(slot);
                 let put = sink.put(&self.cache.page(slot)[within..within + count]);
                 (put, count)
             } else {
@@ -80,8 +83,8 @@ impl State {
         Ok(done)
     }
 
-    /// Reads blocks that are not in the cache, puts up to `wanted` bytes of them into `sink`, and keeps
-    /// what may be asked for again. Returns the bytes put and offered.
+    /// Reads blocks that are not in the cache, and puts up to `wanted` bytes of them into `sink`. Returns the
+    /// bytes put and offered.
     fn read_run(
         &mut self,
         number: u64,
@@ -93,35 +96,53 @@ impl State {
     ) -> Result<(usize, usize), Errno> {
         let content = self.content(number)?;
         let needed = blocks_for((within + wanted) as u64);
-        let ahead = needed.max(blocks_for(content.read_ahead as u64));
+        let ahead = blocks_for(content.read_ahead as u64);
         let next_page = content.pages.range(block..).next();
-        let blocks = ahead
-            .min(extent.length)
+        let there = extent
+            .length
             .min(next_page.map_or(u32::MAX, |(next, _)| next - block))
             .min(blocks_for(content.size) - block)
             .min((TRANSFER_MAX / BLOCK) as u32);
+        let offered = |blocks: u32| wanted.min(blocks as usize * BLOCK - within);
+        if wanted < DIRECT_MIN
+            && let Some((slot, blocks)) = self.clean_run(there.min(needed.max(ahead)))
+        {
+            let into = self.cache.run_mut(slot, blocks as usize);
+            read_exactly(&*self.data, extent.start, into)?;
+            for index in 0..blocks {
+                let block = block + index;
+                let owner = Owner { number, block };
+                self.cache.put(slot + index, owner, false);
+                self.content(number)?.pages.insert(block, slot + index);
+            }
+            let count = offered(blocks);
+            let run = self.cache.run(slot, blocks as usize);
+            return Ok((sink.put(&run[within..within + count]), count));
+        }
+        // Of a large read nobody asks for a part again.
+        let blocks = there.min(needed);
         let bytes = blocks as usize * BLOCK;
         if self.transfer.len() < bytes {
             self.transfer.resize(bytes, 0);
         }
         let into = &mut self.transfer[..bytes];
         read_exactly(&*self.data, extent.start, into)?;
-        let count = wanted.min(bytes - within);
-        let put = sink.put(&self.transfer[within..within + count]);
-        // Of a large read nobody asks for a part again.
-        if bytes <= READ_AHEAD_MAX {
-            for index in 0..blocks {
-                let Some(slot) = self.clean_slot() else { break };
-                let at = index as usize * BLOCK;
-                self.cache
-                    .page(slot)
-                    .copy_from_slice(&self.transfer[at..at + BLOCK]);
-                let block = block + index;
-                self.cache.put(slot, Owner { number, block }, false);
-                self.content(number)?.pages.insert(block, slot);
+        let count = offered(blocks);
+        Ok((sink.put(&self.transfer[within..within + count]), count))
+    }
+
+    /// Up to `blocks` places in the cache side by side, for what is on the disk as well.
+    fn clean_run(&mut self, blocks: u32) -> Option<(Slot, u32)> {
+        let first = self.clean_slot()?;
+        let mut count = 1;
+        while count < blocks {
+            match self.clean_slot() {
+                Some(slot) if Cache::adjoins(first + count - 1, slot) => count += 1,
+                // Nobody has that place; it is given away on the next round.
+                _ => break,
             }
         }
-        Ok((put, count))
+        Some((first, count))
     }
 
     /// Takes bytes from `source`, and returns how many and where they end. Where there is room for
@@ -152,16 +173,42 @@ impl State {
         self.begin(Effect::Grows)?;
         while written.bytes < wanted {
             let (block, within) = locate(written.end);
-            let count = (BLOCK - within).min(wanted - written.bytes);
+            let left = wanted - written.bytes;
+            if within == 0 && left >= DIRECT_MIN {
+                let blocks = left.min(TRANSFER_MAX) / BLOCK;
+                let direct = self.write_direct(number, block, blocks as u32, source);
+                let bytes = match direct {
+                    Ok(bytes) => bytes,
+                    Err(errno) if written.bytes == 0 => return Err(errno),
+                    Err(_) => break,
+                };
+                // Where there is no room for all of it, the pages below find out for how much there is.
+                if let Some(bytes) = bytes {
+                    written.bytes += bytes;
+                    written.end += bytes as u64;
+                    let content = self.content(number)?;
+                    content.size = content.size.max(written.end);
+                    if bytes < blocks * BLOCK {
+                        break;
+                    }
+                    continue;
+                }
+            }
+            let count = (BLOCK - within).min(left);
             let end = written.end + count as u64;
             let whole = within == 0 && (count == BLOCK || end >= self.content(number)?.size);
-            let slot = match self.dirty_page(number, block, whole) {
+            let page = self.dirty_page(number, block, if whole { count } else { 0 });
+            let slot = match page {
                 Ok(slot) => slot,
                 Err(errno) if written.bytes == 0 => return Err(errno),
                 Err(_) => break,
             };
-            let page = self.cache.page(slot);
-            let taken = source.take(&mut page[within..within + count]);
+            let room = &mut self.cache.page(slot)[within..within + count];
+            let taken = source.take(room);
+            if whole {
+                // What was in this place before must not be seen.
+                room[taken..].fill(0);
+            }
             written.bytes += taken;
             written.end += taken as u64;
             let content = self.content(number)?;
@@ -176,11 +223,91 @@ impl State {
         Ok(written)
     }
 
-    /// The page of a block, which is going to be changed. With `whole`, what was in it doesn't matter, and it
-    /// is cleared where that isn't known.
-    fn dirty_page(&mut self, number: u64, block: u32, whole: bool) -> Result<Slot, Errno> {
+    /// Writes whole blocks to free ones, past the cache. Returns the bytes that are written, which is not all where
+    /// the host failed on the way; `None` where not all of it can be promised, and then nothing has been taken.
+    fn write_direct(
+        &mut self,
+        number: u64,
+        block: u32,
+        blocks: u32,
+        source: &mut dyn GuestSource,
+    ) -> Result<Option<usize>, Errno> {
+        let holes = self.holes(number, block, block + blocks)?;
+        let holes: u64 = holes.iter().map(|(_, length)| u64::from(*length)).sum();
+        let fits = self.used + holes <= self.limit;
+        if !fits || self.make_available(blocks + KEEP_FREE).is_err() {
+            return Ok(None);
+        }
+        let bytes = blocks as usize * BLOCK;
+        if self.transfer.len() < bytes {
+            self.transfer.resize(bytes, 0);
+        }
+        if source.take(&mut self.transfer[..bytes]) < bytes {
+            return Err(Errno::Fault);
+        }
+        let mut done = 0;
+        while done < blocks {
+            let block = block + done;
+            let goal = self.content(number)?.extents.follows(block);
+            let goal = goal.filter(|start| self.space.is_free(*start));
+            let (start, length) = self
+                .space
+                .allocate(goal, blocks - done)
+                .ok_or(Errno::Nospc)?;
+            let from = done as usize * BLOCK;
+            let part = &self.transfer[from..from + length as usize * BLOCK];
+            let written = self.data.write_at(u64::from(start) * BLOCK as u64, part);
+            if let Err(errno) = written {
+                self.space.release(start, length);
+                return match done {
+                    0 => Err(errno),
+                    _ => Ok(Some(from)),
+                };
+            }
+            self.unflushed = true;
+            self.forget_pages(number, block, length);
+            let before = self.content(number)?.extents.blocks();
+            self.map(&Run {
+                number,
+                block,
+                start,
+                length,
+                in_place: false,
+            })?;
+            let after = self.content(number)?.extents.blocks();
+            self.used += u64::from(after - before);
+            done += length;
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Forgets pages that have been replaced on the disk.
+    fn forget_pages(&mut self, number: u64, block: u32, length: u32) {
+        let Ok(content) = self.content(number) else {
+            return;
+        };
+        let pages: Vec<_> = content
+            .pages
+            .range(block..block + length)
+            .map(|(block, slot)| (*block, *slot))
+            .collect();
+        for (block, slot) in pages {
+            if self.cache.is_dirty(slot) {
+                self.unpromise(number, block);
+            }
+            self.cache.forget(slot);
+            if let Ok(content) = self.content(number) {
+                content.pages.remove(&block);
+            }
+        }
+    }
+
+    /// The page of a block, which is going to be changed. So many bytes of its front will be `overwritten`; if any
+    /// are, nothing else of what was in it matters.
+    fn dirty_page(&mut self, number: u64, block: u32, overwritten: usize) -> Result<Slot, Errno> {
         let content = self.content(number)?;
         if let Some(slot) = content.pages.get(&block).copied() {
+            self.cache.touch(slot);
             if !self.cache.is_dirty(slot) {
                 self.promise(number, block)?;
                 self.cache.set_dirty(slot);
@@ -197,13 +324,13 @@ impl State {
         };
         let content = self.content(number)?;
         let page = match content.extents.lookup(block) {
-            Mapping::Mapped(extent) if extent.written && !whole => Some(extent.start),
+            Mapping::Mapped(extent) if extent.written && overwritten == 0 => Some(extent.start),
             _ => None,
         };
         let loaded = match page {
             Some(start) => read_exactly(&*self.data, start, self.cache.page(slot)),
             None => {
-                self.cache.page(slot).fill(0);
+                self.cache.page(slot)[overwritten..].fill(0);
                 Ok(())
             }
         };
@@ -367,7 +494,7 @@ impl State {
         let written =
             matches!(content.extents.lookup(block), Mapping::Mapped(extent) if extent.written);
         if written || content.pages.contains_key(&block) {
-            let slot = self.dirty_page(number, block, false)?;
+            let slot = self.dirty_page(number, block, 0)?;
             self.cache.page(slot)[within..].fill(0);
         }
         Ok(())

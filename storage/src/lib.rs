@@ -39,6 +39,7 @@ mod journal;
 mod limits;
 mod load;
 mod node;
+mod numbers;
 mod open;
 mod record;
 mod space;
@@ -50,5 +51,5 @@ mod tests;
 
 pub use block_file::{BlockFile, BlockFiles, Opener};
 pub use error::StorageError;
-pub use limits::{BLOCK, CACHE_MAX, COMMIT_EVERY, DIRTY_MAX, STORAGE_FILE_MAX, STORAGE_NODES_MAX};
+pub use limits::{BLOCK, CACHE_MAX, CACHE_MIN, COMMIT_EVERY, STORAGE_FILE_MAX, STORAGE_NODES_MAX};
 pub use volume::{StorageOptions, StorageUsage, Volume};

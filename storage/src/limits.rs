@@ -16,18 +16,21 @@ pub const STORAGE_FILE_MAX: u64 = (u32::MAX as u64) * BLOCK as u64;
 /// while the volume is open, some hundred bytes each. Over it, the guest gets `ENOSPC`.
 pub const STORAGE_NODES_MAX: usize = 1 << 18;
 
-/// Bytes of the page cache: 16 MiB, a few times what a write-out gathers. An agent that reads and
-/// writes as much as it likes takes no more.
+/// Bytes of the page cache: 16 MiB, when everything in it is in use. An agent that reads and writes as much
+/// as it likes takes no more. Half of what the cache has may be dirty; then it is written out.
 pub const CACHE_MAX: usize = sized(16 << 20, 128 << 10);
 
-/// Bytes that may be in the cache alone: 8 MiB. Then they are written out, in few large pieces.
-pub const DIRTY_MAX: usize = sized(8 << 20, 64 << 10);
+/// Bytes that the page cache begins with: 2 MiB, twice what is written in one piece.
+pub const CACHE_MIN: usize = sized(2 << 20, 64 << 10);
 
 /// Bytes written or read in one piece: 1 MiB. Beyond that a larger piece gains nothing.
 pub(crate) const TRANSFER_MAX: usize = sized(1 << 20, 32 << 10);
 
-/// Bytes from which a read is not worth keeping in the cache: 128 KiB, and the most that is read ahead.
-pub(crate) const READ_AHEAD_MAX: usize = sized(128 << 10, 16 << 10);
+/// Bytes from which a read or a write goes past the cache: 256 KiB. Gathering gains nothing then.
+pub(crate) const DIRECT_MIN: usize = sized(256 << 10, 16 << 10);
+
+/// Bytes that are read ahead at most: 256 KiB.
+pub(crate) const READ_AHEAD_MAX: usize = sized(256 << 10, 16 << 10);
 
 /// Nanoseconds for which a change waits to be made durable, if nobody asks before: one second. It is
 /// what a tab that is killed may lose, beside what was never written.

@@ -1,6 +1,5 @@
 //! Opening a volume: the state that its index describes, checked before anything trusts it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use capfs::clock::Clock;
@@ -13,6 +12,7 @@ use crate::extents::Extent;
 use crate::inode::{Body, Inode, Names, ROOT};
 use crate::journal::{Found, Journal};
 use crate::limits::BLOCK;
+use crate::numbers::NumberMap;
 use crate::record::{Record, Records};
 use crate::space::Space;
 use crate::state::State;
@@ -21,7 +21,7 @@ use crate::state::State;
 const LOST: &str = "lost+found";
 
 /// Inodes while the index is read.
-type Nodes = HashMap<u64, Inode>;
+type Nodes = NumberMap<Inode>;
 
 impl State {
     /// Opens a volume, making it if it was never used. With `repair`, what can be read of a damaged one
@@ -34,7 +34,7 @@ impl State {
     ) -> Result<State, StorageError> {
         let size = files.data.size()?;
         let total = u32::try_from(size / BLOCK as u64).map_err(|_| Errno::Fbig)?;
-        let mut nodes = Nodes::new();
+        let mut nodes = Nodes::default();
         let mut next = ROOT + 1;
         let found = Journal::open(files.index, size == 0, repair, |payload| {
             for record in Records(payload) {
@@ -210,7 +210,7 @@ impl Finder {
             let root = Inode::new(Body::Directory(Names::below(ROOT)), now);
             nodes.insert(ROOT, root);
         }
-        let kinds: HashMap<u64, FileKind> = nodes
+        let kinds: NumberMap<FileKind> = nodes
             .iter()
             .map(|(number, inode)| (*number, inode.kind()))
             .collect();
@@ -233,7 +233,7 @@ impl Finder {
             links.extend(names.iter().map(|(_, qid)| (*directory, qid.path)));
         }
         // From the root on: a directory is in the tree once, and so are the files in it.
-        let mut children: HashMap<u64, Vec<u64>> = HashMap::new();
+        let mut children: NumberMap<Vec<u64>> = NumberMap::default();
         for (directory, number) in links {
             children.entry(directory).or_default().push(number);
         }
@@ -252,7 +252,7 @@ impl Finder {
     fn descend(
         &mut self,
         nodes: &mut Nodes,
-        children: &mut HashMap<u64, Vec<u64>>,
+        children: &mut NumberMap<Vec<u64>>,
         reached: &mut Vec<u64>,
     ) -> Result<(), StorageError> {
         while let Some(directory) = reached.pop() {
@@ -284,7 +284,7 @@ impl Finder {
     fn collect(
         &mut self,
         nodes: &mut Nodes,
-        children: &mut HashMap<u64, Vec<u64>>,
+        children: &mut NumberMap<Vec<u64>>,
         now: u64,
     ) -> Result<(), StorageError> {
         let nameless = |nodes: &Nodes| -> Vec<u64> {

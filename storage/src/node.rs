@@ -66,6 +66,11 @@ impl Node for StorageNode {
         let shared = self.shared().clone();
         match self.qid.kind {
             FileKind::Directory if how.write || how.truncate => Op::err(Errno::Isdir),
+            // Nothing needs to be known of it, and a process begins with its directories open: that must not fail
+            // because another has the volume just then.
+            FileKind::Directory if number == ROOT => {
+                Op::ok(Box::new(StorageDirectory::new(Hold::root(shared))))
+            }
             FileKind::Directory => {
                 self.shared()
                     .run(move |state| state.hold(number))

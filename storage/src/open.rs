@@ -127,15 +127,14 @@ impl OpenFile for StorageDirectory {
 
     fn stat(&self) -> Op<Stat> {
         let number = self.hold.number;
-        self.hold.shared.now(|state| state.stat(number)).into()
+        self.hold.shared.run(move |state| state.stat(number))
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         let number = self.hold.number;
         self.hold
             .shared
-            .now(|state| state.set_stat(number, change))
-            .into()
+            .run(move |state| state.set_stat(number, change))
     }
 
     fn sync(&mut self, _data_only: bool) -> Op<()> {
@@ -152,7 +151,6 @@ impl Entries for StorageDirectory {
         let number = self.hold.number;
         self.hold
             .shared
-            .now(|state| state.list(number, cookie, max))
-            .into()
+            .run(move |state| state.list(number, cookie, max))
     }
 }

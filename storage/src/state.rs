@@ -1,6 +1,5 @@
 //! An open volume: its tree, and what every change has to do.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use capfs::clock::Clock;
@@ -13,6 +12,7 @@ use crate::journal::Journal;
 use crate::limits::{
     BLOCK, COMMIT_EVERY, DEFERRED_MAX, INDEX_STEP, PENDING_MAX, STORAGE_NODES_MAX,
 };
+use crate::numbers::NumberMap;
 use crate::record::Record;
 use crate::space::Space;
 
@@ -31,7 +31,7 @@ pub(crate) enum Effect {
 
 /// A volume whose files are open.
 pub(crate) struct State {
-    pub nodes: HashMap<u64, Inode>,
+    pub nodes: NumberMap<Inode>,
     /// The number of the next inode; none is used twice.
     pub next: u64,
     /// Names in all directories.

@@ -71,6 +71,7 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   beforeWait(): void {
+    this.kernel.bindings.opfs_settle();
     this.#output.flush();
     this.#reportAudit();
     this.reportTaken();
@@ -128,7 +129,9 @@ export class AgentRun implements Waitable, KernelHost {
   async run(module: WebAssembly.Module, modules: KernelModules): Promise<boolean> {
     const begun = performance.now();
     try {
+      await this.kernel.prepare(this.config);
       const granted = this.config.grants.length > 0 ? await this.#grant() : [];
+      this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
       this.kernel.start(this.config, this, this.variant.wait === 'none', granted);
     } catch (error) {
       return this.#finish('host', 1, error instanceof Error ? error.message : String(error));
@@ -215,9 +218,12 @@ export class AgentRun implements Waitable, KernelHost {
 
   #finish(reason: Exit['reason'], code: number, message?: string): boolean {
     this.#finished = true;
+    // After a trap of the kernel's own nothing of it can be called any more; what was synced is stored.
+    const lost = this.kernel.panic !== undefined ? undefined : this.kernel.bindings.opfs_release();
     this.#output.flush();
     this.#reportAudit();
-    const exit = { code, reason, usage: this.usage(), ...(message === undefined ? {} : { message }) };
+    const text = [message, lost].filter((part) => part !== undefined).join('; ');
+    const exit = { code, reason, usage: this.usage(), ...(text === '' ? {} : { message: text }) };
     this.port.post({ type: 'exit', id: this.id, exit });
     return reason !== 'host';
   }

@@ -66,7 +66,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
   /**
    * Starts an agent.
    *
-   * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `VARIANT_UNAVAILABLE`, `CLOSED`
+   * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`, `CLOSED`
    */
   async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
     const begun = performance.now();
@@ -81,6 +81,9 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     const all = Object.values(options.mounts ?? {}).flat();
     if (this.variant.wait === 'none' && all.some(({ type }) => type === 'shared')) {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page\'s answers: there are no shared mounts');
+    }
+    if (all.some(({ type }) => type === 'opfs') && typeof globalThis.navigator?.storage?.getDirectory !== 'function') {
+      throw new CapfsError('STORAGE_UNAVAILABLE', 'there are no stored files here: they need a browser\'s private file system, on a page from https or localhost');
     }
     const [module, mounts] = await Promise.all([
       compileProgram(program, options.limits?.memory),

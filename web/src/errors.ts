@@ -1,7 +1,7 @@
 /**
  * What the package throws. `code` is stable: an errno's name for files, such as `ENOENT`, or one of
  * `MODULE_INVALID`, `MODULE_COMPONENT`, `MODULE_IMPORTS`, `MODULE_NO_START`, `MODULE_NO_MEMORY`, `MEMORY_LIMIT`,
- * `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `VARIANT_UNAVAILABLE`, `CLOSED`, `HOST`.
+ * `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`, `CLOSED`, `HOST`.
  */
 export class CapfsError extends Error {
   override readonly name = 'CapfsError';

@@ -32,6 +32,8 @@ export class KernelInstance {
   readonly exports: KernelExports;
   /** What the kernel said before it trapped, if it did. */
   panic: string | undefined;
+  /** Devices of stored files, by directory. */
+  readonly #volumes = new Map<string, number>();
 
   /** Instantiates at once; only workers may do that with a module of this size. */
   constructor(module: WebAssembly.Module) {
@@ -39,6 +41,20 @@ export class KernelInstance {
     this.bindings.report_panics((message: string) => {
       this.panic = message;
     });
+  }
+
+  /** Opens what must be opened before it can be mounted: stored files. `start` comes next. */
+  async prepare(config: AgentConfig): Promise<void> {
+    for (const member of config.mounts.flatMap(([, members]) => members)) {
+      if (member.type !== 'opfs') continue;
+      const { directory, quota, repair } = member;
+      const known = this.#volumes.get(directory);
+      try {
+        this.#volumes.set(directory, known ?? (await this.bindings.opfs_device(directory, quota, repair)));
+      } catch (error) {
+        throw new CapfsError('HOST', `the stored files in ${directory} can't be used: ${String(error)}`);
+      }
+    }
   }
 
   /** Makes what the agent was granted and mounts it; returns where. Some of it can't be made at once. */
@@ -49,7 +65,7 @@ export class KernelInstance {
       try {
         const agent = config.audit ?? '';
         if (from === undefined) {
-          paths.push(await this.bindings.grant(agent, device, terms, audit));
+          paths.push(await this.bindings.grant(config.args[0] ?? '', agent, device, terms, audit));
           continue;
         }
         const post = (bytes: Uint8Array) => host.remote(from.peer, bytes);
@@ -121,6 +137,8 @@ export class KernelInstance {
         }
       case 'shared':
         return kernel.remote_device(Peer.Home, 0, member.path, (bytes: Uint8Array) => host.remote(Peer.Home, bytes));
+      case 'opfs':
+        return this.#volumes.get(member.directory)!;
       case 'null':
         return kernel.null_device();
       case 'zero':

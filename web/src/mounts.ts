@@ -6,6 +6,8 @@ import type { Mount } from './types.js';
 
 /** Bytes of an unpacked archive, at most: 1 GiB. A small file may unpack to a very large one. */
 const ARCHIVE_MAX = 2 ** 30;
+/** Bytes of stored files, unless told: 1 GiB. */
+const STORED_DEFAULT = 2 ** 30;
 
 /** Loads every mount's data, in the order given. */
 export function loadMounts(mounts: Record<string, Mount | Mount[]>): Promise<AgentConfig['mounts']> {
@@ -30,6 +32,10 @@ async function load(mount: Mount): Promise<MountMember> {
       return { type: 'archive', tar: await unpack(await archiveBytes(mount.data)) };
     case 'shared':
       return { type: 'shared', path: mount.path, writable: mount.rights !== 'ro' };
+    case 'opfs': {
+      const { directory = 'default', quota = STORED_DEFAULT, repair = false, rights } = mount;
+      return { type: 'opfs', directory, quota, repair, writable: rights !== 'ro' };
+    }
     case 'null':
     case 'zero':
       return { type: mount.type };

@@ -13,6 +13,7 @@ export type MountMember =
   | { type: 'memory'; files: [path: string, bytes: Uint8Array][]; writable: boolean }
   | { type: 'archive'; tar: Uint8Array }
   | { type: 'shared'; path: string; writable: boolean }
+  | { type: 'opfs'; directory: string; quota: number; repair: boolean; writable: boolean }
   | { type: 'null' | 'zero' };
 
 /** Another kernel of which this one has trees. */

@@ -25,6 +25,7 @@ export type Mount =
   | { type: 'memory'; files?: Record<string, string | Uint8Array>; rights?: 'ro' | 'rw' }
   | { type: 'archive'; data: BufferSource | URL | string }
   | { type: 'shared'; path: string; rights?: 'ro' | 'rw' }
+  | OpfsMount
   | { type: 'null' }
   | { type: 'zero' };
 
@@ -67,6 +68,24 @@ export interface AuditEvent {
   outcome: string;
   /** How long it took, waiting included. */
   micros: number;
+}
+
+/**
+ * Files that stay, in the origin's private file system. What the agent has synced is there after anything; what it
+ * has not is there too once it has ended, has waited or a second has gone by.
+ *
+ * One agent at a time has a directory. Another, on this page or in another tab, gets `EBUSY` from whatever it does
+ * there, until the first has ended.
+ */
+export interface OpfsMount {
+  type: 'opfs';
+  /** Which tree, by a path of your own; `default` unless told. Different directories are different trees. */
+  directory?: string;
+  /** Bytes that the contents of files may take, in blocks of 4 KiB; 1 GiB unless told. Beyond it the agent gets `EDQUOT`. */
+  quota?: number;
+  /** Opens a tree that is damaged with what can be read of it. */
+  repair?: boolean;
+  rights?: 'ro' | 'rw';
 }
 
 export interface Limits {

@@ -13,7 +13,7 @@ use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, FileKind, Namespace, NodeRef, Rights, Stat};
 use capfs_devices::audit::Audit;
-use capfs_devices::grant::Grant;
+use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_runtime::{Preopen, Process, ProcessConfig};
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -25,7 +25,7 @@ use crate::machine::{Machine, Patience, Running, with_machine, with_running};
 use crate::remote::{client, connection, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 use crate::wake::waker;
-use crate::{devices, wake, web};
+use crate::{devices, opfs, wake, web};
 
 fn broken() -> JsValue {
     JsValue::from_str("the kernel has been left by a trap")
@@ -73,20 +73,29 @@ fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
 }
 
 /// Makes the capability that a grant names and mounts it; returns where. `terms` alternates keys and values, `at`
-/// among them; `audit(line)`, where it is given, is told of every operation.
+/// among them; `audit(line)`, where it is given, is told of every operation. `program` is the name of what will run, and
+/// `agent` what the audit calls it.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
 #[wasm_bindgen]
 pub async fn grant(
+    program: String,
     agent: String,
     device: String,
     terms: Vec<String>,
     audit: Option<Function>,
 ) -> Result<String, JsValue> {
     let grant = parse(&device, terms)?;
+    if grant.device == DeviceKind::Opfs {
+        let clock = machine(|machine| Ok(machine.clock.clone()))?;
+        let granted = opfs::granted(&grant, &program, clock).await?;
+        let (path, quota) = granted.quota;
+        mount_node(quota, &path, Rights::RO)?;
+        return install(&agent, grant, granted.tree, granted.rights, audit);
+    }
     let root = devices::device(&grant).await?;
-    install(&agent, grant, root, audit)
+    install(&agent, grant, root, Rights::RW, audit)
 }
 
 /// Mounts a capability that another kernel has made for this one by [`remote_grant`]; returns where. See [`grant`]
@@ -110,7 +119,7 @@ pub fn grant_from(
     };
     let kind = FileKind::from_number(kind);
     let root = client::attach(peer, number, kind, "", post);
-    install(agent, grant, root, audit)
+    install(agent, grant, root, Rights::RW, audit)
 }
 
 /// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
@@ -135,6 +144,7 @@ fn install(
     agent: &str,
     grant: Grant,
     root: NodeRef,
+    rights: Rights,
     audit: Option<Function>,
 ) -> Result<String, JsValue> {
     let clock = machine(|machine| Ok(machine.clock.clone()))?;
@@ -147,13 +157,19 @@ fn install(
         (Arc::new(audit) as Arc<dyn Observer>, clock)
     });
     let (gate, root) = Gate::new(root, observer);
+    mount_node(root, &grant.at, rights)?;
     machine(|machine| {
-        machine
-            .namespace
-            .mount(root, &grant.at, Rights::RW, BindFlags::REPLACE)
-            .map_err(named)?;
         machine.gates.push((grant.at.clone(), gate));
         Ok(grant.at)
+    })
+}
+
+fn mount_node(root: NodeRef, at: &str, rights: Rights) -> Result<(), JsValue> {
+    machine(|machine| {
+        let mounted = machine
+            .namespace
+            .mount(root, at, rights, BindFlags::REPLACE);
+        mounted.map(|_| ()).map_err(named)
     })
 }
 
@@ -364,6 +380,7 @@ pub fn attach(base: u32, direct: bool) {
 #[wasm_bindgen]
 pub fn tick(wall: f64) -> f64 {
     web::tick(wall);
+    opfs::tick();
     with_running(|running| running.guest.as_mut().map_or(0, Guest::measure)).unwrap_or(0) as f64
 }
 

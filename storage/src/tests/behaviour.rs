@@ -78,6 +78,8 @@ fn one_volume_at_a_time_has_the_files() {
     let (first, second) = (volume(&disk), volume(&disk));
     testkit::write(&first.root(), "f", b"first").unwrap();
     assert_eq!(now(second.root().stat()), Err(Errno::Busy));
+    let mut root = now(second.root().open(READ)).unwrap();
+    assert_eq!(testkit::list_from(&mut *root, 0, 9), Err(Errno::Busy));
     assert_eq!(now(second.open()), Err(Errno::Busy));
     assert_eq!(second.error().unwrap().errno(), Errno::Busy);
     let mut open = now(testkit::walk(&first.root(), "f").unwrap().open(READ)).unwrap();

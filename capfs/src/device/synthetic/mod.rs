@@ -49,4 +49,4 @@ pub use ctl::{CTL_LINE_MAX, CTL_WRITE_MAX, Command};
 pub use directory::{DynamicNames, SyntheticBuilder, SyntheticDir};
 pub use stream::StreamSource;
 pub(super) use text::OpenText;
-pub use text::TextSource;
+pub use text::{TextSource, text_file};

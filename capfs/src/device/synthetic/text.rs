@@ -1,13 +1,14 @@
 //! Text files.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::device::identity::fresh_qid;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, Op, OpenFile, OpenHow,
-    Qid, SetStat, Stat, WriteAt, Written,
+    Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
+    OpenHow, Qid, SetStat, Stat, WriteAt, Written,
 };
 
 /// What a text file says; a closure that returns a `String`, or an [`Op`] of one, is one.
@@ -37,6 +38,11 @@ pub(super) fn snapshot(source: &dyn TextSource) -> Op<Vec<u8>> {
         }
         text.into_bytes()
     })
+}
+
+/// Makes a text file that is in no directory, to be mounted by itself.
+pub fn text_file(source: impl TextSource) -> NodeRef {
+    Arc::new(TextNode::new(source))
 }
 
 /// A text file, as a node.

@@ -1,0 +1,158 @@
+//! `/cap/storage/opfs`: a tree of files that stays, and `quota` beside it.
+//!
+//! The tree is an ordinary one, with POSIX meaning and nothing special inside. In a browser it is a volume of
+//! `capfs-storage` in the origin's private file system, natively a folder. What both have in common is here: the
+//! terms of a grant, and what `quota` says.
+//!
+//! | term | meaning |
+//! |---|---|
+//! | `name=NAME` | which tree; an agent has one of its own unless told. Agents that are granted the same name take turns |
+//! | `quota=SIZE` | what the contents of files may take, in blocks of 4 KiB; 1 GiB unless told. Over it, `EDQUOT` |
+//! | `rights=ro` | only to be read; `rw` unless told |
+//! | `repair=yes` | opens a damaged tree with what can be read of it; means nothing natively |
+
+use capfs::device::synthetic;
+use capfs::{MaybeSend, MaybeSync, Name, NodeRef, Op, Rights};
+
+use crate::grant::{Grant, GrantError};
+
+/// Bytes that the contents of files may take, unless told: 1 GiB.
+pub const QUOTA_DEFAULT: u64 = 1 << 30;
+
+/// The terms of a grant of stored files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageTerms {
+    /// Which tree: a name of a directory.
+    pub name: String,
+    /// Bytes that the contents of files may take.
+    pub quota: u64,
+    /// What may be done with the files.
+    pub rights: Rights,
+    /// Opens a damaged tree with what can be read of it.
+    pub repair: bool,
+}
+
+impl StorageTerms {
+    /// Reads the terms of a grant; `agent` is the name of the program that it is for.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn new(grant: &Grant, agent: &str) -> Result<StorageTerms, GrantError> {
+        let mut terms = StorageTerms {
+            name: own_name(agent),
+            quota: QUOTA_DEFAULT,
+            rights: Rights::RW,
+            repair: false,
+        };
+        for term in &grant.terms {
+            match term.key.as_str() {
+                "name" => match Name::new(&term.value) {
+                    Ok(name) => terms.name = name.as_str().to_owned(),
+                    Err(_) => return Err(term.expected("expected a name without `/`")),
+                },
+                "quota" => terms.quota = term.size()?,
+                "rights" => {
+                    terms.rights = match term.value.as_str() {
+                        "ro" => Rights::RO,
+                        "rw" => Rights::RW,
+                        _ => return Err(term.expected("expected ro or rw")),
+                    }
+                }
+                "repair" => terms.repair = term.yes()?,
+                _ => return Err(grant.unknown(term, &["name", "quota", "rights", "repair"])),
+            }
+        }
+        Ok(terms)
+    }
+}
+
+/// The name of a program's own tree: its last name without `.wasm`, of letters, digits, `-`, `_` and `.` alone.
+fn own_name(agent: &str) -> String {
+    let last = agent.rsplit('/').next().unwrap_or_default();
+    let last = last.strip_suffix(".wasm").unwrap_or(last);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = last
+        .chars()
+        .take(100)
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect();
+    match name.trim_start_matches('.') {
+        "" => "agent".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// What is used of a tree, and what may be, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes that the contents of files take.
+    pub used: u64,
+    /// Bytes that they may take.
+    pub total: u64,
+}
+
+/// Makes the file `quota`: a line `used N` and a line `total N`, in bytes.
+pub fn quota_file<F>(source: F) -> NodeRef
+where
+    F: Fn() -> Op<Quota> + MaybeSend + MaybeSync + 'static,
+{
+    synthetic::text_file(move || {
+        source().map(|Quota { used, total }| format!("used {used}\ntotal {total}\n"))
+    })
+}
+
+/// Where `quota` is: beside the tree.
+pub fn quota_path(at: &str) -> String {
+    let parent = at
+        .trim_end_matches('/')
+        .rsplit_once('/')
+        .map_or("", |(parent, _)| parent);
+    format!("{parent}/quota")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_read() {
+        let terms =
+            |flag: &str| StorageTerms::new(&Grant::from_flag(flag).unwrap(), "tools/notes.wasm");
+        let own = terms("opfs").unwrap();
+        assert_eq!((own.name.as_str(), own.quota), ("notes", QUOTA_DEFAULT));
+        let told = terms("opfs,name=shared,quota=64MiB,rights=ro,repair=yes").unwrap();
+        assert_eq!((told.name.as_str(), told.quota), ("shared", 64 << 20));
+        assert_eq!((told.rights, told.repair), (Rights::RO, true));
+        for bad in [
+            "name=..",
+            "name=a/b",
+            "name=",
+            "quota=lots",
+            "rights=all",
+            "size=3",
+        ] {
+            assert!(terms(&format!("opfs,{bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_program_s_name_can_be_a_directory() {
+        for (agent, name) in [
+            ("notes.wasm", "notes"),
+            ("/usr/bin/a b.wasm", "a_b"),
+            ("..", "agent"),
+            (".hidden", "hidden"),
+            ("", "agent"),
+            ("ünï", "_n_"),
+        ] {
+            assert_eq!(own_name(agent), name);
+            assert!(Name::new(&own_name(agent)).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_quota_is_beside_the_tree() {
+        assert_eq!(quota_path("/cap/storage/opfs"), "/cap/storage/quota");
+        assert_eq!(quota_path("/files/"), "/quota");
+    }
+}

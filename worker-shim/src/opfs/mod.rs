@@ -1,0 +1,188 @@
+//! Stored files: a volume of [`capfs_storage`] on the origin's private file system.
+//!
+//! A volume's files are opened in the worker before the agent starts, or by the first call that needs them where an
+//! agent's call can wait for a promise. While it runs, everything answers at once. What was changed is committed when
+//! the agent syncs, when it waits, after a second, and at its end; then the files are closed, so that the next agent or
+//! another tab can have them.
+
+mod files;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use capfs::clock::Clock;
+use capfs::{Errno, NodeRef, Op};
+use capfs_devices::grant::Grant;
+use capfs_devices::storage::{self, Quota, StorageTerms};
+use capfs_storage::{StorageError, StorageOptions, Volume};
+use js_sys::{Function, Promise};
+use wasm_bindgen::prelude::*;
+use web_sys::WorkerGlobalScope;
+
+use crate::machine::with_machine;
+use files::PrivateFiles;
+
+/// Milliseconds for which a volume is waited for that another has open. A worker that is ended while it
+/// computes keeps its files open for 2 s in Chromium.
+const HANDOVER_MAX: i32 = 3_000;
+
+/// Milliseconds between two looks.
+const HANDOVER_STEP: i32 = 100;
+
+thread_local! {
+    static VOLUMES: RefCell<Vec<Volume>> = const { RefCell::new(Vec::new()) };
+    /// A call of the agent's can't wait for a promise: its worker is blocked meanwhile.
+    static BLOCKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes the volume that lies in `directory` and opens it. Where another has it open for longer than
+/// [`HANDOVER_MAX`], whoever uses it gets `EBUSY` until that is gone. [`opfs_settle`], [`tick`] and [`opfs_release`]
+/// look after it from now on.
+///
+/// # Errors
+/// Why it can't be used: it is damaged, there is no room, or this engine has no private file system.
+async fn volume(
+    directory: &str,
+    options: StorageOptions,
+    clock: Arc<dyn Clock>,
+) -> Result<Volume, StorageError> {
+    let volume = Volume::new(PrivateFiles::new(directory)?, clock, options);
+    let mut waited = 0;
+    loop {
+        match volume.open().wait().await {
+            Ok(()) => break,
+            Err(Errno::Busy) if waited < HANDOVER_MAX => {
+                pause(HANDOVER_STEP).await;
+                waited += HANDOVER_STEP;
+            }
+            Err(Errno::Busy) => break,
+            Err(errno) => return Err(volume.error().unwrap_or(StorageError::Host(errno))),
+        }
+    }
+    VOLUMES.with_borrow_mut(|volumes| volumes.push(volume.clone()));
+    Ok(volume)
+}
+
+/// Lets so many milliseconds go by.
+async fn pause(millis: i32) {
+    let timer = |resolve: Function, _: Function| {
+        let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
+        let set = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
+        if set.is_err() {
+            // Without timers there is nothing to wait for.
+            let _ = resolve.call0(&JsValue::NULL);
+        }
+    };
+    let _ = Promise::new(&mut { timer }).await;
+}
+
+fn sentence(error: &impl std::fmt::Display) -> JsValue {
+    JsValue::from_str(&error.to_string())
+}
+
+/// What a grant of stored files stands for.
+pub struct Granted {
+    /// The tree, and what may be done there.
+    pub tree: NodeRef,
+    /// Everything, or reading alone.
+    pub rights: capfs::Rights,
+    /// The file `quota`, and where it is.
+    pub quota: (String, NodeRef),
+}
+
+/// Makes what a grant of stored files to `program` stands for.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant, or why the files can't be used.
+pub async fn granted(
+    grant: &Grant,
+    program: &str,
+    clock: Arc<dyn Clock>,
+) -> Result<Granted, JsValue> {
+    let terms = StorageTerms::new(grant, program).map_err(|error| sentence(&error))?;
+    let options = StorageOptions {
+        quota: terms.quota,
+        repair: terms.repair,
+    };
+    let volume = volume(&terms.name, options, clock)
+        .await
+        .map_err(|error| sentence(&error))?;
+    let measured = volume.clone();
+    let quota = storage::quota_file(move || {
+        let measured = measured.clone();
+        measured.root().stat().then(move |_| {
+            let usage = measured.usage();
+            Op::ok(Quota {
+                used: usage.used,
+                total: usage.total,
+            })
+        })
+    });
+    Ok(Granted {
+        tree: volume.root(),
+        rights: terms.rights,
+        quota: (storage::quota_path(&grant.at), quota),
+    })
+}
+
+fn each(action: impl FnMut(&Volume)) {
+    VOLUMES.with_borrow(|volumes| volumes.iter().for_each(action));
+}
+
+/// Commits what has waited for long enough; what fails is reported by a sync, or at the end.
+pub fn tick() {
+    each(Volume::tick);
+}
+
+/// Makes the volume in `directory` of the origin's private file system a device and returns its handle.
+///
+/// # Errors
+/// A sentence that says why it can't be used.
+#[wasm_bindgen]
+pub async fn opfs_device(directory: String, quota: f64, repair: bool) -> Result<u32, JsValue> {
+    let broken = || JsValue::from_str("the kernel has been left by a trap");
+    let clock = with_machine(|machine| machine.clock.clone()).ok_or_else(broken)?;
+    let options = StorageOptions {
+        quota: quota as u64,
+        repair,
+    };
+    let volume = volume(&directory, options, clock)
+        .await
+        .map_err(|error| sentence(&error))?;
+    let root = volume.root();
+    with_machine(|machine| {
+        machine.devices.push(root);
+        machine.devices.len() as u32 - 1
+    })
+    .ok_or_else(broken)
+}
+
+/// The agent starts; with `blocked`, none of its calls can wait for a promise.
+#[wasm_bindgen]
+pub fn opfs_start(blocked: bool) {
+    BLOCKED.set(blocked);
+}
+
+/// The agent waits: commits what it has changed. What fails is tried again.
+#[wasm_bindgen]
+pub fn opfs_settle() {
+    each(|volume| {
+        let _ = volume.sync();
+    });
+}
+
+/// The agent has ended: commits what it has changed and closes the files. Returns why not everything could be
+/// stored, if so.
+#[wasm_bindgen]
+pub fn opfs_release() -> Option<String> {
+    BLOCKED.set(false);
+    let mut failed = None;
+    each(|volume| {
+        if let Err(errno) = volume.release() {
+            failed = Some(format!(
+                "what the agent wrote last could not be stored: {errno}"
+            ));
+        }
+    });
+    failed
+}
