@@ -26,17 +26,17 @@ function stream(name, bytes, digest) {
   return `--- ${name}\n${text}${text.endsWith('\n') ? '' : '\n--- (no newline)\n'}`
 }
 
-/**
- * The transcript of a run. The code stands in it only where the guest chose it: a trap's or a
- * time-out's is the host's, and documented there.
- */
+/** How a run ended. The code stands in it only where the guest chose it: a trap's or a time-out's is the host's, and documented there. */
+function end({ reason, code = 0, error }) {
+  if (reason === 'exit' || reason === 'signal') return `${reason} ${code}`
+  return reason === 'refused' ? `refused ${error}` : reason
+}
+
+/** The transcript of a run. */
 export function transcript(wanted, result) {
-  const end = result.reason === 'exit' ? `exit ${result.code}` : result.reason === 'refused' ? `refused ${result.error}` : result.reason
-  return `${stream('stdout', result.stdout, wanted.digest)}${stream('stderr', result.stderr)}--- ${end}\n`
+  const heard = (result.connections ?? []).map((bytes, index) => stream(`connection ${index}`, bytes)).join('')
+  return `${stream('stdout', result.stdout, wanted.digest)}${stream('stderr', result.stderr)}${heard}--- ${end(result)}\n`
 }
 
 /** The end that a case must have, in a transcript's words. */
-export function wantedEnd(wanted) {
-  const { reason, code = 0, error } = wanted.exit ?? { reason: 'exit' }
-  return reason === 'exit' ? `exit ${code}` : reason === 'refused' ? `refused ${error}` : reason
-}
+export const wantedEnd = ({ exit = { reason: 'exit' } }) => end(exit)

@@ -211,7 +211,9 @@ export class AgentRun implements Waitable, KernelHost {
     if (this.kernel.panic !== undefined) return this.#finish('host', TRAPPED, this.kernel.panic);
     if (this.#end === 'memory') return this.#finish('memory', TRAPPED, `the agent used more than ${this.config.memory} bytes of memory`);
     if (this.#end) return this.#finish(this.#end, ENDINGS[this.#end]);
-    const code = this.kernel.bindings.exit_code();
+    const { bindings } = this.kernel;
+    const [code, signal] = [bindings.exit_code(), bindings.exit_signal()];
+    if (code !== undefined && signal !== undefined) return this.#finish('signal', code, `the agent raised signal ${signal}`);
     if (code !== undefined) return this.#finish('exit', code);
     return this.#finish('trap', TRAPPED, trapMessage(error));
   }

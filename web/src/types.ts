@@ -179,9 +179,12 @@ export interface Usage {
 
 /** How an agent ended. */
 export interface Exit {
-  /** The program's own code; 134 after a trap or at the memory limit, 124 after a time-out, 137 when killed. */
+  /**
+   * The program's own code; 128 and the number of the signal that it raised, as WASI numbers them; 134 after a trap or at the
+   * memory limit, 124 after a time-out, 137 when killed.
+   */
   code: number;
-  reason: 'exit' | 'trap' | 'killed' | 'timeout' | 'memory' | 'host';
+  reason: 'exit' | 'signal' | 'trap' | 'killed' | 'timeout' | 'memory' | 'host';
   message?: string;
   timings: Timings;
   usage: Usage;

@@ -4,7 +4,7 @@
 use std::task::{Context, Poll};
 
 use capfs::Errno;
-use capfs_runtime::{ExitStatus, Process};
+use capfs_runtime::Process;
 
 use crate::guest::Guest;
 use crate::machine::{Patience, Running, with_running};
@@ -71,12 +71,4 @@ capfs_runtime::calls!(exports);
 #[unsafe(no_mangle)]
 extern "C" fn proc_exit(code: u32) {
     with_running(|running| running.process.proc_exit(code));
-}
-
-/// The exit code as a shell knows it: the program's own, or 128 and the signal's number.
-pub fn shell_code(status: ExitStatus) -> u32 {
-    match status {
-        ExitStatus::Code(code) => code,
-        ExitStatus::Signal(signal) => 128 + u32::from(signal),
-    }
 }

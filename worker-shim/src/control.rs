@@ -14,11 +14,10 @@ use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, FileKind, Namespace, NodeRef, Rights, Stat};
 use capfs_devices::audit::Audit;
 use capfs_devices::grant::{DeviceKind, Grant};
-use capfs_runtime::{Preopen, Process, ProcessConfig};
+use capfs_runtime::{ExitStatus, Preopen, Process, ProcessConfig};
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::calls::shell_code;
 use crate::files;
 use crate::guest::Guest;
 use crate::machine::{Machine, Patience, Running, with_machine, with_running};
@@ -435,7 +434,16 @@ pub fn output_closed(stream: u8) {
 /// The code that the process has ended with, as a shell knows it.
 #[wasm_bindgen]
 pub fn exit_code() -> Option<u32> {
-    with_running(|running| running.process.exit_status().map(shell_code)).flatten()
+    with_running(|running| running.process.exit_status().map(ExitStatus::code)).flatten()
+}
+
+/// The signal that the process has ended with, if it was one, as WASI numbers them.
+#[wasm_bindgen]
+pub fn exit_signal() -> Option<u8> {
+    match with_running(|running| running.process.exit_status()).flatten() {
+        Some(ExitStatus::Signal(signal)) => Some(signal),
+        _ => None,
+    }
 }
 
 /// What the process has used: calls, bytes read, bytes written, most descriptors at once.

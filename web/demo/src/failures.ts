@@ -62,6 +62,8 @@ export function explainExit(exit: Exit): Failure | null {
     case 'exit':
     case 'killed':
       return null;
+    case 'signal':
+      return { title: 'The program ended itself by a signal', detail };
     case 'trap':
       return { title: 'The program trapped', detail, hint: 'A trap is the machine’s way to refuse: bad access, unreachable code, division by zero.' };
     case 'memory':
@@ -80,6 +82,8 @@ export function exitLabel(exit: Exit): string {
       return `exited ${exit.code}`;
     case 'killed':
       return `killed (${exit.code})`;
+    case 'signal':
+      return `ended by a signal (${exit.code})`;
     case 'trap':
       return `trapped (${exit.code})`;
     case 'memory':
