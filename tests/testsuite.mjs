@@ -1,6 +1,6 @@
 // Runs the official WASI tests (github.com/WebAssembly/wasi-testsuite, its branch prod/testsuite-base).
 //
-//   npm run testsuite -- DIR [--host native,node,chromium] [--only NAME]
+//   npm run testsuite -- DIR [--host native,node,chromium,firefox,webkit] [--only NAME]
 //
 // Only tests of preview 1 are run. Both forms of a test's description are understood: the older one with
 // `args`, `env`, `root` or `dirs`, and the list of `operations`. Each test gets a fresh copy of its
@@ -16,7 +16,7 @@ const here = dirname(fileURLToPath(import.meta.url))
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  options: { host: { type: 'string', default: 'native,node,chromium' }, only: { type: 'string' } },
+  options: { host: { type: 'string', default: 'native,node,chromium,firefox,webkit' }, only: { type: 'string' } },
 })
 if (positionals.length !== 1 || !existsSync(positionals[0])) {
   console.error('usage: npm run testsuite -- DIR\nDIR is a checkout of wasi-testsuite at its branch prod/testsuite-base')

@@ -47,6 +47,9 @@ export class OutputStream {
       },
       { highWaterMark: 0 },
     );
+    if (!(Symbol.asyncIterator in this.readable)) {
+      Object.defineProperty(this.readable, Symbol.asyncIterator, { value: () => iterate(this.readable) });
+    }
   }
 
   add(chunk: Uint8Array): void {
@@ -59,6 +62,21 @@ export class OutputStream {
   end(): void {
     this.#ended = true;
     this.#wake?.();
+  }
+}
+
+/** Iteration as the standard has it, for engines whose streams can't be iterated (WebKitGTK 2.50). */
+async function* iterate(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel();
+    reader.releaseLock();
   }
 }
 
