@@ -13,10 +13,14 @@
 //   stdin       text, given whole and then closed; without it stdin is empty
 //   dialogue    steps taken in turn: once stdout has shown `until` (counted from the last step), `send`
 //               text to stdin, `close` stdin, `deafen` (close the reading end of stdout) or `kill`
+//               the steps of a case that listens: `connect` opens the next connection, to the listener of this
+//               index; `say: [connection, text]` sends; `finish` ends what this connection sends
+//   listen      how many TCP listeners the guest is handed
 //   limits      memory in bytes, time in milliseconds, files
 //   waits       a call of the guest waits, so that the system-call variant `none` can't run it
+//   hosts       the hosts that can run it, where not all can; the runner prints what it leaves out
 //   digest      the transcript holds length and SHA-256 of stdout instead of its text
-//   exit        reason (`exit`, `trap`, `timeout`, `killed`) and, for `exit`, the code (0 unless told);
+//   exit        reason (`exit`, `signal`, `trap`, `timeout`, `killed`) and, for the first two, the code (0 unless told);
 //               reason `refused`: the host rejects the module before it runs, with error code `error`
 
 const empty = { type: 'memory', files: {} }
@@ -133,10 +137,31 @@ export const cases = [
   { name: 'clocks', waits: true },
   { name: 'poll_clocks', waits: true },
   { name: 'sleep', waits: true },
+  {
+    // The package hands no sockets to programs.
+    name: 'listeners',
+    hosts: ['native'],
+    listen: 2,
+    mounts: scratch,
+    waits: true,
+    dialogue: [
+      { until: 'come to the first\n', connect: 0 },
+      { until: 'say something\n', say: [0, 'hello'] },
+      { until: 'say more\n', say: [0, 'one '] },
+      { until: '', say: [0, 'two'] },
+      { until: 'go\n', finish: 0 },
+      { until: 'come to the second, twice\n', connect: 1 },
+      { until: '', connect: 1 },
+      { until: '', say: [2, 'from the second client\n'] },
+      { until: '', finish: 2 },
+      { until: '', say: [1, 'from the first client\n'] },
+      { until: '', finish: 1 },
+    ],
+  },
   { name: 'random' },
   { name: 'random_device', grants: ['random'] },
   { name: 'random_device_elsewhere', guest: 'random_device', grants: ['random,at=/dev/random'], args: ['/dev/random'] },
-  { name: 'yield_raise', exit: { reason: 'exit', code: 134 } },
+  { name: 'yield_raise', exit: { reason: 'signal', code: 134 } },
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },
   { name: 'memory_growth', limits: { memory: 16 * 1024 * 1024 } },

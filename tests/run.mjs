@@ -123,6 +123,10 @@ for (const name of options.host.split(',')) {
           continue
         }
         const where = `${name} ${variant} ${wanted.name}`
+        if (wanted.hosts && !wanted.hosts.includes(name)) {
+          console.log(`skip ${where}: only ${wanted.hosts.join(', ')} can run it`)
+          continue
+        }
         try {
           const addresses = await serversFor(wanted)
           const prepared = { ...addressed(wanted, addresses), mounts: furnished(wanted.mounts, collected) }

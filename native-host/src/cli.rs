@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use capfs_devices::grant::Grant as CapabilityGrant;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
+use capfs_host::listen::ListenGrant;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -66,6 +67,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
 
+    /// Listen at a TCP address and hand the socket to the program, behind its directories
+    ///
+    /// It may be given several times. LISTEN_FDS and LISTEN_FDS_START tell the program how many
+    /// listeners there are, and the first one's descriptor. With port 0 the system chooses one.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Vec<ListenGrant>,
+
     /// End the program after this time, such as `500ms`, `10s`, `2m`, `1h`
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<DurationArg>,
@@ -78,7 +86,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 65_536)]
     pub max_files: u32,
 
-    /// Say nothing of how it ended
+    /// Say nothing of where it listens and how it ended
     #[arg(long)]
     pub quiet: bool,
 

@@ -44,7 +44,7 @@ fn needs(module: &Module) -> Vec<&'static str> {
         ("clock_", "clocks"),
         ("random_get", "randomness"),
         ("poll_oneoff", "to wait for time or for descriptors"),
-        ("sock_", "sockets that are handed to it"),
+        ("sock_", "sockets that are handed to it (--listen)"),
     ];
     NEEDS
         .iter()

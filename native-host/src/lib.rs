@@ -6,6 +6,7 @@
 //! - [`inspect`]: what a module is made of and what it will need
 //! - [`device`]: devices on the operating system
 //! - [`grants`]: what the command line grants, as mounts of a namespace
+//! - [`listen`]: sockets that are handed to a program
 
 pub mod cache;
 pub mod capabilities;
@@ -16,5 +17,6 @@ pub mod grants;
 pub mod inspect;
 pub mod limits;
 pub mod linker;
+pub mod listen;
 pub mod run;
 pub mod wait;

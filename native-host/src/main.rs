@@ -13,8 +13,9 @@ use capfs_host::device::stdio::HostStream;
 use capfs_host::engine::{CodeSource, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
 use capfs_host::wait::{Cancelled, Canceller};
-use capfs_host::{grants, inspect};
+use capfs_host::{grants, inspect, listen};
 
+use capfs::OpenFile;
 use capfs_native_devices::Host;
 use cli::{Cli, Command, InspectArgs, RunArgs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -102,6 +103,10 @@ fn run(args: RunArgs) -> ExitCode {
         Ok(namespace) => namespace,
         Err(error) => return fail(codes::HOST, &error, None),
     };
+    let listening = match listen::listen(&args.listen, preopens.len()) {
+        Ok(listening) => listening,
+        Err(error) => return fail(codes::HOST, &error, None),
+    };
     let program = args
         .agent
         .file_name()
@@ -116,18 +121,30 @@ fn run(args: RunArgs) -> ExitCode {
             );
         }
     };
+    let mut env: Vec<_> = args
+        .env
+        .into_iter()
+        .filter_map(cli::EnvArg::resolve)
+        .collect();
+    listen::announce(&listening, &mut env);
+    if !args.quiet {
+        for socket in &listening {
+            let (address, descriptor) = (socket.address, socket.descriptor);
+            eprintln!("listening at {address}, descriptor {descriptor}");
+        }
+    }
     let config = RunConfig {
         args: std::iter::once(program.unwrap_or_else(|| name.clone()))
             .chain(args.args)
             .collect(),
-        env: args
-            .env
-            .into_iter()
-            .filter_map(cli::EnvArg::resolve)
-            .collect(),
+        env,
         namespace,
         preopens,
-        stdio: stdio.map(|stream| Box::new(stream) as Box<dyn capfs::OpenFile>),
+        stdio: stdio.map(|stream| Box::new(stream) as Box<dyn OpenFile>),
+        handed: listening
+            .into_iter()
+            .map(|socket| Box::new(socket.listener) as Box<dyn OpenFile>)
+            .collect(),
         max_files: args.max_files,
         max_memory: args.max_memory.map(|size| size.0),
         timeout: args.timeout.map(|time| time.0),

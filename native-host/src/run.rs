@@ -44,6 +44,8 @@ pub struct RunConfig {
     pub preopens: Vec<Preopen>,
     /// Descriptors 0, 1 and 2.
     pub stdio: [Box<dyn OpenFile>; 3],
+    /// Descriptors behind the preopened directories.
+    pub handed: Vec<Box<dyn OpenFile>>,
     /// Descriptors open at once, at most.
     pub max_files: u32,
     /// Bytes that its memory may grow to; beyond it, growing fails as `memory.grow` does.
@@ -173,7 +175,7 @@ impl Agent {
             namespace: config.namespace,
             stdio: config.stdio,
             preopens: config.preopens,
-            handed: Vec::new(),
+            handed: config.handed,
             clock: Arc::new(SystemClock),
             random: Box::new(SystemRandom),
             max_files: config.max_files,

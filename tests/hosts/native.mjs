@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Clients } from './clients.mjs'
 import { dialogue } from './dialogue.mjs'
 import { tar } from './tar.mjs'
 
@@ -82,7 +83,9 @@ export async function open(variant) {
       writeFileSync(module, program)
       const folders = new Folders(own, variant === 'memory' && !wanted.collect)
       const limits = wanted.limits ?? {}
-      const argv = ['run', '--quiet', '--json']
+      // A host that listens must say where.
+      const argv = ['run', ...(wanted.listen ? [] : ['--quiet']), '--json']
+      for (let count = 0; count < (wanted.listen ?? 0); count += 1) argv.push('--listen', '127.0.0.1:0')
       for (const [path, mount] of Object.entries(wanted.mounts ?? {})) argv.push(...folders.options(path, mount))
       for (const [name, value] of Object.entries(wanted.env ?? {})) argv.push('--env', `${name}=${value}`)
       for (const grant of wanted.grants ?? []) argv.push('--grant', grant)
@@ -119,7 +122,8 @@ function ended(argv, wanted) {
       hung = true
       child.kill('SIGKILL')
     }, PATIENCE)
-    const observe = dialogue(wanted.dialogue ?? [], (step) => {
+    const clients = new Clients()
+    const observe = dialogue(wanted.dialogue ?? [], async (step) => {
       if (step.send !== undefined) child.stdin.write(step.send)
       if (step.close) child.stdin.end()
       if (step.deafen) {
@@ -127,6 +131,7 @@ function ended(argv, wanted) {
         child.stdout.destroy()
       }
       if (step.kill) child.kill('SIGINT')
+      await clients.act(step)
     })
     child.stdout.on('data', (chunk) => {
       // What still arrives after the reader has gone is chance.
@@ -134,7 +139,10 @@ function ended(argv, wanted) {
       stdout.push(chunk)
       observe(chunk).catch(reject)
     })
-    child.stderr.on('data', (chunk) => stderr.push(chunk))
+    child.stderr.on('data', (chunk) => {
+      stderr.push(chunk)
+      if (wanted.listen) clients.learn(Buffer.concat(stderr).toString('utf8'))
+    })
     // The guest may end, or close its input, before it has taken everything.
     child.stdin.on('error', () => {})
     if (!wanted.dialogue) child.stdin.end(wanted.stdin ?? '')
@@ -142,7 +150,10 @@ function ended(argv, wanted) {
     child.once('close', (code, signal) => {
       clearTimeout(patience)
       if (hung) return reject(new Error(`it hung: capfs-host ${argv.join(' ')}`))
-      resolve(outcome(code, signal, Buffer.concat(stdout), Buffer.concat(stderr)))
+      clients.end().then((connections) => {
+        const said = Buffer.from(clients.withoutAddresses(Buffer.concat(stderr).toString('latin1')), 'latin1')
+        resolve({ ...outcome(code, signal, Buffer.concat(stdout), said), connections })
+      }, reject)
     })
   })
 }
@@ -157,8 +168,8 @@ function outcome(code, signal, stdout, stderr) {
   const [at, report] = lastReport(stderr)
   if (!report) throw new Error(`no report at the end, exit code ${code}, signal ${signal}: ${stderr.subarray(-2_000)}`)
   if (report.code !== code) throw new Error(`the report says ${report.code}, the exit code is ${code}`)
-  // Ctrl-C is this host's way to be killed, and a signal is told by its code, 128 more than its number.
-  const reason = { interrupt: 'killed', signal: 'exit' }[report.reason] ?? report.reason
+  // Ctrl-C is this host's way to be killed.
+  const reason = report.reason === 'interrupt' ? 'killed' : report.reason
   return { stdout, stderr: stderr.subarray(0, at), reason, code, message: report.message }
 }
 

@@ -159,9 +159,17 @@ impl Socket for StreamSocket {
     }
 }
 
-/// A socket that has no name, as a node: it can be looked at, and not opened again.
-struct SocketNode {
+/// A socket that has no name, as a node: it can be looked at, and not opened again. It is what a
+/// [`Listener`] hands out beside the connection.
+pub struct SocketNode {
     qid: Qid,
+}
+
+impl SocketNode {
+    /// The node of the socket with this identity.
+    pub fn new(qid: Qid) -> Self {
+        SocketNode { qid }
+    }
 }
 
 impl Node for SocketNode {
@@ -279,7 +287,7 @@ impl Listener for SocketListener {
         let mut state = lock(&self.queue.state);
         if let Some(socket) = state.waiting.pop_front() {
             return Poll::Ready(Ok(Opened {
-                node: Arc::new(SocketNode { qid: socket.qid }),
+                node: Arc::new(SocketNode::new(socket.qid)),
                 file: Box::new(socket),
             }));
         }

@@ -1,4 +1,8 @@
 //! Devices on the operating system.
 
 pub mod dir;
+mod errors;
+mod reactor;
+pub mod socket;
 pub mod stdio;
+mod transfer;

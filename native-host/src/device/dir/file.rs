@@ -1,20 +1,20 @@
 //! Files and directories of the host that are open.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, UNIX_EPOCH};
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata};
 use capfs::clock::NANOS_PER_SEC;
 use capfs::{
     DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenFile, Qid, SetStat, SetTime, Stat,
     WriteAt, Written,
 };
-use rustix::fs::{AtFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
-use super::errors::errno;
+use super::super::errors::errno;
 use super::op;
 
 /// Bytes that move between the guest and the host at a time: large enough that the system call's own
@@ -193,11 +193,7 @@ impl OpenFile for HostFile {
     }
 
     fn stat(&self) -> Op<Stat> {
-        let file = cap_std::fs::File::from_std(match self.file.try_clone() {
-            Ok(file) => file,
-            Err(error) => return Op::err(errno(error)),
-        });
-        op(file.metadata().map(|metadata| super::stat(&metadata)))
+        op(Metadata::from_file(&self.file).map(|metadata| super::stat(&metadata)))
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
@@ -243,29 +239,15 @@ fn set_stat(file: &File, change: SetStat) -> Result<(), Errno> {
         }
         file.set_len(size).map_err(errno)?;
     }
-    let time = |time: SetTime| match time {
-        SetTime::Now => std::time::SystemTime::now(),
-        SetTime::To(nanos) => UNIX_EPOCH + Duration::from_nanos(nanos),
-    };
-    let mut times = std::fs::FileTimes::new();
-    if let Some(atime) = change.atime {
-        times = times.set_accessed(time(atime));
-    }
-    if let Some(mtime) = change.mtime {
-        times = times.set_modified(time(mtime));
-    }
     if change.atime.is_some() || change.mtime.is_some() {
-        file.set_times(times).map_err(errno)?;
+        rustix::fs::futimens(file, &timestamps(change)).map_err(|error| errno(error.into()))?;
     }
     Ok(())
 }
 
-/// Changes the times of a directory.
-pub(super) fn set_directory_stat(dir: &Dir, change: SetStat) -> Result<(), Errno> {
-    if change.size.is_some() {
-        return Err(Errno::Isdir);
-    }
-    // By name: a handle that was opened to walk through (O_PATH) has no times to set.
+/// *Now* is left to the system: who may write a file may set that, and its owner alone any other time
+/// (utimensat(2)).
+fn timestamps(change: SetStat) -> Timestamps {
     let time = |time: Option<SetTime>| match time {
         None => Timespec {
             tv_sec: 0,
@@ -280,27 +262,67 @@ pub(super) fn set_directory_stat(dir: &Dir, change: SetStat) -> Result<(), Errno
             tv_nsec: (nanos % NANOS_PER_SEC) as _,
         },
     };
-    let times = Timestamps {
+    Timestamps {
         last_access: time(change.atime),
         last_modification: time(change.mtime),
-    };
-    rustix::fs::utimensat(dir, ".", &times, AtFlags::empty()).map_err(|error| errno(error.into()))
+    }
 }
 
-fn as_file(dir: &Dir) -> Result<File, Errno> {
-    Ok(dir.try_clone().map_err(errno)?.into_std_file())
+/// Changes the times of a directory.
+pub(super) fn set_directory_stat(dir: &Dir, change: SetStat) -> Result<(), Errno> {
+    if change.size.is_some() {
+        return Err(Errno::Isdir);
+    }
+    // By name: a handle that was opened to walk through (O_PATH) has no times to set.
+    rustix::fs::utimensat(dir, ".", &timestamps(change), AtFlags::empty())
+        .map_err(|error| errno(error.into()))
 }
 
-/// An open directory. Its names are read when a listing starts, and kept until it starts again, so
-/// cookies survive changes.
+/// An open directory. Its names are read when a listing starts, and kept until it starts again; then a
+/// name that is still there keeps its cookie, and new ones come behind. So cookies survive changes.
 pub(super) struct HostDirectory {
     dir: Arc<Dir>,
-    names: Option<Vec<(String, Qid)>>,
+    /// In ascending order of cookies; `None` before the first listing.
+    entries: Option<Vec<DirEntry>>,
+    /// The last cookie that was given out.
+    last_cookie: u64,
 }
 
 impl HostDirectory {
     pub(super) fn new(dir: Arc<Dir>) -> Self {
-        HostDirectory { dir, names: None }
+        HostDirectory {
+            dir,
+            entries: None,
+            last_cookie: 0,
+        }
+    }
+
+    /// Reads the directory again.
+    fn refresh(&mut self) -> Result<(), Errno> {
+        let names = self.read_names()?;
+        let mut entries = self.entries.take().unwrap_or_default();
+        let mut found: HashMap<&str, Qid> = HashMap::with_capacity(names.len());
+        found.extend(names.iter().map(|(name, qid)| (name.as_str(), *qid)));
+        entries.retain_mut(|entry| match found.remove(entry.name.as_str()) {
+            Some(qid) => {
+                entry.qid = qid;
+                true
+            }
+            None => false,
+        });
+        for (name, _) in &names {
+            // What is left was not there before.
+            if let Some(qid) = found.remove(name.as_str()) {
+                self.last_cookie += 1;
+                entries.push(DirEntry {
+                    name: name.clone(),
+                    qid,
+                    cookie: self.last_cookie,
+                });
+            }
+        }
+        self.entries = Some(entries);
+        Ok(())
     }
 
     fn read_names(&self) -> Result<Vec<(String, Qid)>, Errno> {
@@ -323,24 +345,14 @@ impl HostDirectory {
 
 impl Entries for HostDirectory {
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
-        if cookie == 0 || self.names.is_none() {
-            self.names = match self.read_names() {
-                Ok(names) => Some(names),
-                Err(errno) => return Op::err(errno),
-            };
+        if (cookie == 0 || self.entries.is_none())
+            && let Err(errno) = self.refresh()
+        {
+            return Op::err(errno);
         }
-        let names = self.names.as_deref().unwrap_or_default();
-        let start = usize::try_from(cookie).unwrap_or(usize::MAX);
-        let entries = names.iter().zip(1..).skip(start).take(max);
-        Op::ok(
-            entries
-                .map(|((name, qid), cookie)| DirEntry {
-                    name: name.clone(),
-                    qid: *qid,
-                    cookie,
-                })
-                .collect(),
-        )
+        let entries = self.entries.as_deref().unwrap_or_default();
+        let start = entries.partition_point(|entry| entry.cookie <= cookie);
+        Op::ok(entries[start..].iter().take(max).cloned().collect())
     }
 }
 
@@ -379,10 +391,10 @@ impl OpenFile for HostDirectory {
     }
 
     fn sync(&mut self, _data_only: bool) -> Op<()> {
-        match as_file(&self.dir) {
-            Ok(file) => op(file.sync_all()),
-            Err(errno) => Op::err(errno),
-        }
+        // By a handle of its own: one that was opened to walk through (O_PATH) has nothing to sync.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let sync = || rustix::fs::fsync(rustix::fs::openat(&self.dir, ".", flags, Mode::empty())?);
+        op(sync().map_err(std::io::Error::from))
     }
 
     fn entries(&mut self) -> Option<&mut dyn Entries> {

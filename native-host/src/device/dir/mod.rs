@@ -7,8 +7,9 @@
 //! Only regular files, directories and links can be opened. Opening a FIFO or a device could hold the
 //! host up for as long as its other side likes, so they are `ENOTSUP`.
 
-mod errors;
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::io;
@@ -23,7 +24,8 @@ use capfs::{
     Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
     Qid, SetStat, SetTime, Stat,
 };
-pub(crate) use errors::errno;
+
+use super::errors::errno;
 use file::{HostDirectory, HostFile};
 
 /// Opens a folder as a device and returns its root.
@@ -178,7 +180,6 @@ impl EditDirectory for Folder {
     fn create(&self, name: Name<'_>, how: OpenHow) -> Op<Opened> {
         let name = name.as_str();
         let mut options = options();
-        // A file that is only written is opened for reading too where its owner may, as for `stat`.
         options.write(true).read(how.read).create_new(true);
         op(self.dir.open_with(name, &options).and_then(|file| {
             let qid = qid(&file.metadata()?);
@@ -222,10 +223,16 @@ impl EditDirectory for Folder {
     }
 
     fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
-        match Folder::of(to) {
-            Ok(to) => op(self.dir.rename(name.as_str(), &to.dir, to_name.as_str())),
-            Err(errno) => Op::err(errno),
-        }
+        let to = match Folder::of(to) {
+            Ok(to) => to,
+            Err(errno) => return Op::err(errno),
+        };
+        let renamed = self.dir.rename(name.as_str(), &to.dir, to_name.as_str());
+        Op::Ready(renamed.map_err(|error| match errno(error) {
+            // Some file systems' word for a directory that is not empty (rename(2)).
+            Errno::Exist => Errno::Notempty,
+            errno => errno,
+        }))
     }
 }
 

@@ -3,12 +3,10 @@
 //! Bytes go straight between the guest and the stream by one system call, so the order of what is
 //! written to standard output and standard error is the guest's, and nothing is read that the guest
 //! did not ask for. Reading never blocks the guest's thread: whether there is something to read is
-//! asked first, and if there is not, a [`Watcher`] waits for it, so that time-outs, `poll_oneoff` and
+//! asked first, and if there is not, the reactor waits for it, so that time-outs, `poll_oneoff` and
 //! Ctrl-C work meanwhile.
 //!
 //! Writing is done inline and may block when nobody empties the pipe.
-
-mod watcher;
 
 use std::fs::File;
 use std::io;
@@ -21,18 +19,16 @@ use capfs::{
 };
 use rustix::fs::FileType;
 
-use super::dir::errno;
-use watcher::Watcher;
-
-/// Bytes gathered from scattered guest memory for one system call.
-const GATHER: usize = 64 << 10;
+use super::errors::errno;
+use super::reactor::{self, Watch};
+use super::transfer;
 
 /// One of the process's standard streams, or any other stream of the host.
 pub struct HostStream {
     file: File,
     kind: FileKind,
     way: Interest,
-    watcher: Option<Watcher>,
+    watch: Option<Watch>,
     scratch: Vec<u8>,
 }
 
@@ -68,7 +64,7 @@ impl HostStream {
             file: File::from(fd),
             kind,
             way,
-            watcher: None,
+            watch: None,
             scratch: Vec::new(),
         })
     }
@@ -88,7 +84,7 @@ impl HostStream {
                 hangup: false,
             }));
         }
-        let state = match watcher::ready(self.file.as_fd(), interest) {
+        let state = match reactor::ready(self.file.as_fd(), interest) {
             Ok(state) => state,
             Err(error) => return Poll::Ready(Err(errno(error))),
         };
@@ -99,37 +95,7 @@ impl HostStream {
             };
             return Poll::Ready(Ok(Readiness { bytes, hangup }));
         }
-        let watcher = match &mut self.watcher {
-            Some(watcher) => watcher,
-            None => {
-                let fd = match self.file.as_fd().try_clone_to_owned() {
-                    Ok(fd) => fd,
-                    Err(error) => return Poll::Ready(Err(errno(error))),
-                };
-                match Watcher::start(fd) {
-                    Ok(watcher) => self.watcher.insert(watcher),
-                    Err(error) => return Poll::Ready(Err(errno(error))),
-                }
-            }
-        };
-        watcher.wake_when_ready(interest, context.waker().clone());
-        Poll::Pending
-    }
-
-    fn read(&mut self, sink: &mut dyn GuestSink) -> Result<usize, Errno> {
-        let file = &self.file;
-        let in_place = sink.in_place(&mut |slice| {
-            rustix::io::retry_on_intr(|| rustix::io::read(file, &mut *slice))
-                .map_err(|error| errno(error.into()))
-        });
-        if let Some(result) = in_place {
-            return result;
-        }
-        self.scratch.resize(sink.remaining().min(GATHER), 0);
-        let scratch = &mut self.scratch[..];
-        let count = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut *scratch))
-            .map_err(|error| errno(error.into()))?;
-        Ok(sink.put(&scratch[..count]))
+        reactor::wait(&mut self.watch, self.file.as_fd(), interest, context)
     }
 }
 
@@ -146,42 +112,35 @@ impl OpenFile for HostStream {
         if let Err(errno) = ready!(self.poll(context, Interest::Read)) {
             return Poll::Ready(Err(errno));
         }
-        Poll::Ready(self.read(sink))
+        let file = &self.file;
+        Poll::Ready(transfer::read(sink, &mut self.scratch, |slice| {
+            Ok(rustix::io::read(file, slice)?)
+        }))
     }
 
     fn poll_write(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
         if self.way != Interest::Write {
             return Poll::Ready(Err(Errno::Badf));
         }
-        let total = source.remaining();
         let file = &self.file;
-        let write = |bytes: &[u8]| {
-            rustix::io::retry_on_intr(|| rustix::io::write(file, bytes))
-                .map_err(|error| errno(error.into()))
-        };
-        // Scattered bytes are gathered, so that lines of two agents don't mix.
-        let mut whole = false;
-        let in_place = source.in_place(&mut |bytes| {
-            whole = bytes.len() == total;
-            match whole {
-                true => write(bytes),
-                false => Ok(0),
-            }
+        let written = transfer::write(source, &mut self.scratch, |bytes| {
+            Ok(rustix::io::write(file, bytes)?)
         });
-        let written = match in_place {
-            Some(result) if whole => result,
-            _ => {
-                self.scratch.resize(total.min(GATHER), 0);
-                let gathered = source.take(&mut self.scratch);
-                write(&self.scratch[..gathered])
+        match written {
+            // Somebody else has made the stream non-blocking for all who share it.
+            Err(Errno::Again) => {
+                reactor::wait(&mut self.watch, file.as_fd(), Interest::Write, context)
             }
-        };
-        Poll::Ready(written.map(|bytes| Written { bytes, end: 0 }))
+            // A stream may be a socket, and its other end closed with bytes unread: to the guest that
+            // is the same as a pipe that nobody reads.
+            Err(Errno::Connreset) => Poll::Ready(Err(Errno::Pipe)),
+            written => Poll::Ready(written.map(|bytes| Written { bytes, end: 0 })),
+        }
     }
 
     fn poll_ready(
