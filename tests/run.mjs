@@ -93,7 +93,7 @@ function judge(where, wanted, result) {
 function leftOut(wanted, host, variant) {
   // Without a way to wait there is nothing to run; the other variants run these.
   if (variant.startsWith('none') && (wanted.waits || wanted.outside || wanted.exit?.reason === 'killed')) return 'need a variant that can wait'
-  if (wanted.hosts && !wanted.hosts.includes(host)) return `need a capability that is not on this host (${wanted.name})`
+  if (wanted.hosts && !wanted.hosts.includes(host)) return `need what is not on this host (${wanted.name})`
   // The event loop of a worker that blocks does not run, so the web platform answers nothing there.
   if (variant.startsWith('sab') && wanted.outside) return 'need an event loop that runs while the agent waits'
   return undefined
@@ -123,10 +123,6 @@ for (const name of options.host.split(',')) {
           continue
         }
         const where = `${name} ${variant} ${wanted.name}`
-        if (wanted.hosts && !wanted.hosts.includes(name)) {
-          console.log(`skip ${where}: only ${wanted.hosts.join(', ')} can run it`)
-          continue
-        }
         try {
           const addresses = await serversFor(wanted)
           const prepared = { ...addressed(wanted, addresses), mounts: furnished(wanted.mounts, collected) }
