@@ -35,7 +35,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a WASI preview 1 program
     #[command(after_help = EXIT_CODES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show what a module imports, exports and will need
     Inspect(InspectArgs),
 }

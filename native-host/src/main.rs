@@ -23,7 +23,7 @@ use serde_json::json;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(*args),
         Command::Inspect(args) => inspect_module(args),
     }
 }
