@@ -74,6 +74,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Vec<ListenGrant>,
 
+    /// Keep what the program's capabilities store (keys, databases) in this folder, which is its own
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Seal the program's keys with the passphrase that is the first line of this file
+    #[arg(long, value_name = "FILE", requires = "state")]
+    pub passphrase_file: Option<PathBuf>,
+
     /// End the program after this time, such as `500ms`, `10s`, `2m`, `1h`
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<DurationArg>,

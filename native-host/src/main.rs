@@ -3,6 +3,7 @@
 mod cli;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use capfs_native_devices::Host;
 use cli::{Cli, Command, InspectArgs, RunArgs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
@@ -98,7 +100,18 @@ fn run(args: RunArgs) -> ExitCode {
             return fail(codes::HOST, &text, None);
         }
     };
-    let mut capabilities = Capabilities::new(Host::default(), &name, sink);
+    let passphrase = args.passphrase_file.as_deref().map(first_line).transpose();
+    let host = match passphrase {
+        Ok(passphrase) => Host {
+            state: args.state.clone(),
+            passphrase,
+        },
+        Err(error) => {
+            let text = format!("can't read the passphrase: {error}");
+            return fail(codes::HOST, &text, None);
+        }
+    };
+    let mut capabilities = Capabilities::new(host, &name, sink);
     let (namespace, preopens) = match grants::namespace(&grants, &mut capabilities) {
         Ok(namespace) => namespace,
         Err(error) => return fail(codes::HOST, &error, None),
@@ -289,4 +302,16 @@ fn as_json(
         "files_peak": report.usage.files_peak,
         "capabilities": granted,
     })
+}
+
+/// The first line of a file that holds a secret, without its end.
+fn first_line(path: &Path) -> std::io::Result<Zeroizing<String>> {
+    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+    match text.lines().next().unwrap_or_default() {
+        "" => Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "its first line is empty",
+        )),
+        line => Ok(Zeroizing::new(line.to_owned())),
+    }
 }

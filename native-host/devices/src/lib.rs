@@ -3,17 +3,26 @@
 //! A crate of its own, so that devices are built and tested without an engine.
 #![forbid(unsafe_code)]
 
+mod crypto;
 mod random;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use capfs::NodeRef;
 use capfs_devices::grant::{DeviceKind, Grant};
-use capfs_devices::random as random_device;
+use capfs_devices::{crypto as crypto_device, random as random_device};
+use zeroize::Zeroizing;
 
-/// What this machine has, for any number of agents.
+/// What this machine has for an agent.
 #[derive(Default)]
-pub struct Host {}
+pub struct Host {
+    /// The agent's own folder, where its keys and databases are kept. It is made when something is. Without one
+    /// nothing can be kept.
+    pub state: Option<PathBuf>,
+    /// What seals the agent's keys, instead of a key in a file beside them.
+    pub passphrase: Option<Zeroizing<String>>,
+}
 
 impl Host {
     /// Makes the device that a grant names, on its terms.
@@ -25,6 +34,13 @@ impl Host {
             DeviceKind::Random => {
                 grant.no_terms().map_err(|error| error.to_string())?;
                 Ok(random_device::device(Arc::new(random::SystemEntropy)))
+            }
+            DeviceKind::Crypto => {
+                let policy = crypto_device::Policy::from_grant(grant);
+                let policy = policy.map_err(|error| error.to_string())?;
+                let keys = crypto::Keys::new(self.state.clone(), self.passphrase.clone());
+                let entropy = Arc::new(random::SystemEntropy);
+                Ok(crypto_device::device(Arc::new(keys), entropy, policy))
             }
             kind => Err(format!("this host has no device `{}`", kind.name())),
         }

@@ -1,0 +1,77 @@
+//! Keys by RustCrypto, kept in sealed files.
+
+mod key;
+mod vault;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use capfs::Errno;
+use capfs_devices::crypto::{Algorithm, Answer, Failure, Key, KeyStore, Material, Stored, Usages};
+use zeroize::Zeroizing;
+
+use key::SoftKey;
+use vault::Vault;
+
+/// The keys of one agent.
+pub struct Keys {
+    vault: Option<Arc<Vault>>,
+}
+
+impl Keys {
+    /// Keys that are kept in the folder `keys` of this state folder, if there is one, sealed by a key beside them or by a
+    /// passphrase.
+    pub fn new(state: Option<PathBuf>, passphrase: Option<Zeroizing<String>>) -> Keys {
+        let vault = state.map(|state| Arc::new(Vault::new(state.join("keys"), passphrase)));
+        Keys { vault }
+    }
+
+    fn vault(&self) -> Result<&Vault, Failure> {
+        let vault = self.vault.as_deref();
+        vault.ok_or_else(|| Failure::new(Errno::Notsup, "this host keeps no keys"))
+    }
+}
+
+fn answer<T: Send + 'static>(outcome: Result<T, Failure>) -> Answer<T> {
+    Box::pin(std::future::ready(outcome))
+}
+
+impl KeyStore for Keys {
+    fn generate(&self, algorithm: Algorithm) -> Answer<Arc<dyn Key>> {
+        let key = SoftKey::generate(algorithm);
+        answer(key.map(|key| Arc::new(key) as Arc<dyn Key>))
+    }
+
+    fn import(&self, algorithm: Algorithm, material: Material) -> Answer<Arc<dyn Key>> {
+        let key = SoftKey::import(algorithm, material);
+        answer(key.map(|key| Arc::new(key) as Arc<dyn Key>))
+    }
+
+    fn persists(&self) -> bool {
+        self.vault.is_some()
+    }
+
+    fn names(&self) -> Answer<Vec<String>> {
+        answer(self.vault().and_then(Vault::names))
+    }
+
+    fn load(&self, name: &str) -> Answer<Option<Stored>> {
+        answer(self.vault().and_then(|vault| vault.load(name)))
+    }
+
+    fn save(&self, name: &str, key: &Arc<dyn Key>, usages: Usages, replace: bool) -> Answer<()> {
+        let save = || {
+            let key = key.as_any().downcast_ref::<SoftKey>();
+            let key = key.ok_or_else(|| Failure::new(Errno::Inval, "another store's key"))?;
+            self.vault()?.save(name, key, usages, replace)
+        };
+        answer(save())
+    }
+
+    fn remove(&self, name: &str) -> Answer<()> {
+        answer(self.vault().and_then(|vault| vault.remove(name)))
+    }
+}
