@@ -113,12 +113,27 @@ pub fn load(
     path: &Path,
     cache: Option<&Cache>,
 ) -> Result<(Module, CodeSource), ModuleError> {
-    let name = path.display().to_string();
-    let wasm = std::fs::read(path).map_err(|source| ModuleError::Read {
-        path: name.clone(),
+    load_bytes(engine, &read(path)?, &path.display().to_string(), cache)
+}
+
+/// Reads a module's file.
+///
+/// # Errors
+/// [`ModuleError::Read`]
+pub fn read(path: &Path) -> Result<Vec<u8>, ModuleError> {
+    std::fs::read(path).map_err(|source| ModuleError::Read {
+        path: path.display().to_string(),
         source,
-    })?;
-    load_bytes(engine, &wasm, &name, cache)
+    })
+}
+
+/// Checks a module without compiling it; `name` is for messages.
+///
+/// # Errors
+/// See [`ModuleError`].
+pub fn validate(engine: &Engine, wasm: &[u8], name: &str) -> Result<(), ModuleError> {
+    check_header(wasm, name)?;
+    Module::validate(engine, wasm).map_err(|error| refused(wasm, name, &error))
 }
 
 /// Like [`load`], from memory; `name` is for messages.
@@ -131,6 +146,23 @@ pub fn load_bytes(
     name: &str,
     cache: Option<&Cache>,
 ) -> Result<(Module, CodeSource), ModuleError> {
+    check_header(wasm, name)?;
+    let keyed = cache.map(|cache| (cache, Cache::key(engine, wasm)));
+    if let Some((cache, key)) = &keyed
+        && let Some(module) = cache.load(engine, key)
+    {
+        return Ok((module, CodeSource::Cached));
+    }
+    let module = Module::from_binary(engine, wasm).map_err(|error| refused(wasm, name, &error))?;
+    if let Some((cache, key)) = &keyed {
+        // A cache that can't be written costs time at the next start, nothing else.
+        let _ = cache.store(key, &module);
+    }
+    Ok((module, CodeSource::Compiled))
+}
+
+/// Refuses what is not a core module by its first eight bytes.
+fn check_header(wasm: &[u8], name: &str) -> Result<(), ModuleError> {
     const MAGIC: &[u8] = b"\0asm";
     const COMPONENT_LAYER: [u8; 2] = [1, 0];
     let path = name.to_owned();
@@ -140,27 +172,22 @@ pub fn load_bytes(
             found: what_else(wasm),
         });
     }
-    if wasm.get(6..8) == Some(&COMPONENT_LAYER) {
-        return Err(ModuleError::Component { path });
+    match wasm.get(6..8) == Some(&COMPONENT_LAYER) {
+        true => Err(ModuleError::Component { path }),
+        false => Ok(()),
     }
-    let keyed = cache.map(|cache| (cache, Cache::key(engine, wasm)));
-    if let Some((cache, key)) = &keyed
-        && let Some(module) = cache.load(engine, key)
-    {
-        return Ok((module, CodeSource::Cached));
-    }
-    let module = Module::from_binary(engine, wasm).map_err(|error| match cut_short(wasm) {
+}
+
+/// Why the engine refuses a module.
+fn refused(wasm: &[u8], name: &str, error: &wasmtime::Error) -> ModuleError {
+    let path = name.to_owned();
+    match cut_short(wasm) {
         Some(what) => ModuleError::Truncated { path, what },
         None => ModuleError::Invalid {
             path,
             reason: format!("{error:#}"),
         },
-    })?;
-    if let Some((cache, key)) = &keyed {
-        // A cache that can't be written costs time at the next start, nothing else.
-        let _ = cache.store(key, &module);
     }
-    Ok((module, CodeSource::Compiled))
 }
 
 /// What a file is that isn't WebAssembly.

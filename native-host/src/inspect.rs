@@ -1,107 +1,286 @@
-//! What a module is made of and what it will need.
+//! What a module is made of and what it will need, read from its sections: nothing is compiled.
 
 use serde_json::{Value, json};
-use wasmtime::{ExternType, Module};
+use wasmparser::{
+    BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, GlobalType, MemoryType, Parser,
+    Payload, SubType, TableType, TypeRef,
+};
+use wasmtime::Engine;
 
+use crate::engine::{ModuleError, validate};
 use crate::linker::{is_known, is_wasi};
 
-fn describe(ty: &ExternType) -> String {
-    match ty {
-        ExternType::Func(ty) => {
-            let list = |types: Vec<String>| types.join(", ");
-            let params = list(ty.params().map(|ty| ty.to_string()).collect());
-            let results = list(ty.results().map(|ty| ty.to_string()).collect());
-            format!("func ({params}) -> ({results})")
+/// A module's imports and exports.
+#[derive(Debug, Default)]
+pub struct Description {
+    imports: Vec<Import>,
+    exports: Vec<Export>,
+}
+
+#[derive(Debug)]
+struct Import {
+    module: String,
+    name: String,
+    ty: String,
+    is_function: bool,
+}
+
+#[derive(Debug)]
+struct Export {
+    name: String,
+    ty: String,
+}
+
+/// Checks a module and describes it; `name` is for messages.
+///
+/// # Errors
+/// See [`ModuleError`].
+pub fn describe(engine: &Engine, wasm: &[u8], name: &str) -> Result<Description, ModuleError> {
+    validate(engine, wasm, name)?;
+    Definitions::read(wasm)
+        .map(|definitions| definitions.description)
+        .map_err(|error| ModuleError::Invalid {
+            path: name.to_owned(),
+            reason: error.to_string(),
+        })
+}
+
+/// The index spaces of a module as far as they have been read, and what was described by them.
+#[derive(Default)]
+struct Definitions {
+    types: Vec<SubType>,
+    /// The type of each function.
+    functions: Vec<u32>,
+    tables: Vec<TableType>,
+    memories: Vec<MemoryType>,
+    globals: Vec<GlobalType>,
+    description: Description,
+}
+
+impl Definitions {
+    fn read(wasm: &[u8]) -> Result<Definitions, BinaryReaderError> {
+        let mut definitions = Definitions::default();
+        for payload in Parser::new(0).parse_all(wasm) {
+            definitions.add(payload?)?;
         }
-        ExternType::Memory(ty) => match ty.maximum() {
-            Some(maximum) => format!("memory {} to {maximum} pages", ty.minimum()),
-            None => format!("memory {} pages or more", ty.minimum()),
-        },
-        ExternType::Table(ty) => format!("table {} elements or more", ty.minimum()),
-        ExternType::Global(ty) => format!("global {}", ty.content()),
-        ExternType::Tag(_) => "tag".to_owned(),
+        Ok(definitions)
+    }
+
+    fn add(&mut self, payload: Payload<'_>) -> Result<(), BinaryReaderError> {
+        match payload {
+            Payload::TypeSection(section) => {
+                for group in section {
+                    self.types.extend(group?.into_types());
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    self.import(import?);
+                }
+            }
+            Payload::FunctionSection(section) => {
+                for function in section {
+                    self.functions.push(function?);
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    self.tables.push(table?.ty);
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    self.memories.push(memory?);
+                }
+            }
+            Payload::GlobalSection(section) => {
+                for global in section {
+                    self.globals.push(global?.ty);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    let ty = self.exported(export.kind, export.index as usize);
+                    self.description.exports.push(Export {
+                        name: export.name.to_owned(),
+                        ty,
+                    });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, import: wasmparser::Import<'_>) {
+        let (ty, is_function) = match import.ty {
+            TypeRef::Func(index) | TypeRef::FuncExact(index) => {
+                self.functions.push(index);
+                (self.function(index), true)
+            }
+            TypeRef::Table(ty) => {
+                self.tables.push(ty);
+                (table(&ty), false)
+            }
+            TypeRef::Memory(ty) => {
+                self.memories.push(ty);
+                (memory(&ty), false)
+            }
+            TypeRef::Global(ty) => {
+                self.globals.push(ty);
+                (global(&ty), false)
+            }
+            TypeRef::Tag(_) => ("tag".to_owned(), false),
+        };
+        self.description.imports.push(Import {
+            module: import.module.to_owned(),
+            name: import.name.to_owned(),
+            ty,
+            is_function,
+        });
+    }
+
+    /// The module is valid, so every index has what it stands for.
+    fn exported(&self, kind: ExternalKind, index: usize) -> String {
+        let described = match kind {
+            ExternalKind::Func | ExternalKind::FuncExact => {
+                self.functions.get(index).map(|ty| self.function(*ty))
+            }
+            ExternalKind::Table => self.tables.get(index).map(table),
+            ExternalKind::Memory => self.memories.get(index).map(memory),
+            ExternalKind::Global => self.globals.get(index).map(global),
+            ExternalKind::Tag => Some("tag".to_owned()),
+        };
+        described.unwrap_or_default()
+    }
+
+    fn function(&self, ty: u32) -> String {
+        match self
+            .types
+            .get(ty as usize)
+            .map(|ty| &ty.composite_type.inner)
+        {
+            Some(CompositeInnerType::Func(ty)) => function(ty),
+            _ => "func".to_owned(),
+        }
     }
 }
 
-/// How this host answers an import.
-fn provided(module: &str, name: &str, ty: &ExternType) -> &'static str {
-    match ty {
-        ExternType::Func(_) if is_wasi(module) && is_known(name) => "provided",
-        ExternType::Func(_) if is_wasi(module) => "answered with ENOSYS",
-        _ => "missing",
-    }
-}
-
-/// What the imports say that the program will need, in words.
-fn needs(module: &Module) -> Vec<&'static str> {
-    const NEEDS: &[(&str, &str)] = &[
-        (
-            "path_",
-            "directories (--dir or --mount), to find files by name",
-        ),
-        ("args_get", "arguments"),
-        ("environ_get", "environment variables (--env)"),
-        ("clock_", "clocks"),
-        ("random_get", "randomness"),
-        ("poll_oneoff", "to wait for time or for descriptors"),
-        ("sock_", "sockets that are handed to it (--listen)"),
-    ];
-    NEEDS
-        .iter()
-        .filter(|(prefix, _)| {
-            module
-                .imports()
-                .any(|import| is_wasi(import.module()) && import.name().starts_with(prefix))
-        })
-        .map(|(_, need)| *need)
-        .collect()
-}
-
-/// The description as JSON.
-pub fn as_json(module: &Module) -> Value {
-    let imports: Vec<Value> = module
-        .imports()
-        .map(|import| {
-            let ty = import.ty();
-            json!({
-                "module": import.module(),
-                "name": import.name(),
-                "type": describe(&ty),
-                "status": provided(import.module(), import.name(), &ty),
-            })
-        })
-        .collect();
-    let exports: Vec<Value> = module
-        .exports()
-        .map(|export| json!({ "name": export.name(), "type": describe(&export.ty()) }))
-        .collect();
-    json!({
-        "command": module.get_export("_start").is_some(),
-        "imports": imports,
-        "exports": exports,
-        "needs": needs(module),
-    })
-}
-
-/// The description as text, a line each.
-pub fn as_text(module: &Module) -> String {
-    let mut text = String::new();
-    let kind = match module.get_export("_start") {
-        Some(_) => "a WASI command",
-        None => "not a command: no `_start`",
+fn function(ty: &FuncType) -> String {
+    let list = |types: &[wasmparser::ValType]| {
+        let names: Vec<String> = types.iter().map(ToString::to_string).collect();
+        names.join(", ")
     };
-    text += &format!("kind     {kind}\n");
-    for import in module.imports() {
-        let ty = import.ty();
-        let status = provided(import.module(), import.name(), &ty);
-        let (from, name) = (import.module(), import.name());
-        text += &format!("import   {from}.{name}: {} ({status})\n", describe(&ty));
+    format!("func ({}) -> ({})", list(ty.params()), list(ty.results()))
+}
+
+fn table(ty: &TableType) -> String {
+    format!("table {} elements or more", ty.initial)
+}
+
+fn memory(ty: &MemoryType) -> String {
+    match ty.maximum {
+        Some(maximum) => format!("memory {} to {maximum} pages", ty.initial),
+        None => format!("memory {} pages or more", ty.initial),
     }
-    for export in module.exports() {
-        text += &format!("export   {}: {}\n", export.name(), describe(&export.ty()));
+}
+
+fn global(ty: &GlobalType) -> String {
+    format!("global {}", ty.content_type)
+}
+
+impl Import {
+    /// How this host answers it.
+    fn provided(&self) -> &'static str {
+        match (
+            self.is_function && is_wasi(&self.module),
+            is_known(&self.name),
+        ) {
+            (true, true) => "provided",
+            (true, false) => "answered with ENOSYS",
+            (false, _) => "missing",
+        }
     }
-    for need in needs(module) {
-        text += &format!("needs    {need}\n");
+}
+
+impl Description {
+    fn is_command(&self) -> bool {
+        self.exports.iter().any(|export| export.name == "_start")
     }
-    text
+
+    /// What the imports say that the program will need, in words.
+    fn needs(&self) -> Vec<&'static str> {
+        const NEEDS: &[(&str, &str)] = &[
+            (
+                "path_",
+                "directories (--dir or --mount), to find files by name",
+            ),
+            ("args_get", "arguments"),
+            ("environ_get", "environment variables (--env)"),
+            ("clock_", "clocks"),
+            ("random_get", "randomness"),
+            ("poll_oneoff", "to wait for time or for descriptors"),
+            ("sock_", "sockets that are handed to it (--listen)"),
+        ];
+        NEEDS
+            .iter()
+            .filter(|(prefix, _)| {
+                self.imports
+                    .iter()
+                    .any(|import| is_wasi(&import.module) && import.name.starts_with(prefix))
+            })
+            .map(|(_, need)| *need)
+            .collect()
+    }
+
+    /// The description as JSON.
+    pub fn as_json(&self) -> Value {
+        let imports: Vec<Value> = self
+            .imports
+            .iter()
+            .map(|import| {
+                json!({
+                    "module": import.module,
+                    "name": import.name,
+                    "type": import.ty,
+                    "status": import.provided(),
+                })
+            })
+            .collect();
+        let exports: Vec<Value> = self
+            .exports
+            .iter()
+            .map(|export| json!({ "name": export.name, "type": export.ty }))
+            .collect();
+        json!({
+            "command": self.is_command(),
+            "imports": imports,
+            "exports": exports,
+            "needs": self.needs(),
+        })
+    }
+
+    /// The description as text, a line each.
+    pub fn as_text(&self) -> String {
+        let mut text = String::new();
+        let kind = match self.is_command() {
+            true => "a WASI command",
+            false => "not a command: no `_start`",
+        };
+        text += &format!("kind     {kind}\n");
+        for import in &self.imports {
+            let Import {
+                module, name, ty, ..
+            } = import;
+            text += &format!("import   {module}.{name}: {ty} ({})\n", import.provided());
+        }
+        for Export { name, ty } in &self.exports {
+            text += &format!("export   {name}: {ty}\n");
+        }
+        for need in self.needs() {
+            text += &format!("needs    {need}\n");
+        }
+        text
+    }
 }

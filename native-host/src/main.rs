@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use capfs_host::cache::Cache;
 use capfs_host::capabilities::{Capabilities, audit_file};
 use capfs_host::device::stdio::HostStream;
-use capfs_host::engine::{CodeSource, ModuleError, THREAD_STACK, engine, load};
+use capfs_host::engine::{self, CodeSource, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
 use capfs_host::wait::{Cancelled, Canceller};
 use capfs_host::{grants, inspect, listen};
@@ -58,14 +58,16 @@ fn fail_module(error: &ModuleError) -> ExitCode {
 }
 
 fn inspect_module(args: InspectArgs) -> ExitCode {
-    let cache = Cache::of_user();
-    let module = match load(&engine(), &args.agent, cache.as_ref()) {
-        Ok((module, _)) => module,
+    let described = engine::read(&args.agent).and_then(|wasm| {
+        let module = inspect::describe(&engine(), &wasm, &args.agent.display().to_string())?;
+        Ok(match args.json {
+            true => format!("{:#}\n", module.as_json()),
+            false => module.as_text(),
+        })
+    });
+    let text = match described {
+        Ok(text) => text,
         Err(error) => return fail_module(&error),
-    };
-    let text = match args.json {
-        true => format!("{:#}\n", inspect::as_json(&module)),
-        false => inspect::as_text(&module),
     };
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

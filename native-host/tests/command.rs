@@ -168,6 +168,41 @@ fn an_unknown_call_of_wasi_fails_in_the_guest() {
 }
 
 #[test]
+fn inspecting_shows_types_and_compiles_nothing() {
+    let bench = Bench::new();
+    let agent = bench.agent(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_read" (func (param i32 i32 i32 i32) (result i32)))
+            (import "env" "table" (table 3 funcref))
+            (memory (export "memory") 2 16) (global (export "stack") (mut i64) (i64.const 0))
+            (func (export "_start")) (func (export "pair") (param f64) (result i32 i32) unreachable))"#,
+    );
+    let output = bench.command("inspect").arg(&agent).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "kind     a WASI command\n\
+         import   wasi_snapshot_preview1.fd_read: func (i32, i32, i32, i32) -> (i32) (provided)\n\
+         import   env.table: table 3 elements or more (missing)\n\
+         export   memory: memory 2 to 16 pages\n\
+         export   stack: global i64\n\
+         export   _start: func () -> ()\n\
+         export   pair: func (f64) -> (i32, i32)\n"
+    );
+    let output = bench.command("inspect").arg("--json").arg(&agent).output();
+    let described: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    assert_eq!(described["command"], true);
+    assert_eq!(described["imports"][1]["status"], "missing");
+    assert!(!bench.path("cache").exists());
+    let cut = std::fs::read(&agent).unwrap();
+    let cut = bench.file("cut.wasm", &cut[..cut.len() - 1]);
+    assert_ended(
+        &bench.command("inspect").arg(cut).output().unwrap(),
+        126,
+        "cut short",
+    );
+}
+
+#[test]
 fn a_module_without_an_entry() {
     let bench = Bench::new();
     let agent = bench.agent(r#"(module (memory (export "memory") 1) (func (export "main")))"#);
