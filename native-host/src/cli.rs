@@ -7,6 +7,7 @@ use std::time::Duration;
 use capfs_devices::grant::Grant as CapabilityGrant;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use capfs_host::listen::ListenGrant;
+use capfs_runtime::ClockGrant;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -81,6 +82,14 @@ pub struct RunArgs {
     /// Seal the program's keys with the passphrase that is the first line of this file
     #[arg(long, value_name = "FILE", requires = "state")]
     pub passphrase_file: Option<PathBuf>,
+
+    /// What it may know of the time: `exact`, `none`, or the length of a step, such as `100ms`
+    #[arg(long, value_name = "exact|none|STEP", default_value = "exact")]
+    pub clock: ClockArg,
+
+    /// Refuse it random bytes by WASI's own call
+    #[arg(long)]
+    pub no_random: bool,
 
     /// End the program after this time, such as `500ms`, `10s`, `2m`, `1h`
     #[arg(long, value_name = "DURATION")]
@@ -235,6 +244,28 @@ impl FromStr for DurationArg {
     }
 }
 
+/// What a program may know of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockArg(pub ClockGrant);
+
+impl FromStr for ClockArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let grant = match text {
+            "exact" => ClockGrant::Exact,
+            "none" => ClockGrant::Nothing,
+            step => match step.parse::<DurationArg>()?.0.as_nanos().try_into() {
+                Ok(0) | Err(_) => {
+                    return Err("expected exact, none, or the length of a step".to_owned());
+                }
+                Ok(step) => ClockGrant::Steps(step),
+            },
+        };
+        Ok(ClockArg(grant))
+    }
+}
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeArg(pub usize);
@@ -272,6 +303,9 @@ mod tests {
         assert_eq!("200ms".parse(), Ok(DurationArg(Duration::from_millis(200))));
         assert!("5".parse::<DurationArg>().is_err());
         assert!("-5s".parse::<DurationArg>().is_err());
+        assert_eq!("1ms".parse(), Ok(ClockArg(ClockGrant::Steps(1_000_000))));
+        assert_eq!("none".parse(), Ok(ClockArg(ClockGrant::Nothing)));
+        assert!("0s".parse::<ClockArg>().is_err());
         assert_eq!("64MiB".parse(), Ok(SizeArg(64 << 20)));
         assert_eq!("4096".parse(), Ok(SizeArg(4096)));
         assert!("x".parse::<SizeArg>().is_err());

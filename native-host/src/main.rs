@@ -160,6 +160,8 @@ fn run(args: RunArgs) -> ExitCode {
             .into_iter()
             .map(|socket| Box::new(socket.listener) as Box<dyn OpenFile>)
             .collect(),
+        clock: args.clock.0,
+        random: !args.no_random,
         max_files: args.max_files,
         max_memory: args.max_memory.map(|size| size.0),
         timeout: args.timeout.map(|time| time.0),

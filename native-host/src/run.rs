@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use capfs::{Namespace, OpenFile};
-use capfs_runtime::{ExitStatus, Preopen, Process, ProcessConfig, Usage};
+use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig, Usage};
 use wasmtime::{Engine, InstancePre, Module, Store, Trap};
 
 use crate::clock::{SystemClock, SystemRandom};
@@ -46,6 +46,10 @@ pub struct RunConfig {
     pub stdio: [Box<dyn OpenFile>; 3],
     /// Descriptors behind the preopened directories.
     pub handed: Vec<Box<dyn OpenFile>>,
+    /// What it may know of the time.
+    pub clock: ClockGrant,
+    /// Whether WASI's own call gives it random bytes.
+    pub random: bool,
     /// Descriptors open at once, at most.
     pub max_files: u32,
     /// Bytes that its memory may grow to; beyond it, growing fails as `memory.grow` does.
@@ -177,7 +181,11 @@ impl Agent {
             preopens: config.preopens,
             handed: config.handed,
             clock: Arc::new(SystemClock),
-            random: Box::new(SystemRandom),
+            clock_grant: config.clock,
+            random: match config.random {
+                true => Box::new(SystemRandom),
+                false => Box::new(NoRandom),
+            },
             max_files: config.max_files,
         });
         let process = match process {

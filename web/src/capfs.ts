@@ -112,6 +112,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
       mounts,
       grants: configured,
       ...(options.audit ? { audit: `${name} ${agent.id}` } : {}),
+      clockStep: clockStep(options.clock ?? 'exact'),
+      random: options.random ?? true,
       tty: options.tty ?? false,
       files: options.limits?.files ?? 0,
       storage: options.limits?.storage ?? 0,
@@ -175,6 +177,14 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
   disposed(agent: Agent): void {
     this.#agents.delete(agent);
   }
+}
+
+/** Nanoseconds, as the kernel takes them. */
+function clockStep(clock: NonNullable<SpawnOptions['clock']>): number {
+  if (clock === 'exact') return 0;
+  if (clock === 'none') return -1;
+  if (!(clock > 0)) throw new CapfsError('GRANT_INVALID', `a clock's step is a positive number of milliseconds, not ${clock}`);
+  return Math.ceil(clock * 1e6);
 }
 
 /** Standard input that is given as a whole goes along with the start. */

@@ -100,6 +100,7 @@ export class KernelInstance {
       const reached = preopens.some((known, index) => index % 2 === 1 && (known === '/' || known === top));
       if (!reached) preopens.push(top, top);
     }
+    kernel.allow(config.clockStep, config.random);
     kernel.start(
       config.args,
       config.env,

@@ -44,6 +44,9 @@ export interface AgentConfig {
   grants: ConfiguredGrant[];
   /** The agent's name in the audit, if there is one. */
   audit?: string;
+  /** Nanoseconds of a clock's step; 0 for exact clocks, negative for none. */
+  clockStep: number;
+  random: boolean;
   tty: boolean;
   /** Descriptors; 0 for the default. */
   files: number;

@@ -110,6 +110,10 @@ export interface SpawnOptions {
   grants?: readonly Grant[];
   /** Is told of every operation on a capability. */
   audit?: (event: AuditEvent) => void;
+  /** What WASI's clocks tell: everything, nothing (`ENOTCAPABLE`), or the time in steps of so many milliseconds. */
+  clock?: 'exact' | 'none' | number;
+  /** Whether WASI's `random_get` gives bytes; it does unless told. */
+  random?: boolean;
   stdin?: 'pipe' | 'closed' | string | Uint8Array | ReadableStream<Uint8Array>;
   /** The standard streams are a terminal to the agent. */
   tty?: boolean;

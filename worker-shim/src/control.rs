@@ -14,7 +14,11 @@ use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, FileKind, Namespace, NodeRef, Rights, Stat};
 use capfs_devices::audit::Audit;
 use capfs_devices::grant::{DeviceKind, Grant};
+<<<<<<< HEAD
 use capfs_runtime::{ExitStatus, Preopen, Process, ProcessConfig};
+=======
+use capfs_runtime::{ClockGrant, NoRandom, Preopen, Process, ProcessConfig};
+>>>>>>> 60d8fb3 (Grant clocks and randomness: in steps, or not at all)
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -308,6 +312,20 @@ pub fn mount(device: u32, at: &str, after: bool, writable: bool) -> Result<(), J
     })
 }
 
+/// What WASI's own calls give the process that is made next: `clock_step` is nanoseconds, 0 for exact clocks and
+/// negative for none; `random` whether there are random bytes.
+#[wasm_bindgen]
+pub fn allow(clock_step: f64, random: bool) {
+    with_machine(|machine| {
+        machine.random = random;
+        machine.clock_grant = match clock_step {
+            0.0 => ClockGrant::Exact,
+            step if step > 0.0 => ClockGrant::Steps(step as u64),
+            _ => ClockGrant::Nothing,
+        };
+    });
+}
+
 /// Makes the process. `env` alternates names and values; `preopens` alternates the names that the
 /// agent sees and absolute paths; `output(stream, bytes)` takes what it prints.
 #[wasm_bindgen]
@@ -349,7 +367,11 @@ pub fn start(
                 .collect(),
             handed: Vec::new(),
             clock: machine.clock.clone(),
-            random: Box::new(web::WebRandom::new()),
+            clock_grant: machine.clock_grant,
+            random: match machine.random {
+                true => Box::new(web::WebRandom::new()),
+                false => Box::new(NoRandom),
+            },
             max_files,
         })
         .map_err(|error| JsValue::from_str(&error.to_string()))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use capfs::clock::Clock;
 use capfs::device::gate::Gate;
 use capfs::{Namespace, NodeRef};
-use capfs_runtime::Process;
+use capfs_runtime::{ClockGrant, Process};
 
 use crate::guest::Guest;
 use crate::stdio::{Input, Output};
@@ -40,6 +40,9 @@ pub struct Machine {
     /// The gates of what was granted, by path.
     pub gates: Vec<(String, Gate)>,
     pub running: Option<Running>,
+    /// What WASI's own clocks and randomness give the process that is made.
+    pub clock_grant: ClockGrant,
+    pub random: bool,
 }
 
 thread_local! {
@@ -72,6 +75,8 @@ impl Machine {
             devices: Vec::new(),
             gates: Vec::new(),
             running: None,
+            clock_grant: ClockGrant::Exact,
+            random: true,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use capfs::Errno;
 
-use super::Process;
+use super::{Process, RandomSource};
 use crate::GuestMemory;
 
 pub(super) const REALTIME: u32 = 0;
@@ -15,7 +15,42 @@ const THREAD_CPU: u32 = 3;
 /// Random bytes that are made at a time: bounds what one call keeps on the stack.
 const RANDOM_CHUNK: usize = 1024;
 
+/// What a process may learn of the time. Sleeping is always possible: it tells no more than that it
+/// has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockGrant {
+    /// As finely as the host can tell it.
+    #[default]
+    Exact,
+    /// In steps of so many nanoseconds (at least 1), against measuring what others do.
+    Steps(u64),
+    /// Nothing: every clock is `ENOTCAPABLE`.
+    Nothing,
+}
+
+/// Randomness that was not granted: every call is `ENOTCAPABLE`.
+pub struct NoRandom;
+
+impl RandomSource for NoRandom {
+    fn fill(&mut self, _into: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::Notcapable)
+    }
+}
+
 impl Process {
+    /// The value of a clock, as far as it was granted.
+    ///
+    /// # Errors
+    /// - [`Errno::Inval`]: no such clock
+    /// - [`Errno::Notcapable`]: clocks were not granted
+    fn granted_now(&self, id: u32) -> Result<u64, Errno> {
+        match self.clock_grant {
+            ClockGrant::Exact => self.now(id),
+            ClockGrant::Steps(step) => self.now(id).map(|now| now - now % step.max(1)),
+            ClockGrant::Nothing => Err(Errno::Notcapable),
+        }
+    }
+
     /// The value of a clock. A host that can't tell processor time shows the time since the start
     /// instead, which is an upper bound of it.
     ///
@@ -47,6 +82,11 @@ impl Process {
             MONOTONIC | PROCESS_CPU | THREAD_CPU => self.clock.monotonic_resolution(),
             _ => return Poll::Ready(Err(Errno::Inval)),
         };
+        let step = match self.clock_grant {
+            ClockGrant::Exact => step,
+            ClockGrant::Steps(granted) => step.max(granted),
+            ClockGrant::Nothing => return Poll::Ready(Err(Errno::Notcapable)),
+        };
         Poll::Ready(memory.write_u64(resolution, step))
     }
 
@@ -62,7 +102,10 @@ impl Process {
     ) -> Poll<Result<(), Errno>> {
         self.usage.calls += 1;
         let _ = precision;
-        Poll::Ready(self.now(id).and_then(|now| memory.write_u64(time, now)))
+        Poll::Ready(
+            self.granted_now(id)
+                .and_then(|now| memory.write_u64(time, now)),
+        )
     }
 
     /// `random_get`: fills a buffer with random bytes.

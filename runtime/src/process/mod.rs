@@ -34,6 +34,7 @@ use capfs::{
 };
 use fds::{Descriptor, DescriptorTable, Rights};
 
+pub use clocks::{ClockGrant, NoRandom};
 pub use exit::ExitStatus;
 pub use iovecs::IOVECS_MAX;
 pub use poll::SUBSCRIPTIONS_MAX;
@@ -71,6 +72,8 @@ pub struct ProcessConfig {
     pub handed: Vec<Box<dyn OpenFile>>,
     /// The host's clocks.
     pub clock: Arc<dyn Clock>,
+    /// What of them it may know.
+    pub clock_grant: ClockGrant,
     /// The host's randomness.
     pub random: Box<dyn RandomSource>,
     /// Descriptors that may be open at once, at most; over it the guest gets `EMFILE`.
@@ -126,6 +129,7 @@ pub struct Process {
     namespace: Namespace,
     fds: DescriptorTable,
     clock: Arc<dyn Clock>,
+    clock_grant: ClockGrant,
     random: Box<dyn RandomSource>,
     started: u64,
     pending: Option<Pending>,
@@ -174,6 +178,7 @@ impl Process {
             fds: DescriptorTable::new(config.max_files),
             started: config.clock.monotonic(),
             clock: config.clock,
+            clock_grant: config.clock_grant,
             random: config.random,
             pending: None,
             deadline: None,

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use capfs::{Errno, Interest};
 
-use super::clocks::{MONOTONIC, REALTIME};
+use super::clocks::{ClockGrant, MONOTONIC, REALTIME};
 use super::fds::Rights;
 use super::layout::{Event, Snapshot, Subscription, Wanted};
 use super::{Pending, Process};
@@ -112,6 +112,8 @@ impl Process {
         let monotonic = self.clock.monotonic();
         Ok(Some(match (id, absolute) {
             (REALTIME | MONOTONIC, false) => monotonic.saturating_add(timeout),
+            // A moment on a clock that may not be known would tell what it shows.
+            (_, true) if self.clock_grant == ClockGrant::Nothing => return Err(Errno::Notcapable),
             (MONOTONIC, true) => timeout,
             (REALTIME, true) => {
                 monotonic.saturating_add(timeout.saturating_sub(self.clock.realtime()))

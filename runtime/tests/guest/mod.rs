@@ -13,7 +13,7 @@ use capfs::{
     BindFlags, Errno, Namespace, NodeRef, Op, OpenAt, OpenFile, OpenHow, Rights as MountRights,
     WriteAt,
 };
-use capfs_runtime::{Preopen, Process, ProcessConfig, RandomSource};
+use capfs_runtime::{ClockGrant, Preopen, Process, ProcessConfig, RandomSource};
 
 /// What realtime is ahead of the monotonic clock.
 pub const EPOCH: u64 = 1_000_000_000_000;
@@ -146,6 +146,7 @@ pub fn config(clock: &Arc<TestClock>, root: NodeRef) -> ProcessConfig {
         .mount(root, "/", MountRights::RW, BindFlags::REPLACE.creating())
         .unwrap();
     ProcessConfig {
+        clock_grant: ClockGrant::Exact,
         args: vec!["guest".into(), "an argument".into()],
         env: vec![("HOME".into(), "/".into())],
         namespace,
