@@ -14,11 +14,7 @@ use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, FileKind, Namespace, NodeRef, Rights, Stat};
 use capfs_devices::audit::Audit;
 use capfs_devices::grant::{DeviceKind, Grant};
-<<<<<<< HEAD
-use capfs_runtime::{ExitStatus, Preopen, Process, ProcessConfig};
-=======
-use capfs_runtime::{ClockGrant, NoRandom, Preopen, Process, ProcessConfig};
->>>>>>> 60d8fb3 (Grant clocks and randomness: in steps, or not at all)
+use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig};
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
