@@ -6,7 +6,7 @@ import { FileAccess } from './file-access.js';
 import { grantPairs } from './grants.js';
 import { HomeTree } from './home.js';
 import { loadMounts } from './mounts.js';
-import { checkModule } from './module.js';
+import { canStream, checkModule } from './module.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName } from './program.js';
@@ -210,7 +210,7 @@ async function loadModule(url: URL): Promise<WebAssembly.Module> {
   try {
     const response = await platform().read(url);
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
-    return await WebAssembly.compile(await response.arrayBuffer());
+    return await (canStream(response) ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
   } catch (error) {
     throw new CapfsError('FETCH_FAILED', `${url.href} can't be loaded: ${(error as Error).message}`, { cause: error });
   }

@@ -23,6 +23,11 @@ export function checkHeader(bytes: Uint8Array): void {
   }
 }
 
+/** Whether a response can be compiled while it arrives; the type must be exactly this one. */
+export function canStream(response: Response): boolean {
+  return typeof WebAssembly.compileStreaming === 'function' && /^\s*application\/wasm\s*$/i.test(response.headers.get('Content-Type') ?? '');
+}
+
 /** Compiles bytes; what the engine refuses is `MODULE_INVALID` with the engine's words. */
 export async function compileBytes(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
   checkHeader(bytes);

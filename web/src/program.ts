@@ -1,6 +1,6 @@
 /** From what a user gives as a program to a compiled module. */
 import { CapfsError } from './errors.js';
-import { checkHeader, compileBytes, limitMemory } from './module.js';
+import { canStream, checkHeader, compileBytes, limitMemory } from './module.js';
 import { platform } from './platform.js';
 import type { Program } from './types.js';
 
@@ -16,7 +16,7 @@ export async function compileProgram(program: Program, memory?: number): Promise
     const key = `${memory ?? ''} ${String(program)}`;
     let module = compiled.get(key);
     if (!module) {
-      module = fetchProgram(program).then((response) => compileResponse(response, memory));
+      module = compileAddress(program, memory);
       compiled.set(key, module);
       module.catch(() => compiled.delete(key));
       if (compiled.size > COMPILED_MAX) compiled.delete(compiled.keys().next().value!);
@@ -46,6 +46,21 @@ async function fetchProgram(address: string | URL): Promise<Response> {
   }
   if (!response.ok) throw new CapfsError('FETCH_FAILED', `${String(address)} can't be loaded: the server answers ${response.status}`);
   return response;
+}
+
+/**
+ * Compiles while the bytes arrive where no limit has to be written into them: then a browser can keep the compiled code with its
+ * copy of the file (Chromium's code cache), and the next page that starts the program compiles nothing.
+ */
+async function compileAddress(address: string | URL, memory: number | undefined): Promise<WebAssembly.Module> {
+  const response = await fetchProgram(address);
+  if (memory !== undefined || !canStream(response)) return compileResponse(response, memory);
+  try {
+    return await WebAssembly.compileStreaming(response);
+  } catch {
+    // The bytes tell better what is wrong with them, or the connection was lost and is tried once more.
+    return compileResponse(await fetchProgram(address), memory);
+  }
 }
 
 async function compileResponse(response: Response, memory: number | undefined): Promise<WebAssembly.Module> {

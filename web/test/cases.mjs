@@ -108,6 +108,16 @@ export const everywhere = {
       await agent.dispose()
     }
   },
+  async 'starts what lies at an address'({ capfs, guest }) {
+    const address = (bytes, type) => URL.createObjectURL(new Blob([bytes], { type }))
+    for (const type of ['application/wasm', 'application/octet-stream']) {
+      same((await run(capfs, address(guest, type), ['hello'])).out, 'hello\n')
+      const limited = await run(capfs, address(guest, type), ['grow'], { limits: { memory: 16 << 20 } })
+      same([limited.out, limited.exit.usage.memory <= 16 << 20], ['refused\n', true])
+      await rejects(capfs.spawn(address(guest.slice(0, 1000), type)), 'MODULE_INVALID')
+      await rejects(capfs.spawn(address(Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0), type)), 'MODULE_COMPONENT')
+    }
+  },
   async 'refuses what is no agent'({ capfs, guest }) {
     const bytes = (...numbers) => Uint8Array.of(0, 0x61, 0x73, 0x6d, ...numbers)
     await rejects(capfs.spawn(bytes()), 'MODULE_INVALID')
