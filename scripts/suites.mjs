@@ -37,6 +37,8 @@ export const SUITES = [
   { name: 'capfs-build', about: 'stub, adapters and their signatures', command: cargo('test', '--release', '--package', 'capfs-build'), count: 'cargo', minutes: 10 },
   { name: 'capfs-host', about: 'the command, against real modules', command: cargo('test', '--release', '--package', 'capfs-host'), count: 'cargo', minutes: 20 },
 
+  { name: 'agents', about: 'parts of the sample agents, here', command: cargo('test'), cwd: 'agents', env: { CARGO_TARGET_DIR: agentsTarget }, count: 'cargo', minutes: 10 },
+
   { name: 'package-node', about: 'the npm package in Node: starts, ends, limits, streams, files', command: node('web/test/node.mjs'), count: 'summary', minutes: 5 },
   { name: 'package-chromium', about: 'the same in Chromium, in every variant', command: node('web/test/browser.mjs'), count: 'summary', minutes: 10 },
   { name: 'package-dom', about: 'what agents can and can\'t do with their part of a page, in Chromium', command: node('web/test/dom.mjs'), count: 'summary', minutes: 5 },

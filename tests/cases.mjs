@@ -2,7 +2,7 @@
 //
 // A case is plain data, since it travels into browser pages:
 //   name        of the case and of its transcript
-//   guest       the guest's name, if another than the case's; or `bytes`, a module in base64
+//   guest       the guest's name, if another than the case's; or `bytes`, a module in base64; or `program`, its file
 //   args, env   as the guest sees them (without argv[0], which is the guest's name)
 //   mounts      guest path -> mount or array of mounts (a union, searched in that order); files of a
 //               mount are path -> text. Types: `memory` (writable unless `rights: 'ro'`) and `archive`.
@@ -21,6 +21,8 @@
 //   digest      the transcript holds length and SHA-256 of stdout instead of its text
 //   exit        reason (`exit`, `signal`, `trap`, `timeout`, `killed`) and, for the first two, the code (0 unless told);
 //               reason `refused`: the host rejects the module before it runs, with error code `error`
+
+import { agentCases } from './agents.mjs'
 
 const empty = { type: 'memory', files: {} }
 const memory = (files) => ({ type: 'memory', files })
@@ -44,6 +46,7 @@ const onScratch = [
 /** @type {Record<string, any>[]} */
 export const cases = [
   ...onScratch,
+  ...agentCases,
   { name: 'hello' },
   { name: 'args' , args: ['', 'two words', '"quoted"', "it's", 'new\nline', 'naïve 😀', '--flag=x', '-'] },
   { name: 'args_none', guest: 'args' },
