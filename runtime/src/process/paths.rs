@@ -5,7 +5,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use capfs::{Errno, OpenAt, OpenHow, PATH_MAX, SYMLINK_TARGET_MAX};
+use capfs::{Errno, Namespace, Op, OpenAt, OpenHow, PATH_MAX, Place, SYMLINK_TARGET_MAX};
 
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::layout::Snapshot;
@@ -228,6 +228,23 @@ impl Process {
         .map_ok(|_| ())
     }
 
+    /// Does something to one path that yields nothing.
+    fn at_path<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        (fd, path, path_len): (u32, u32, u32),
+        rights: Rights,
+        operate: impl FnOnce(&Namespace, &Place, &str) -> Op<()>,
+    ) -> Poll<Result<(), Errno>> {
+        self.control(context, |process| {
+            let path = load_path(memory, &mut process.path, path, path_len)?;
+            let (_, place) = process.fds.directory(fd, rights)?;
+            Ok(done(operate(&process.namespace, place, path)))
+        })
+        .map_ok(|_| ())
+    }
+
     /// `path_create_directory`: makes a directory.
     pub fn path_create_directory<M: GuestMemory + ?Sized>(
         &mut self,
@@ -237,12 +254,14 @@ impl Process {
         path: u32,
         path_len: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
-            let path = load_path(memory, &mut process.path, path, path_len)?;
-            let (_, place) = process.fds.directory(fd, Rights::PATH_CREATE_DIRECTORY)?;
-            Ok(done(process.namespace.make_directory(place, path)))
-        })
-        .map_ok(|_| ())
+        let at = (fd, path, path_len);
+        self.at_path(
+            context,
+            memory,
+            at,
+            Rights::PATH_CREATE_DIRECTORY,
+            Namespace::make_directory,
+        )
     }
 
     /// `path_remove_directory`: takes away an empty directory.
@@ -254,12 +273,14 @@ impl Process {
         path: u32,
         path_len: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
-            let path = load_path(memory, &mut process.path, path, path_len)?;
-            let (_, place) = process.fds.directory(fd, Rights::PATH_REMOVE_DIRECTORY)?;
-            Ok(done(process.namespace.remove_directory(place, path)))
-        })
-        .map_ok(|_| ())
+        let at = (fd, path, path_len);
+        self.at_path(
+            context,
+            memory,
+            at,
+            Rights::PATH_REMOVE_DIRECTORY,
+            Namespace::remove_directory,
+        )
     }
 
     /// `path_unlink_file`: takes away the name of anything but a directory.
@@ -271,12 +292,14 @@ impl Process {
         path: u32,
         path_len: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
-            let path = load_path(memory, &mut process.path, path, path_len)?;
-            let (_, place) = process.fds.directory(fd, Rights::PATH_UNLINK_FILE)?;
-            Ok(done(process.namespace.unlink(place, path)))
-        })
-        .map_ok(|_| ())
+        let at = (fd, path, path_len);
+        self.at_path(
+            context,
+            memory,
+            at,
+            Rights::PATH_UNLINK_FILE,
+            Namespace::unlink,
+        )
     }
 
     /// `path_symlink`: makes a symbolic link. A target that is absolute is refused, as it could only
