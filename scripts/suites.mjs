@@ -41,12 +41,12 @@ export const SUITES = [
 
   { name: 'package-node', about: 'the npm package in Node: starts, ends, limits, streams, files', command: node('web/test/node.mjs'), count: 'summary', minutes: 5 },
   { name: 'package-chromium', about: 'the same in Chromium, in every variant', command: node('web/test/browser.mjs'), count: 'summary', minutes: 10 },
-  { name: 'package-dom', about: 'what agents can and can\'t do with their part of a page, in Chromium', command: node('web/test/dom.mjs'), count: 'summary', minutes: 5 },
   { name: 'package-firefox', about: 'the same in Firefox', command: node('web/test/firefox.mjs'), count: 'summary', minutes: 10 },
   { name: 'package-webkit', about: 'the same in WebKitGTK', command: node('web/test/webkit.mjs'), count: 'summary', minutes: 10 },
   { name: 'stored-chromium', about: 'stored files in Chromium: kills, two tabs, full disks', command: node('web/test/opfs.mjs'), count: 'summary', minutes: 10 },
   { name: 'stored-firefox', about: 'stored files in Firefox', command: node('web/test/opfs.mjs', '--browser', 'firefox'), count: 'summary', minutes: 10 },
   { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },
+  { name: 'conformance-stored', about: 'the guests that write files, on stored files in browsers', command: node('tests/run.mjs', '--stored', '--host', 'chromium,firefox'), count: 'summary', minutes: 10 },
   { name: 'programs', about: 'Python, QuickJS, SQLite and clang, unmodified', command: node('tests/run.mjs', '--programs', '--host', 'native,node,chromium'), count: 'summary', minutes: 15 },
   { name: 'line-discipline', about: "the page's terminal, in Node", command: node('tests/page/line-discipline.test.mjs'), count: 'summary', minutes: 2 },
   { name: 'page', about: 'the demo page, in Chromium', command: node('tests/page/page.test.mjs'), count: 'summary', minutes: 10 },

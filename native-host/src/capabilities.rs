@@ -5,14 +5,15 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use capfs::NodeRef;
 use capfs::clock::Clock;
 use capfs::device::gate::{Gate, GateUsage, Observer};
+use capfs::{NodeRef, Rights};
 use capfs_devices::audit::{Audit, Sink};
-use capfs_devices::grant::Grant;
+use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_native_devices::Host;
 
 use crate::clock::SystemClock;
+use crate::storage;
 
 /// What an agent was granted.
 pub struct Capabilities {
@@ -20,6 +21,8 @@ pub struct Capabilities {
     agent: String,
     sink: Option<Arc<dyn Sink>>,
     gates: Vec<(Grant, Gate)>,
+    /// Of folders that no other agent may have meanwhile.
+    locks: Vec<File>,
 }
 
 impl Capabilities {
@@ -30,17 +33,33 @@ impl Capabilities {
             agent: agent.to_owned(),
             sink,
             gates: Vec::new(),
+            locks: Vec::new(),
         }
     }
 
-    /// Makes the device that a grant names, behind a gate.
+    /// Makes the device that a grant names, behind a gate, and what belongs beside it; with where each is
+    /// mounted and what may be done there.
     ///
     /// # Errors
     /// A message that names the grant.
-    pub fn open(&mut self, grant: &Grant) -> Result<NodeRef, String> {
-        let device = self.host.device(grant);
-        let device =
-            device.map_err(|error| format!("can't grant `{}`: {error}", grant.to_flag()))?;
+    pub fn open(&mut self, grant: &Grant) -> Result<Vec<(String, NodeRef, Rights)>, String> {
+        let failed = |error: String| format!("can't grant `{}`: {error}", grant.to_flag());
+        if grant.device == DeviceKind::Opfs {
+            let stored = storage::granted(grant, &self.agent, self.host.state.as_deref());
+            let stored = stored.map_err(failed)?;
+            self.locks.push(stored.lock);
+            let tree = self.gate(grant, stored.tree);
+            return Ok(vec![
+                (grant.at.clone(), tree, stored.rights),
+                (stored.quota_path, stored.quota, Rights::RO),
+            ]);
+        }
+        let device = self.host.device(grant).map_err(failed)?;
+        let device = self.gate(grant, device);
+        Ok(vec![(grant.at.clone(), device, Rights::RW)])
+    }
+
+    fn gate(&mut self, grant: &Grant, device: NodeRef) -> NodeRef {
         let observer = self.sink.clone().map(|sink| {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let audit = Audit::new(&self.agent, grant.device, &grant.at, clock.clone(), sink);
@@ -48,7 +67,7 @@ impl Capabilities {
         });
         let (gate, node) = Gate::new(device, observer);
         self.gates.push((grant.clone(), gate));
-        Ok(node)
+        node
     }
 
     /// Takes the capability at a path away, for good; whether there was one.

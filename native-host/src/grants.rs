@@ -176,7 +176,9 @@ pub fn namespace(
             Grant::Capability(grant) => {
                 let top = path.split('/').nth(1).unwrap_or_default();
                 tops.push(format!("/{top}"));
-                mounts.push((path, capabilities.open(grant)?, rights));
+                for (at, node, rights) in capabilities.open(grant)? {
+                    mounts.push((absolute(&at)?, node, rights));
+                }
                 continue;
             }
         };

@@ -5,6 +5,7 @@
 //! - [`run`]: one run of an agent, from its module to its outcome
 //! - [`inspect`]: what a module is made of and what it will need
 //! - [`device`]: devices on the operating system
+//! - [`storage`]: folders of agents' own, behind the capability `opfs`
 //! - [`grants`]: what the command line grants, as mounts of a namespace
 //! - [`listen`]: sockets that are handed to a program
 
@@ -19,4 +20,5 @@ pub mod limits;
 pub mod linker;
 pub mod listen;
 pub mod run;
+pub mod storage;
 pub mod wait;

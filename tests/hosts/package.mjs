@@ -40,9 +40,6 @@ function joined(chunks) {
  */
 export async function runCase(capfs, program, wanted) {
   const steps = wanted.dialogue
-  const stderr = []
-  // As a process tells its messages: on standard error.
-  const message = (level) => (line) => stderr.push(new TextEncoder().encode(`${level}: ${line}\n`))
   let agent
   try {
     agent = await capfs.spawn(program, {
@@ -51,7 +48,6 @@ export async function runCase(capfs, program, wanted) {
       env: wanted.env ?? {},
       mounts: Object.fromEntries(Object.entries(wanted.mounts ?? {}).map(([path, given]) => [path, mount(given)])),
       grants: wanted.grants ?? [],
-      console: { log: message('log'), warn: message('warn'), error: message('error') },
       stdin: steps ? 'pipe' : (wanted.stdin ?? 'closed'),
       limits: wanted.limits,
     })
@@ -77,6 +73,7 @@ export async function runCase(capfs, program, wanted) {
         await observe(value)
       }
     })()
+    const stderr = []
     const hearing = (async () => {
       const ear = agent.stderr.getReader()
       for (;;) {

@@ -9,6 +9,8 @@ import type { Waitable, Waiting } from './waiting.js';
 const MEMORY_SLOTS = 9;
 /** System calls between two ticks, at most. A tick costs some 100 ns. */
 const STRIDE_MAX = 64;
+/** Milliseconds of a wait from which what was changed in stored files is committed before it: a commit takes some. */
+const SETTLE_FROM = 100;
 /** Milliseconds after which an agent that makes calls lets the event loop run, where it can. */
 const YIELD_AFTER = 8;
 /** Lines of the audit in one message, at most. */
@@ -71,18 +73,17 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   beforeWait(): void {
-    this.kernel.bindings.opfs_settle();
+    // Stored files are committed before a wait that is worth it; what waits longer is committed by ticks.
+    if (this.deadline() - performance.now() >= SETTLE_FROM) this.kernel.bindings.opfs_settle();
     this.#output.flush();
     this.#reportAudit();
     this.reportTaken();
   }
 
-  /** Tells the page how much of its input was taken. */
+  /** Tells the page how much standard input was taken. */
   reportTaken(): void {
-    for (const console of [false, true]) {
-      const count = this.kernel.bindings.input_taken(console);
-      if (count > 0) this.port.post({ type: 'input-taken', id: this.id, console, count });
-    }
+    const count = this.kernel.bindings.input_taken();
+    if (count > 0) this.port.post({ type: 'stdin-taken', id: this.id, count });
   }
 
   usage(): Usage {
@@ -100,11 +101,6 @@ export class AgentRun implements Waitable, KernelHost {
       this.#advancing = false;
       this.kernel.bindings.advance();
     });
-  }
-
-  rawConsole(on: boolean): void {
-    this.#output.flush();
-    this.port.post({ type: 'console-raw', id: this.id, on });
   }
 
   audit(line: string): void {
@@ -137,7 +133,6 @@ export class AgentRun implements Waitable, KernelHost {
     const begun = performance.now();
     try {
       await this.kernel.prepare(this.config);
-      this.kernel.streams(this.config, this, this.variant.wait === 'none');
       const granted = this.config.grants.length > 0 ? await this.#grant() : [];
       this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
       this.kernel.start(this.config, this, this.variant.wait === 'none', granted);

@@ -48,23 +48,6 @@ export type GrantValue = string | number | boolean;
 /** The devices that can be granted. */
 export type DeviceName = 'fetch' | 'ws' | 'crypto' | 'opfs' | 'indexeddb' | 'dom' | 'console' | 'random' | 'task';
 
-/** What the page has for an agent's `/cap/console`. */
-export interface ConsoleOptions {
-  /**
-   * A terminal of the console's own: takes what the agent shows on it, and `agent.type` is its keyboard. Without it `cons` is
-   * on the standard streams.
-   */
-  write?: (bytes: Uint8Array) => void;
-  /** Hands over each key at once and echoes nothing, or no longer. Without it the agent gets `ENOTTY` for `rawon`. */
-  raw?: (on: boolean) => void;
-  /** The screen at the start; `agent.resize` tells a new size. */
-  size?: { columns: number; rows: number };
-  /** Take messages, a line each; the page's own console unless told. */
-  log?: (line: string) => void;
-  warn?: (line: string) => void;
-  error?: (line: string) => void;
-}
-
 /** One operation on a capability, when it has ended. */
 export interface AuditEvent {
   /** Milliseconds since the Unix epoch. */
@@ -89,7 +72,7 @@ export interface AuditEvent {
 
 /**
  * Files that stay, in the origin's private file system. What the agent has synced is there after anything; what it
- * has not is there too once it has ended, has waited or a second has gone by.
+ * has not is there too once it has ended, has waited, or has made a call a second later. See docs/storage.md.
  *
  * One agent at a time has a directory. Another, on this page or in another tab, gets `EBUSY` from whatever it does
  * there, until the first has ended.
@@ -131,10 +114,6 @@ export interface SpawnOptions {
   clock?: 'exact' | 'none' | number;
   /** Whether WASI's `random_get` gives bytes; it does unless told. */
   random?: boolean;
-  /** The element that the agent has as `/cap/dom`, where `dom` is granted: what is in it, and nothing else of the page. */
-  dom?: HTMLElement;
-  /** The agent's console, where `console` is granted. */
-  console?: ConsoleOptions;
   stdin?: 'pipe' | 'closed' | string | Uint8Array | ReadableStream<Uint8Array>;
   /** The standard streams are a terminal to the agent. */
   tty?: boolean;

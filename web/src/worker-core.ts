@@ -91,14 +91,11 @@ class AgentWorker {
     }
     const kernel = run.kernel.bindings;
     switch (mail.type) {
-      case 'input':
-        kernel.feed(mail.console, mail.bytes);
+      case 'stdin':
+        kernel.feed(mail.bytes);
         break;
-      case 'input-end':
-        kernel.end_input(mail.console);
-        break;
-      case 'resize':
-        kernel.resize(mail.columns, mail.rows);
+      case 'stdin-end':
+        kernel.end_input();
         break;
       case 'output-read':
         kernel.output_read(mail.stream, mail.count);

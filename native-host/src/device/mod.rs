@@ -1,6 +1,5 @@
 //! Devices on the operating system.
 
-pub mod console;
 pub mod dir;
 mod errors;
 mod reactor;

@@ -103,4 +103,67 @@ proptest! {
             }
         }
     }
+
+    /// The host goes down, comes back, and goes down again: what the first time left in the files is never
+    /// taken for a part of what was written later.
+    #[test]
+    fn a_second_time_is_like_the_first(
+        first in prop::collection::vec(action(), 1..30),
+        second in prop::collection::vec(action(), 1..20),
+        seed in 1u64..,
+    ) {
+        let mut random = Random(seed);
+        let disk = Disk::default();
+        run(&disk, &first);
+        for _ in 0..8 {
+            let crashed = Disk::default();
+            crashed.crash_at(random.below(disk.steps() as usize) as u64);
+            run(&crashed, &first);
+            let left = crashed.after_crash(&mut random);
+            // The same work on a copy that stays up says which states there are.
+            let copy = left.after_crash(&mut random);
+            let states = states(&copy, &second);
+            for _ in 0..8 {
+                let again = left.after_crash(&mut random);
+                again.crash_at(random.below(copy.steps() as usize + 1) as u64);
+                let synced = work(&again, &second);
+                let found = dump(&volume(&again.after_crash(&mut random)).root()).unwrap();
+                prop_assert!(states[synced..].contains(&found));
+            }
+        }
+    }
+}
+
+/// Does the actions on what a disk holds, and says what there is before them and after each.
+fn states(disk: &Disk, actions: &[Action]) -> Vec<Dump> {
+    let volume = volume(disk);
+    let mut tree = Tree::new(volume.root());
+    let mut states = vec![dump(&tree.root).unwrap()];
+    for action in actions {
+        let _ = tree.apply(action);
+        states.push(dump(&tree.root).unwrap());
+    }
+    states
+}
+
+/// Does the actions until the host goes down; says how many were done when it was synced last.
+fn work(disk: &Disk, actions: &[Action]) -> usize {
+    let volume = volume(disk);
+    let mut tree = Tree::new(volume.root());
+    let mut synced = 0;
+    for (action, done) in actions.iter().zip(1..) {
+        let result = tree.apply(action);
+        if disk.crashed() {
+            break;
+        }
+        if matches!(action, Action::Sync) && result.is_ok() {
+            synced = done;
+        }
+    }
+    drop(tree);
+    let closed = volume.release();
+    if !disk.crashed() && closed.is_ok() {
+        synced = actions.len();
+    }
+    synced
 }

@@ -15,6 +15,7 @@ use capfs::{
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
 use super::super::errors::errno;
+use super::ledger::{Ledger, Taken};
 use super::op;
 
 /// Bytes that move between the guest and the host at a time: large enough that the system call's own
@@ -24,14 +25,16 @@ const CHUNK: usize = 64 * 1024;
 /// An open regular file.
 pub(super) struct HostFile {
     file: File,
+    ledger: Option<Arc<Ledger>>,
     /// Grows to what reads and writes need, at most [`CHUNK`].
     buffer: Vec<u8>,
 }
 
 impl HostFile {
-    pub(super) fn new(file: File) -> Self {
+    pub(super) fn new(file: File, ledger: Option<Arc<Ledger>>) -> Self {
         HostFile {
             file,
+            ledger,
             buffer: Vec::new(),
         }
     }
@@ -44,7 +47,23 @@ impl HostFile {
         len
     }
 
+    /// Writes at most as much as the folder has room for.
     fn write_at(&self, at: WriteAt, bytes: &[u8]) -> Result<(usize, u64), Errno> {
+        let Some(ledger) = &self.ledger else {
+            return self.write_uncounted(at, bytes);
+        };
+        let offset = match at {
+            WriteAt::Offset(offset) => Some(offset),
+            WriteAt::End => None,
+        };
+        ledger.change(
+            || taken(&self.file),
+            |taken, room| taken.fit(offset, bytes.len() as u64, room),
+            |length| self.write_uncounted(at, &bytes[..length as usize]),
+        )
+    }
+
+    fn write_uncounted(&self, at: WriteAt, bytes: &[u8]) -> Result<(usize, u64), Errno> {
         let WriteAt::Offset(offset) = at else {
             return self.append(bytes);
         };
@@ -197,7 +216,9 @@ impl OpenFile for HostFile {
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
-        Op::Ready(set_stat(&self.file, change))
+        Op::Ready(counted(self.ledger.as_deref(), &self.file, || {
+            set_stat(&self.file, change)
+        }))
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
@@ -220,7 +241,17 @@ impl OpenFile for HostFile {
                 result => Ok(result?),
             }
         };
-        op(allocate())
+        let Some(ledger) = &self.ledger else {
+            return op(allocate());
+        };
+        Op::Ready(ledger.change(
+            || taken(&self.file),
+            |taken, room| {
+                let fits = taken.fit(Some(offset), length, room);
+                fits.filter(|fits| *fits == length)
+            },
+            |_| allocate().map_err(errno),
+        ))
     }
 
     fn sync(&mut self, data_only: bool) -> Op<()> {
@@ -229,6 +260,24 @@ impl OpenFile for HostFile {
         } else {
             self.file.sync_all()
         })
+    }
+}
+
+/// What a file takes.
+fn taken(file: &File) -> Result<Taken, Errno> {
+    let metadata = Metadata::from_file(file).map_err(errno)?;
+    Ok(Taken::of(&metadata))
+}
+
+/// Does a change of a file that needs no room, and counts what it takes then.
+pub(super) fn counted<T>(
+    ledger: Option<&Ledger>,
+    file: &File,
+    change: impl FnOnce() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match ledger {
+        Some(ledger) => ledger.change(|| taken(file), |_, _| Some(0), |_| change()),
+        None => change(),
     }
 }
 

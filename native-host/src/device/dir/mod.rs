@@ -8,6 +8,7 @@
 //! host up for as long as its other side likes, so they are `ENOTSUP`.
 
 mod file;
+mod ledger;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,8 @@ use capfs::{
 };
 
 use super::errors::errno;
-use file::{HostDirectory, HostFile};
+use file::{HostDirectory, HostFile, counted};
+pub use ledger::Ledger;
 
 /// Opens a folder as a device and returns its root.
 ///
@@ -38,7 +40,25 @@ pub fn open(path: &Path) -> io::Result<NodeRef> {
     Ok(Arc::new(Folder {
         qid: qid(&metadata),
         dir: Arc::new(dir),
+        ledger: None,
     }))
+}
+
+/// As [`open`], for a folder in which contents may take `limit` bytes; over it, the guest gets `EDQUOT`. The ledger
+/// says what they take.
+///
+/// # Errors
+/// Whatever opening the folder, or counting what is in it, ends with.
+pub fn open_limited(path: &Path, limit: u64) -> io::Result<(NodeRef, Arc<Ledger>)> {
+    let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+    let metadata = dir.dir_metadata()?;
+    let ledger = Arc::new(Ledger::new(dir.try_clone()?, limit)?);
+    let root = Folder {
+        qid: qid(&metadata),
+        dir: Arc::new(dir),
+        ledger: Some(ledger.clone()),
+    };
+    Ok((Arc::new(root), ledger))
 }
 
 /// Inode numbers are unique within one file system, and a folder may hold mount points of others.
@@ -110,6 +130,8 @@ fn options() -> OpenOptions {
 struct Folder {
     dir: Arc<Dir>,
     qid: Qid,
+    /// Of a folder whose contents are limited.
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Folder {
@@ -166,13 +188,30 @@ impl Folder {
             return Ok(Arc::new(Folder {
                 dir: Arc::new(dir),
                 qid,
+                ledger: self.ledger.clone(),
             }));
         }
         Ok(Arc::new(Leaf {
             parent: self.dir.clone(),
             name: name.to_owned(),
             qid: qid(&metadata),
+            ledger: self.ledger.clone(),
         }))
+    }
+}
+
+impl Folder {
+    /// What is known of a name that may go, where contents are counted.
+    fn counted_file(&self, name: &str) -> Option<Metadata> {
+        self.ledger.as_ref()?;
+        self.dir.symlink_metadata(name).ok()
+    }
+
+    /// Counts a file that has lost its name, if it has.
+    fn count_lost(&self, file: Option<Metadata>, done: &io::Result<()>) {
+        if let (Some(ledger), Some(file), Ok(())) = (&self.ledger, file, done) {
+            ledger.lost(&file);
+        }
     }
 }
 
@@ -187,10 +226,11 @@ impl EditDirectory for Folder {
                 parent: self.dir.clone(),
                 name: name.to_owned(),
                 qid,
+                ledger: self.ledger.clone(),
             });
             Ok(Opened {
                 node,
-                file: Box::new(HostFile::new(file.into_std())),
+                file: Box::new(HostFile::new(file.into_std(), self.ledger.clone())),
             })
         }))
     }
@@ -215,7 +255,10 @@ impl EditDirectory for Folder {
     }
 
     fn unlink(&self, name: Name<'_>) -> Op<()> {
-        op(self.dir.remove_file(name.as_str()))
+        let goes = self.counted_file(name.as_str());
+        let removed = self.dir.remove_file(name.as_str());
+        self.count_lost(goes, &removed);
+        op(removed)
     }
 
     fn remove_directory(&self, name: Name<'_>) -> Op<()> {
@@ -227,7 +270,12 @@ impl EditDirectory for Folder {
             Ok(to) => to,
             Err(errno) => return Op::err(errno),
         };
+        let moved = self.counted_file(name.as_str());
+        let goes = to.counted_file(to_name.as_str());
+        let same = |goes: &Metadata| moved.as_ref().is_some_and(|moved| qid(moved) == qid(goes));
+        let goes = goes.filter(|goes| !same(goes));
         let renamed = self.dir.rename(name.as_str(), &to.dir, to_name.as_str());
+        self.count_lost(goes, &renamed);
         Op::Ready(renamed.map_err(|error| match errno(error) {
             // Some file systems' word for a directory that is not empty (rename(2)).
             Errno::Exist => Errno::Notempty,
@@ -241,9 +289,16 @@ struct Leaf {
     parent: Arc<Dir>,
     name: String,
     qid: Qid,
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Leaf {
+    fn resize(&self, file: &std::fs::File, size: u64) -> Result<(), Errno> {
+        counted(self.ledger.as_deref(), file, || {
+            file.set_len(size).map_err(errno)
+        })
+    }
+
     fn open_std(&self, read: bool, write: bool, truncate: bool) -> Result<std::fs::File, Errno> {
         match self.qid.kind {
             FileKind::RegularFile => {}
@@ -259,7 +314,7 @@ impl Leaf {
         }
         let file = file.into_std();
         if truncate {
-            file.set_len(0).map_err(errno)?;
+            self.resize(&file, 0)?;
         }
         Ok(file)
     }
@@ -282,7 +337,7 @@ impl Node for Leaf {
         // Opened for nothing (for `stat`, say) is opened for reading on the host.
         let read = how.read || !write;
         match self.open_std(read, write, how.truncate) {
-            Ok(file) => Op::ok(Box::new(HostFile::new(file))),
+            Ok(file) => Op::ok(Box::new(HostFile::new(file, self.ledger.clone()))),
             Err(errno) => Op::err(errno),
         }
     }
@@ -290,9 +345,8 @@ impl Node for Leaf {
     fn set_stat(&self, change: SetStat) -> Op<()> {
         let set = || {
             if let Some(size) = change.size {
-                self.open_std(false, true, false)?
-                    .set_len(size)
-                    .map_err(errno)?;
+                let file = self.open_std(false, true, false)?;
+                self.resize(&file, size)?;
             }
             if change.atime.is_some() || change.mtime.is_some() {
                 let (atime, mtime) = (change.atime.map(time_spec), change.mtime.map(time_spec));

@@ -1,0 +1,251 @@
+//! Stored files natively: a folder of the agent's own, with what its contents may take.
+//!
+//! It is `files/NAME` in the folder where the program's capabilities keep what lasts, with a lock file beside it: one agent at a time
+//! has it, as one has a tree in a browser. Other programs can read and change what is in it.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use capfs::{NodeRef, Op, Rights};
+use capfs_devices::grant::Grant;
+use capfs_devices::storage::{self, Quota, StorageTerms};
+
+use crate::device::dir::{self, Ledger};
+
+/// How long a folder is waited for that another agent has; as in a browser.
+const HANDOVER_MAX: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 3_000 });
+
+/// Between two looks.
+const HANDOVER_STEP: Duration = Duration::from_millis(50);
+
+/// A folder in which contents may take `quota` bytes, in blocks of 4 KiB; over it the guest gets `EDQUOT`.
+/// The folder is made if it is not there.
+///
+/// # Errors
+/// Whatever making or opening the folder, or counting what is in it, ends with.
+pub fn folder(path: &Path, quota: u64) -> io::Result<(NodeRef, Arc<Ledger>)> {
+    std::fs::create_dir_all(path)?;
+    dir::open_limited(path, quota)
+}
+
+/// What a grant of stored files stands for.
+pub struct Stored {
+    /// The tree.
+    pub tree: NodeRef,
+    /// Everything, or reading alone.
+    pub rights: Rights,
+    /// Where `quota` is.
+    pub quota_path: String,
+    /// The file `quota`.
+    pub quota: NodeRef,
+    /// Held for as long as the agent has the folder.
+    pub lock: File,
+}
+
+/// Makes what a grant of stored files to `program` stands for; `state` is where its capabilities keep what lasts.
+///
+/// # Errors
+/// A message that says what is wrong with the grant, or why the folder can't be used.
+pub fn granted(grant: &Grant, program: &str, state: Option<&Path>) -> Result<Stored, String> {
+    let terms = StorageTerms::new(grant, program).map_err(|error| error.to_string())?;
+    let state = state.ok_or("stored files need a folder that they are in: --state DIR")?;
+    let folders = state.join("files");
+    let path = folders.join(&terms.name);
+    let failed = |error: io::Error| format!("the folder `{}`: {error}", path.display());
+    std::fs::create_dir_all(&folders).map_err(failed)?;
+    let lock = lock(&folders.join(format!(".{}.lock", terms.name)))
+        .map_err(failed)?
+        .ok_or_else(|| {
+            format!(
+                "the stored files `{}` are in use by another agent",
+                terms.name
+            )
+        })?;
+    let (tree, ledger) = folder(&path, terms.quota).map_err(failed)?;
+    let quota = storage::quota_file(move || {
+        Op::ok(Quota {
+            used: ledger.used(),
+            total: ledger.limit(),
+        })
+    });
+    Ok(Stored {
+        tree,
+        rights: terms.rights,
+        quota_path: storage::quota_path(&grant.at),
+        quota,
+        lock,
+    })
+}
+
+/// Takes a lock, which the system gives back when the file is closed, however the process ends. `None` where
+/// another has it for longer than [`HANDOVER_MAX`].
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = File::options().create(true).append(true).open(path)?;
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < HANDOVER_MAX => {
+                std::thread::sleep(HANDOVER_STEP);
+            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use capfs::testkit::{self, READ, READ_WRITE, edit, name, now, read_at, write_at};
+    use capfs::{Errno, OpenFile, OpenHow, SetStat, WriteAt};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const BLOCK: u64 = 4096;
+    const QUOTA: u64 = 40 * BLOCK;
+
+    fn stored() -> (TempDir, NodeRef, Arc<Ledger>) {
+        let scratch = tempfile::tempdir().unwrap();
+        let (root, ledger) = folder(&scratch.path().join("own"), QUOTA).unwrap();
+        (scratch, root, ledger)
+    }
+
+    fn create(root: &NodeRef, file: &str) -> Box<dyn OpenFile> {
+        now(edit(root).unwrap().create(name(file), READ_WRITE))
+            .unwrap()
+            .file
+    }
+
+    /// Writes as much as there is room for, and returns the bytes and the error that ended it.
+    fn fill(file: &mut dyn OpenFile) -> (u64, Errno) {
+        let mut total = 0;
+        loop {
+            match write_at(file, WriteAt::End, &[7; 3 * BLOCK as usize + 5]) {
+                Ok(written) => total += written.bytes as u64,
+                Err(errno) => return (total, errno),
+            }
+        }
+    }
+
+    #[test]
+    fn passes_the_conformance_suite() {
+        let kept = RefCell::new(Vec::new());
+        testkit::writable(|| {
+            let scratch = tempfile::tempdir().unwrap();
+            let (root, _) = folder(scratch.path(), 1 << 30).unwrap();
+            kept.borrow_mut().push(scratch);
+            root
+        });
+    }
+
+    #[test]
+    fn one_agent_at_a_time_has_a_folder() {
+        let scratch = tempfile::tempdir().unwrap();
+        let grant = Grant::from_flag("opfs,name=notes,quota=64KiB").unwrap();
+        let first = granted(&grant, "a.wasm", Some(scratch.path())).unwrap();
+        testkit::write(&first.tree, "f", b"kept").unwrap();
+        assert_eq!(first.quota_path, "/cap/storage/quota");
+        let again = granted(&grant, "b.wasm", Some(scratch.path()));
+        assert!(again.err().unwrap().contains("another agent"));
+        drop(first);
+        let again = granted(&grant, "b.wasm", Some(scratch.path())).unwrap();
+        assert_eq!(testkit::read(&again.tree, "f").unwrap(), b"kept");
+        let mut quota = now(again.quota.open(READ)).unwrap();
+        assert_eq!(
+            read_at(&mut *quota, 0, 99).unwrap(),
+            b"used 4096\ntotal 65536\n"
+        );
+        assert!(granted(&grant, "a.wasm", None).is_err());
+    }
+
+    #[test]
+    fn contents_take_at_most_the_quota() {
+        let (_scratch, root, ledger) = stored();
+        let mut file = create(&root, "f");
+        assert_eq!(fill(&mut *file), (QUOTA, Errno::Dquot));
+        assert_eq!(ledger.used(), QUOTA);
+        // What is there can be overwritten.
+        let written = write_at(&mut *file, WriteAt::Offset(100), &[1; 50_000]).unwrap();
+        assert_eq!(written.bytes, 50_000);
+        let mut other = create(&root, "g");
+        assert_eq!(
+            write_at(&mut *other, WriteAt::End, b"x").err(),
+            Some(Errno::Dquot)
+        );
+        assert_eq!(now(other.allocate(0, 1)), Err(Errno::Dquot));
+        // And cut.
+        let change = SetStat {
+            size: Some(10 * BLOCK + 1),
+            ..SetStat::default()
+        };
+        now(file.set_stat(change)).unwrap();
+        assert_eq!(ledger.used(), 11 * BLOCK);
+        assert_eq!(fill(&mut *other).0, 29 * BLOCK);
+        now(edit(&root).unwrap().rename(name("g"), &root, name("f"))).unwrap();
+        assert_eq!(ledger.used(), 29 * BLOCK);
+        let how = OpenHow {
+            truncate: true,
+            ..READ_WRITE
+        };
+        now(testkit::walk(&root, "f").unwrap().open(how)).unwrap();
+        assert_eq!(ledger.used(), 0);
+    }
+
+    #[test]
+    fn a_name_that_goes_gives_its_room_back() {
+        let (_scratch, root, ledger) = stored();
+        let mut file = create(&root, "f");
+        write_at(&mut *file, WriteAt::End, &[1; 9_000]).unwrap();
+        let node = testkit::walk(&root, "f").unwrap();
+        now(edit(&root).unwrap().link(name("g"), &node)).unwrap();
+        now(edit(&root).unwrap().unlink(name("f"))).unwrap();
+        assert_eq!(ledger.used(), 3 * BLOCK, "it has another name");
+        now(edit(&root).unwrap().rename(name("g"), &root, name("g"))).unwrap();
+        assert_eq!(ledger.used(), 3 * BLOCK, "nothing has changed");
+        now(edit(&root).unwrap().unlink(name("g"))).unwrap();
+        assert_eq!(ledger.used(), 0);
+        write_at(&mut *file, WriteAt::End, &[1; 9_000]).unwrap();
+        assert_eq!(read_at(&mut *file, 17_999, 5).unwrap(), [1]);
+        assert_eq!(ledger.used(), 0);
+    }
+
+    #[test]
+    fn holes_take_nothing() {
+        let (_scratch, root, ledger) = stored();
+        let mut file = create(&root, "f");
+        write_at(&mut *file, WriteAt::Offset(1 << 30), b"x").unwrap();
+        assert_eq!(ledger.used(), BLOCK);
+        write_at(&mut *file, WriteAt::Offset(5), b"y").unwrap();
+        assert_eq!(ledger.used(), 2 * BLOCK);
+    }
+
+    #[test]
+    fn what_others_do_is_counted() {
+        let (scratch, root, ledger) = stored();
+        let path = scratch.path().join("own/theirs");
+        std::fs::write(&path, vec![1; QUOTA as usize]).unwrap();
+        // It is not known yet; then it goes again, and that is found when there seems to be no room.
+        let (_, counted) = folder(&scratch.path().join("own"), QUOTA).unwrap();
+        assert_eq!((ledger.used(), counted.used()), (0, QUOTA));
+        std::fs::remove_file(&path).unwrap();
+        let (root_again, counted) = folder(&scratch.path().join("own"), QUOTA).unwrap();
+        assert_eq!(counted.used(), 0);
+        assert_eq!(fill(&mut *create(&root_again, "f")).0, QUOTA);
+        assert_eq!(
+            fill(&mut *create(&root, "g")).0,
+            QUOTA,
+            "it looks when it is full"
+        );
+        assert_eq!(
+            fill(&mut *create(&root, "h")),
+            (0, Errno::Dquot),
+            "and finds what there is"
+        );
+    }
+}
