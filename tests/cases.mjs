@@ -166,6 +166,16 @@ export const cases = [
   { name: 'stored_files_again', guest: 'stored_files', args: ['again'], grants: ['opfs,name=stored,quota=256KiB'], hosts: ['native', 'chromium', 'firefox'] },
   { name: 'random_device', grants: ['random'] },
   { name: 'random_device_elsewhere', guest: 'random_device', grants: ['random,at=/dev/random'], args: ['/dev/random'] },
+  {
+    name: 'console',
+    grants: ['console'],
+    waits: true,
+    dialogue: [
+      { until: 'name? ', send: 'Ken\n' },
+      { until: 'and yours? ', close: true },
+    ],
+  },
+  { name: 'console_narrow', guest: 'console', grants: ['console,input=no,raw=no,messages=no'] },
   { name: 'yield_raise', exit: { reason: 'signal', code: 134 } },
   { name: 'readdir_many', args: ['10000'], mounts: scratch },
   { name: 'readdir_hundred_thousand', guest: 'readdir_many', args: ['100000'], mounts: scratch },

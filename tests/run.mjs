@@ -108,7 +108,6 @@ function leftOut(wanted, host, variant) {
   if (variant.startsWith('none') && (wanted.waits || wanted.outside || wanted.exit?.reason === 'killed')) return 'need a variant that can wait'
   if (wanted.hosts && !wanted.hosts.includes(host)) return `need what is not on this host (${wanted.name})`
   // The event loop of a worker that blocks does not run, so the web platform answers nothing there.
-  if (variant.startsWith('sab') && wanted.outside) return 'need an event loop that runs while the agent waits'
   return undefined
 }
 

@@ -5,11 +5,13 @@ mod cli;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use capfs_host::cache::Cache;
 use capfs_host::capabilities::{Capabilities, audit_file};
+use capfs_host::device::console::{ProcessTerminal, restore};
 use capfs_host::device::stdio::HostStream;
 use capfs_host::engine::{self, CodeSource, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
@@ -107,6 +109,7 @@ fn run(args: RunArgs) -> ExitCode {
         Ok(passphrase) => Host {
             state: args.state.clone(),
             passphrase,
+            terminal: Some(Arc::new(ProcessTerminal)),
         },
         Err(error) => {
             let text = format!("can't read the passphrase: {error}");
@@ -172,7 +175,9 @@ fn run(args: RunArgs) -> ExitCode {
     };
     raise_file_limit();
     let timeout = config.timeout;
-    let report = match run_apart(agent, config, started) {
+    let ended = run_apart(agent, config, started);
+    restore();
+    let report = match ended {
         Ok(Some(report)) => report,
         Ok(None) => Report {
             outcome: Outcome::Cancelled(Cancelled::Timeout),

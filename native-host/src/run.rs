@@ -308,7 +308,10 @@ pub fn cancel_on_interrupt() -> Result<impl FnOnce(Canceller), ctrlc::Error> {
             .clone();
         match canceller {
             Some(canceller) if !interrupted => canceller.cancel(Cancelled::Interrupt),
-            _ => std::process::exit(i32::from(codes::INTERRUPT)),
+            _ => {
+                crate::device::console::restore();
+                std::process::exit(i32::from(codes::INTERRUPT))
+            }
         }
         interrupted = true;
     })?;

@@ -40,6 +40,9 @@ function joined(chunks) {
  */
 export async function runCase(capfs, program, wanted) {
   const steps = wanted.dialogue
+  const stderr = []
+  // As a process tells its messages: on standard error.
+  const message = (level) => (line) => stderr.push(new TextEncoder().encode(`${level}: ${line}\n`))
   let agent
   try {
     agent = await capfs.spawn(program, {
@@ -48,6 +51,7 @@ export async function runCase(capfs, program, wanted) {
       env: wanted.env ?? {},
       mounts: Object.fromEntries(Object.entries(wanted.mounts ?? {}).map(([path, given]) => [path, mount(given)])),
       grants: wanted.grants ?? [],
+      console: { log: message('log'), warn: message('warn'), error: message('error') },
       stdin: steps ? 'pipe' : (wanted.stdin ?? 'closed'),
       limits: wanted.limits,
     })
@@ -73,7 +77,6 @@ export async function runCase(capfs, program, wanted) {
         await observe(value)
       }
     })()
-    const stderr = []
     const hearing = (async () => {
       const ear = agent.stderr.getReader()
       for (;;) {

@@ -14,7 +14,10 @@ function typed(...keys) {
     end: () => events.push(['end']),
     interrupt: () => events.push(['interrupt']),
   })
-  for (const key of keys) line.input(key)
+  for (const key of keys) {
+    if (typeof key === 'boolean') line.setRaw(key)
+    else line.input(key)
+  }
   return { sent: events.filter(([kind]) => kind !== 'echo'), echoed: events.filter(([kind]) => kind === 'echo').map(([, text]) => text).join('') }
 }
 
@@ -41,6 +44,11 @@ test('^D hands over a line that was begun', () => assert.deepEqual(typed('ab\x04
 test('^C interrupts and forgets the line', () => assert.deepEqual(typed('ab\x03', '\r').sent, [['interrupt'], ['send', '\n']]))
 test('the up arrow brings back a line', () => assert.deepEqual(typed('one\r', '\x1b[A', '\r').sent, [['send', 'one\n'], ['send', 'one\n']]))
 test('the down arrow brings back the draft', () => assert.deepEqual(typed('one\r', 'dr', '\x1b[A', '\x1b[B', '\r').sent.at(-1), ['send', 'dr\n']))
+test('raw hands over each key and echoes none', () => {
+  assert.deepEqual(typed('ab', true, 'c', '\x1b[A', '\r', false, 'd\r').sent, [['send', 'ab'], ['send', 'c'], ['send', '\x1b[A'], ['send', '\r'], ['send', 'd\n']])
+  assert.equal(typed(true, 'c').echoed, '')
+  assert.deepEqual(typed(true, '\x03').sent, [['interrupt']])
+})
 test('other keys are not taken for text', () => assert.deepEqual(typed('\x1b[D', '\x1b[15~', '\r').sent, [['send', '\n']]))
 
 console.log(`${results.passed} passed, ${results.failed} failed`)

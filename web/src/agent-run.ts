@@ -80,10 +80,12 @@ export class AgentRun implements Waitable, KernelHost {
     this.reportTaken();
   }
 
-  /** Tells the page how much standard input was taken. */
+  /** Tells the page how much of its input was taken. */
   reportTaken(): void {
-    const count = this.kernel.bindings.input_taken();
-    if (count > 0) this.port.post({ type: 'stdin-taken', id: this.id, count });
+    for (const console of [false, true]) {
+      const count = this.kernel.bindings.input_taken(console);
+      if (count > 0) this.port.post({ type: 'input-taken', id: this.id, console, count });
+    }
   }
 
   usage(): Usage {
@@ -101,6 +103,11 @@ export class AgentRun implements Waitable, KernelHost {
       this.#advancing = false;
       this.kernel.bindings.advance();
     });
+  }
+
+  rawConsole(on: boolean): void {
+    this.#output.flush();
+    this.port.post({ type: 'console-raw', id: this.id, on });
   }
 
   audit(line: string): void {
@@ -133,6 +140,7 @@ export class AgentRun implements Waitable, KernelHost {
     const begun = performance.now();
     try {
       await this.kernel.prepare(this.config);
+      this.kernel.streams(this.config, this, this.variant.wait === 'none');
       const granted = this.config.grants.length > 0 ? await this.#grant() : [];
       this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
       this.kernel.start(this.config, this, this.variant.wait === 'none', granted);

@@ -1,4 +1,5 @@
 /** An agent, as the page holds it. */
+import { ConsoleEnd } from './console.js';
 import { CapfsError, kernelError } from './errors.js';
 import type { DeviceClient, DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
@@ -37,6 +38,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   readonly timings: Timings;
   readonly #input: InputStream;
   readonly #outputs: [OutputStream, OutputStream];
+  readonly #console: ConsoleEnd;
   #resolveExit!: (exit: Exit) => void;
   #granted!: (error: string | undefined) => void;
   #exit: Exit | undefined;
@@ -47,6 +49,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
   readonly #audit: ((event: AuditEvent) => void) | undefined;
   #disposed = false;
+  /** What is to be done when it has ended. */
+  readonly #endings: (() => void)[] = [];
 
   /** Made by `Capfs.spawn`. */
   constructor(
@@ -73,8 +77,14 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#outputs = [output(1), output(2)];
     [this.stdout, this.stderr] = [this.#outputs[0].readable, this.#outputs[1].readable];
     this.#input = new InputStream(
-      (bytes) => this.worker.send({ type: 'stdin', id, bytes }),
-      () => this.worker.send({ type: 'stdin-end', id }),
+      (bytes) => this.worker.send({ type: 'input', id, console: false, bytes }),
+      () => this.worker.send({ type: 'input-end', id, console: false }),
+    );
+    this.#console = new ConsoleEnd(
+      options.console ?? {},
+      `${options.name ?? 'agent'} ${id}`,
+      (bytes) => this.worker.send({ type: 'input', id, console: true, bytes }),
+      () => this.worker.send({ type: 'input-end', id, console: true }),
     );
     this.stdin = this.#input.writable;
     if (options.limits?.time !== undefined) this.#timer = setTimeout(() => this.#end('timeout'), options.limits.time);
@@ -95,6 +105,21 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** Ends standard input: the agent reads its end. */
   closeStdin(): Promise<void> {
     return this.#input.close();
+  }
+
+  /**
+   * Types into the terminal of the agent's console.
+   *
+   * @throws CapfsError `CLOSED` where its console has no terminal of its own (`console.write`), or the agent has ended
+   */
+  async type(data: string | Uint8Array): Promise<void> {
+    if (!this.#console.keyboard) throw new CapfsError('CLOSED', 'the console is on the standard streams: write to those');
+    await this.#console.keyboard.write(data);
+  }
+
+  /** Tells the agent that its console has another size. */
+  resize(columns: number, rows: number): void {
+    this.worker.send({ type: 'resize', id: this.id, columns, rows });
   }
 
   /** Ends the agent, whatever it does. */
@@ -140,6 +165,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     }
   }
 
+  /** Does something when the agent has ended; at once, if it has. Not for users. */
+  atEnd(action: () => void): void {
+    if (this.#exit) action();
+    else this.#endings.push(action);
+  }
+
   /** The device worker has answered; not for users. */
   answered(bytes: Uint8Array): void {
     this.worker.send({ type: 'remote', id: this.id, peer: Peer.Devices, bytes });
@@ -158,10 +189,16 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         break;
       case 'output':
         this.timings.firstByte ??= performance.now() - this.begun;
-        this.#outputs[report.stream === 2 ? 1 : 0].add(report.bytes);
+        if (report.stream > 2) {
+          this.#console.take(report.stream, report.bytes);
+          this.worker.send({ type: 'output-read', id: this.id, stream: report.stream, count: report.bytes.length });
+        } else this.#outputs[report.stream === 2 ? 1 : 0].add(report.bytes);
         break;
-      case 'stdin-taken':
-        this.#input.taken(report.count);
+      case 'input-taken':
+        (report.console ? this.#console.keyboard : this.#input)?.taken(report.count);
+        break;
+      case 'console-raw':
+        this.#console.raw(report.on);
         break;
       case 'granted':
         this.#granted(report.error);
@@ -202,6 +239,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#removeSignal?.();
     this.#input.end();
     for (const output of this.#outputs) output.end();
+    this.#console.end();
+    for (const action of this.#endings.splice(0)) action();
     this.owner.ended(this, this.worker, reusable);
     this.#resolveExit(this.#exit);
   }

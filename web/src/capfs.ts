@@ -10,8 +10,8 @@ import { canStream, checkModule } from './module.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName } from './program.js';
-import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules } from './protocol.js';
-import type { CapfsOptions, Program, SpawnOptions, Variant } from './types.js';
+import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
+import type { CapfsOptions, ConsoleOptions, Program, SpawnOptions, Variant } from './types.js';
 import { chooseVariant } from './variant.js';
 
 /** Devices that an agent's worker can serve itself although it blocks: what they ask of the platform, it answers at once. */
@@ -100,7 +100,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     const name = options.name ?? programName(program);
     let configured: ConfiguredGrant[];
     try {
-      configured = await Promise.all(grants.map(([device, terms]) => this.#prepare(agent, device, terms)));
+      configured = await Promise.all(grants.map(([device, terms]) => this.#prepare(agent, device, terms, options)));
     } catch (error) {
       agent.lost((error as Error).message);
       await agent.dispose();
@@ -115,6 +115,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
       clockStep: clockStep(options.clock ?? 'exact'),
       random: options.random ?? true,
       tty: options.tty ?? false,
+      ...(options.console ? { console: consoleConfig(options.console) } : {}),
       files: options.limits?.files ?? 0,
       storage: options.limits?.storage ?? 0,
       memory: program instanceof WebAssembly.Module ? (options.limits?.memory ?? 0) : 0,
@@ -131,7 +132,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
   }
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
-  async #prepare(agent: Agent, device: string, terms: string[]): Promise<ConfiguredGrant> {
+  async #prepare(agent: Agent, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
+    if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
     this.#devices ??= new DeviceWorker(this.kernel, () => {
       this.#devices = undefined;
@@ -142,6 +144,23 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     } catch (error) {
       if (error instanceof CapfsError) throw error;
       throw new CapfsError('GRANT_INVALID', `${device}: ${(error as Error).message}`);
+    }
+  }
+
+  async #grantDom(agent: Agent, terms: string[], element: HTMLElement | undefined): Promise<RemoteTree> {
+    if (this.variant.wait === 'none') {
+      throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page: it has no dom');
+    }
+    if (!element) throw new CapfsError('GRANT_INVALID', 'dom: it needs an element of the page: spawn(program, { dom: element })');
+    const { domPart } = await import('./dom.js');
+    const part = await domPart(element);
+    // The agent may have been ended meanwhile.
+    agent.atEnd(() => part.end());
+    try {
+      return this.home.grantDom(agent.id, terms, part);
+    } catch (error) {
+      part.end();
+      throw new CapfsError('GRANT_INVALID', `dom: ${String(error)}`);
     }
   }
 
@@ -185,6 +204,10 @@ function clockStep(clock: NonNullable<SpawnOptions['clock']>): number {
   if (clock === 'none') return -1;
   if (!(clock > 0)) throw new CapfsError('GRANT_INVALID', `a clock's step is a positive number of milliseconds, not ${clock}`);
   return Math.ceil(clock * 1e6);
+}
+
+function consoleConfig({ write, raw, size }: ConsoleOptions): NonNullable<AgentConfig['console']> {
+  return { own: write !== undefined, raw: raw !== undefined, ...(size ? { size: [size.columns, size.rows] } : {}) };
 }
 
 /** Standard input that is given as a whole goes along with the start. */

@@ -1,7 +1,8 @@
 /** The page's own tree: a kernel on the page's thread, parts of which agents mount. */
+import type { DomPart } from './dom.js';
 import { kernelError } from './errors.js';
 import { kernelBindings, type KernelBindings } from './kernel.js';
-import type { FileRequest } from './protocol.js';
+import type { FileRequest, RemoteTree } from './protocol.js';
 
 /** Bytes that the page's tree may hold: 1 GiB. */
 const STORAGE = 2 ** 30;
@@ -35,6 +36,15 @@ export class HomeTree {
   /** Takes an agent's request to the tree; `reply` is called with the answer, now or later. */
   serve(agent: number, request: Uint8Array, reply: (bytes: Uint8Array) => void): void {
     this.kernel.remote_serve(agent, request, reply);
+  }
+
+  /**
+   * Makes a capability over a part of the page for an agent.
+   *
+   * @throws string a sentence that says what is wrong with the grant
+   */
+  grantDom(agent: number, terms: string[], part: DomPart): RemoteTree {
+    return this.kernel.remote_grant_dom(agent, terms, part);
   }
 
   /** Closes what an agent has open. */

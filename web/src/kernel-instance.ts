@@ -23,6 +23,8 @@ export interface KernelHost {
   remote(peer: Peer, bytes: Uint8Array): void;
   /** A wait may have ended. Called from inside of the kernel: it must not be called back at once. */
   wake(): void;
+  /** Hands the console's keys over one by one, or no longer. */
+  rawConsole(on: boolean): void;
   /** Takes a line of the audit. */
   audit(line: string): void;
 }
@@ -55,6 +57,14 @@ export class KernelInstance {
         throw new CapfsError('HOST', `the stored files in ${directory} can't be used: ${String(error)}`);
       }
     }
+  }
+
+  /** Makes the standard streams and the console. */
+  streams(config: AgentConfig, host: KernelHost, clockOnly: boolean): void {
+    const output = (stream: number, bytes: Uint8Array) => host.output(stream, bytes);
+    const raw = config.console?.raw ? (on: boolean) => host.rawConsole(on) : undefined;
+    this.bindings.streams(output, config.tty, clockOnly, config.console?.own ?? false, raw);
+    if (config.console?.size) this.bindings.resize(...config.console.size);
   }
 
   /** Makes what the agent was granted and mounts it; returns where. Some of it can't be made at once. */
@@ -105,14 +115,12 @@ export class KernelInstance {
       config.args,
       config.env,
       preopens,
-      (stream: number, bytes: Uint8Array) => host.output(stream, bytes),
-      config.tty,
       clockOnly,
       config.files || FILES_DEFAULT,
     );
     if (config.stdin) {
-      kernel.feed(config.stdin);
-      kernel.end_input();
+      kernel.feed(false, config.stdin);
+      kernel.end_input(false);
     }
   }
 

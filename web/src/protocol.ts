@@ -48,6 +48,8 @@ export interface AgentConfig {
   clockStep: number;
   random: boolean;
   tty: boolean;
+  /** What the page has for a console: a terminal of the console's own, a raw mode, columns and rows. */
+  console?: { own: boolean; raw: boolean; size?: [columns: number, rows: number] };
   /** Descriptors; 0 for the default. */
   files: number;
   /** Bytes of each memory mount; 0 for the default. */
@@ -81,8 +83,9 @@ export type DeviceReport =
 
 /** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */
 export type Mail =
-  | { type: 'stdin'; id: number; bytes: Uint8Array }
-  | { type: 'stdin-end'; id: number }
+  | { type: 'input'; id: number; console: boolean; bytes: Uint8Array }
+  | { type: 'input-end'; id: number; console: boolean }
+  | { type: 'resize'; id: number; columns: number; rows: number }
   | { type: 'output-read'; id: number; stream: number; count: number }
   | { type: 'output-closed'; id: number; stream: number }
   | { type: 'kill'; id: number; reason: EndReason }
@@ -103,7 +106,8 @@ export type Report =
   | { type: 'ready' }
   | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'> }
   | { type: 'output'; id: number; stream: number; bytes: Uint8Array }
-  | { type: 'stdin-taken'; id: number; count: number }
+  | { type: 'input-taken'; id: number; console: boolean; count: number }
+  | { type: 'console-raw'; id: number; on: boolean }
   | { type: 'answer'; request: number; error?: string; value?: unknown }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'granted'; id: number; error?: string }

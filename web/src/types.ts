@@ -48,6 +48,23 @@ export type GrantValue = string | number | boolean;
 /** The devices that can be granted. */
 export type DeviceName = 'fetch' | 'ws' | 'crypto' | 'opfs' | 'indexeddb' | 'dom' | 'console' | 'random' | 'task';
 
+/** What the page has for an agent's `/cap/console`. */
+export interface ConsoleOptions {
+  /**
+   * A terminal of the console's own: takes what the agent shows on it, and `agent.type` is its keyboard. Without it `cons` is
+   * on the standard streams.
+   */
+  write?: (bytes: Uint8Array) => void;
+  /** Hands over each key at once and echoes nothing, or no longer. Without it the agent gets `ENOTTY` for `rawon`. */
+  raw?: (on: boolean) => void;
+  /** The screen at the start; `agent.resize` tells a new size. */
+  size?: { columns: number; rows: number };
+  /** Take messages, a line each; the page's own console unless told. */
+  log?: (line: string) => void;
+  warn?: (line: string) => void;
+  error?: (line: string) => void;
+}
+
 /** One operation on a capability, when it has ended. */
 export interface AuditEvent {
   /** Milliseconds since the Unix epoch. */
@@ -114,6 +131,10 @@ export interface SpawnOptions {
   clock?: 'exact' | 'none' | number;
   /** Whether WASI's `random_get` gives bytes; it does unless told. */
   random?: boolean;
+  /** The element that the agent has as `/cap/dom`, where `dom` is granted: what is in it, and nothing else of the page. */
+  dom?: HTMLElement;
+  /** The agent's console, where `console` is granted. */
+  console?: ConsoleOptions;
   stdin?: 'pipe' | 'closed' | string | Uint8Array | ReadableStream<Uint8Array>;
   /** The standard streams are a terminal to the agent. */
   tty?: boolean;

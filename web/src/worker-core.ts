@@ -91,11 +91,14 @@ class AgentWorker {
     }
     const kernel = run.kernel.bindings;
     switch (mail.type) {
-      case 'stdin':
-        kernel.feed(mail.bytes);
+      case 'input':
+        kernel.feed(mail.console, mail.bytes);
         break;
-      case 'stdin-end':
-        kernel.end_input();
+      case 'input-end':
+        kernel.end_input(mail.console);
+        break;
+      case 'resize':
+        kernel.resize(mail.columns, mail.rows);
         break;
       case 'output-read':
         kernel.output_read(mail.stream, mail.count);

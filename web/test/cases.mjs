@@ -210,6 +210,43 @@ export const waiting = {
     const narrow = { '/c': { type: 'shared', path: '/common', rights: 'ro' } }
     same((await run(capfs, guest, ['append', '/c/log.txt', 'no'], { mounts: narrow })).code !== 0, true)
   },
+  async 'has a terminal of its own for a console'({ capfs, guest }) {
+    const told = []
+    let screen = ''
+    let shown = () => {}
+    const agent = await capfs.spawn(guest, {
+      args: ['console'],
+      grants: ['console'],
+      console: {
+        write: (bytes) => {
+          screen += new TextDecoder().decode(bytes)
+          shown()
+        },
+        raw: (on) => told.push(`raw ${on}`),
+        size: { columns: 80, rows: 24 },
+        warn: (line) => told.push(line),
+      },
+    })
+    const shows = async (text) => {
+      while (!screen.includes(text)) await new Promise((resolve) => (shown = resolve))
+    }
+    await shows('size 80 24')
+    same(told, ['raw true'])
+    await agent.type('a')
+    await shows('<a>')
+    await agent.type('bq')
+    same((await agent.exit).code, 0)
+    same([screen.endsWith('<b>'), told.sort()], [true, ['over and out', 'raw false', 'raw true']])
+    await rejects(agent.type('x'), 'CLOSED')
+  },
+  async 'takes a capability away while the agent waits on it'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['cat', '/cap/console/cons'], grants: ['console'], console: { write: () => {} } })
+    same(await agent.revoke('/cap/console'), true)
+    const ENODEV = 43
+    const { code, reason } = await agent.exit
+    same([code === ENODEV || code === 0, reason], [true, 'exit'])
+    same(await agent.revoke('/cap/none').catch((error) => error.code), false)
+  },
 }
 
 /** Cases for the variant that can't wait. */

@@ -1,4 +1,5 @@
 // One program with a behaviour for each argument; the tests of the package run it.
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -63,6 +64,50 @@ static int grow_memory(void) {
   }
 }
 
+// Does what standard input says, a line each, and answers each with a line: `=TEXT` (newlines as `|`) or `!ERRNO`.
+//   cat FILE   once FILE (one read)   put FILE TEXT (with a newline)   set FILE TEXT (without)   ls DIRECTORY
+static void script(void) {
+  static char line[1 << 16], data[1 << 16];
+  while (fgets(line, sizeof line, stdin)) {
+    line[strcspn(line, "\n")] = 0;
+    char *what = strtok(line, " "), *path = strtok(NULL, " "), *text = strtok(NULL, "");
+    if (!what || !path) continue;
+    ssize_t count = 0, total = 0;
+    errno = 0;
+    if (!strcmp(what, "ls")) {
+      DIR *directory = opendir(path);
+      for (struct dirent *entry; directory && (entry = readdir(directory));)
+        if (entry->d_name[0] != '.') total += sprintf(data + total, "%s ", entry->d_name);
+      if (directory) closedir(directory);
+      else count = -1;
+    } else {
+      int writes = what[0] == 'p' || what[0] == 's';
+      int fd = open(path, writes ? O_WRONLY | O_TRUNC : O_RDONLY);
+      count = fd < 0 ? -1 : 0;
+      if (fd >= 0 && writes) {
+        int length = sprintf(data, "%s%s", text ? text : "", what[0] == 'p' ? "\n" : "");
+        if (length > 0) count = write(fd, data, (size_t)length);
+      } else if (fd >= 0) {
+        do {
+          count = read(fd, data + total, sizeof data - (size_t)total - 1);
+          if (count > 0) total += count;
+        } while (count > 0 && strcmp(what, "once"));
+      }
+      int error = errno;
+      if (fd >= 0) close(fd);
+      errno = error;
+    }
+    if (count < 0) printf("!%d\n", errno);
+    else {
+      data[total] = 0;
+      for (char *at = data; *at; at++)
+        if (*at == '\n') *at = '|';
+      printf("=%s\n", total > 0 ? data : "");
+    }
+    fflush(stdout);
+  }
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "hello";
   if (!strcmp(what, "hello")) return puts("hello") < 0;
@@ -89,6 +134,20 @@ int main(int argc, char **argv) {
     if (!file) return errno;
     fputs(argv[3], file);
     return fclose(file);
+  }
+  if (!strcmp(what, "script")) return script(), 0;
+  if (!strcmp(what, "console")) {
+    // Raw keys, one after the other, until q.
+    FILE *control = fopen("/cap/console/consctl", "w");
+    if (!control || fputs("rawon\n", control) < 0 || fflush(control) != 0) return errno;
+    int cons = open("/cap/console/cons", O_RDWR);
+    char size[32] = "", key;
+    FILE *winsize = fopen("/cap/console/winsize", "r");
+    if (cons < 0 || !winsize || !fgets(size, sizeof size, winsize)) return errno;
+    dprintf(cons, "size %s", size);
+    while (read(cons, &key, 1) == 1 && key != 'q') dprintf(cons, "<%c>", key);
+    FILE *log = fopen("/cap/console/warn", "w");
+    return !log || fputs("over and out", log) < 0 || fclose(log) != 0;
   }
   if (!strcmp(what, "cat")) {
     FILE *file = fopen(argv[2], "r");

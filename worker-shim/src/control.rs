@@ -18,6 +18,7 @@ use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessC
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
+use crate::devices::console::{ConsoleState, Streams};
 use crate::files;
 use crate::guest::Guest;
 use crate::machine::{Machine, Patience, Running, with_machine, with_running};
@@ -134,6 +135,22 @@ pub async fn remote_grant(
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse(&device, terms)?;
     let root = devices::device(&grant).await?;
+    let kind = root.qid().kind as u32;
+    Ok(vec![server::export(client, root), kind])
+}
+
+/// Makes `dom` for a client of this kernel, over a part of the page; returns what [`remote_grant`] does.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant.
+#[wasm_bindgen]
+pub fn remote_grant_dom(
+    client: u32,
+    terms: Vec<String>,
+    part: devices::dom::JsPart,
+) -> Result<Vec<u32>, JsValue> {
+    let grant = parse("dom", terms)?;
+    let root = devices::dom::part(&grant, part)?;
     let kind = root.qid().kind as u32;
     Ok(vec![server::export(client, root), kind])
 }
@@ -322,29 +339,60 @@ pub fn allow(clock_step: f64, random: bool) {
     });
 }
 
-/// Makes the process. `env` alternates names and values; `preopens` alternates the names that the
-/// agent sees and absolute paths; `output(stream, bytes)` takes what it prints.
+/// Makes the standard streams and the console. `output(stream, bytes)` takes what the agent prints: 1 and 2 are the
+/// standard ones, 3 is the screen of a terminal of the console's own, if it has one, 4 to 6 are messages.
+/// `raw(on)`, where it is given, is told to hand over each key at once.
+#[wasm_bindgen]
+pub fn streams(
+    output: Function,
+    tty: bool,
+    clock_only: bool,
+    own_console: bool,
+    raw: Option<Function>,
+) -> Result<(), JsValue> {
+    let window = if clock_only {
+        OUTPUT_WINDOW_UNWAITING
+    } else {
+        OUTPUT_WINDOW
+    };
+    let outputs = [1, 2, 3, 4, 5, 6].map(|stream| Output::new(stream, window, output.clone()));
+    machine(|machine| {
+        machine.streams = Some(Streams {
+            input: Input::default(),
+            outputs,
+            tty,
+            console: ConsoleState {
+                own: own_console.then(Input::default),
+                raw,
+                ..ConsoleState::default()
+            },
+        });
+        Ok(())
+    })
+}
+
+/// Tells how large the console's screen is.
+#[wasm_bindgen]
+pub fn resize(columns: u32, rows: u32) {
+    with_streams(|streams| streams.console.size.set(Some((columns, rows))));
+}
+
+/// Makes the process, after the streams. `env` alternates names and values; `preopens` alternates the names that the
+/// agent sees and absolute paths.
 #[wasm_bindgen]
 pub fn start(
     args: Vec<String>,
     env: Vec<String>,
     preopens: Vec<String>,
-    output: Function,
-    tty: bool,
     clock_only: bool,
     max_files: u32,
 ) -> Result<(), JsValue> {
     machine(|machine| {
-        let input = Input::default();
-        let window = if clock_only {
-            OUTPUT_WINDOW_UNWAITING
-        } else {
-            OUTPUT_WINDOW
-        };
-        let outputs = [
-            Output::new(1, window, output.clone()),
-            Output::new(2, window, output),
-        ];
+        let streams = machine
+            .streams
+            .as_ref()
+            .ok_or_else(|| named(Errno::Inval))?;
+        let (input, outputs, tty) = (&streams.input, &streams.outputs, streams.tty);
         let pairs = |flat: Vec<String>| {
             let (pairs, _) = flat.as_chunks::<2>();
             pairs
@@ -380,8 +428,6 @@ pub fn start(
             process,
             guest: None,
             patience,
-            input,
-            outputs,
         });
         Ok(())
     })
@@ -409,41 +455,49 @@ pub fn deadline() -> f64 {
         .map_or(f64::INFINITY, |nanos| nanos as f64 / 1e6)
 }
 
-/// Adds to standard input.
-#[wasm_bindgen]
-pub fn feed(bytes: &[u8]) {
-    with_running(|running| running.input.feed(bytes));
+fn with_streams<R>(action: impl FnOnce(&Streams) -> R) -> Option<R> {
+    with_machine(|machine| machine.streams.as_ref().map(action)).flatten()
 }
 
-/// Ends standard input.
+/// Adds to standard input, or to what is typed into the console's own terminal.
 #[wasm_bindgen]
-pub fn end_input() {
-    with_running(|running| running.input.end());
+pub fn feed(console: bool, bytes: &[u8]) {
+    with_streams(|streams| streams.input(console).feed(bytes));
 }
 
-/// Bytes of standard input that the agent has taken since this was asked last.
+/// Ends the input.
 #[wasm_bindgen]
-pub fn input_taken() -> u32 {
-    with_running(|running| running.input.taken()).unwrap_or(0) as u32
+pub fn end_input(console: bool) {
+    with_streams(|streams| streams.input(console).end());
 }
 
-/// Does something to stream 1 or 2.
+/// Bytes of the input that the agent has taken since this was asked last.
+#[wasm_bindgen]
+pub fn input_taken(console: bool) -> u32 {
+    with_streams(|streams| match console && streams.console.own.is_none() {
+        true => 0,
+        false => streams.input(console).taken() as u32,
+    })
+    .unwrap_or(0)
+}
+
+/// Does something to one of the streams to the page.
 fn with_output(stream: u8, action: impl FnOnce(&Output)) {
-    with_running(|running| {
-        running
+    with_streams(|streams| {
+        streams
             .outputs
             .get(usize::from(stream).wrapping_sub(1))
             .map(action)
     });
 }
 
-/// The page has read `bytes` bytes of stream 1 or 2.
+/// The page has read `bytes` bytes of a stream.
 #[wasm_bindgen]
 pub fn output_read(stream: u8, bytes: u32) {
     with_output(stream, |output| output.acknowledge(bytes as usize));
 }
 
-/// The page reads no more of stream 1 or 2.
+/// The page reads no more of a stream.
 #[wasm_bindgen]
 pub fn output_closed(stream: u8) {
     with_output(stream, Output::close);

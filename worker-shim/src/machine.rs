@@ -8,8 +8,8 @@ use capfs::device::gate::Gate;
 use capfs::{Namespace, NodeRef};
 use capfs_runtime::{ClockGrant, Process};
 
+use crate::devices::console::Streams;
 use crate::guest::Guest;
-use crate::stdio::{Input, Output};
 use crate::web::WebClock;
 
 /// What a call that must wait may wait for.
@@ -27,8 +27,6 @@ pub struct Running {
     /// The agent's memory; none until the agent has been instantiated.
     pub guest: Option<Guest>,
     pub patience: Patience,
-    pub input: Input,
-    pub outputs: [Output; 2],
 }
 
 /// Everything that one kernel holds.
@@ -39,6 +37,8 @@ pub struct Machine {
     pub devices: Vec<NodeRef>,
     /// The gates of what was granted, by path.
     pub gates: Vec<(String, Gate)>,
+    /// The ways to the page; none in a kernel that runs no agent.
+    pub streams: Option<Streams>,
     pub running: Option<Running>,
     /// What WASI's own clocks and randomness give the process that is made.
     pub clock_grant: ClockGrant,
@@ -74,6 +74,7 @@ impl Machine {
             namespace: Namespace::new(),
             devices: Vec::new(),
             gates: Vec::new(),
+            streams: None,
             running: None,
             clock_grant: ClockGrant::Exact,
             random: true,

@@ -4,4 +4,5 @@ pub use super::identity::fresh_qid;
 pub use super::lock::lock;
 pub use super::null::set_device_stat;
 pub use super::pipe::stream_stat;
+pub use super::synthetic::open_text;
 pub use super::waiters::{Waiters, Woken};

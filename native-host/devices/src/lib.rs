@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use capfs::NodeRef;
+use capfs_devices::console::{Console, Terminal};
 use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_devices::{crypto as crypto_device, random as random_device};
 use zeroize::Zeroizing;
@@ -22,6 +23,8 @@ pub struct Host {
     pub state: Option<PathBuf>,
     /// What seals the agent's keys, instead of a key in a file beside them.
     pub passphrase: Option<Zeroizing<String>>,
+    /// The console, if there is one.
+    pub terminal: Option<Arc<dyn Terminal>>,
 }
 
 impl Host {
@@ -41,6 +44,12 @@ impl Host {
                 let keys = crypto::Keys::new(self.state.clone(), self.passphrase.clone());
                 let entropy = Arc::new(random::SystemEntropy);
                 Ok(crypto_device::device(Arc::new(keys), entropy, policy))
+            }
+            DeviceKind::Console => {
+                let terminal = self.terminal.clone();
+                let terminal = terminal.ok_or("this host has no console")?;
+                let console = Console::new(terminal, grant).map_err(|error| error.to_string())?;
+                Ok(console.root())
             }
             kind => Err(format!("this host has no device `{}`", kind.name())),
         }

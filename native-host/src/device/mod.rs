@@ -1,5 +1,6 @@
 //! Devices on the operating system.
 
+pub mod console;
 pub mod dir;
 mod errors;
 mod reactor;

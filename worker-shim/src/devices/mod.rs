@@ -1,13 +1,18 @@
 //! The capabilities of `capfs-devices` on the web platform: what each does outside of its tree.
 
+pub mod console;
+pub mod dom;
 mod random;
 
 use std::sync::Arc;
 
 use capfs::NodeRef;
+use capfs_devices::console::Console;
 use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_devices::random as random_device;
 use wasm_bindgen::JsValue;
+
+use crate::machine::with_machine;
 
 /// Makes the device that a grant names, on its terms.
 ///
@@ -20,6 +25,14 @@ pub async fn device(grant: &Grant) -> Result<NodeRef, JsValue> {
                 .no_terms()
                 .map_err(|error| JsValue::from_str(&error.to_string()))?;
             Ok(random_device::device(Arc::new(random::WebEntropy)))
+        }
+        DeviceKind::Console => {
+            let streams = with_machine(|machine| machine.streams.clone()).flatten();
+            let streams = streams.ok_or_else(|| JsValue::from_str("there is no agent here"))?;
+            let terminal = Arc::new(console::PageTerminal(streams));
+            let console = Console::new(terminal, grant)
+                .map_err(|error| JsValue::from_str(&error.to_string()))?;
+            Ok(console.root())
         }
         kind => Err(JsValue::from_str(&format!(
             "this host has no device `{}`",

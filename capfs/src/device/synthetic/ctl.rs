@@ -45,15 +45,43 @@ where
 pub(super) struct CtlNode {
     qid: Qid,
     text: Option<Box<dyn TextSource>>,
-    command: Arc<dyn Command>,
+    command: Commands,
+}
+
+/// Who does the commands.
+enum Commands {
+    /// The same for everybody who has the file open.
+    Shared(Arc<dyn Command>),
+    /// One for each opening.
+    OfEach(Box<dyn BeginCommands>),
+}
+
+trait BeginCommands: MaybeSend + MaybeSync + 'static {
+    fn begin(&self) -> Arc<dyn Command>;
+}
+
+impl<F: Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static> BeginCommands for F {
+    fn begin(&self) -> Arc<dyn Command> {
+        self()
+    }
 }
 
 impl CtlNode {
+    pub(super) fn of_each(
+        begin: impl Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static,
+    ) -> Self {
+        CtlNode {
+            qid: fresh_qid(FileKind::CharacterDevice),
+            text: None,
+            command: Commands::OfEach(Box::new(begin)),
+        }
+    }
+
     pub(super) fn new(text: Option<Box<dyn TextSource>>, command: impl Command) -> Self {
         CtlNode {
             qid: fresh_qid(FileKind::CharacterDevice),
             text,
-            command: Arc::new(command),
+            command: Commands::Shared(Arc::new(command)),
         }
     }
 }
@@ -70,7 +98,11 @@ impl Node for CtlNode {
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let text = self.text.as_ref().filter(|_| how.read);
         let contents = text.map_or_else(|| Op::ok(Vec::new()), |text| snapshot(&**text));
-        let (qid, command) = (self.qid, self.command.clone());
+        let qid = self.qid;
+        let command = match &self.command {
+            Commands::Shared(command) => command.clone(),
+            Commands::OfEach(each) => each.begin(),
+        };
         contents.map(move |contents| {
             Box::new(OpenCtl::new(qid, how, contents, command)) as Box<dyn OpenFile>
         })

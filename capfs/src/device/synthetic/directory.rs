@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use super::ctl::{Command, CtlNode};
 use super::stream::{StreamNode, StreamSource};
 use super::text::{TextNode, TextSource};
+use super::value::{ValueNode, ValueSink};
 use crate::device::identity::fresh_qid;
 use crate::device::pipe::stream_stat;
 use crate::{
@@ -85,6 +86,21 @@ impl SyntheticBuilder {
     ) -> Self {
         let node = CtlNode::new(Some(Box::new(source)), command);
         self.node(name, Arc::new(node))
+    }
+
+    /// Adds a ctl file each opening of which takes commands by something of its own, which is dropped when it is
+    /// closed.
+    pub fn ctl_of_each(
+        self,
+        name: &'static str,
+        begin: impl Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static,
+    ) -> Self {
+        self.node(name, Arc::new(CtlNode::of_each(begin)))
+    }
+
+    /// Adds a text that can be replaced.
+    pub fn value(self, name: &'static str, source: impl TextSource, sink: impl ValueSink) -> Self {
+        self.node(name, Arc::new(ValueNode::new(source, sink)))
     }
 
     /// Adds a stream that can be read.

@@ -6,6 +6,7 @@
 //! - a *ctl file* takes one command per line, wherever it is written to. The write that carries a bad
 //!   command fails with the command's errno; commands before it have been done. A last line
 //!   without a newline is done when the file is closed, where nobody learns of its failure
+//! - a *value file* is a text that can be replaced: whatever is written into an opening of it is its new text
 //! - a *stream* is whatever open file its source hands out
 //!
 //! `O_TRUNC`, `O_CREAT` and `O_APPEND` change nothing about ctl files and streams, so that `echo x >ctl` works.
@@ -40,6 +41,7 @@ mod ctl;
 mod directory;
 mod stream;
 mod text;
+mod value;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,7 @@ mod tests;
 pub(super) use ctl::OpenCtl;
 pub use ctl::{CTL_LINE_MAX, CTL_WRITE_MAX, Command};
 pub use directory::{DynamicNames, SyntheticBuilder, SyntheticDir};
-pub use stream::StreamSource;
+pub use stream::{StreamSource, stream_node};
 pub(super) use text::OpenText;
-pub use text::{TextSource, text_file};
+pub use text::{TextSource, open_text, text_file};
+pub use value::{VALUE_MAX, ValueSink};

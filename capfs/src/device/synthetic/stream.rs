@@ -1,14 +1,15 @@
 //! Stream files.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::device::identity::fresh_qid;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, Interest, MaybeSend, MaybeSync, Node, Op, OpenFile,
-    OpenHow, Qid, Readiness, SetStat, Stat, WriteAt, Written,
+    Errno, FileKind, GuestSink, GuestSource, Interest, MaybeSend, MaybeSync, Node, NodeRef, Op,
+    OpenFile, OpenHow, Qid, Readiness, SetStat, Stat, WriteAt, Written,
 };
 
 /// Where a stream file's open files come from; a closure that makes one, and answers with a `Result` or
@@ -29,6 +30,14 @@ where
     fn open(&self) -> Op<Box<dyn OpenFile>> {
         self().into()
     }
+}
+
+/// A stream file by itself. A direction without a source can't be opened.
+pub fn stream_node(
+    reads: Option<Box<dyn StreamSource>>,
+    writes: Option<Box<dyn StreamSource>>,
+) -> NodeRef {
+    Arc::new(StreamNode::new(reads, writes))
 }
 
 /// A stream file, as a node. A direction without a source can't be opened.

@@ -247,3 +247,88 @@ fn names_are_given_once() {
         .text("a", String::new)
         .text("a", String::new);
 }
+
+#[test]
+fn values_are_replaced_by_what_is_written() {
+    let value = Arc::new(Mutex::new("old".to_owned()));
+    let (shown, set) = (value.clone(), value.clone());
+    let device = SyntheticDir::builder()
+        .value(
+            "value",
+            move || shown.lock().unwrap().clone(),
+            move |text: &str| {
+                if text.contains("bad") {
+                    return Err(Errno::Inval);
+                }
+                text.clone_into(&mut set.lock().unwrap());
+                Ok(())
+            },
+        )
+        .build();
+    assert_eq!(testkit::read(&device, "value").unwrap(), b"old\n");
+    let node = walk(&device, "value").unwrap();
+    let mut file = now(node.open(WRITE)).unwrap();
+    write_at(&mut *file, WriteAt::Offset(0), b"ne").unwrap();
+    write_at(&mut *file, WriteAt::End, "w \u{20ac}".as_bytes()).unwrap();
+    assert_eq!(*value.lock().unwrap(), "new \u{20ac}");
+    // In the middle of a character.
+    write_at(&mut *file, WriteAt::End, &[0xe2, 0x82]).unwrap();
+    write_at(&mut *file, WriteAt::End, &[0xac]).unwrap();
+    assert_eq!(*value.lock().unwrap(), "new \u{20ac}\u{20ac}");
+    let refused = |file: &mut dyn OpenFile, at, bytes: &[u8]| write_at(file, at, bytes).err();
+    assert_eq!(
+        refused(&mut *file, WriteAt::Offset(99), b"x"),
+        Some(Errno::Inval)
+    );
+    assert_eq!(
+        refused(&mut *file, WriteAt::End, &[0xff]),
+        Some(Errno::Ilseq)
+    );
+    let long = vec![b'x'; VALUE_MAX + 1];
+    assert_eq!(
+        refused(&mut *file, WriteAt::Offset(0), &long),
+        Some(Errno::Msgsize)
+    );
+    let mut file = now(node.open(WRITE)).unwrap();
+    assert_eq!(
+        refused(&mut *file, WriteAt::Offset(0), b"bad"),
+        Some(Errno::Inval)
+    );
+    drop(file);
+    drop(now(node.open(WRITE)).unwrap());
+    assert_eq!(*value.lock().unwrap(), "");
+}
+
+#[test]
+fn each_opening_can_have_its_own_commands() {
+    struct Session(Told);
+
+    impl Command for Session {
+        fn run(&self, line: &str) -> Op<()> {
+            self.0.lock().unwrap().push(line.to_owned());
+            Op::ok(())
+        }
+    }
+
+    impl Drop for Session {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().push("closed".to_owned());
+        }
+    }
+
+    let all = Told::default();
+    let tell_all = all.clone();
+    let device = SyntheticDir::builder()
+        .ctl_of_each("ctl", move || Arc::new(Session(tell_all.clone())))
+        .build();
+    let node = walk(&device, "ctl").unwrap();
+    let (mut one, other) = (
+        now(node.open(WRITE)).unwrap(),
+        now(node.open(WRITE)).unwrap(),
+    );
+    tell(&mut *one, b"a\n").unwrap();
+    drop(other);
+    tell(&mut *one, b"b").unwrap();
+    drop(one);
+    assert_eq!(told(&all), ["a", "closed", "b", "closed"]);
+}

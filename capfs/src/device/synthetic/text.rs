@@ -93,6 +93,12 @@ impl Node for TextNode {
     }
 }
 
+/// An open file that reads as these bytes.
+pub fn open_text(contents: Vec<u8>) -> Box<dyn OpenFile> {
+    let qid = fresh_qid(FileKind::RegularFile);
+    Box::new(OpenText { qid, contents })
+}
+
 /// A snapshot of a text file.
 pub(in crate::device) struct OpenText {
     pub(in crate::device) qid: Qid,

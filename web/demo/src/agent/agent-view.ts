@@ -38,6 +38,7 @@ export class AgentView {
       send: (text) => void this.#agent?.write(text).catch(() => undefined),
       end: () => void this.endInput(),
       interrupt: () => void this.kill(),
+      resized: ({ columns, rows }) => this.#agent?.resize(columns, rows),
     });
     this.#kill = el('button', { type: 'button', class: 'danger', onclick: () => void this.kill(), title: 'Kill the agent (Ctrl+C in the terminal)' }, 'Kill');
     this.#end = el('button', { type: 'button', onclick: () => void this.endInput(), title: 'End its standard input (Ctrl+D on an empty line)' }, 'End input');
@@ -82,7 +83,17 @@ export class AgentView {
     const { capfs } = this.#engine;
     try {
       await capfs.makeDir(SHARED).catch(() => undefined);
-      this.#agent = await capfs.spawn(this.launch.program, { ...spawnOptions(this.launch, capfs.variant), signal: this.#abort.signal });
+      this.#agent = await capfs.spawn(this.launch.program, {
+        ...spawnOptions(this.launch, capfs.variant),
+        console: {
+          raw: (on) => this.console.setRaw(on),
+          size: this.console.size,
+          log: (line) => this.console.remark(line),
+          warn: (line) => this.console.remark(`warning: ${line}`),
+          error: (line) => this.console.remark(`error: ${line}`),
+        },
+        signal: this.#abort.signal,
+      });
     } catch (error) {
       this.#state = 'refused';
       this.#fail(explain(error));

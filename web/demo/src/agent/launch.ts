@@ -34,6 +34,7 @@ export function spawnOptions(launch: Launch, { wait }: Variant): SpawnOptions {
     env: launch.env,
     stdin: wait === 'none' ? 'closed' : 'pipe',
     tty: true,
+    grants: ['console'],
     limits: launch.limits,
     mounts: {
       '/': launch.archive ? [own, { type: 'archive', data: launch.archive }] : own,

@@ -4,7 +4,10 @@ import { Terminal, type ITheme } from '@xterm/xterm';
 import { LineDiscipline, type LineEvents } from './line-discipline.js';
 
 /** What the terminal reports of the keyboard. */
-export type ConsoleEvents = Omit<LineEvents, 'echo'>;
+export type ConsoleEvents = Omit<LineEvents, 'echo'> & {
+  /** The screen has another size. */
+  resized(size: { columns: number; rows: number }): void;
+};
 
 /** Lines that can be scrolled back to. */
 const SCROLLBACK = 5000;
@@ -18,6 +21,7 @@ export class Console {
   readonly element = document.createElement('div');
   readonly #terminal: Terminal;
   readonly #fit = new FitAddon();
+  readonly #line: LineDiscipline;
   readonly #observer: ResizeObserver;
   readonly #retheme = (): void => {
     this.#terminal.options.theme = theme();
@@ -41,9 +45,10 @@ export class Console {
       theme: theme(),
     });
     this.#terminal.loadAddon(this.#fit);
-    const line = new LineDiscipline({ ...events, echo: (text) => this.#terminal.write(text) });
+    this.#line = new LineDiscipline({ ...events, echo: (text) => this.#terminal.write(text) });
+    this.#terminal.onResize(({ cols, rows }) => events.resized({ columns: cols, rows }));
     this.#terminal.onData((data) => {
-      if (this.#typing) line.input(data);
+      if (this.#typing) this.#line.input(data);
     });
     // Ctrl+C copies where text is selected, as terminals on other systems do; without a selection it interrupts.
     this.#terminal.attachCustomKeyEventHandler((event) => {
@@ -66,6 +71,15 @@ export class Console {
   remark(text: string): void {
     const fresh = this.#terminal.buffer.active.cursorX === 0 ? '' : '\n';
     this.#terminal.write(`${fresh}\x1b[90m${text}\x1b[0m\n`);
+  }
+
+  /** Hands each key to the program as it is pressed, or no longer. */
+  setRaw(raw: boolean): void {
+    this.#line.setRaw(raw);
+  }
+
+  get size(): { columns: number; rows: number } {
+    return { columns: this.#terminal.cols, rows: this.#terminal.rows };
   }
 
   /** Stops taking keys; the program is gone. */

@@ -16,6 +16,7 @@ export interface LineEvents {
 }
 
 const ESCAPE = '\x1b';
+const INTERRUPT = '\x03';
 /** Lines that the up arrow can bring back; older ones are dropped. */
 const HISTORY_LIMIT = 500;
 
@@ -26,6 +27,7 @@ export class LineDiscipline {
   /** Where in the history the arrows are; the length of the history stands for the line being written. */
   #at = 0;
   #draft = '';
+  #raw = false;
   readonly #events: LineEvents;
 
   constructor(events: LineEvents) {
@@ -37,8 +39,20 @@ export class LineDiscipline {
     return this.#line;
   }
 
+  /** Hands over each key as it comes, without echo (`rawon` of cons(3)), or no longer. What was typed of a line goes first. */
+  setRaw(raw: boolean): void {
+    if (raw && !this.#raw && this.#line !== '') this.#flush('');
+    this.#raw = raw;
+  }
+
   /** Takes what a terminal reports: typed characters, a control sequence of one key, or pasted text of any length. */
   input(data: string): void {
+    if (this.#raw) {
+      // The way out is always open: it is a signal for the page, not a key for the program.
+      if (data.includes(INTERRUPT)) this.#events.interrupt();
+      else this.#events.send(data);
+      return;
+    }
     if (data.startsWith(ESCAPE) && data.length > 1) {
       if (data === `${ESCAPE}[A` || data === `${ESCAPE}OA`) this.#recall(-1);
       else if (data === `${ESCAPE}[B` || data === `${ESCAPE}OB`) this.#recall(1);

@@ -1,0 +1,210 @@
+//! Value files: texts that can be replaced.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::text::{TextSource, snapshot};
+use crate::device::identity::fresh_qid;
+use crate::device::pipe::stream_stat;
+use crate::{
+    Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, Op, OpenFile, OpenHow,
+    Qid, SetStat, Stat, WriteAt, Written,
+};
+
+/// Bytes in one value: 1 MiB. A longer one is `EMSGSIZE`. It bounds what a guest makes the host keep.
+pub const VALUE_MAX: usize = 1 << 20;
+
+/// Takes the new text of a value file; a closure is one.
+pub trait ValueSink: MaybeSend + MaybeSync + 'static {
+    /// Takes the text as it is by now: whoever writes in pieces hands over a longer one each time.
+    ///
+    /// # Errors
+    /// What the write fails with.
+    fn set(&self, text: &str) -> Result<(), Errno>;
+}
+
+impl<F> ValueSink for F
+where
+    F: Fn(&str) -> Result<(), Errno> + MaybeSend + MaybeSync + 'static,
+{
+    fn set(&self, text: &str) -> Result<(), Errno> {
+        self(text)
+    }
+}
+
+/// A value file, as a node.
+pub(super) struct ValueNode {
+    qid: Qid,
+    source: Arc<dyn TextSource>,
+    sink: Arc<dyn ValueSink>,
+}
+
+impl ValueNode {
+    pub(super) fn new(source: impl TextSource, sink: impl ValueSink) -> Self {
+        ValueNode {
+            qid: fresh_qid(FileKind::RegularFile),
+            source: Arc::new(source),
+            sink: Arc::new(sink),
+        }
+    }
+}
+
+impl Node for ValueNode {
+    fn qid(&self) -> Qid {
+        self.qid
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        let qid = self.qid;
+        snapshot(&*self.source).map(move |contents| Stat {
+            size: contents.len() as u64,
+            ..stream_stat(qid)
+        })
+    }
+
+    /// Opened for writing, the file begins empty, whether it is to be truncated or not.
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        let contents = match how.read && !how.truncate {
+            true => snapshot(&*self.source),
+            false => Op::ok(Vec::new()),
+        };
+        let (qid, sink) = (self.qid, self.sink.clone());
+        contents.map(move |contents| {
+            Box::new(OpenValue {
+                qid,
+                how,
+                contents,
+                written: Vec::new(),
+                told: !how.truncate,
+                sink,
+            }) as Box<dyn OpenFile>
+        })
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        match change.size {
+            Some(0) => self.sink.set("").into(),
+            Some(_) => Op::err(Errno::Inval),
+            None => Op::ok(()),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// An open value file.
+struct OpenValue {
+    qid: Qid,
+    how: OpenHow,
+    /// What reading gives, taken when the file was opened.
+    contents: Vec<u8>,
+    written: Vec<u8>,
+    /// The sink knows what is in `written`.
+    told: bool,
+    sink: Arc<dyn ValueSink>,
+}
+
+impl OpenValue {
+    /// Hands the sink what was written, up to a character that has not ended yet.
+    fn tell(&mut self) -> Result<(), Errno> {
+        let text = match str::from_utf8(&self.written) {
+            Ok(text) => text,
+            Err(error) if error.error_len().is_some() => return Err(Errno::Ilseq),
+            Err(error) => {
+                str::from_utf8(&self.written[..error.valid_up_to()]).map_err(|_| Errno::Ilseq)?
+            }
+        };
+        self.told = true;
+        self.sink.set(text)
+    }
+}
+
+impl OpenFile for OpenValue {
+    fn poll_read(
+        &mut self,
+        _context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        if !self.how.read {
+            return Poll::Ready(Err(Errno::Badf));
+        }
+        let rest = usize::try_from(offset).ok();
+        let rest = rest.and_then(|offset| self.contents.get(offset..));
+        Poll::Ready(Ok(rest.map_or(0, |rest| sink.put(rest))))
+    }
+
+    /// # Errors
+    /// - whatever the sink answers
+    /// - [`Errno::Msgsize`]: more than [`VALUE_MAX`] bytes
+    /// - [`Errno::Inval`]: behind a gap
+    /// - [`Errno::Ilseq`]: not UTF-8
+    fn poll_write(
+        &mut self,
+        _context: &mut Context<'_>,
+        at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        if !self.how.write {
+            return Poll::Ready(Err(Errno::Badf));
+        }
+        let begin = match at {
+            WriteAt::End => self.written.len(),
+            WriteAt::Offset(offset) => match usize::try_from(offset) {
+                Ok(offset) if offset <= self.written.len() => offset,
+                _ => return Poll::Ready(Err(Errno::Inval)),
+            },
+        };
+        let end = begin.saturating_add(source.remaining());
+        if end > VALUE_MAX {
+            return Poll::Ready(Err(Errno::Msgsize));
+        }
+        if end > self.written.len() {
+            self.written.resize(end, 0);
+        }
+        let bytes = source.take(&mut self.written[begin..end]);
+        self.tell()?;
+        Poll::Ready(Ok(Written {
+            bytes,
+            end: (begin + bytes) as u64,
+        }))
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        let contents = match self.how.write {
+            true => &self.written,
+            false => &self.contents,
+        };
+        Op::ok(Stat {
+            size: contents.len() as u64,
+            ..stream_stat(self.qid)
+        })
+    }
+
+    fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        match change.size {
+            Some(0) => {
+                self.written.clear();
+                self.tell().into()
+            }
+            Some(_) => Op::err(Errno::Inval),
+            None => Op::ok(()),
+        }
+    }
+}
+
+impl Drop for OpenValue {
+    fn drop(&mut self) {
+        // Truncated, and nothing written: the new text is empty.
+        if !self.told {
+            let _ = self.tell();
+        }
+    }
+}

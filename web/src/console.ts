@@ -1,0 +1,62 @@
+/** The page's side of an agent's console. */
+import { InputStream } from './streams.js';
+import type { ConsoleOptions } from './types.js';
+
+/** The streams from an agent that are the console's. */
+const SCREEN = 3;
+const LEVELS = { 4: 'log', 5: 'warn', 6: 'error' } as const;
+/** Characters of a message that has not ended, at most: a longer line is shown in pieces. */
+const LINE_MAX = 65_536;
+
+export class ConsoleEnd {
+  /** What is typed into a terminal of the console's own. */
+  readonly keyboard: InputStream | undefined;
+  #isRaw = false;
+  readonly #pending = new Map<number, { text: string; decoder: TextDecoder }>();
+
+  constructor(
+    private readonly options: ConsoleOptions,
+    private readonly agent: string,
+    send: (bytes: Uint8Array) => void,
+    sendEnd: () => void,
+  ) {
+    if (options.write) this.keyboard = new InputStream(send, sendEnd);
+  }
+
+  /** Takes what the agent wrote into one of the console's streams. */
+  take(stream: number, bytes: Uint8Array): void {
+    if (stream === SCREEN) {
+      this.options.write?.(bytes);
+      return;
+    }
+    const line = this.#pending.get(stream) ?? { text: '', decoder: new TextDecoder() };
+    this.#pending.set(stream, line);
+    const lines = (line.text + line.decoder.decode(bytes, { stream: true })).split('\n');
+    line.text = lines.pop() ?? '';
+    if (line.text.length > LINE_MAX) {
+      lines.push(line.text);
+      line.text = '';
+    }
+    for (const text of lines) this.#message(stream, text);
+  }
+
+  raw(on: boolean): void {
+    this.#isRaw = on;
+    this.options.raw?.(on);
+  }
+
+  /** The agent has ended: shows the messages that did not. */
+  end(): void {
+    this.keyboard?.end();
+    for (const [stream, { text }] of this.#pending) if (text !== '') this.#message(stream, text);
+    this.#pending.clear();
+    if (this.#isRaw) this.raw(false);
+  }
+
+  #message(stream: number, text: string): void {
+    const level = LEVELS[stream as keyof typeof LEVELS];
+    const take = this.options[level];
+    if (take) take(text);
+    else globalThis.console[level](`${this.agent}: ${text}`);
+  }
+}
