@@ -67,7 +67,7 @@ impl StorageTerms {
 }
 
 /// The name of a program's own tree: its last name without `.wasm`, of letters, digits, `-`, `_` and `.` alone.
-fn own_name(agent: &str) -> String {
+pub fn own_name(agent: &str) -> String {
     let last = agent.rsplit('/').next().unwrap_or_default();
     let last = last.strip_suffix(".wasm").unwrap_or(last);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

@@ -5,7 +5,7 @@ use capfs::{Errno, MaybeSend, Op};
 use sha2::digest::{Digest, FixedOutputReset};
 use sha2::{Sha256, Sha384, Sha512};
 
-use super::exchange::{self, Exchange};
+use crate::exchange::{self, Exchange};
 use crate::hex;
 
 /// The directory.

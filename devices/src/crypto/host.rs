@@ -3,8 +3,12 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use capfs::{BoxedFuture, Errno, MaybeSend, MaybeSync};
+#[cfg(doc)]
+use capfs::Errno;
+use capfs::{MaybeSend, MaybeSync};
 use zeroize::Zeroizing;
+
+pub use crate::answer::{Answer, Failure};
 
 /// An algorithm, and with it what a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,28 +199,6 @@ impl std::fmt::Display for Usages {
         all.try_for_each(|usage| write!(f, ",{}", usage.name()))
     }
 }
-
-/// Why something could not be done: an errno, and the sentence for the `error` file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What the agent's call fails with.
-    pub errno: Errno,
-    /// What the agent can read about it. It says nothing about a secret.
-    pub text: String,
-}
-
-impl Failure {
-    /// A failure with this errno and text.
-    pub fn new(errno: Errno, text: impl Into<String>) -> Failure {
-        Failure {
-            errno,
-            text: text.into(),
-        }
-    }
-}
-
-/// What a host answers, now or later. Dropping it gives the operation up.
-pub type Answer<T> = BoxedFuture<Result<T, Failure>>;
 
 /// What is imported, checked for its form and length alone.
 pub struct Material {

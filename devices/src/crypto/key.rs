@@ -9,11 +9,11 @@ use capfs::{Errno, NodeRef, Op};
 use zeroize::Zeroizing;
 
 use super::MESSAGE_MAX;
-use super::exchange::{self, Exchange};
 use super::host::{Algorithm, Failure, Request, Usage, Usages};
 use super::material;
 use super::names::{Names, is_name};
 use super::slot::{Held, Shared, Slot, has_a_key};
+use crate::exchange::{self, Exchange};
 use crate::hex;
 
 /// Bytes that one `derive` of `hkdf` gives at most: 255 blocks of SHA-256.

@@ -18,7 +18,6 @@
 //! Every rule (who may do what, forms, lengths, parameters) is decided in this module. A host makes keys, keeps
 //! them, and computes: [`KeyStore`], [`Key`]. The digests and BIP 340 are computed here, for every host.
 
-mod exchange;
 mod hash;
 mod host;
 mod key;

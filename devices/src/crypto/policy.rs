@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::MESSAGE_MAX;
 use super::host::Algorithm;
+use super::{MESSAGE_MAX, names};
 use crate::grant::{Grant, GrantError};
 
 /// Keys that an agent has at once unless its grant says otherwise, and that it may keep.
 pub const KEYS: usize = 64;
+
+const TERMS: &[&str] = &["algorithm", "keys", "name", "persist", "import"];
 
 /// The terms of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub struct Policy {
     keys: usize,
     persist: bool,
     import: bool,
+    name: Option<String>,
 }
 
 impl Default for Policy {
@@ -25,6 +28,7 @@ impl Default for Policy {
             keys: KEYS,
             persist: true,
             import: true,
+            name: None,
         }
     }
 }
@@ -34,6 +38,7 @@ impl Policy {
     /// - `algorithm`, once or more: what keys may be of; without it, everything
     /// - `keys`: how many the agent may have at once, and how many it may keep ([`KEYS`])
     /// - `persist=no`: none may be kept
+    /// - `name`: whose keys are kept and found; the program's own unless told
     /// - `import=no`: secrets can't be brought along, they are made here
     ///
     /// # Errors
@@ -53,7 +58,11 @@ impl Policy {
                 "keys" => policy.keys = term.count()?,
                 "persist" => policy.persist = term.yes()?,
                 "import" => policy.import = term.yes()?,
-                _ => return Err(grant.unknown(term, &["algorithm", "keys", "persist", "import"])),
+                "name" if names::is_name(&term.value) => policy.name = Some(term.value.clone()),
+                "name" => {
+                    return Err(term.expected("expected 1 to 64 of a-z, 0-9, `.`, `_`, `-`"));
+                }
+                _ => return Err(grant.unknown(term, TERMS)),
             }
         }
         if !algorithms.is_empty() {
@@ -77,6 +86,8 @@ impl Policy {
             keys: self.keys.min(other.keys),
             persist: self.persist && other.persist,
             import: self.import && other.import,
+            // Whose keys they are is the first grant's to say.
+            name: self.name.clone(),
         })
     }
 
@@ -98,6 +109,11 @@ impl Policy {
     /// Whether secrets may be brought along.
     pub fn may_import(&self) -> bool {
         self.import
+    }
+
+    /// Whose keys they are, if not the program's own.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The text of the `policy` file, on a host that can keep keys, or can't.

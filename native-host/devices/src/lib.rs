@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod crypto;
+mod indexeddb;
 mod random;
 
 use std::path::PathBuf;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use capfs::NodeRef;
 use capfs_devices::console::{Console, Terminal};
 use capfs_devices::grant::{DeviceKind, Grant};
-use capfs_devices::{crypto as crypto_device, random as random_device};
+use capfs_devices::{
+    crypto as crypto_device, indexeddb as indexeddb_device, random as random_device,
+};
 use zeroize::Zeroizing;
 
 /// What this machine has for an agent.
@@ -28,6 +31,15 @@ pub struct Host {
 }
 
 impl Host {
+    /// Where things are kept under a name, or without one the agent's own.
+    fn folder(&self, name: Option<&str>) -> Option<PathBuf> {
+        let state = self.state.as_ref()?;
+        Some(match name {
+            Some(name) => state.join("named").join(name),
+            None => state.clone(),
+        })
+    }
+
     /// Makes the device that a grant names, on its terms.
     ///
     /// # Errors
@@ -41,7 +53,8 @@ impl Host {
             DeviceKind::Crypto => {
                 let policy = crypto_device::Policy::from_grant(grant);
                 let policy = policy.map_err(|error| error.to_string())?;
-                let keys = crypto::Keys::new(self.state.clone(), self.passphrase.clone());
+                let folder = self.folder(policy.name());
+                let keys = crypto::Keys::new(folder, self.passphrase.clone());
                 let entropy = Arc::new(random::SystemEntropy);
                 Ok(crypto_device::device(Arc::new(keys), entropy, policy))
             }
@@ -50,6 +63,14 @@ impl Host {
                 let terminal = terminal.ok_or("this host has no console")?;
                 let console = Console::new(terminal, grant).map_err(|error| error.to_string())?;
                 Ok(console.root())
+            }
+            DeviceKind::IndexedDb => {
+                let policy = indexeddb_device::Policy::from_grant(grant);
+                let policy = policy.map_err(|error| error.to_string())?;
+                let folder = self.folder(policy.name());
+                let folder = folder.ok_or("databases need a folder to be kept in (--state)")?;
+                let space = indexeddb::SqliteSpace::new(folder);
+                Ok(indexeddb_device::device(Arc::new(space), policy))
             }
             kind => Err(format!("this host has no device `{}`", kind.name())),
         }

@@ -1,0 +1,449 @@
+//! Databases, stores and indexes over the host's map. Each change is one transaction.
+
+use std::sync::Arc;
+
+use capfs::Errno;
+
+use super::VALUE_MAX;
+use super::codec::{self, IndexKey};
+use super::host::{Change, Failure, Space};
+use super::policy::Policy;
+
+/// Stores of one database, at most.
+pub const STORES_MAX: usize = 64;
+
+/// Indexes of one store, at most: each is a write more for every record.
+pub const INDEXES_MAX: usize = 16;
+
+/// Bytes of the longest path of an index.
+const PATH_MAX: usize = 256;
+
+/// Records that are read one by one when an index is added, at most: it is one transaction.
+const INDEXED_MAX: usize = 4096;
+
+/// Times that adding an index is tried while others write.
+const ATTEMPTS: usize = 8;
+
+/// The databases of one agent.
+pub(super) struct Engine {
+    pub(super) space: Arc<dyn Space>,
+    pub(super) policy: Policy,
+}
+
+fn failure(errno: Errno, text: impl Into<String>) -> Failure {
+    Failure::new(errno, text)
+}
+
+fn damaged() -> Failure {
+    failure(Errno::Io, "the database's own records are damaged")
+}
+
+/// What a database's record says.
+#[derive(Clone, Copy)]
+struct Meta {
+    version: u32,
+    /// Bytes of keys and values.
+    used: u64,
+    /// Transactions so far: whoever has read in several of them can tell that nothing came in between.
+    writes: u64,
+}
+
+impl Meta {
+    fn parse(value: Option<&Vec<u8>>, db: &str) -> Result<Meta, Failure> {
+        let gone = || failure(Errno::Noent, format!("there is no database `{db}`"));
+        let text = str::from_utf8(value.ok_or_else(gone)?).map_err(|_| damaged())?;
+        let mut numbers = text.split(' ').map(|number| number.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten().ok_or_else(damaged);
+        Ok(Meta {
+            version: next()?.try_into().map_err(|_| damaged())?,
+            used: next()?,
+            writes: next()?,
+        })
+    }
+
+    fn put(self, db: &str) -> Change {
+        let text = format!("{} {} {}", self.version, self.used, self.writes + 1);
+        Change::Put(codec::database(db), text.into_bytes())
+    }
+}
+
+/// An index: its name and its path.
+#[derive(Clone)]
+pub(super) struct Index {
+    pub(super) name: String,
+    path: String,
+}
+
+fn indexes(value: Option<&Vec<u8>>, store: &str) -> Result<Vec<Index>, Failure> {
+    let gone = || failure(Errno::Noent, format!("there is no store `{store}`"));
+    let text = str::from_utf8(value.ok_or_else(gone)?).map_err(|_| damaged())?;
+    let lines = text.lines().map(|line| {
+        let (name, path) = line.split_once(' ').ok_or_else(damaged)?;
+        Ok(Index {
+            name: name.to_owned(),
+            path: path.to_owned(),
+        })
+    });
+    lines.collect()
+}
+
+/// The entries that a record has in the indexes of its store.
+fn entries_of(db: &str, store: &str, all: &[Index], key: &[u8], value: &[u8]) -> Vec<Vec<u8>> {
+    let entries = all.iter().filter_map(|index| {
+        let by = IndexKey::of_value(value, &index.path)?;
+        let prefix = codec::entries(db, store, &index.name);
+        Some([&prefix[..], &by.encode(), key].concat())
+    });
+    entries.collect()
+}
+
+/// Counts what changes take, and refuses what is over the quota.
+struct Ledger {
+    meta: Meta,
+    quota: u64,
+    changes: Vec<Change>,
+}
+
+impl Ledger {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.meta.used += (key.len() + value.len()) as u64;
+        self.changes.push(Change::Put(key, value));
+    }
+
+    fn delete(&mut self, key: Vec<u8>, value_length: usize) {
+        let freed = (key.len() + value_length) as u64;
+        self.meta.used = self.meta.used.saturating_sub(freed);
+        self.changes.push(Change::Delete(key));
+    }
+
+    fn close(mut self, db: &str, before: u64) -> Result<Vec<Change>, Failure> {
+        if self.meta.used > self.quota && self.meta.used > before {
+            let text = format!("more than the {} bytes of the grant", self.quota);
+            return Err(failure(Errno::Dquot, text));
+        }
+        self.changes.push(self.meta.put(db));
+        Ok(self.changes)
+    }
+}
+
+impl Engine {
+    /// The names of the databases.
+    pub(super) async fn databases(&self) -> Result<Vec<String>, Failure> {
+        let (low, high) = codec::databases();
+        // Those of an earlier grant may be more than those of this one.
+        let keys = self.space.keys(low, high, 10_000, false).await?;
+        Ok(keys
+            .iter()
+            .filter_map(|key| codec::last_name(key))
+            .collect())
+    }
+
+    pub(super) async fn has_database(&self, db: &str) -> Result<bool, Failure> {
+        Ok(self.space.get(codec::database(db)).await?.is_some())
+    }
+
+    pub(super) async fn version(&self, db: &str) -> Result<u32, Failure> {
+        let meta = self.space.get(codec::database(db)).await?;
+        Ok(Meta::parse(meta.as_ref(), db)?.version)
+    }
+
+    pub(super) async fn create(&self, db: &str) -> Result<(), Failure> {
+        if !codec::is_name(db) {
+            return Err(failure(
+                Errno::Inval,
+                "a name has 1 to 64 letters, digits, `.`, `_`, `-`",
+            ));
+        }
+        let max = self.policy.databases();
+        if self.databases().await?.len() >= max && !self.has_database(db).await? {
+            let text = format!("there are {max} databases already");
+            return Err(failure(Errno::Dquot, text));
+        }
+        let name = db.to_owned();
+        let decide = move |values: Vec<Option<Vec<u8>>>| {
+            if values[0].is_some() {
+                let text = format!("there is a database `{name}` already");
+                return Err(failure(Errno::Exist, text));
+            }
+            let meta = Meta {
+                version: 1,
+                used: 0,
+                writes: 0,
+            };
+            Ok(vec![meta.put(&name)])
+        };
+        let reads = vec![codec::database(db)];
+        self.space.update(reads, Box::new(decide)).await
+    }
+
+    pub(super) async fn delete(&self, db: &str) -> Result<(), Failure> {
+        let name = db.to_owned();
+        let decide = move |values: Vec<Option<Vec<u8>>>| {
+            Meta::parse(values[0].as_ref(), &name)?;
+            let ranges = codec::all_of(&name);
+            Ok(ranges
+                .map(|(low, high)| Change::DeleteRange(low, high))
+                .collect())
+        };
+        let reads = vec![codec::database(db)];
+        self.space.update(reads, Box::new(decide)).await
+    }
+
+    /// The names of a database's stores.
+    pub(super) async fn stores(&self, db: &str) -> Result<Vec<String>, Failure> {
+        let (low, high) = codec::range(codec::stores(db));
+        let keys = self.space.keys(low, high, STORES_MAX, false).await?;
+        Ok(keys
+            .iter()
+            .filter_map(|key| codec::last_name(key))
+            .collect())
+    }
+
+    pub(super) async fn has_store(&self, db: &str, store: &str) -> Result<bool, Failure> {
+        Ok(self.space.get(codec::store(db, store)).await?.is_some())
+    }
+
+    pub(super) async fn create_store(&self, db: &str, store: &str) -> Result<(), Failure> {
+        if !codec::is_name(store) {
+            return Err(failure(
+                Errno::Inval,
+                "a name has 1 to 64 letters, digits, `.`, `_`, `-`",
+            ));
+        }
+        if self.stores(db).await?.len() >= STORES_MAX {
+            let text = format!("there are {STORES_MAX} stores already");
+            return Err(failure(Errno::Nospc, text));
+        }
+        let (db, store) = (db.to_owned(), store.to_owned());
+        let reads = vec![codec::database(&db), codec::store(&db, &store)];
+        let decide = move |values: Vec<Option<Vec<u8>>>| {
+            let mut meta = Meta::parse(values[0].as_ref(), &db)?;
+            if values[1].is_some() {
+                let text = format!("there is a store `{store}` already");
+                return Err(failure(Errno::Exist, text));
+            }
+            meta.version += 1;
+            let made = Change::Put(codec::store(&db, &store), Vec::new());
+            Ok(vec![made, meta.put(&db)])
+        };
+        self.space.update(reads, Box::new(decide)).await
+    }
+
+    /// The indexes of a store.
+    pub(super) async fn indexes(&self, db: &str, store: &str) -> Result<Vec<Index>, Failure> {
+        let value = self.space.get(codec::store(db, store)).await?;
+        indexes(value.as_ref(), store)
+    }
+
+    /// Adds an index, and the entries of the records that are there, in one transaction.
+    pub(super) async fn create_index(
+        &self,
+        db: &str,
+        store: &str,
+        index: &str,
+        path: &str,
+    ) -> Result<(), Failure> {
+        let mut outcome = self.try_create_index(db, store, index, path).await;
+        for _ in 1..ATTEMPTS {
+            match &outcome {
+                Err(failure) if failure.errno == Errno::Busy => {}
+                _ => break,
+            }
+            outcome = self.try_create_index(db, store, index, path).await;
+        }
+        outcome
+    }
+
+    /// # Errors
+    /// - [`Errno::Busy`]: somebody wrote while the records were listed
+    async fn try_create_index(
+        &self,
+        db: &str,
+        store: &str,
+        index: &str,
+        path: &str,
+    ) -> Result<(), Failure> {
+        let meta = self.space.get(codec::database(db)).await?;
+        let listed = Meta::parse(meta.as_ref(), db)?.writes;
+        let known = self.indexes(db, store).await?;
+        let fits = path.starts_with('/') && path.len() <= PATH_MAX && !path.contains(' ');
+        if !codec::is_name(index) || !fits {
+            return Err(failure(
+                Errno::Inval,
+                "expected index STORE NAME PATH, where PATH has `/` before each name and no blanks",
+            ));
+        }
+        if known.len() >= INDEXES_MAX {
+            let text = format!("there are {INDEXES_MAX} indexes already");
+            return Err(failure(Errno::Nospc, text));
+        }
+        let (low, high) = codec::range(codec::records(db, store));
+        let records = self
+            .space
+            .keys(low.clone(), high.clone(), INDEXED_MAX + 1, false)
+            .await?;
+        if records.len() > INDEXED_MAX {
+            let text = format!("an index is added to a store of {INDEXED_MAX} records at most");
+            return Err(failure(Errno::TooBig, text));
+        }
+        let mut reads = vec![codec::database(db), codec::store(db, store)];
+        reads.extend(records.iter().cloned());
+        let index = Index {
+            name: index.to_owned(),
+            path: path.to_owned(),
+        };
+        let (db, store) = (db.to_owned(), store.to_owned());
+        let quota = self.policy.quota();
+        let prefix = low.len();
+        let decide = move |values: Vec<Option<Vec<u8>>>| {
+            let mut meta = Meta::parse(values[0].as_ref(), &db)?;
+            if meta.writes != listed {
+                return Err(failure(Errno::Busy, "others are writing to the database"));
+            }
+            let mut all = indexes(values[1].as_ref(), &store)?;
+            if all.iter().any(|other| other.name == index.name) {
+                let text = format!("there is an index `{}` already", index.name);
+                return Err(failure(Errno::Exist, text));
+            }
+            let before = meta.used;
+            meta.version += 1;
+            let mut ledger = Ledger {
+                meta,
+                quota,
+                changes: Vec::new(),
+            };
+            let one = [index.clone()];
+            for (record, value) in records.iter().zip(&values[2..]) {
+                // Deleted since they were listed.
+                let Some(value) = value else { continue };
+                for entry in entries_of(&db, &store, &one, &record[prefix..], value) {
+                    ledger.put(entry, Vec::new());
+                }
+            }
+            all.push(index);
+            let lines: Vec<String> = all
+                .iter()
+                .map(|index| format!("{} {}", index.name, index.path))
+                .collect();
+            let store = Change::Put(codec::store(&db, &store), lines.join("\n").into_bytes());
+            ledger.changes.push(store);
+            ledger.close(&db, before)
+        };
+        self.space.update(reads, Box::new(decide)).await
+    }
+
+    /// The value of a record.
+    pub(super) async fn get(
+        &self,
+        db: &str,
+        store: &str,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        self.space.get(codec::record(db, store, key)).await
+    }
+
+    /// Changes a record, and its entries, in one transaction: `change` gets the value that is there.
+    pub(super) async fn change(
+        &self,
+        db: &str,
+        store: &str,
+        key: &[u8],
+        change: impl FnOnce(Option<&Vec<u8>>) -> Result<Option<Vec<u8>>, Failure>
+        + capfs::MaybeSend
+        + 'static,
+    ) -> Result<(), Failure> {
+        let record = codec::record(db, store, key);
+        let reads = vec![codec::database(db), codec::store(db, store), record.clone()];
+        let (db, store, key) = (db.to_owned(), store.to_owned(), key.to_vec());
+        let quota = self.policy.quota();
+        let decide = move |values: Vec<Option<Vec<u8>>>| {
+            let meta = Meta::parse(values[0].as_ref(), &db)?;
+            let all = indexes(values[1].as_ref(), &store)?;
+            let old = values[2].as_ref();
+            let new = change(old)?;
+            let before = meta.used;
+            let mut ledger = Ledger {
+                meta,
+                quota,
+                changes: Vec::new(),
+            };
+            if let Some(old) = old {
+                for entry in entries_of(&db, &store, &all, &key, old) {
+                    ledger.delete(entry, 0);
+                }
+                ledger.delete(record.clone(), old.len());
+            }
+            if let Some(new) = new {
+                if new.len() > VALUE_MAX {
+                    let text = format!("a value has {VALUE_MAX} bytes at most");
+                    return Err(failure(Errno::Fbig, text));
+                }
+                for entry in entries_of(&db, &store, &all, &key, &new) {
+                    ledger.put(entry, Vec::new());
+                }
+                ledger.put(record, new);
+            }
+            ledger.close(&db, before)
+        };
+        self.space.update(reads, Box::new(decide)).await
+    }
+
+    /// Takes a record away.
+    pub(super) async fn remove(&self, db: &str, store: &str, key: &[u8]) -> Result<(), Failure> {
+        let gone = |old: Option<&Vec<u8>>| match old {
+            Some(_) => Ok(None),
+            None => Err(failure(Errno::Noent, "there is no such key")),
+        };
+        self.change(db, store, key, gone).await
+    }
+
+    /// How many records a store has.
+    pub(super) async fn count(&self, db: &str, store: &str) -> Result<u64, Failure> {
+        let (low, high) = codec::range(codec::records(db, store));
+        self.space.count(low, high).await
+    }
+
+    /// Keys of records from `low` to before `high`, where there are such bounds.
+    pub(super) async fn keys(
+        &self,
+        db: &str,
+        store: &str,
+        bounds: (Option<Vec<u8>>, Option<Vec<u8>>),
+        limit: usize,
+        reverse: bool,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let (from, to) = codec::range(codec::records(db, store));
+        let prefix = from.len();
+        let bound = |bound: Option<Vec<u8>>, all: Vec<u8>| match bound {
+            Some(key) => codec::record(db, store, &key),
+            None => all,
+        };
+        let (low, high) = (bound(bounds.0, from), bound(bounds.1, to));
+        let keys = self.space.keys(low, high, limit, reverse).await?;
+        Ok(keys.into_iter().map(|key| key[prefix..].to_vec()).collect())
+    }
+
+    /// An index's entries from `low` to before `high`, where there are such bounds: what each is ordered by, and the
+    /// record's key.
+    pub(super) async fn entries(
+        &self,
+        (db, store, index): (&str, &str, &str),
+        bounds: (Option<Vec<u8>>, Option<Vec<u8>>),
+        limit: usize,
+        reverse: bool,
+    ) -> Result<Vec<(IndexKey, Vec<u8>)>, Failure> {
+        let (from, to) = codec::range(codec::entries(db, store, index));
+        let prefix = from.clone();
+        let bound = |bound: Option<Vec<u8>>, all: Vec<u8>| match bound {
+            Some(key) => [&prefix[..], &key].concat(),
+            None => all,
+        };
+        let (low, high) = (bound(bounds.0, from), bound(bounds.1, to));
+        let keys = self.space.keys(low, high, limit, reverse).await?;
+        let entries = keys.iter().filter_map(|key| {
+            let (by, key) = IndexKey::decode(&key[prefix.len()..])?;
+            Some((by, key.to_vec()))
+        });
+        Ok(entries.collect())
+    }
+}

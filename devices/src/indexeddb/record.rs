@@ -1,0 +1,293 @@
+//! `data/KEY`: a value as a file.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use capfs::device::parts::{set_device_stat, stream_stat};
+use capfs::{
+    BoxedFuture, Errno, FileKind, GuestSink, GuestSource, Node, Op, OpenFile, OpenHow, Qid,
+    SetStat, Stat, WriteAt, Written,
+};
+use sha2::{Digest, Sha256};
+
+use super::VALUE_MAX;
+use super::host::Failure;
+use super::store::Store;
+
+/// Bytes that one write takes; of a longer one, the rest is left to the next write. A value of this size is one transaction.
+const WRITE_MAX: usize = VALUE_MAX;
+
+/// A record, as a node.
+#[derive(Clone)]
+pub(super) struct Record {
+    pub(super) store: Arc<Store>,
+    pub(super) key: Arc<[u8]>,
+}
+
+impl Record {
+    /// The identity of a key: the same each time, and none that is counted.
+    pub(super) fn qid(store: &Store, key: &[u8]) -> Qid {
+        let hash = Sha256::new()
+            .chain_update(store.path().as_bytes())
+            .chain_update([0])
+            .chain_update(key);
+        let (number, _) = hash
+            .finalize()
+            .split_first_chunk::<8>()
+            .map_or((0, 0), |(number, _)| (u64::from_be_bytes(*number), 0));
+        Qid {
+            path: number | 1 << 63,
+            kind: FileKind::RegularFile,
+        }
+    }
+
+    fn stat_of(&self, size: usize) -> Stat {
+        Stat {
+            size: size as u64,
+            ..stream_stat(Record::qid(&self.store, &self.key))
+        }
+    }
+
+    async fn value(self) -> Result<Vec<u8>, Errno> {
+        let value = self.store.get(&self.key).await;
+        self.store.explained(value)?.ok_or(Errno::Noent)
+    }
+
+    /// Replaces the value by what `change` makes of it, in one transaction.
+    async fn change(
+        self,
+        change: impl FnOnce(&mut Vec<u8>) -> Result<(), Failure> + capfs::MaybeSend + 'static,
+    ) -> Result<(), Errno> {
+        let changed = self.store.change(&self.key, move |old| {
+            let mut value = old.cloned().unwrap_or_default();
+            change(&mut value)?;
+            Ok(Some(value))
+        });
+        let changed = changed.await;
+        self.store.explained(changed)
+    }
+
+    fn set_size(&self, change: SetStat) -> Op<()> {
+        let Some(size) = change.size else {
+            return set_device_stat(change);
+        };
+        if size > VALUE_MAX as u64 {
+            return Op::err(Errno::Fbig);
+        }
+        let resized = self.clone().change(move |value| {
+            value.resize(size as usize, 0);
+            Ok(())
+        });
+        Op::run(resized)
+    }
+
+    /// Opens a record; with `fresh` it has no value yet, or is to lose the one that it has, by the first write.
+    pub(super) fn open(&self, how: OpenHow, fresh: bool) -> Box<dyn OpenFile> {
+        Box::new(OpenRecord {
+            record: self.clone(),
+            how,
+            fresh,
+            snapshot: None,
+            reading: None,
+            writing: None,
+        })
+    }
+}
+
+impl Node for Record {
+    fn qid(&self) -> Qid {
+        Record::qid(&self.store, &self.key)
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        let record = self.clone();
+        Op::run(async move {
+            let value = record.clone().value().await?;
+            Ok(record.stat_of(value.len()))
+        })
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        Op::ok(self.open(how, how.truncate))
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        self.set_size(change)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+type Write = BoxedFuture<Result<(), Errno>>;
+
+/// An open record.
+struct OpenRecord {
+    record: Record,
+    how: OpenHow,
+    /// The first write replaces all of the value. Where none comes, closing does.
+    fresh: bool,
+    /// The value as this descriptor read it last: reads agree with each other until it writes.
+    snapshot: Option<Vec<u8>>,
+    reading: Option<BoxedFuture<Result<Vec<u8>, Errno>>>,
+    writing: Option<(usize, u64, Write)>,
+}
+
+impl OpenRecord {
+    /// What makes the fresh value that no write has made.
+    fn settle(&mut self) -> Op<()> {
+        if !std::mem::take(&mut self.fresh) {
+            return Op::ok(());
+        }
+        self.snapshot = None;
+        Op::run(self.record.clone().change(|value| {
+            value.clear();
+            Ok(())
+        }))
+    }
+}
+
+impl OpenFile for OpenRecord {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        if !self.how.read {
+            return Poll::Ready(Err(Errno::Badf));
+        }
+        if self.fresh {
+            return Poll::Ready(Ok(0));
+        }
+        // A read from the start sees what is there now.
+        if self.reading.is_none() && (self.snapshot.is_none() || offset == 0) {
+            self.reading = Some(Box::pin(self.record.clone().value()));
+        }
+        if let Some(reading) = &mut self.reading {
+            let Poll::Ready(outcome) = reading.as_mut().poll(context) else {
+                return Poll::Pending;
+            };
+            self.reading = None;
+            self.snapshot = Some(outcome?);
+        }
+        let value = self.snapshot.as_deref().unwrap_or_default();
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| value.get(offset..));
+        Poll::Ready(Ok(rest.map_or(0, |rest| sink.put(rest))))
+    }
+
+    /// # Errors
+    /// - [`Errno::Fbig`]: a value of more than [`VALUE_MAX`] bytes
+    /// - [`Errno::Dquot`], [`Errno::Nospc`]: no room
+    /// - [`Errno::Noent`]: store or database were deleted
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        if !self.how.write {
+            return Poll::Ready(Err(Errno::Badf));
+        }
+        if self.writing.is_none() {
+            let offset = match at {
+                WriteAt::Offset(offset) => Some(offset),
+                WriteAt::End => None,
+            };
+            let mut bytes = vec![0; source.remaining().min(WRITE_MAX)];
+            let count = source.take(&mut bytes);
+            bytes.truncate(count);
+            if count == 0 {
+                let end = offset.unwrap_or(0);
+                return Poll::Ready(Ok(Written { bytes: 0, end }));
+            }
+            let end = offset.unwrap_or(0).checked_add(count as u64);
+            let Some(end) = end.filter(|end| *end <= VALUE_MAX as u64) else {
+                return Poll::Ready(Err(Errno::Fbig));
+            };
+            let fresh = std::mem::take(&mut self.fresh);
+            self.snapshot = None;
+            let write = self.record.clone().change(move |value| {
+                if fresh {
+                    value.clear();
+                }
+                let at = offset.map_or(value.len(), |offset| offset as usize);
+                let end = at + bytes.len();
+                if value.len() < end {
+                    value.resize(end, 0);
+                }
+                value[at..end].copy_from_slice(&bytes);
+                Ok(())
+            });
+            self.writing = Some((count, end, Box::pin(write)));
+        }
+        let Some((count, end, write)) = &mut self.writing else {
+            return Poll::Ready(Err(Errno::Io));
+        };
+        let Poll::Ready(outcome) = write.as_mut().poll(context) else {
+            return Poll::Pending;
+        };
+        let (bytes, end) = (*count, *end);
+        self.writing = None;
+        Poll::Ready(outcome.map(|()| Written { bytes, end }))
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        match self.fresh {
+            true => Op::ok(self.record.stat_of(0)),
+            false => Node::stat(&self.record),
+        }
+    }
+
+    fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        self.fresh = self.fresh && change.size.is_none();
+        self.snapshot = None;
+        self.record.set_size(change)
+    }
+
+    fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
+        let end = offset
+            .checked_add(length)
+            .filter(|end| *end <= VALUE_MAX as u64);
+        let Some(end) = end else {
+            return Op::err(Errno::Fbig);
+        };
+        let fresh = std::mem::take(&mut self.fresh);
+        self.snapshot = None;
+        Op::run(self.record.clone().change(move |value| {
+            if fresh {
+                value.clear();
+            }
+            if value.len() < end as usize {
+                value.resize(end as usize, 0);
+            }
+            Ok(())
+        }))
+    }
+
+    /// Every write has been committed when it returns; what is left is a value without any.
+    fn sync(&mut self, _data_only: bool) -> Op<()> {
+        self.settle()
+    }
+
+    fn subject(&self) -> Option<String> {
+        Some(self.record.store.path())
+    }
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        // Closing reports nothing; a host that answers later goes on with it by itself.
+        if let Op::Later(settled) = self.settle() {
+            self.record.store.detach(settled);
+        }
+    }
+}

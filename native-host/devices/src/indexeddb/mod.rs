@@ -1,0 +1,181 @@
+//! Databases in SQLite: one file, with one table.
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use capfs::{BoxedFuture, Errno};
+use capfs_devices::indexeddb::{Answer, Change, Decide, Failure, Space};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+
+/// How long another process that writes is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The databases of one agent, in `databases.sqlite` of its state folder. The file is made when something is written.
+pub struct SqliteSpace {
+    folder: PathBuf,
+    connection: Mutex<Option<Connection>>,
+}
+
+fn failure(error: rusqlite::Error) -> Failure {
+    let errno = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Errno::Nospc,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Errno::Busy,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            Errno::Acces
+        }
+        Some(ErrorCode::OutOfMemory) => Errno::Nomem,
+        _ => Errno::Io,
+    };
+    let text = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            "the file of the databases is damaged".to_owned()
+        }
+        _ => format!("SQLite says: {error}"),
+    };
+    Failure::new(errno, text)
+}
+
+impl SqliteSpace {
+    /// The databases in a state folder.
+    pub fn new(folder: PathBuf) -> SqliteSpace {
+        SqliteSpace {
+            folder,
+            connection: Mutex::default(),
+        }
+    }
+
+    fn open(&self) -> Result<Connection, Failure> {
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(|error| {
+            let text = format!("can't make the state folder: {}", error.kind());
+            Failure::new(Errno::Acces, text)
+        })?;
+        let connection = Connection::open(self.folder.join("databases.sqlite")).map_err(failure)?;
+        let prepared = || {
+            connection.busy_timeout(BUSY)?;
+            // With a log beside it, readers don't wait for a writer; FULL syncs it at each commit.
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.execute_batch(
+                "CREATE TABLE IF NOT EXISTS map (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID, STRICT",
+            )
+        };
+        prepared().map_err(failure)?;
+        Ok(connection)
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut held = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let connection = match &mut *held {
+            Some(connection) => connection,
+            none => none.insert(self.open()?),
+        };
+        work(connection)
+    }
+
+    fn change(
+        connection: &mut Connection,
+        reads: &[Vec<u8>],
+        decide: Box<dyn Decide>,
+    ) -> Result<(), Failure> {
+        // It is the only writer from here on: what is decided on what was read holds at the commit.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = transaction.map_err(failure)?;
+        let mut values = Vec::with_capacity(reads.len());
+        {
+            let mut get = transaction
+                .prepare_cached("SELECT value FROM map WHERE key = ?1")
+                .map_err(failure)?;
+            for key in reads {
+                let value = get.query_row([key], |row| row.get::<_, Vec<u8>>(0));
+                values.push(value.optional().map_err(failure)?);
+            }
+        }
+        for change in decide.decide(values)? {
+            let changed = match change {
+                Change::Put(key, value) => transaction
+                    .prepare_cached("INSERT OR REPLACE INTO map VALUES (?1, ?2)")
+                    .and_then(|mut put| put.execute(params![key, value])),
+                Change::Delete(key) => transaction
+                    .prepare_cached("DELETE FROM map WHERE key = ?1")
+                    .and_then(|mut delete| delete.execute([key])),
+                Change::DeleteRange(low, high) => transaction
+                    .prepare_cached("DELETE FROM map WHERE key >= ?1 AND key < ?2")
+                    .and_then(|mut delete| delete.execute([low, high])),
+            };
+            changed.map_err(failure)?;
+        }
+        transaction.commit().map_err(failure)
+    }
+}
+
+fn answer<T: Send + 'static>(outcome: Result<T, Failure>) -> Answer<T> {
+    Box::pin(std::future::ready(outcome))
+}
+
+impl Space for SqliteSpace {
+    fn get(&self, key: Vec<u8>) -> Answer<Option<Vec<u8>>> {
+        answer(self.with(|connection| {
+            let mut get = connection
+                .prepare_cached("SELECT value FROM map WHERE key = ?1")
+                .map_err(failure)?;
+            let value = get.query_row([key], |row| row.get(0));
+            value.optional().map_err(failure)
+        }))
+    }
+
+    fn keys(
+        &self,
+        low: Vec<u8>,
+        high: Vec<u8>,
+        limit: usize,
+        reverse: bool,
+    ) -> Answer<Vec<Vec<u8>>> {
+        answer(self.with(|connection| {
+            let mut list = connection
+                .prepare_cached(match reverse {
+                    false => "SELECT key FROM map WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+                    true => "SELECT key FROM map WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3",
+                })
+                .map_err(failure)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let keys = list.query_map(params![low, high, limit], |row| row.get(0));
+            keys.and_then(Iterator::collect).map_err(failure)
+        }))
+    }
+
+    fn count(&self, low: Vec<u8>, high: Vec<u8>) -> Answer<u64> {
+        answer(self.with(|connection| {
+            let mut count = connection
+                .prepare_cached("SELECT count(*) FROM map WHERE key >= ?1 AND key < ?2")
+                .map_err(failure)?;
+            let count = count.query_row([low, high], |row| row.get::<_, i64>(0));
+            count.map(i64::cast_unsigned).map_err(failure)
+        }))
+    }
+
+    fn update(&self, reads: Vec<Vec<u8>>, decide: Box<dyn Decide>) -> Answer<()> {
+        answer(self.with(|connection| SqliteSpace::change(connection, &reads, decide)))
+    }
+
+    /// Everything here answers at once.
+    fn detach(&self, mut future: BoxedFuture<Result<(), Errno>>) {
+        let _ = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
