@@ -21,6 +21,7 @@ fn granted(flag: &str, state: Option<&Path>, passphrase: Option<&str>) -> NodeRe
     let host = Host {
         state: state.map(Path::to_owned),
         passphrase: passphrase.map(|passphrase| Zeroizing::new(passphrase.to_owned())),
+        ..Host::default()
     };
     host.device(&Grant::from_flag(flag).unwrap()).unwrap()
 }
