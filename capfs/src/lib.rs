@@ -19,6 +19,7 @@
 
 pub mod clock;
 pub mod device;
+mod directory_file;
 mod errno;
 mod guest;
 mod limits;
@@ -32,6 +33,7 @@ mod stat;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
+pub use directory_file::{DirectoryFile, OpenDirectory};
 pub use errno::Errno;
 pub use guest::{GuestSink, GuestSource};
 pub use limits::*;

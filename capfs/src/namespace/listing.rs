@@ -1,12 +1,11 @@
 //! Listing directories in which mount points lie, or where several members stand.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::table::{Member, MountTable, Place};
 use crate::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Name, Op, OpenFile, OpenHow, SetStat, Stat,
-    WriteAt, Written,
+    DirEntry, DirectoryFile, Entries, Errno, Name, Op, OpenDirectory, OpenFile, OpenHow, SetStat,
+    Stat,
 };
 
 /// Bits of a cookie that are the member's own; its index stands above them.
@@ -31,10 +30,10 @@ impl UnitedDirectory {
                 let file = member.node.open(how).wait().await?;
                 opened.push((member, file));
             }
-            let file: Box<dyn OpenFile> = Box::new(UnitedDirectory {
+            let file: Box<dyn OpenFile> = Box::new(DirectoryFile(UnitedDirectory {
                 table,
                 members: opened,
-            });
+            }));
             Ok(file)
         })
     }
@@ -97,29 +96,7 @@ async fn shadowed(earlier: &[Member], name: &str) -> bool {
     false
 }
 
-impl OpenFile for UnitedDirectory {
-    fn poll_read(
-        &mut self,
-        _context: &mut Context<'_>,
-        _offset: u64,
-        _sink: &mut dyn GuestSink,
-    ) -> Poll<Result<usize, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn poll_write(
-        &mut self,
-        _context: &mut Context<'_>,
-        _at: WriteAt,
-        _source: &mut dyn GuestSource,
-    ) -> Poll<Result<Written, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn seekable(&self) -> bool {
-        false
-    }
-
+impl OpenDirectory for UnitedDirectory {
     fn stat(&self) -> Op<Stat> {
         self.members[0].1.stat()
     }
@@ -130,9 +107,5 @@ impl OpenFile for UnitedDirectory {
 
     fn sync(&mut self, data_only: bool) -> Op<()> {
         self.members[0].1.sync(data_only)
-    }
-
-    fn entries(&mut self) -> Option<&mut dyn Entries> {
-        Some(self)
     }
 }

@@ -7,11 +7,10 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
 use crate::{
-    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Name, Node, NodeRef, Op,
-    OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+    DirEntry, Directory, DirectoryFile, Entries, Errno, FileKind, Name, Node, NodeRef, Op,
+    OpenDirectory, OpenFile, OpenHow, Qid, SetStat, Stat,
 };
 
 #[derive(Clone)]
@@ -84,7 +83,7 @@ impl Node for Skeleton {
         if how.write || how.truncate {
             return Op::err(Errno::Isdir);
         }
-        Op::ok(Box::new(self.clone()))
+        Op::ok(Box::new(DirectoryFile(self.clone())))
     }
 
     fn set_stat(&self, _change: SetStat) -> Op<()> {
@@ -111,39 +110,13 @@ impl Directory for Skeleton {
     }
 }
 
-impl OpenFile for Skeleton {
-    fn poll_read(
-        &mut self,
-        _context: &mut Context<'_>,
-        _offset: u64,
-        _sink: &mut dyn GuestSink,
-    ) -> Poll<Result<usize, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn poll_write(
-        &mut self,
-        _context: &mut Context<'_>,
-        _at: WriteAt,
-        _source: &mut dyn GuestSource,
-    ) -> Poll<Result<Written, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn seekable(&self) -> bool {
-        false
-    }
-
+impl OpenDirectory for Skeleton {
     fn stat(&self) -> Op<Stat> {
         Op::ok(self.status())
     }
 
     fn set_stat(&mut self, _change: SetStat) -> Op<()> {
         Op::err(Errno::Rofs)
-    }
-
-    fn entries(&mut self) -> Option<&mut dyn Entries> {
-        Some(self)
     }
 }
 

@@ -9,8 +9,8 @@ use super::names::Names;
 use super::open::{MemoryDirectory, MemoryFile};
 use crate::device::lock::lock;
 use crate::{
-    Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
-    Qid, SYMLINK_TARGET_MAX, SetStat, Stat,
+    Directory, DirectoryFile, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile,
+    OpenHow, Opened, Qid, SYMLINK_TARGET_MAX, SetStat, Stat,
 };
 
 impl Node for Inode {
@@ -25,7 +25,9 @@ impl Node for Inode {
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         match self.qid.kind {
             FileKind::Directory if how.write || how.truncate => Op::err(Errno::Isdir),
-            FileKind::Directory => Op::ok(Box::new(MemoryDirectory::new(self.share()))),
+            FileKind::Directory => {
+                Op::ok(Box::new(DirectoryFile(MemoryDirectory::new(self.share()))))
+            }
             FileKind::RegularFile => {
                 if how.truncate {
                     let change = SetStat {

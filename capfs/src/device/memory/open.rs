@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use super::inode::{Body, Inode};
 use crate::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenFile, OpenHow, SetStat, Stat,
-    WriteAt, Written,
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, OpenHow,
+    SetStat, Stat, WriteAt, Written,
 };
 
 /// An open regular file.
@@ -109,39 +109,13 @@ impl MemoryDirectory {
     }
 }
 
-impl OpenFile for MemoryDirectory {
-    fn poll_read(
-        &mut self,
-        _context: &mut Context<'_>,
-        _offset: u64,
-        _sink: &mut dyn GuestSink,
-    ) -> Poll<Result<usize, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn poll_write(
-        &mut self,
-        _context: &mut Context<'_>,
-        _at: WriteAt,
-        _source: &mut dyn GuestSource,
-    ) -> Poll<Result<Written, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn seekable(&self) -> bool {
-        false
-    }
-
+impl OpenDirectory for MemoryDirectory {
     fn stat(&self) -> Op<Stat> {
         Op::ok(self.inode.stat())
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         self.inode.set_stat(change).into()
-    }
-
-    fn entries(&mut self) -> Option<&mut dyn Entries> {
-        Some(self)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::ctl::{Command, CtlNode};
 use super::stream::{StreamNode, StreamSource};
@@ -11,8 +10,8 @@ use super::value::{ValueNode, ValueSink};
 use crate::device::identity::fresh_qid;
 use crate::device::pipe::stream_stat;
 use crate::{
-    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync,
-    Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+    DirEntry, Directory, DirectoryFile, Entries, Errno, FileKind, MaybeSend, MaybeSync, Name, Node,
+    NodeRef, Op, OpenDirectory, OpenFile, OpenHow, Qid, SetStat, Stat,
 };
 
 /// Names that come and go, such as the conversations of a device.
@@ -228,7 +227,7 @@ impl Node for DirectoryNode {
         if how.write || how.truncate {
             return Op::err(Errno::Isdir);
         }
-        Op::ok(Box::new(self.clone()))
+        Op::ok(Box::new(DirectoryFile(self.clone())))
     }
 
     fn set_stat(&self, _change: SetStat) -> Op<()> {
@@ -255,39 +254,13 @@ impl Directory for DirectoryNode {
     }
 }
 
-impl OpenFile for DirectoryNode {
-    fn poll_read(
-        &mut self,
-        _context: &mut Context<'_>,
-        _offset: u64,
-        _sink: &mut dyn GuestSink,
-    ) -> Poll<Result<usize, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn poll_write(
-        &mut self,
-        _context: &mut Context<'_>,
-        _at: WriteAt,
-        _source: &mut dyn GuestSource,
-    ) -> Poll<Result<Written, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn seekable(&self) -> bool {
-        false
-    }
-
+impl OpenDirectory for DirectoryNode {
     fn stat(&self) -> Op<Stat> {
         Op::ok(self.0.stat())
     }
 
     fn set_stat(&mut self, _change: SetStat) -> Op<()> {
         Op::err(Errno::Rofs)
-    }
-
-    fn entries(&mut self) -> Option<&mut dyn Entries> {
-        Some(self)
     }
 }
 

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use cap_std::fs::{Dir, Metadata};
 use capfs::clock::NANOS_PER_SEC;
 use capfs::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenFile, Qid, SetStat, SetTime, Stat,
-    WriteAt, Written,
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, Qid, SetStat,
+    SetTime, Stat, WriteAt, Written,
 };
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
@@ -405,29 +405,7 @@ impl Entries for HostDirectory {
     }
 }
 
-impl OpenFile for HostDirectory {
-    fn poll_read(
-        &mut self,
-        _context: &mut Context<'_>,
-        _offset: u64,
-        _sink: &mut dyn GuestSink,
-    ) -> Poll<Result<usize, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn poll_write(
-        &mut self,
-        _context: &mut Context<'_>,
-        _at: WriteAt,
-        _source: &mut dyn GuestSource,
-    ) -> Poll<Result<Written, Errno>> {
-        Poll::Ready(Err(Errno::Isdir))
-    }
-
-    fn seekable(&self) -> bool {
-        false
-    }
-
+impl OpenDirectory for HostDirectory {
     fn stat(&self) -> Op<Stat> {
         op(self
             .dir
@@ -444,9 +422,5 @@ impl OpenFile for HostDirectory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let sync = || rustix::fs::fsync(rustix::fs::openat(&self.dir, ".", flags, Mode::empty())?);
         op(sync().map_err(std::io::Error::from))
-    }
-
-    fn entries(&mut self) -> Option<&mut dyn Entries> {
-        Some(self)
     }
 }

@@ -22,8 +22,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use cap_std::time::SystemTime;
 use capfs::{
-    Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
-    Qid, SetStat, SetTime, Stat,
+    Directory, DirectoryFile, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile,
+    OpenHow, Opened, Qid, SetStat, SetTime, Stat,
 };
 
 use super::errors::errno;
@@ -153,7 +153,9 @@ impl Node for Folder {
         if how.write || how.truncate {
             return Op::err(Errno::Isdir);
         }
-        Op::ok(Box::new(HostDirectory::new(self.dir.clone())))
+        Op::ok(Box::new(DirectoryFile(HostDirectory::new(
+            self.dir.clone(),
+        ))))
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
