@@ -8,7 +8,7 @@
 //               mount are path -> text. Types: `memory` (writable unless `rights: 'ro'`) and `archive`.
 //   grants      capabilities, as flags (`random`, `fetch,origin={http}`), which a guest finds below /cap
 //   servers     modules of servers/ that must run; `{http}` in grants, args and env is the address of `http`
-//   outside     the outside world answers: the event loop must run while the agent waits
+//   outside     the outside world answers, for which the agent waits
 //   hosts       the hosts that have what the case needs, where not all do; the others print that they left it out
 //   stdin       text, given whole and then closed; without it stdin is empty
 //   dialogue    steps taken in turn: once stdout has shown `until` (counted from the last step), `send`
@@ -34,6 +34,9 @@ const scratch = { '/': empty }
 const trap = { reason: 'trap' }
 const refused = (error) => ({ reason: 'refused', error })
 const base64 = (...bytes) => Buffer.from(bytes).toString('base64')
+
+/** Hosts that have WebSockets: Node has them from version 22 on. */
+const withWebSocket = ['native', 'chromium', 'firefox', 'webkit']
 
 /** Guests that need one writable file system, print on stdout and exit with 0. */
 const onScratch = [
@@ -179,6 +182,51 @@ export const cases = [
   { name: 'yield_raise', exit: { reason: 'signal', code: 134 } },
   { name: 'readdir_many', args: ['10000'], mounts: scratch },
   { name: 'readdir_hundred_thousand', guest: 'readdir_many', args: ['100000'], mounts: scratch },
+  {
+    name: 'fetch_get',
+    servers: ['http'],
+    grants: ['fetch,origin={http}'],
+    args: ['{http}'],
+    outside: true,
+  },
+  {
+    name: 'fetch_post',
+    servers: ['http'],
+    grants: ['fetch,origin={http},method=*,max-request=2000000'],
+    args: ['{http}'],
+    outside: true,
+  },
+  {
+    name: 'fetch_refused',
+    servers: ['http', 'other'],
+    grants: ['fetch,origin={http},method=GET,method=POST'],
+    args: ['{http}', '{other}'],
+    outside: true,
+  },
+  {
+    name: 'fetch_redirects',
+    servers: ['http', 'other'],
+    grants: ['fetch,origin={http},origin={other},method=*'],
+    args: ['{http}', '{other}'],
+    outside: true,
+  },
+  {
+    name: 'fetch_limits',
+    servers: ['http'],
+    grants: ['fetch,origin={http},origin=http://127.0.0.1:1,max-body=1000000,timeout=300ms,concurrency=2'],
+    args: ['{http}'],
+    outside: true,
+  },
+  { name: 'ws_messages', servers: ['ws'], grants: ['ws,origin={ws}'], args: ['{ws}'], outside: true, hosts: withWebSocket },
+  {
+    name: 'ws_refused',
+    servers: ['ws'],
+    grants: ['ws,origin={ws},max-message=1000,connections=3'],
+    args: ['{ws}'],
+    outside: true,
+    hosts: withWebSocket,
+  },
+  { name: 'fetch_poll', servers: ['http'], grants: ['fetch,origin={http}'], args: ['{http}'], outside: true },
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },
   { name: 'memory_growth', limits: { memory: 16 * 1024 * 1024 } },

@@ -107,7 +107,6 @@ function leftOut(wanted, host, variant) {
   // Without a way to wait there is nothing to run; the other variants run these.
   if (variant.startsWith('none') && (wanted.waits || wanted.outside || wanted.exit?.reason === 'killed')) return 'need a variant that can wait'
   if (wanted.hosts && !wanted.hosts.includes(host)) return `need what is not on this host (${wanted.name})`
-  // The event loop of a worker that blocks does not run, so the web platform answers nothing there.
   return undefined
 }
 

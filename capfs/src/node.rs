@@ -40,7 +40,8 @@ pub trait Node: MaybeSend + MaybeSync + Any {
     /// - [`Errno::Isdir`], [`Errno::Inval`]: a size for what is not a regular file
     fn set_stat(&self, change: SetStat) -> Op<()>;
 
-    /// The directory that this node is, if it is one.
+    /// The names below this node: of a directory, and of a file that is opened as one and can be walked
+    /// through all the same, such as an address on the web. Only what is of the kind directory is listed.
     fn directory(&self) -> Option<&dyn Directory> {
         None
     }

@@ -7,22 +7,32 @@
 //!
 //! - [`grant`]: the grammar in which capabilities are handed out, and what the words in it mean
 //! - [`origin`]: which servers may be spoken to
+//! - [`address`]: where their names may lead, for hosts that see addresses
+//! - [`url`], [`outside`]: addresses on the web, and what else every host of a network has
 //! - [`audit`]: what was done, a JSON object a line
-//! - one module for each device: [`console`], [`crypto`], [`dom`], [`indexeddb`], [`random`], [`storage`] …
+//! - one module for each device: [`console`], [`crypto`], [`dom`], [`fetch`], [`indexeddb`], [`random`], [`storage`], [`ws`] …
 //!
 //! # What this crate never contains
 //! An engine, an executor, an operating system or a web type, as in capfs.
 #![forbid(unsafe_code)]
 
+pub mod address;
 mod answer;
 pub mod audit;
+mod cancel;
 pub mod console;
 pub mod crypto;
 pub mod dom;
 mod exchange;
+pub mod fetch;
 pub mod grant;
 mod hex;
+mod host_header;
 pub mod indexeddb;
+mod message;
 pub mod origin;
+pub mod outside;
 pub mod random;
 pub mod storage;
+pub mod url;
+pub mod ws;

@@ -110,6 +110,7 @@ fn run(args: RunArgs) -> ExitCode {
             state: args.state.clone(),
             passphrase,
             terminal: Some(Arc::new(ProcessTerminal)),
+            ..Host::default()
         },
         Err(error) => {
             let text = format!("can't read the passphrase: {error}");

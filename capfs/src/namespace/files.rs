@@ -50,7 +50,11 @@ impl Namespace {
     }
 
     fn open_resolved(&self, resolved: Resolved, at: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
-        let must_be_directory = resolved.must_be_directory || at.directory;
+        let must_be_directory = match &resolved.place {
+            // A final slash behind a file that has names opens the file.
+            Some(place) if place.has_names() => at.directory,
+            _ => resolved.must_be_directory || at.directory,
+        };
         let Some(place) = resolved.place else {
             return match resolved.parent {
                 Some(parent) if at.create => {

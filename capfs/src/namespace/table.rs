@@ -91,6 +91,16 @@ impl Place {
         self.node.qid().kind
     }
 
+    /// Whether there may be names below: a directory, or what is opened as a file and has names all the same (see
+    /// [`Node::directory`](crate::Node::directory)).
+    pub(super) fn has_names(&self) -> bool {
+        match self.kind() {
+            FileKind::Directory => true,
+            FileKind::SymbolicLink => false,
+            _ => self.node.directory().is_some(),
+        }
+    }
+
     /// What the mount allows; of a union, what its first member's does.
     pub fn rights(&self) -> Rights {
         self.mount.rights

@@ -224,9 +224,9 @@ impl Walker<'_> {
     }
 
     fn enter_current(&self) -> Result<(), Errno> {
-        match self.current().kind() {
-            FileKind::Directory => Ok(()),
-            _ => Err(Errno::Notdir),
+        match self.current().has_names() {
+            true => Ok(()),
+            false => Err(Errno::Notdir),
         }
     }
 
@@ -257,7 +257,7 @@ impl Walker<'_> {
                 found.place.node().read_link().map(Answer::Target),
             ));
         }
-        if must_be_directory && found.kind() != FileKind::Directory {
+        if must_be_directory && !found.place.has_names() {
             return Err(Errno::Notdir);
         }
         if component.last {

@@ -4,19 +4,26 @@
 #![forbid(unsafe_code)]
 
 mod crypto;
+mod fetch;
 mod indexeddb;
+pub mod net;
 mod random;
+mod ws;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use capfs::NodeRef;
 use capfs_devices::console::{Console, Terminal};
-use capfs_devices::grant::{DeviceKind, Grant};
+use capfs_devices::fetch::Fetch;
+use capfs_devices::grant::{DeviceKind, Grant, GrantError};
+use capfs_devices::ws::Ws;
 use capfs_devices::{
     crypto as crypto_device, indexeddb as indexeddb_device, random as random_device,
 };
 use zeroize::Zeroizing;
+
+use net::{Net, Network};
 
 /// What this machine has for an agent.
 #[derive(Default)]
@@ -28,6 +35,8 @@ pub struct Host {
     pub passphrase: Option<Zeroizing<String>>,
     /// The console, if there is one.
     pub terminal: Option<Arc<dyn Terminal>>,
+    /// The network; several agents can share one.
+    pub network: Network,
 }
 
 impl Host {
@@ -40,19 +49,33 @@ impl Host {
         })
     }
 
+    /// The network, for a device that is put together elsewhere.
+    ///
+    /// # Errors
+    /// The system gives no threads for it.
+    pub fn net(&self) -> Result<Arc<Net>, String> {
+        self.network.start().map_err(|error| error.to_string())?;
+        Ok(Arc::new(Net(self.network.clone())))
+    }
+
     /// Makes the device that a grant names, on its terms.
     ///
     /// # Errors
     /// A message that says what is wrong with the grant, or what this host lacks.
     pub fn device(&self, grant: &Grant) -> Result<NodeRef, String> {
+        let invalid = |error: GrantError| error.to_string();
         match grant.device {
+            DeviceKind::Fetch => {
+                let fetch = Fetch::new(self.net()?, grant).map_err(invalid)?;
+                Ok(fetch.root())
+            }
+            DeviceKind::Ws => Ok(Ws::new(self.net()?, grant).map_err(invalid)?.root()),
             DeviceKind::Random => {
-                grant.no_terms().map_err(|error| error.to_string())?;
+                grant.no_terms().map_err(invalid)?;
                 Ok(random_device::device(Arc::new(random::SystemEntropy)))
             }
             DeviceKind::Crypto => {
-                let policy = crypto_device::Policy::from_grant(grant);
-                let policy = policy.map_err(|error| error.to_string())?;
+                let policy = crypto_device::Policy::from_grant(grant).map_err(invalid)?;
                 let folder = self.folder(policy.name());
                 let keys = crypto::Keys::new(folder, self.passphrase.clone());
                 let entropy = Arc::new(random::SystemEntropy);

@@ -5,6 +5,8 @@
 
 use std::fmt::Debug;
 
+pub mod conversation;
+
 pub use wasip1 as wasi;
 use wasip1::{Errno, Fd, Rights};
 

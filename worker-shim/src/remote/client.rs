@@ -37,6 +37,8 @@ pub(super) struct Fid {
     pub connection: Rc<Connection>,
     pub number: u32,
     qid: Cell<Qid>,
+    /// It has names, though it may be no directory.
+    has_names: Cell<bool>,
     /// The other side has it, as far as is known.
     held: Cell<bool>,
 }
@@ -50,6 +52,7 @@ impl Fid {
                 path: 0,
                 kind: FileKind::Unknown,
             }),
+            has_names: Cell::new(false),
             held: Cell::new(true),
         }
     }
@@ -118,7 +121,10 @@ impl RemoteNode {
         Op::later(async move {
             let answer = made.learn(answer.await)?;
             drop(parent);
-            let qid = Decoder(&answer).qid()?;
+            let mut answer = Decoder(&answer);
+            let qid = answer.qid()?;
+            made.has_names
+                .set(answer.u8().is_ok_and(|names| names == 1));
             Ok(node(made, qid))
         })
     }
@@ -166,7 +172,7 @@ impl Node for RemoteNode {
     }
 
     fn directory(&self) -> Option<&dyn Directory> {
-        self.0.is_directory().then_some(self)
+        (self.0.is_directory() || self.0.has_names.get()).then_some(self)
     }
 
     fn read_link(&self) -> Op<String> {

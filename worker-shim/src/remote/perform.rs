@@ -170,9 +170,10 @@ async fn dispatch(
                 _ => edit(&node)?.make_directory(name(request)?),
             };
             let found = found.wait().await?;
-            let qid = found.qid();
+            let (qid, has_names) = (found.qid(), found.directory().is_some());
             made.end(found);
-            Ok(succeeded(Encoder::default().qid(qid)))
+            let results = Encoder::default().qid(qid).u8(has_names.into());
+            Ok(succeeded(results))
         }
         Code::Stat => {
             let stat = node(client, request).await?.stat().wait().await?;

@@ -8,8 +8,12 @@ use capfs::{DirEntry, Errno, FileKind, Interest, OpenHow, Qid, SetStat, SetTime,
 /// In a status: a text, the open file's subject, comes before the results.
 pub const SUBJECT: u32 = 1 << 31;
 
-/// Bytes that one read or write moves at most: what fits several times into a worker's mailbox.
+/// Bytes that one read moves at most: what fits several times into a worker's mailbox.
 pub const DATA_MAX: usize = 64 << 10;
+
+/// Bytes that one write moves at most. Requests are posted, and need no place in a mailbox; and a write to a socket that
+/// keeps messages apart must not be cut.
+pub const WRITE_MAX: usize = capfs_devices::ws::MESSAGE_MAX;
 
 /// Entries that one listing returns at most.
 pub const LIST_MAX: usize = 512;

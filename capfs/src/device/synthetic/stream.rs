@@ -147,6 +147,11 @@ impl OpenFile for OpenStream {
         }
     }
 
+    fn subject(&self) -> Option<String> {
+        let sides = [&self.reader, &self.writer];
+        sides.into_iter().flatten().find_map(|side| side.subject())
+    }
+
     fn seekable(&self) -> bool {
         false
     }

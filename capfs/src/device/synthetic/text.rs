@@ -40,7 +40,7 @@ pub(super) fn snapshot(source: &dyn TextSource) -> Op<Vec<u8>> {
     })
 }
 
-/// Makes a text file that is in no directory, to be mounted by itself.
+/// Makes a text file that is in no directory, to be mounted by itself or to come and go.
 pub fn text_file(source: impl TextSource) -> NodeRef {
     Arc::new(TextNode::new(source))
 }

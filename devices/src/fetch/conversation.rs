@@ -1,0 +1,252 @@
+//! The numbered directories: a request that is put together by commands.
+
+use std::sync::Arc;
+
+use capfs::device::conversations::Dialogue;
+use capfs::device::parts::fresh_qid;
+use capfs::device::synthetic::{DynamicNames, SyntheticBuilder, SyntheticDir, text_file};
+use capfs::{DirEntry, Errno, FileKind, NodeRef, Op, OpenFile};
+
+use super::exchange::{Exchange, Settings};
+use super::files::OpenPostBody;
+use super::{Fetch, HEADERS_MAX, METHODS_NEVER};
+use crate::message::{is_field_name, is_field_value, is_forbidden_header, is_token};
+use crate::url::{URL_MAX, Url};
+
+/// A conversation.
+pub struct Conversation {
+    exchange: Arc<Exchange>,
+}
+
+impl Conversation {
+    pub fn new(fetch: Arc<Fetch>) -> Conversation {
+        let settings = fetch.defaults();
+        Conversation {
+            exchange: Exchange::new(fetch, settings, Arc::default()),
+        }
+    }
+
+    fn header(&self, line: &str) -> Result<(), Errno> {
+        let error = &self.exchange.error;
+        let (name, value) = line
+            .split_once(':')
+            .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim()))
+            .filter(|(name, value)| is_field_name(name) && is_field_value(value))
+            .ok_or_else(|| error.explain(Errno::Inval, "expected `header NAME: VALUE`"))?;
+        if is_forbidden_header(&name) {
+            let text = format!("the header `{name}` is the host's own");
+            return Err(error.explain(Errno::Acces, text));
+        }
+        let mut full = false;
+        self.exchange.set(|settings| {
+            let size = |(name, value): &(String, String)| name.len() + value.len();
+            let used: usize = settings.headers.iter().map(size).sum();
+            full = used + name.len() + value.len() > HEADERS_MAX;
+            if !full {
+                settings.headers.push((name, value.to_owned()));
+            }
+        })?;
+        match full {
+            true => {
+                let text = format!("the headers of a request may have {HEADERS_MAX} bytes");
+                Err(error.explain(Errno::Nospc, text))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn method(&self, word: &str) -> Result<(), Errno> {
+        let error = &self.exchange.error;
+        if !is_token(word) {
+            return Err(error.explain(Errno::Inval, "expected `method METHOD`"));
+        }
+        // The methods that browsers write in upper case; others are told apart by case.
+        let upper = word.to_ascii_uppercase();
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        if METHODS_NEVER.contains(&&*upper) {
+            let text = format!("the method {upper} is not for agents");
+            return Err(error.explain(Errno::Acces, text));
+        }
+        let method = match known.contains(&&*upper) {
+            true => upper,
+            false => word.to_owned(),
+        };
+        self.exchange.set(|settings| settings.method = Some(method))
+    }
+
+    fn url(&self, text: &str) -> Result<(), Errno> {
+        let error = &self.exchange.error;
+        let fetch = &self.exchange.fetch;
+        if text.len() > URL_MAX {
+            let text = format!("a URL may have {URL_MAX} bytes");
+            return Err(error.explain(Errno::Nametoolong, text));
+        }
+        let url = fetch.host.parse(text, None);
+        let url = url.ok_or_else(|| error.explain(Errno::Inval, format!("no URL: {text}")))?;
+        self.exchange.set(|settings| settings.url = Some(url))
+    }
+}
+
+/// A command that `ctl` of the device has too: it changes settings.
+///
+/// # Errors
+/// - `EINVAL`: no such command, or not so
+/// - `EACCES`: to follow redirects is not granted
+pub fn set_default(fetch: &Fetch, settings: &mut Settings, line: &str) -> Result<(), &'static str> {
+    let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match (command, rest.trim()) {
+        ("timeout", millis) => {
+            let millis = millis.parse().ok().filter(|millis| *millis > 0);
+            settings.timeout = Some(millis.ok_or("expected `timeout MILLISECONDS`")?);
+        }
+        ("redirect", "manual") => settings.manual = true,
+        ("redirect", "follow") if fetch.policies.follow() => settings.manual = false,
+        ("redirect", "follow") => return Err("to follow redirects is not granted"),
+        ("redirect", _) => return Err("expected `redirect follow` or `redirect manual`"),
+        _ => return Err("no such command"),
+    }
+    Ok(())
+}
+
+impl Dialogue for Conversation {
+    fn command(&self, line: &str) -> Op<()> {
+        let exchange = &self.exchange;
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = rest.trim();
+        match command {
+            "url" => self.url(rest),
+            "method" => self.method(rest),
+            "header" => self.header(rest),
+            "send" if rest.is_empty() => exchange.send(),
+            "abort" if rest.is_empty() => {
+                exchange.abort(false);
+                Ok(())
+            }
+            _ => {
+                let mut outcome = Ok(());
+                let set = exchange.set(|settings| {
+                    outcome = set_default(&exchange.fetch, settings, line);
+                });
+                set.and(outcome.map_err(|text| exchange.error.explain(refusal(text), text)))
+            }
+        }
+        .into()
+    }
+
+    fn files(self: Arc<Self>) -> SyntheticBuilder {
+        let exchange = || self.exchange.clone();
+        let (posted, body, status, header, headers, error) = (
+            exchange(),
+            exchange(),
+            exchange(),
+            exchange(),
+            exchange(),
+            self.exchange.error.clone(),
+        );
+        SyntheticDir::builder()
+            .writes("postbody", move || OpenPostBody::open(posted.clone()))
+            .reads("body", move || -> Op<Box<dyn OpenFile>> {
+                body.open_body()
+            })
+            .text("status", move || {
+                status.answer().map_or_else(String::new, |answer| {
+                    format!("{} {}", answer.status, answer.reason)
+                        .trim_end()
+                        .to_owned()
+                })
+            })
+            .text("header", move || {
+                header.answer().map_or_else(String::new, |answer| {
+                    let lines = answer.headers.iter();
+                    lines
+                        .map(|(name, value)| format!("{name}: {value}\n"))
+                        .collect()
+                })
+            })
+            .dir(
+                "headers",
+                SyntheticDir::builder().dynamic(HeaderNames(headers)),
+            )
+            .dir("parsed", parsed(&self.exchange))
+            .text("error", move || error.text())
+    }
+
+    fn end(&self) {
+        self.exchange.abort(true);
+    }
+}
+
+/// The errno of a setting that is refused.
+pub fn refusal(text: &str) -> Errno {
+    match text.ends_with("not granted") {
+        true => Errno::Acces,
+        false => Errno::Inval,
+    }
+}
+
+/// The parts of the URL.
+fn parsed(exchange: &Arc<Exchange>) -> SyntheticBuilder {
+    let part = |part: fn(&Url) -> String| {
+        let exchange = exchange.clone();
+        move || exchange.url().map_or_else(String::new, |url| part(&url))
+    };
+    SyntheticDir::builder()
+        .text("url", part(|url| url.href.clone()))
+        .text("scheme", part(|url| url.origin.scheme.clone()))
+        .text("host", part(|url| url.origin.host.clone()))
+        .text("port", part(|url| url.origin.port.to_string()))
+        .text("path", part(|url| url.path.clone()))
+        .text("query", part(|url| url.query.clone().unwrap_or_default()))
+        .text(
+            "fragment",
+            part(|url| url.fragment.clone().unwrap_or_default()),
+        )
+}
+
+/// The headers of a response as files.
+struct HeaderNames(Arc<Exchange>);
+
+impl HeaderNames {
+    /// The names, each once.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        if let Some(answer) = self.0.answer() {
+            for (name, _) in &answer.headers {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        names
+    }
+}
+
+impl DynamicNames for HeaderNames {
+    fn find(&self, name: &str) -> Op<NodeRef> {
+        let Some(answer) = self.0.answer() else {
+            return Op::err(Errno::Noent);
+        };
+        let own = answer.headers.iter().filter(|(other, _)| other == name);
+        let values: Vec<_> = own.map(|(_, value)| value.as_str()).collect();
+        if values.is_empty() {
+            return Op::err(Errno::Noent);
+        }
+        let text = values.join("\n");
+        Op::ok(text_file(move || text.clone()))
+    }
+
+    fn list(&self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
+        let names = self.names().into_iter().enumerate();
+        let names = names.map(|(place, name)| (place as u64 + 1, name));
+        let behind = names.filter(|(place, _)| *place > cookie).take(max);
+        Op::ok(
+            behind
+                .map(|(cookie, name)| DirEntry {
+                    name,
+                    qid: fresh_qid(FileKind::RegularFile),
+                    cookie,
+                })
+                .collect(),
+        )
+    }
+}

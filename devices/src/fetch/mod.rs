@@ -1,0 +1,147 @@
+//! `/cap/fetch`: HTTP requests as files, after webfs(4).
+//!
+//! ```text
+//! clone new          a conversation (see `capfs::device::conversations`)
+//! ctl                defaults: `timeout MS`, `redirect follow|manual`
+//! policy             what is granted
+//! error              why the last path below http/ and https/ could not be opened
+//! http/ https/       `https/<host>/<path>`: opening is a GET
+//! N/ctl              `url U`, `method M`, `header K: V`, `timeout MS`, `redirect follow|manual`, `send`, `abort`, `close`
+//! N/postbody         the body to send, written before `body` is opened, or behind `send`
+//! N/body             opening sends and waits for the headers; reading streams
+//! N/status           `200 OK`
+//! N/header           the headers, a line each
+//! N/headers/<name>   one of them, its name in lower case
+//! N/parsed/…         url, scheme, host, port, path, query, fragment: of the answer, or else of `url`
+//! N/error            what went wrong last
+//! ```
+//!
+//! # One request after another
+//! A conversation keeps its settings: opening `body` again sends again. Closing `body` gives up what was not
+//! read. With `send` the request begins before `body` is opened, and where the host can, `postbody` is then sent as it
+//! is written; its end is when it is closed.
+//!
+//! # Redirects
+//! A host that sees redirects follows none by itself: each is checked against the policy and sent as the Fetch standard says,
+//! without `authorization` to another origin, and with that origin's own headers of the host. Where a host (a browser) hides
+//! them, the response's URL is checked before any byte is given; for an origin that the host adds headers to,
+//! it refuses them.
+//!
+//! # Errors
+//! - `EACCES`: an origin, a method, an address, a header that is not granted
+//! - `EINVAL`, `ENAMETOOLONG`, `ENOSPC`: a command that is none; a URL, headers that are too long
+//! - `EMFILE`: as many conversations, or requests, as there may be
+//! - `EMSGSIZE`: a body over its limit
+//! - `ETIMEDOUT`: no headers, or no further bytes, within `timeout`; a rate that leaves no room within it
+//! - `ELOOP`: more than [`REDIRECTS_MAX`] redirects
+//! - `EBUSY`: a request is under way
+//! - `ECANCELED`: it was aborted; `EPIPE`: `postbody` of a request that was sent
+//! - `ECONNREFUSED`, `ECONNRESET`, `EHOSTUNREACH`, `EPROTO`, `EIO`: what the network says
+
+mod conversation;
+mod exchange;
+mod files;
+pub mod host;
+mod paths;
+mod policy;
+
+use std::sync::{Arc, Mutex};
+
+use capfs::NodeRef;
+use capfs::device::conversations::{Conversations, Dialogue, LastError};
+use capfs::device::parts::lock;
+use capfs::device::synthetic::SyntheticDir;
+
+use crate::grant::{Grant, GrantError};
+use conversation::{Conversation, refusal, set_default};
+use exchange::Settings;
+use host::{Client, Host};
+use paths::Hosts;
+use policy::{Policies, Policy};
+
+/// What can be spoken.
+const SCHEMES: &[&str] = &["http", "https"];
+
+/// Methods that browsers refuse, and so does every host: they are for proxies.
+const METHODS_NEVER: &[&str] = &["CONNECT", "TRACE", "TRACK"];
+
+/// Conversations of one agent at once. Each has a few hundred bytes, and the body that it collects.
+pub const CONVERSATIONS_MAX: usize = 256;
+
+/// Redirects of one request, as the Fetch standard has it.
+pub const REDIRECTS_MAX: usize = 20;
+
+/// Bytes of the headers that an agent may set.
+pub const HEADERS_MAX: usize = 32 << 10;
+
+/// Bytes of a body that were written and not yet sent, while it streams.
+pub const UPLOAD_WINDOW: usize = 256 << 10;
+
+/// The device of one agent.
+pub struct Fetch {
+    host: Arc<dyn Host>,
+    client: Arc<dyn Client>,
+    policies: Policies,
+    defaults: Mutex<Settings>,
+}
+
+impl Fetch {
+    /// Makes the device on the terms of a grant.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn new(host: Arc<dyn Host>, grant: &Grant) -> Result<Arc<Fetch>, GrantError> {
+        let policies = Policies::new(Policy::from_grant(grant)?);
+        Ok(Fetch::with(host, policies))
+    }
+
+    /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn narrowed(&self, grant: &Grant) -> Result<Arc<Fetch>, GrantError> {
+        let policies = self.policies.and(Policy::from_grant(grant)?);
+        Ok(Fetch::with(self.host.clone(), policies))
+    }
+
+    fn with(host: Arc<dyn Host>, policies: Policies) -> Arc<Fetch> {
+        Arc::new(Fetch {
+            client: host.client(Arc::new(policies.clone())),
+            host,
+            policies,
+            defaults: Mutex::default(),
+        })
+    }
+
+    /// What a new conversation begins with.
+    fn defaults(&self) -> Settings {
+        lock(&self.defaults).clone()
+    }
+
+    /// The root of the device's tree.
+    pub fn root(self: &Arc<Self>) -> NodeRef {
+        let begun = self.clone();
+        let conversations = Conversations::new(CONVERSATIONS_MAX, move |_: u64| {
+            Ok(Arc::new(Conversation::new(begun.clone())) as Arc<dyn Dialogue>)
+        });
+        let error: Arc<LastError> = Arc::default();
+        let (set, shown, said) = (self.clone(), self.clone(), error.clone());
+        let hosts = |scheme| {
+            SyntheticDir::builder().dynamic(Hosts {
+                fetch: self.clone(),
+                error: error.clone(),
+                scheme,
+            })
+        };
+        let tree = SyntheticDir::builder()
+            .ctl("ctl", move |line: &str| {
+                let outcome = set_default(&set, &mut lock(&set.defaults), line);
+                outcome.map_err(refusal)
+            })
+            .text("policy", move || shown.policies.text())
+            .text("error", move || said.text())
+            .dir("http", hosts("http"))
+            .dir("https", hosts("https"));
+        conversations.serve(tree).build()
+    }
+}

@@ -1,0 +1,489 @@
+//! The numbered directories: a connection each.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use capfs::device::conversations::{Dialogue, LastError};
+use capfs::device::parts::{Waiters, lock};
+use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
+use capfs::{Errno, GuestSink, GuestSource, Op, OpenFile, Readiness, Written};
+
+use super::data::OpenData;
+use super::host::{Connect, Connected, Events, Failure, Kind, Message, Socket, Status};
+use super::policy::Permit;
+use super::{PROTOCOLS_MAX, REASON_MAX, Ws};
+use crate::cancel::{Cancel, within};
+use crate::message::is_token;
+use crate::url::URL_MAX;
+
+/// A connection, or what is to become one.
+pub struct Connection {
+    ws: Arc<Ws>,
+    pub error: LastError,
+    state: Mutex<State>,
+    /// Whoever waits, for a message, for room, for the handshake.
+    waiters: Arc<Wakeful>,
+    next_waiter: AtomicU64,
+}
+
+struct State {
+    phase: Phase,
+    url: String,
+    sends: Kind,
+    /// The kind of the message that was read last.
+    read: Option<Kind>,
+    /// The message that is being read, and how much of it was.
+    reading: Option<(Message, usize)>,
+}
+
+enum Phase {
+    Idle,
+    Connecting(Arc<Cancel>),
+    Connected(
+        Connected,
+        #[expect(dead_code, reason = "it counts while it is here")] Permit,
+    ),
+    /// The handshake failed: nobody has been told yet.
+    Failed(Errno),
+    /// The conversation has ended.
+    Over,
+}
+
+#[derive(Default)]
+struct Wakeful(Mutex<Waiters>);
+
+impl Events for Wakeful {
+    fn changed(&self) {
+        let woken = lock(&self.0).take();
+        woken.wake();
+    }
+}
+
+impl Connection {
+    pub fn new(ws: Arc<Ws>) -> Arc<Connection> {
+        Arc::new(Connection {
+            ws,
+            error: LastError::default(),
+            state: Mutex::new(State {
+                phase: Phase::Idle,
+                url: String::new(),
+                sends: Kind::Text,
+                read: None,
+                reading: None,
+            }),
+            waiters: Arc::default(),
+            next_waiter: AtomicU64::new(0),
+        })
+    }
+
+    pub fn waiter(&self) -> u64 {
+        self.next_waiter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn forget(&self, waiter: u64) {
+        lock(&self.waiters.0).forget(waiter);
+    }
+
+    pub fn url(&self) -> String {
+        lock(&self.state).url.clone()
+    }
+
+    fn explain(&self, failure: Failure) -> Errno {
+        self.error.explain(failure.errno, failure.text)
+    }
+
+    /// The socket.
+    ///
+    /// # Errors
+    /// - `ENOTCONN`: there is none
+    fn socket(&self) -> Result<Arc<dyn Socket>, Errno> {
+        match &lock(&self.state).phase {
+            Phase::Connected(connected, _) => Ok(connected.socket.clone()),
+            _ => Err(self.error.explain(Errno::Notconn, "not connected")),
+        }
+    }
+
+    /// The command `connect`.
+    fn connect(self: &Arc<Self>, words: &str) -> Op<()> {
+        let begun = self.begin(words).map_err(|failure| self.explain(failure));
+        if let Err(errno) = begun {
+            return Op::err(errno);
+        }
+        let connection = self.clone();
+        Op::run(async move {
+            let waiting = Waiting {
+                id: connection.waiter(),
+                connection,
+            };
+            poll_fn(|context| waiting.connection.poll_connected(waiting.id, context)).await
+        })
+    }
+
+    fn begin(self: &Arc<Self>, words: &str) -> Result<(), Failure> {
+        let mut words = words.split_ascii_whitespace();
+        let text = words.next().unwrap_or_default();
+        if text.len() > URL_MAX {
+            let text = format!("a URL may have {URL_MAX} bytes");
+            return Err(Failure::new(Errno::Nametoolong, text));
+        }
+        let url = self.ws.host.parse(text, None);
+        let url = url.ok_or_else(|| Failure::new(Errno::Inval, format!("no URL: {text}")))?;
+        let protocols: Vec<String> = words.map(str::to_owned).collect();
+        let alike = |(place, name): (usize, &String)| protocols[..place].contains(name);
+        if protocols.len() > PROTOCOLS_MAX
+            || !protocols.iter().all(|name| is_token(name))
+            || protocols.iter().enumerate().any(alike)
+        {
+            let text = format!("expected up to {PROTOCOLS_MAX} sub-protocols, each once");
+            return Err(Failure::new(Errno::Inval, text));
+        }
+        let policies = &self.ws.policies;
+        policies.check(&url)?;
+        let mut state = lock(&self.state);
+        match &state.phase {
+            Phase::Idle | Phase::Failed(_) => {}
+            Phase::Connected(connected, _) => {
+                if let Status::Open | Status::Closing = connected.socket.status() {
+                    return Err(Failure::new(Errno::Isconn, "connected already"));
+                }
+            }
+            Phase::Connecting(_) => {
+                return Err(Failure::new(Errno::Already, "connecting already"));
+            }
+            Phase::Over => return Err(Failure::new(Errno::Canceled, "")),
+        }
+        // A connection that has ended no longer counts.
+        state.phase = Phase::Idle;
+        let permit = policies.permit()?;
+        let cancel = Cancel::new();
+        state.phase = Phase::Connecting(cancel.clone());
+        (state.read, state.reading) = (None, None);
+        state.url.clone_from(&url.href);
+        self.error.clear();
+        drop(state);
+        let timeout = policies.least(|policy| policy.timeout);
+        let connecting = self.ws.connector.connect(Connect {
+            headers: policies.headers(&url.origin),
+            url,
+            protocols,
+            max_message: self.ws.max_message(),
+            events: self.waiters.clone(),
+        });
+        let (connection, run) = (self.clone(), cancel.clone());
+        self.ws.host.spawn(cancel.unless(async move {
+            let text = || format!("no connection within {timeout} ms");
+            let outcome = within(&*connection.ws.host, timeout, connecting, text).await;
+            connection.finish(&run, outcome, permit);
+        }));
+        Ok(())
+    }
+
+    fn finish(&self, run: &Arc<Cancel>, outcome: Result<Connected, Failure>, permit: Permit) {
+        {
+            let mut state = lock(&self.state);
+            let current = matches!(&state.phase, Phase::Connecting(own) if Arc::ptr_eq(own, run));
+            if !current {
+                return;
+            }
+            state.phase = match outcome {
+                Ok(connected) => Phase::Connected(connected, permit),
+                Err(failure) => Phase::Failed(self.explain(failure)),
+            };
+        }
+        self.waiters.changed();
+    }
+
+    fn poll_connected(&self, waiter: u64, context: &Context<'_>) -> Poll<Result<(), Errno>> {
+        // Registered before anything is looked at: what changes from now on wakes.
+        lock(&self.waiters.0).register(waiter, context);
+        let mut state = lock(&self.state);
+        match &state.phase {
+            Phase::Connecting(_) => Poll::Pending,
+            Phase::Connected(..) => Poll::Ready(Ok(())),
+            Phase::Failed(errno) => {
+                let errno = *errno;
+                state.phase = Phase::Idle;
+                Poll::Ready(Err(errno))
+            }
+            Phase::Idle | Phase::Over => Poll::Ready(Err(Errno::Canceled)),
+        }
+    }
+
+    /// The command `hangup`.
+    fn hangup(&self, words: &str) -> Result<(), Errno> {
+        let (code, reason) = words.split_once(' ').unwrap_or((words, ""));
+        let code = match code {
+            "" => Some(1000),
+            code => code
+                .parse::<u16>()
+                .ok()
+                .filter(|code| *code == 1000 || (3000..5000).contains(code)),
+        };
+        // What browsers let a page say.
+        let expected = "expected `hangup [CODE [REASON]]` with 1000, or 3000 to 4999";
+        let code = code.ok_or_else(|| self.error.explain(Errno::Inval, expected))?;
+        if reason.len() > REASON_MAX {
+            let text = format!("a reason may have {REASON_MAX} bytes");
+            return Err(self.error.explain(Errno::Inval, text));
+        }
+        if let Phase::Connecting(_) = lock(&self.state).phase {
+            self.stop(Phase::Idle);
+            return Ok(());
+        }
+        self.socket()?.close(code, reason.trim());
+        Ok(())
+    }
+
+    /// Gives up whatever there is.
+    fn stop(&self, next: Phase) {
+        let phase = {
+            let mut state = lock(&self.state);
+            state.reading = None;
+            std::mem::replace(&mut state.phase, next)
+        };
+        match phase {
+            Phase::Connecting(cancel) => cancel.set(),
+            Phase::Connected(connected, _) => connected.socket.close(1000, ""),
+            _ => {}
+        }
+        self.waiters.changed();
+    }
+
+    /// Reads from the message that comes next.
+    pub fn poll_read(
+        &self,
+        context: &Context<'_>,
+        waiter: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        if sink.remaining() == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let socket = self.socket()?;
+        let mut state = lock(&self.state);
+        let part = match state.reading.take() {
+            Some(part) => part,
+            None => match self.next(&*socket, context, waiter) {
+                Poll::Ready(Ok(Some(message))) => {
+                    state.read = Some(message.kind);
+                    (message, 0)
+                }
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(0)),
+                Poll::Ready(Err(errno)) => return Poll::Ready(Err(errno)),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        let (message, at) = part;
+        let count = message.payload.put(at, sink);
+        if at + count < message.payload.length() {
+            state.reading = Some((message, at + count));
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// The next message, or the end.
+    fn next(
+        &self,
+        socket: &dyn Socket,
+        context: &Context<'_>,
+        waiter: u64,
+    ) -> Poll<Result<Option<Message>, Errno>> {
+        if let Some(message) = socket.receive() {
+            return Poll::Ready(Ok(Some(message)));
+        }
+        lock(&self.waiters.0).register(waiter, context);
+        // The end first: what came before it is there by then.
+        let status = socket.status();
+        match (socket.receive(), status) {
+            (Some(message), _) => Poll::Ready(Ok(Some(message))),
+            (None, Status::Open | Status::Closing) => Poll::Pending,
+            (None, Status::Closed { .. }) => Poll::Ready(Ok(None)),
+            (None, Status::Failed(failure)) => Poll::Ready(Err(self.explain(failure))),
+        }
+    }
+
+    /// Sends a message.
+    pub fn poll_write(
+        &self,
+        context: &Context<'_>,
+        waiter: u64,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        let socket = self.socket()?;
+        let most = self.ws.max_message();
+        let length = source.remaining();
+        if length > most {
+            let text = format!("a message may have {most} bytes");
+            return Poll::Ready(Err(self.error.explain(Errno::Msgsize, text)));
+        }
+        if !socket.has_room() {
+            lock(&self.waiters.0).register(waiter, context);
+            if !socket.has_room() && socket.status() == Status::Open {
+                return Poll::Pending;
+            }
+        }
+        let mut message = vec![0; length];
+        let bytes = source.take(&mut message);
+        message.truncate(bytes);
+        let kind = lock(&self.state).sends;
+        if kind == Kind::Text && str::from_utf8(&message).is_err() {
+            let text = "a text must be UTF-8: write `binary` to ctl for bytes";
+            return Poll::Ready(Err(self.error.explain(Errno::Ilseq, text)));
+        }
+        let sent = socket.send(kind, message);
+        Poll::Ready(
+            sent.map(|()| Written { bytes, end: 0 })
+                .map_err(|failure| self.explain(failure)),
+        )
+    }
+
+    pub fn poll_readable(
+        &self,
+        context: &Context<'_>,
+        waiter: u64,
+    ) -> Poll<Result<Readiness, Errno>> {
+        let socket = self.socket()?;
+        lock(&self.waiters.0).register(waiter, context);
+        if let Some((message, at)) = &lock(&self.state).reading {
+            let bytes = (message.payload.length() - at) as u64;
+            let hangup = false;
+            return Poll::Ready(Ok(Readiness { bytes, hangup }));
+        }
+        let status = socket.status();
+        match (socket.waiting(), status) {
+            (None, Status::Open | Status::Closing) => Poll::Pending,
+            (bytes, status) => Poll::Ready(Ok(Readiness {
+                bytes: bytes.unwrap_or(0) as u64,
+                hangup: bytes.is_none() && status != Status::Open,
+            })),
+        }
+    }
+
+    pub fn poll_writable(
+        &self,
+        context: &Context<'_>,
+        waiter: u64,
+    ) -> Poll<Result<Readiness, Errno>> {
+        let socket = self.socket()?;
+        lock(&self.waiters.0).register(waiter, context);
+        let open = socket.status() == Status::Open;
+        match open && !socket.has_room() {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(Readiness {
+                bytes: if open {
+                    self.ws.max_message() as u64
+                } else {
+                    0
+                },
+                hangup: !open,
+            })),
+        }
+    }
+
+    fn status(&self) -> String {
+        match &lock(&self.state).phase {
+            Phase::Idle | Phase::Failed(_) | Phase::Over => "Closed".to_owned(),
+            Phase::Connecting(_) => "Connect".to_owned(),
+            Phase::Connected(connected, _) => match connected.socket.status() {
+                Status::Open => "Established".to_owned(),
+                Status::Closing => "Hangup".to_owned(),
+                Status::Closed { code, reason } => format!("Hangup {code} {reason}"),
+                // The code of a connection that was broken off (RFC 6455, section 7.1.5).
+                Status::Failed(failure) => format!("Hangup 1006 {}", failure.text),
+            }
+            .trim_end()
+            .to_owned(),
+        }
+    }
+
+    /// Something about the connection, while there is one.
+    fn about(&self, what: impl FnOnce(&Connected) -> String) -> String {
+        match &lock(&self.state).phase {
+            Phase::Connected(connected, _) => what(connected),
+            _ => String::new(),
+        }
+    }
+}
+
+/// A connection that somebody waits for.
+struct Waiting {
+    connection: Arc<Connection>,
+    id: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.connection.forget(self.id);
+        // Given up before its end.
+        let connecting = matches!(lock(&self.connection.state).phase, Phase::Connecting(_));
+        if connecting {
+            self.connection.stop(Phase::Idle);
+        }
+    }
+}
+
+/// A connection as a conversation.
+pub struct Conversation(pub Arc<Connection>);
+
+impl Dialogue for Conversation {
+    fn command(&self, line: &str) -> Op<()> {
+        let connection = &self.0;
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let sends = |kind| {
+            lock(&connection.state).sends = kind;
+            Op::ok(())
+        };
+        match command {
+            "connect" => connection.connect(rest),
+            "hangup" => connection.hangup(rest.trim()).into(),
+            "text" if rest.is_empty() => sends(Kind::Text),
+            "binary" if rest.is_empty() => sends(Kind::Binary),
+            _ => Op::err(connection.error.explain(Errno::Inval, "no such command")),
+        }
+    }
+
+    fn files(self: Arc<Self>) -> SyntheticBuilder {
+        let own = || self.0.clone();
+        let text = |what: fn(&Connection) -> String| {
+            let connection = own();
+            move || what(&connection)
+        };
+        let (reads, writes) = (own(), own());
+        SyntheticDir::builder()
+            .stream(
+                "data",
+                move || -> Op<Box<dyn OpenFile>> { Op::ok(Box::new(OpenData::new(reads.clone()))) },
+                move || -> Op<Box<dyn OpenFile>> {
+                    Op::ok(Box::new(OpenData::new(writes.clone())))
+                },
+            )
+            .text(
+                "type",
+                text(|connection| match lock(&connection.state).read {
+                    None => String::new(),
+                    Some(Kind::Text) => "text".to_owned(),
+                    Some(Kind::Binary) => "binary".to_owned(),
+                }),
+            )
+            .text("status", text(Connection::status))
+            .text(
+                "protocol",
+                text(|connection| connection.about(|connected| connected.protocol.clone())),
+            )
+            .text(
+                "local",
+                text(|connection| connection.about(|connected| connected.local.clone())),
+            )
+            .text(
+                "remote",
+                text(|connection| connection.about(|connected| connected.remote.clone())),
+            )
+            .text("error", text(|connection| connection.error.text()))
+    }
+
+    fn end(&self) {
+        self.0.stop(Phase::Over);
+    }
+}

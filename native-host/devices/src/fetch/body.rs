@@ -1,0 +1,127 @@
+//! Bodies of responses. They are polled by the agent's own thread: what it does not read stays with the connection,
+//! whose window fills, and the server waits.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use capfs::GuestSink;
+use capfs_devices::fetch::host::{Failure, ResponseBody};
+use hyper::body::{Body as _, Incoming};
+use std::pin::Pin;
+
+use super::decode::Decoded;
+use super::failure;
+
+/// The body of a response.
+pub enum Body {
+    /// As it comes.
+    Plain(Frames),
+    /// Compressed on the way.
+    Compressed(Decoded),
+}
+
+impl Body {
+    /// The body of a response with these headers. The answer to a `HEAD` has none, whatever they say.
+    pub fn new(incoming: Incoming, headers: &[(String, String)], head: bool) -> Body {
+        let empty = head || incoming.is_end_stream();
+        let frames = Frames::new(incoming);
+        let coding = headers.iter().find(|(name, _)| name == "content-encoding");
+        match coding {
+            Some((_, coding)) if !empty => match Decoded::new(coding, frames) {
+                Ok(decoded) => Body::Compressed(decoded),
+                Err(frames) => Body::Plain(frames),
+            },
+            _ => Body::Plain(frames),
+        }
+    }
+}
+
+impl ResponseBody for Body {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Failure>> {
+        match self {
+            Body::Plain(frames) => frames.poll_read(context, sink),
+            Body::Compressed(decoded) => decoded.poll_read(context, sink),
+        }
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        match self {
+            Body::Plain(frames) => frames.poll_fill(context),
+            Body::Compressed(decoded) => decoded.poll_fill(context),
+        }
+    }
+}
+
+/// The frames of a body, of which the first is being read.
+pub struct Frames {
+    incoming: Incoming,
+    chunk: Bytes,
+    /// What came behind bytes that are to be given first.
+    failed: Option<Failure>,
+}
+
+impl Frames {
+    fn new(incoming: Incoming) -> Frames {
+        Frames {
+            incoming,
+            chunk: Bytes::new(),
+            failed: None,
+        }
+    }
+
+    /// Waits for bytes and tells how many there are; 0 is the end.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        if let Some(failed) = self.failed.take() {
+            return Poll::Ready(Err(failed));
+        }
+        while self.chunk.is_empty() {
+            match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+                None => return Poll::Ready(Ok(0)),
+                Some(Err(error)) => return Poll::Ready(Err(failure(&error))),
+                // What is no data is trailers, which nobody asks for.
+                Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
+            }
+        }
+        Poll::Ready(Ok(self.chunk.len()))
+    }
+
+    /// The bytes that are there.
+    pub fn chunk(&self) -> &[u8] {
+        &self.chunk
+    }
+
+    /// Takes bytes away.
+    pub fn consume(&mut self, count: usize) {
+        self.chunk.advance(count);
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Failure>> {
+        let mut total = 0;
+        loop {
+            match self.poll_fill(context) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(total)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(failure)) if total > 0 => {
+                    self.failed = Some(failure);
+                    return Poll::Ready(Ok(total));
+                }
+                Poll::Pending if total > 0 => return Poll::Ready(Ok(total)),
+                other => return other,
+            }
+            let count = sink.put(&self.chunk);
+            self.chunk.advance(count);
+            total += count;
+            if sink.remaining() == 0 || count == 0 {
+                return Poll::Ready(Ok(total));
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Bodies that were compressed on the way. They are decompressed as they are read, into a buffer of
+//! fixed size: a small response that unpacks to a huge one costs what the agent reads of it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder};
+use capfs::{Errno, GuestSink};
+use capfs_devices::fetch::host::Failure;
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+use super::body::Frames;
+
+/// Bytes that are decompressed at once.
+const BUFFER: usize = 64 << 10;
+
+/// A body that is decompressed.
+pub struct Decoded {
+    decoder: Decoder,
+    buffer: Box<[u8]>,
+    at: usize,
+    end: usize,
+}
+
+enum Decoder {
+    /// `deflate` is zlib's format, or by an old misunderstanding the bare one: the first byte tells.
+    Undecided(Option<Frames>),
+    Running(Pin<Box<dyn AsyncRead + Send>>),
+}
+
+impl Decoded {
+    /// A body in this coding; it is given back where the coding is none that was asked for.
+    pub fn new(coding: &str, frames: Frames) -> Result<Decoded, Frames> {
+        let decoder = match coding.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => {
+                let mut gzip = GzipDecoder::new(Source(frames));
+                gzip.multiple_members(true);
+                Decoder::Running(Box::pin(gzip))
+            }
+            "br" => Decoder::Running(Box::pin(BrotliDecoder::new(Source(frames)))),
+            "deflate" => Decoder::Undecided(Some(frames)),
+            _ => return Err(frames),
+        };
+        Ok(Decoded {
+            decoder,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            at: 0,
+            end: 0,
+        })
+    }
+
+    fn poll_decide(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if let Decoder::Undecided(frames) = &mut self.decoder {
+            if let Some(frames) = frames {
+                ready!(frames.poll_fill(context))?;
+            }
+            if let Some(frames) = frames.take() {
+                // The method in the first byte of zlib's format is 8 (RFC 1950, section 2.2).
+                let zlib = frames.chunk().first().is_some_and(|byte| byte & 15 == 8);
+                self.decoder = Decoder::Running(match zlib {
+                    true => Box::pin(ZlibDecoder::new(Source(frames))),
+                    false => Box::pin(DeflateDecoder::new(Source(frames))),
+                });
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for bytes and tells how many there are; 0 is the end.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        if self.at < self.end {
+            return Poll::Ready(Ok(self.end - self.at));
+        }
+        ready!(self.poll_decide(context))?;
+        let Decoder::Running(decoder) = &mut self.decoder else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        let read = ready!(decoder.as_mut().poll_read(context, &mut buffer));
+        let end = buffer.filled().len();
+        read.map_err(decoding_failure)?;
+        (self.at, self.end) = (0, end);
+        Poll::Ready(Ok(end))
+    }
+
+    /// Gives bytes.
+    pub fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Failure>> {
+        ready!(self.poll_fill(context))?;
+        let count = sink.put(&self.buffer[self.at..self.end]);
+        self.at += count;
+        Poll::Ready(Ok(count))
+    }
+}
+
+/// The network's failure, which went through the decoder, or the decoder's own.
+fn decoding_failure(error: io::Error) -> Failure {
+    match error.downcast::<Carried>() {
+        Ok(Carried(failure)) => failure,
+        Err(error) => Failure::new(
+            Errno::Proto,
+            format!("the body can't be decompressed: {error}"),
+        ),
+    }
+}
+
+/// A failure on its way through a decoder.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.text)]
+struct Carried(Failure);
+
+/// Frames as decoders read them.
+struct Source(Frames);
+
+impl AsyncBufRead for Source {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let source = self.get_mut();
+        match ready!(source.0.poll_fill(context)) {
+            Ok(_) => Poll::Ready(Ok(source.0.chunk())),
+            Err(failure) => Poll::Ready(Err(io::Error::other(Carried(failure)))),
+        }
+    }
+
+    fn consume(self: Pin<&mut Self>, count: usize) {
+        self.get_mut().0.consume(count);
+    }
+}
+
+impl AsyncRead for Source {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let chunk = ready!(self.as_mut().poll_fill_buf(context))?;
+        let count = chunk.len().min(buffer.remaining());
+        buffer.put_slice(&chunk[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(()))
+    }
+}

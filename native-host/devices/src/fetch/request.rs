@@ -1,0 +1,116 @@
+//! Requests, from the device's form to hyper's.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use capfs::Errno;
+use capfs_devices::fetch::host::{Failure, Request, RequestBody, Upload};
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
+
+/// What servers are told of this client, unless the agent or the grant says something else.
+const AGENT: &str = concat!("capfs/", env!("CARGO_PKG_VERSION"));
+
+/// Makes a request of hyper's.
+pub fn build(request: Request) -> Result<hyper::Request<Outgoing>, Failure> {
+    let invalid = |error: &dyn std::fmt::Display| Failure::new(Errno::Inval, error.to_string());
+    let (href, _) = request
+        .url
+        .href
+        .split_once('#')
+        .unwrap_or((&request.url.href, ""));
+    let body = Outgoing::new(request.body);
+    let length = body.size_hint().exact();
+    let mut made = hyper::Request::builder()
+        .method(request.method.as_str())
+        .uri(href)
+        .body(body)
+        .map_err(|error| invalid(&error))?;
+    let headers = made.headers_mut();
+    for (name, value) in request.headers {
+        let name = HeaderName::try_from(name).map_err(|error| invalid(&error))?;
+        // As browsers do: a character is a byte.
+        let value: Vec<u8> = value.chars().map(|character| character as u8).collect();
+        let value = HeaderValue::from_bytes(&value).map_err(|error| invalid(&error))?;
+        headers.append(name, value);
+    }
+    headers.insert(
+        ACCEPT_ENCODING,
+        HeaderValue::from_static("gzip, deflate, br"),
+    );
+    let defaults = [
+        (ACCEPT, HeaderValue::from_static("*/*")),
+        (USER_AGENT, HeaderValue::from_static(AGENT)),
+    ];
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(value);
+    }
+    // A method that has a body says so even where there is none (RFC 9110, section 8.6).
+    if length == Some(0) && matches!(&*request.method, "POST" | "PUT" | "PATCH") {
+        made.headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    Ok(made)
+}
+
+/// The body of a request.
+pub enum Outgoing {
+    /// All of it, until it is taken.
+    Whole(Bytes),
+    /// What is being written.
+    Stream(Arc<dyn Upload>),
+}
+
+impl Outgoing {
+    fn new(body: RequestBody) -> Outgoing {
+        match body {
+            RequestBody::None => Outgoing::Whole(Bytes::new()),
+            RequestBody::Whole(bytes) => Outgoing::Whole(Bytes::from_owner(Shared(bytes))),
+            RequestBody::Stream(upload) => Outgoing::Stream(upload),
+        }
+    }
+}
+
+/// Bytes that a redirect may ask for again.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.get_mut() {
+            Outgoing::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Outgoing::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Outgoing::Stream(upload) => upload.poll_chunk(context).map(|chunk| {
+                chunk.map(|chunk| match chunk {
+                    Ok(bytes) => Ok(Frame::data(bytes.into())),
+                    Err(errno) => Err(io::Error::other(errno)),
+                })
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Outgoing::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Outgoing::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Outgoing::Stream(_) => SizeHint::default(),
+        }
+    }
+}

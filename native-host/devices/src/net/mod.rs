@@ -1,0 +1,207 @@
+//! The network, as capabilities use it: one runtime for what waits, one way to connect.
+
+mod connect;
+mod stream;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use capfs::BoxedFuture;
+use capfs_devices::origin::Origin;
+use capfs_devices::outside::Outside;
+use capfs_devices::url::Url;
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+pub use connect::{ConnectError, Connector, errno_of};
+pub use stream::NetStream;
+
+/// Threads that do the network's work for all agents of a host; agents wait in threads of their own.
+const THREADS: usize = 2;
+
+/// Finds the addresses of a host.
+pub trait Resolve: Send + Sync + 'static {
+    /// The addresses of `host`, each with `port`.
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+}
+
+/// The system's resolver (getaddrinfo(3)).
+pub struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+        let host = host.to_owned();
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
+}
+
+/// What can be chosen about the network.
+pub struct NetworkOptions {
+    /// Finds addresses.
+    pub resolver: Arc<dyn Resolve>,
+    /// Certificates that are trusted beside the system's.
+    pub roots: Vec<CertificateDer<'static>>,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        NetworkOptions {
+            resolver: Arc::new(SystemResolver),
+            roots: Vec::new(),
+        }
+    }
+}
+
+/// The network of a host, to be shared by its agents. Its threads are started with the first device.
+#[derive(Clone)]
+pub struct Network(Arc<Shared>);
+
+struct Shared {
+    options: NetworkOptions,
+    runtime: OnceLock<Option<Runtime>>,
+    tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    began: Instant,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Network::new(NetworkOptions::default())
+    }
+}
+
+impl Network {
+    /// The network with these options.
+    pub fn new(options: NetworkOptions) -> Network {
+        Network(Arc::new(Shared {
+            options,
+            runtime: OnceLock::new(),
+            tls: OnceLock::new(),
+            began: Instant::now(),
+        }))
+    }
+
+    fn resolver(&self) -> &dyn Resolve {
+        &*self.0.options.resolver
+    }
+
+    /// Starts the threads, unless they run.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub fn start(&self) -> io::Result<()> {
+        self.handle().map(|_| ())
+    }
+
+    /// The runtime's handle.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn handle(&self) -> io::Result<&Handle> {
+        let runtime = self.0.runtime.get_or_init(|| {
+            Builder::new_multi_thread()
+                .worker_threads(THREADS)
+                .thread_name("capfs-network")
+                .enable_all()
+                .build()
+                .ok()
+        });
+        let none = || io::Error::other("the system gives no threads for the network");
+        runtime.as_ref().map(Runtime::handle).ok_or_else(none)
+    }
+
+    /// How TLS is spoken: certificates are checked against the system's roots and those of the options.
+    fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+        self.0
+            .tls
+            .get_or_init(|| connect::tls_config(&self.0.options.roots))
+            .clone()
+    }
+
+    /// Runs a future to its end, whoever waits for it; the network must have been [started](Network::start).
+    pub fn spawn(&self, future: BoxedFuture<()>) {
+        if let Ok(handle) = self.handle() {
+            handle.spawn(future);
+        }
+    }
+
+    /// Ends after so many milliseconds.
+    pub fn sleep(&self, millis: u64) -> BoxedFuture<()> {
+        match self.handle() {
+            Ok(handle) => {
+                let _entered = handle.enter();
+                Box::pin(tokio::time::sleep(Duration::from_millis(millis)))
+            }
+            Err(_) => Box::pin(std::future::ready(())),
+        }
+    }
+
+    /// Milliseconds since the network was made.
+    pub fn now(&self) -> u64 {
+        self.0.began.elapsed().as_millis() as u64
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The last reference may be let go of by one of the runtime's own threads, which can't wait for itself.
+        if let Some(Some(runtime)) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The network, as devices see it.
+pub struct Net(pub Network);
+
+impl Outside for Net {
+    fn parse(&self, text: &str, base: Option<&Url>) -> Option<Url> {
+        parse_url(text, base)
+    }
+
+    fn spawn(&self, future: BoxedFuture<()>) {
+        self.0.spawn(future);
+    }
+
+    fn sleep(&self, millis: u64) -> BoxedFuture<()> {
+        self.0.sleep(millis)
+    }
+
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+}
+
+/// Parses a URL by the standard.
+fn parse_url(text: &str, base: Option<&Url>) -> Option<Url> {
+    let url = match base {
+        Some(base) => url::Url::parse(&base.href).ok()?.join(text).ok()?,
+        None => url::Url::parse(text).ok()?,
+    };
+    let known = matches!(url.scheme(), "http" | "https" | "ws" | "wss");
+    Some(Url {
+        origin: Origin {
+            scheme: url.scheme().to_owned(),
+            host: url.host_str().unwrap_or_default().to_owned(),
+            // What has no port is refused for its scheme.
+            port: url.port_or_known_default().filter(|_| known).unwrap_or(0),
+        },
+        path: url.path().to_owned(),
+        query: url.query().map(str::to_owned),
+        fragment: url.fragment().map(str::to_owned),
+        credentials: !url.username().is_empty() || url.password().is_some(),
+        href: url.into(),
+    })
+}

@@ -1,0 +1,30 @@
+//! Redirects, within what is granted.
+
+use std::fs;
+
+use transcript::conversation::{Conversation, outcome};
+
+fn main() {
+    let server = std::env::args().nth(1).expect("the server's address");
+    let other = std::env::args().nth(2).expect("another server's address");
+    let mut agent = Conversation::begin("/cap/fetch").expect("a conversation");
+    agent.tell("header x-mine: 1").expect("a header");
+    for (code, method, body) in [(301, "GET", ""), (302, "POST", "abc"), (303, "PUT", "abc"), (307, "POST", "abc"), (308, "PUT", "abc")] {
+        agent.tell(&format!("method {method}")).expect("a method");
+        if !body.is_empty() {
+            fs::write(agent.path("postbody"), body).expect("a body");
+        }
+        let got = agent.get(&format!("{server}/redirect?code={code}&to=/echo?n={code}"));
+        println!("{method} {code}: {}", outcome(&got));
+        print!("{}", String::from_utf8_lossy(&got.unwrap_or_default()));
+        println!("{}", agent.text("parsed/url"));
+    }
+    agent.tell("method GET").expect("a method");
+    // To another origin that is granted, without credentials.
+    agent.tell("header authorization: Bearer secret").expect("a header");
+    let got = agent.get(&format!("{server}/redirect?to={other}/echo"));
+    print!("{}", String::from_utf8_lossy(&got.unwrap_or_default()));
+    println!("{}", agent.text("parsed/url"));
+    let got = agent.get(&format!("{server}/loop"));
+    println!("a loop: {}", got.is_err());
+}

@@ -1,0 +1,241 @@
+//! HTTP by the browser's `fetch`.
+//!
+//! The browser decides what a page may do anyhow: CORS, mixed content, its own cache and connections. Nothing of the user's
+//! goes along: no cookies, no cached answers, no referrer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use capfs::{BoxedFuture, Errno, GuestSink};
+use capfs_devices::address::Addresses;
+use capfs_devices::fetch::host::{
+    Abilities, Client, Failure, Host, Redirect, Request, RequestBody, Response, ResponseBody,
+};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use super::outside::Web;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = fetch, catch)]
+    fn js_fetch(url: &str, init: &Object) -> Result<Promise, JsValue>;
+
+    type AbortController;
+    #[wasm_bindgen(constructor)]
+    fn new() -> AbortController;
+    #[wasm_bindgen(method, getter)]
+    fn signal(this: &AbortController) -> JsValue;
+    #[wasm_bindgen(method)]
+    fn abort(this: &AbortController);
+
+    #[wasm_bindgen(js_name = Response)]
+    type JsResponse;
+    #[wasm_bindgen(method, getter, js_name = type)]
+    fn kind(this: &JsResponse) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn url(this: &JsResponse) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn status(this: &JsResponse) -> u16;
+    #[wasm_bindgen(method, getter, js_name = statusText)]
+    fn status_text(this: &JsResponse) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn headers(this: &JsResponse) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn body(this: &JsResponse) -> Option<ReadableStream>;
+
+    type ReadableStream;
+    #[wasm_bindgen(method, js_name = getReader)]
+    fn get_reader(this: &ReadableStream) -> Reader;
+
+    type Reader;
+    #[wasm_bindgen(method)]
+    fn read(this: &Reader) -> Promise;
+
+    /// What `read` resolves to.
+    type Chunk;
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &Chunk) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Chunk) -> Option<Uint8Array>;
+}
+
+/// Bytes that are copied at once from JavaScript's memory on their way to the agent's.
+const COPY: usize = 64 << 10;
+
+impl Host for Web {
+    /// A page doesn't see addresses; its browser keeps it from those that are not for it.
+    fn client(&self, _addresses: Arc<dyn Addresses>) -> Arc<dyn Client> {
+        Arc::new(WebClient)
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            sees_redirects: false,
+            streams_requests: false,
+        }
+    }
+}
+
+struct WebClient;
+
+impl Client for WebClient {
+    fn send(&self, request: Request) -> BoxedFuture<Result<Response, Failure>> {
+        Box::pin(send(request))
+    }
+}
+
+/// A request that is given up when nobody wants its answer any more.
+struct Pending(AbortController);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A browser tells no more of a failure than a sentence.
+fn failure(error: &JsValue) -> Failure {
+    let message = Reflect::get(error, &"message".into()).ok();
+    let message = message.and_then(|message| message.as_string());
+    Failure::new(
+        Errno::Io,
+        message.unwrap_or_else(|| "the request failed".to_owned()),
+    )
+}
+
+fn init(request: &Request, pending: &Pending) -> Result<Object, JsValue> {
+    let init = Object::new();
+    let set = |name: &str, value: &JsValue| Reflect::set(&init, &name.into(), value);
+    set("method", &request.method.as_str().into())?;
+    let headers = request.headers.iter();
+    let headers: Array = headers
+        .map(|(name, value)| Array::of2(&name.as_str().into(), &value.as_str().into()))
+        .collect();
+    set("headers", &headers)?;
+    if let RequestBody::Whole(bytes) = &request.body {
+        set("body", &Uint8Array::from(bytes.as_slice()))?;
+    }
+    let redirect = match request.redirect {
+        Redirect::Follow => "follow",
+        Redirect::Show | Redirect::Refuse => "manual",
+    };
+    set("redirect", &redirect.into())?;
+    set("credentials", &"omit".into())?;
+    set("cache", &"no-store".into())?;
+    set("referrerPolicy", &"no-referrer".into())?;
+    set("signal", &pending.0.signal())?;
+    Ok(init)
+}
+
+async fn send(request: Request) -> Result<Response, Failure> {
+    let pending = Pending(AbortController::new());
+    let promise = init(&request, &pending).and_then(|init| js_fetch(&request.url.href, &init));
+    let promise = promise.map_err(|error| failure(&error))?;
+    let response = JsFuture::from(promise).await;
+    let response: JsResponse = response.map_err(|error| failure(&error))?.unchecked_into();
+    if response.kind() == "opaqueredirect" {
+        let text = "the server redirects, and a browser does not show where to: let it follow, or ask there";
+        return Err(Failure::new(Errno::Notsup, text));
+    }
+    let headers = Array::from(&response.headers());
+    let text = |pair: &Array, at| pair.get(at).as_string().unwrap_or_default();
+    let headers = headers.iter().map(|pair| {
+        let pair = Array::from(&pair);
+        (text(&pair, 0), text(&pair, 1))
+    });
+    let headers = headers.collect();
+    Ok(Response {
+        url: Some(response.url()),
+        status: response.status(),
+        reason: response.status_text(),
+        headers,
+        body: Box::new(Body {
+            reader: response.body().map(|body| body.get_reader()),
+            reading: None,
+            chunk: None,
+            at: 0,
+            copy: Vec::new(),
+            _pending: pending,
+        }),
+    })
+}
+
+/// A body that is read from a stream, a chunk when it is asked for: what isn't stays with the browser.
+struct Body {
+    /// `None` at the end.
+    reader: Option<Reader>,
+    reading: Option<JsFuture>,
+    chunk: Option<Uint8Array>,
+    /// Bytes of the chunk that were given.
+    at: u32,
+    copy: Vec<u8>,
+    _pending: Pending,
+}
+
+impl ResponseBody for Body {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        loop {
+            if let Some(chunk) = &self.chunk {
+                let left = chunk.length() - self.at;
+                if left > 0 {
+                    return Poll::Ready(Ok(left as usize));
+                }
+                self.chunk = None;
+            }
+            let Some(reader) = &self.reader else {
+                return Poll::Ready(Ok(0));
+            };
+            let reading = self
+                .reading
+                .get_or_insert_with(|| JsFuture::from(reader.read()));
+            let read = ready!(Pin::new(reading).poll(context));
+            self.reading = None;
+            let read: Chunk = read
+                .map_err(|error| {
+                    self.reader = None;
+                    failure(&error)
+                })?
+                .unchecked_into();
+            if read.done() {
+                self.reader = None;
+            } else {
+                (self.chunk, self.at) = (read.value(), 0);
+            }
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Failure>> {
+        if ready!(self.poll_ready(context))? == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let Some(chunk) = &self.chunk else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut total = 0;
+        while sink.remaining() > 0 && self.at < chunk.length() {
+            let left = (chunk.length() - self.at) as usize;
+            let count = left.min(sink.remaining()).min(COPY);
+            if self.copy.len() < count {
+                self.copy.resize(count, 0);
+            }
+            chunk
+                .subarray(self.at, self.at + count as u32)
+                .copy_to(&mut self.copy[..count]);
+            let put = sink.put(&self.copy[..count]);
+            self.at += put as u32;
+            total += put;
+            if put < count {
+                break;
+            }
+        }
+        Poll::Ready(Ok(total))
+    }
+}
