@@ -152,10 +152,11 @@ function ended(argv, wanted) {
     child.once('close', (code, signal) => {
       clearTimeout(patience)
       if (hung) return reject(new Error(`it hung: capfs-host ${argv.join(' ')}`))
-      clients.end().then((connections) => {
+      const finished = clients.end().then((connections) => {
         const said = Buffer.from(clients.withoutAddresses(Buffer.concat(stderr).toString('latin1')), 'latin1')
         resolve({ ...outcome(code, signal, Buffer.concat(stdout), said), connections })
-      }, reject)
+      })
+      finished.catch(reject)
     })
   })
 }
