@@ -34,7 +34,10 @@ const PATHS = {
     response.end(`${lines.join('\n')}\n`)
   },
   '/status': (_, response, url) => response.writeHead(Number(url.searchParams.get('code'))).end('so it is\n'),
-  '/redirect': (_, response, url) => response.writeHead(Number(url.searchParams.get('code') ?? 302), { location: url.searchParams.get('to') }).end(),
+  '/redirect': async (request, response, url) => {
+    await bodyOf(request)
+    response.writeHead(Number(url.searchParams.get('code') ?? 302), { location: url.searchParams.get('to') }).end()
+  },
   '/loop': (_, response) => response.writeHead(302, { location: '/loop' }).end(),
   // So many bytes, as fast as they are taken.
   '/bytes': (_, response, url) => {

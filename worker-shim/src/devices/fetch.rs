@@ -24,6 +24,10 @@ extern "C" {
     #[wasm_bindgen(js_name = fetch, catch)]
     fn js_fetch(url: &str, init: &Object) -> Result<Promise, JsValue>;
 
+    type Blob;
+    #[wasm_bindgen(constructor)]
+    fn new(parts: &Array) -> Blob;
+
     type AbortController;
     #[wasm_bindgen(constructor)]
     fn new() -> AbortController;
@@ -117,7 +121,9 @@ fn init(request: &Request, pending: &Pending) -> Result<Object, JsValue> {
         .collect();
     set("headers", &headers)?;
     if let RequestBody::Whole(bytes) = &request.body {
-        set("body", &Uint8Array::from(bytes.as_slice()))?;
+        // Not the bytes themselves: Node 20 can't send those again behind a redirect, as they are gone by then.
+        let parts = Array::of1(&Uint8Array::from(bytes.as_slice()));
+        set("body", &Blob::new(&parts))?;
     }
     let redirect = match request.redirect {
         Redirect::Follow => "follow",
