@@ -100,7 +100,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     const name = options.name ?? programName(program);
     let configured: ConfiguredGrant[];
     try {
-      configured = await Promise.all(grants.map(([device, terms]) => this.#prepare(agent, device, terms, options)));
+      configured = await Promise.all(grants.map(([device, terms]) => this.#prepare(agent, name, device, terms, options)));
     } catch (error) {
       agent.lost((error as Error).message);
       await agent.dispose();
@@ -132,14 +132,14 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
   }
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
-  async #prepare(agent: Agent, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
+  async #prepare(agent: Agent, program: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
     this.#devices ??= new DeviceWorker(this.kernel, () => {
       this.#devices = undefined;
     });
     try {
-      const tree = await this.#devices.grant(agent.id, agent, device, terms);
+      const tree = await this.#devices.grant(agent.id, agent, program, device, terms);
       return { device, terms, from: { peer: Peer.Devices, tree } };
     } catch (error) {
       if (error instanceof CapfsError) throw error;

@@ -36,17 +36,17 @@ export class DeviceWorker {
   }
 
   /**
-   * Makes a capability for an agent; resolves to its tree.
+   * Makes a capability for an agent that runs `program`; resolves to its tree.
    *
    * @throws Error a sentence that says what is wrong with the grant
    */
-  grant(client: number, receiver: DeviceClient, device: string, terms: string[]): Promise<RemoteTree> {
+  grant(client: number, receiver: DeviceClient, program: string, device: string, terms: string[]): Promise<RemoteTree> {
     if (this.#gone !== undefined) return Promise.reject(new Error(this.#gone));
     this.#clients.set(client, receiver);
     const request = this.#nextRequest++;
     this.#handle.hold?.();
     const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { resolve, reject }));
-    this.#handle.post({ type: 'device-grant', request, client, device, terms });
+    this.#handle.post({ type: 'device-grant', request, client, program, device, terms });
     return tree.finally(() => this.#handle.release?.());
   }
 

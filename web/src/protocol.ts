@@ -71,7 +71,7 @@ export type Command =
 /** What a device worker receives; `client` is an agent's number. */
 export type DeviceCommand =
   | { type: 'prepare-devices'; kernel: WebAssembly.Module }
-  | { type: 'device-grant'; request: number; client: number; device: string; terms: string[] }
+  | { type: 'device-grant'; request: number; client: number; program: string; device: string; terms: string[] }
   | { type: 'device-request'; client: number; bytes: Uint8Array }
   | { type: 'device-forget'; client: number };
 

@@ -94,7 +94,7 @@ pub async fn grant(
         mount_node(quota, &path, Rights::RO)?;
         return install(&agent, grant, granted.tree, granted.rights, audit);
     }
-    let root = devices::device(&grant).await?;
+    let root = devices::device(&grant, &program).await?;
     install(&agent, grant, root, Rights::RW, audit)
 }
 
@@ -130,11 +130,12 @@ pub fn grant_from(
 #[wasm_bindgen]
 pub async fn remote_grant(
     client: u32,
+    program: String,
     device: String,
     terms: Vec<String>,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse(&device, terms)?;
-    let root = devices::device(&grant).await?;
+    let root = devices::device(&grant, &program).await?;
     let kind = root.qid().kind as u32;
     Ok(vec![server::export(client, root), kind])
 }

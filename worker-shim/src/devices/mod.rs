@@ -1,8 +1,11 @@
 //! The capabilities of `capfs-devices` on the web platform: what each does outside of its tree.
 
 pub mod console;
+mod crypto;
+mod database;
 pub mod dom;
 mod fetch;
+mod indexeddb;
 mod outside;
 mod random;
 mod timer;
@@ -15,19 +18,21 @@ use capfs::NodeRef;
 use capfs_devices::console::Console;
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
-use capfs_devices::random as random_device;
 use capfs_devices::ws::Ws;
+use capfs_devices::{
+    crypto as crypto_device, indexeddb as indexeddb_device, random as random_device, storage,
+};
 use js_sys::Reflect;
 use outside::Web;
 use wasm_bindgen::JsValue;
 
 use crate::machine::with_machine;
 
-/// Makes the device that a grant names, on its terms.
+/// Makes the device that a grant names, on its terms, for a program of this name.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
-pub async fn device(grant: &Grant) -> Result<NodeRef, JsValue> {
+pub async fn device(grant: &Grant, program: &str) -> Result<NodeRef, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Fetch => {
@@ -46,9 +51,26 @@ pub async fn device(grant: &Grant) -> Result<NodeRef, JsValue> {
             let streams = with_machine(|machine| machine.streams.clone()).flatten();
             let streams = streams.ok_or_else(|| JsValue::from_str("there is no agent here"))?;
             let terminal = Arc::new(console::PageTerminal(streams));
-            let console = Console::new(terminal, grant)
-                .map_err(|error| JsValue::from_str(&error.to_string()))?;
+            let console = Console::new(terminal, grant).map_err(invalid)?;
             Ok(console.root())
+        }
+        DeviceKind::Crypto => {
+            let policy = crypto_device::Policy::from_grant(grant);
+            let policy = policy.map_err(invalid)?;
+            let own = storage::own_name(program);
+            let keys = crypto::WebKeys::new(policy.name().unwrap_or(&own));
+            let entropy = Arc::new(random::WebEntropy);
+            Ok(crypto_device::device(Arc::new(keys), entropy, policy))
+        }
+        DeviceKind::IndexedDb => {
+            let policy = indexeddb_device::Policy::from_grant(grant);
+            let policy = policy.map_err(invalid)?;
+            if !database::exists() {
+                return Err(JsValue::from_str("this engine has no IndexedDB"));
+            }
+            let own = storage::own_name(program);
+            let space = indexeddb::WebSpace::new(policy.name().unwrap_or(&own));
+            Ok(indexeddb_device::device(Arc::new(space), policy))
         }
         kind => Err(JsValue::from_str(&format!(
             "this host has no device `{}`",
