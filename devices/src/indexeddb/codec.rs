@@ -16,7 +16,7 @@ pub const NAME_MAX: usize = 64;
 /// Whether a database, store or index may have this name.
 pub(super) fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let reserved = matches!(name, "ctl" | "error" | "policy" | "version");
+    let reserved = matches!(name, "batch" | "ctl" | "error" | "policy" | "version");
     (1..=NAME_MAX).contains(&name.len())
         && !name.starts_with('.')
         && !reserved

@@ -1,10 +1,12 @@
 //! Databases, stores and indexes over the host's map. Each change is one transaction.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use capfs::Errno;
 
 use super::VALUE_MAX;
+use super::batch::{Place, Step, Values};
 use super::codec::{self, IndexKey};
 use super::host::{Change, Failure, Space};
 use super::policy::Policy;
@@ -114,6 +116,37 @@ impl Ledger {
         let freed = (key.len() + value_length) as u64;
         self.meta.used = self.meta.used.saturating_sub(freed);
         self.changes.push(Change::Delete(key));
+    }
+
+    /// Puts a new value, or none, in the place of what is there, with the entries of both.
+    fn replace(
+        &mut self,
+        (db, store, key): (&str, &str, &[u8]),
+        all: &[Index],
+        old: Option<&Vec<u8>>,
+        new: Option<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        if old == new.as_ref() {
+            return Ok(());
+        }
+        let record = codec::record(db, store, key);
+        if let Some(old) = old {
+            for entry in entries_of(db, store, all, key, old) {
+                self.delete(entry, 0);
+            }
+            self.delete(record.clone(), old.len());
+        }
+        if let Some(new) = new {
+            if new.len() > VALUE_MAX {
+                let text = format!("a value has {VALUE_MAX} bytes at most");
+                return Err(failure(Errno::Fbig, text));
+            }
+            for entry in entries_of(db, store, all, key, &new) {
+                self.put(entry, Vec::new());
+            }
+            self.put(record, new);
+        }
+        Ok(())
     }
 
     fn close(mut self, db: &str, before: u64) -> Result<Vec<Change>, Failure> {
@@ -353,7 +386,7 @@ impl Engine {
         + 'static,
     ) -> Result<(), Failure> {
         let record = codec::record(db, store, key);
-        let reads = vec![codec::database(db), codec::store(db, store), record.clone()];
+        let reads = vec![codec::database(db), codec::store(db, store), record];
         let (db, store, key) = (db.to_owned(), store.to_owned(), key.to_vec());
         let quota = self.policy.quota();
         let decide = move |values: Vec<Option<Vec<u8>>>| {
@@ -367,21 +400,48 @@ impl Engine {
                 quota,
                 changes: Vec::new(),
             };
-            if let Some(old) = old {
-                for entry in entries_of(&db, &store, &all, &key, old) {
-                    ledger.delete(entry, 0);
-                }
-                ledger.delete(record.clone(), old.len());
+            ledger.replace((&db, &store, &key), &all, old, new)?;
+            ledger.close(&db, before)
+        };
+        self.space.update(reads, Box::new(decide)).await
+    }
+
+    /// Takes steps, in one transaction: all of them or none.
+    pub(super) async fn batch(&self, db: &str, steps: Vec<(Place, Step)>) -> Result<(), Failure> {
+        let stores: BTreeSet<String> = steps.iter().map(|((store, _), _)| store.clone()).collect();
+        let places: BTreeSet<Place> = steps.iter().map(|(place, _)| place.clone()).collect();
+        let mut reads = vec![codec::database(db)];
+        reads.extend(stores.iter().map(|store| codec::store(db, store)));
+        reads.extend(
+            places
+                .iter()
+                .map(|(store, key)| codec::record(db, store, key)),
+        );
+        let db = db.to_owned();
+        let quota = self.policy.quota();
+        let decide = move |values: Vec<Option<Vec<u8>>>| {
+            let mut values = values.into_iter();
+            let meta = Meta::parse(values.next().flatten().as_ref(), &db)?;
+            let mut all = BTreeMap::new();
+            for store in stores {
+                let known = indexes(values.next().flatten().as_ref(), &store)?;
+                all.insert(store, known);
             }
-            if let Some(new) = new {
-                if new.len() > VALUE_MAX {
-                    let text = format!("a value has {VALUE_MAX} bytes at most");
-                    return Err(failure(Errno::Fbig, text));
-                }
-                for entry in entries_of(&db, &store, &all, &key, &new) {
-                    ledger.put(entry, Vec::new());
-                }
-                ledger.put(record, new);
+            let old: BTreeMap<Place, Option<Vec<u8>>> = places.into_iter().zip(values).collect();
+            let mut new = Values(old.clone());
+            for (place, step) in steps {
+                new.take(&place, step)?;
+            }
+            let before = meta.used;
+            let mut ledger = Ledger {
+                meta,
+                quota,
+                changes: Vec::new(),
+            };
+            for (place, new) in new.0 {
+                let old = old.get(&place).and_then(Option::as_ref);
+                let all = all.get(&place.0).map_or(&[][..], Vec::as_slice);
+                ledger.replace((&db, &place.0, &place.1), all, old, new)?;
             }
             ledger.close(&db, before)
         };

@@ -5,6 +5,7 @@
 //! ctl                     create DB, delete DB
 //! error                   why the last command failed
 //! DB/ctl                  store S, index S I PATH
+//! DB/batch                write changes and conditions, read: one transaction
 //! DB/{version,error}      grows with each store and index; why the last operation failed
 //! DB/S/data/KEY           a value
 //! DB/S/count              how many there are
@@ -21,6 +22,7 @@
 //! - A value is bytes. An index looks into values that are JSON, and orders those where its path leads to a number or a text:
 //!   numbers first.
 
+mod batch;
 mod codec;
 mod engine;
 mod host;
@@ -37,14 +39,18 @@ use capfs::device::parts::lock;
 use capfs::device::synthetic::{DynamicNames, SyntheticDir};
 use capfs::{DirEntry, Errno, NodeRef, Op};
 
+pub use batch::{BATCH_LINES_MAX, BATCH_MAX};
 pub use codec::NAME_MAX;
 pub use engine::{INDEXES_MAX, STORES_MAX};
 pub use host::{Answer, Change, Decide, Failure, Space};
 pub use policy::{DATABASES, Policy, QUOTA};
 pub use query::QUERY_MAX;
 
+use batch::Batch;
 use engine::Engine;
 use store::Store;
+
+use crate::exchange;
 
 /// Bytes of the longest value: it is read and written whole.
 pub const VALUE_MAX: usize = 16 << 20;
@@ -210,6 +216,7 @@ impl Database {
             stores: Names::default(),
         });
         let (commands, version) = (database.clone(), database.clone());
+        let batches = database.clone();
         let error = database.error.clone();
         SyntheticDir::builder()
             .ctl("ctl", move |line: &str| {
@@ -228,6 +235,15 @@ impl Database {
                     Ok(version.to_string())
                 })
             })
+            .node(
+                "batch",
+                exchange::node(move || Batch {
+                    engine: batches.engine.clone(),
+                    db: batches.name.clone(),
+                    error: batches.error.clone(),
+                    text: Vec::new(),
+                }),
+            )
             .text("error", move || error.text())
             .dynamic(Stores(database))
             .build()

@@ -98,7 +98,10 @@ fn databases_and_stores() {
     assert_eq!(ctl(&root, "feeds/ctl", "store version"), Err(Errno::Inval));
     assert_eq!(text(&root, "feeds/version"), "2\n");
     assert_eq!(names(&root, ""), ["ctl", "error", "feeds", "policy"]);
-    assert_eq!(names(&root, "feeds"), ["ctl", "error", "items", "version"]);
+    assert_eq!(
+        names(&root, "feeds"),
+        ["batch", "ctl", "error", "items", "version"]
+    );
     assert_eq!(
         names(&root, "feeds/items"),
         ["count", "data", "index", "query"]
@@ -117,7 +120,7 @@ fn databases_and_stores() {
         "there is no database `feeds`\n"
     );
     ctl(&root, "ctl", "create feeds").unwrap();
-    assert_eq!(names(&root, "feeds"), ["ctl", "error", "version"]);
+    assert_eq!(names(&root, "feeds"), ["batch", "ctl", "error", "version"]);
 }
 
 #[test]
@@ -219,6 +222,37 @@ fn indexes_follow_the_values() {
         assert!(ctl(&root, "feeds/ctl", bad).is_err(), "{bad}");
     }
     assert_eq!(text(&root, "feeds/version"), "4\n");
+}
+
+#[test]
+fn batches_are_done_whole_or_not_at_all() {
+    let (_state, root) = feeds();
+    ctl(&root, "feeds/ctl", "store read").unwrap();
+    ctl(&root, "feeds/ctl", "index items n /n").unwrap();
+    let batch = |lines: &str| {
+        let mut file = now(walk(&root, "feeds/batch")?.open(READ_WRITE))?;
+        write_at(&mut *file, WriteAt::End, lines.as_bytes())?;
+        read_at(&mut *file, 0, 99)
+    };
+    let committed = Ok(b"committed\n".to_vec());
+    let lines = "absent items a\nput items a {\"n\":1}\nput read a x%0Ay\n";
+    assert_eq!(batch(lines), committed);
+    assert_eq!(text(&root, "feeds/read/data/a"), "x\ny");
+    assert_eq!(text(&root, "feeds/items/index/n/=1"), "a\n");
+    assert_eq!(batch(lines), Err(Errno::Canceled));
+    assert_eq!(text(&root, "feeds/error"), "`a` of `items` is there\n");
+    assert_eq!(batch("put items b 1\nis read a x\n"), Err(Errno::Canceled));
+    assert_eq!(batch("put items b 1\ndelete read c\n"), Err(Errno::Noent));
+    assert_eq!(batch("put items b 1\nput none c 1\n"), Err(Errno::Noent));
+    assert_eq!(batch("put items b 1\nswap items a b\n"), Err(Errno::Inval));
+    assert_eq!(text(&root, "feeds/items/count"), "1\n");
+    let lines =
+        "is items a {\"n\":1}\ndelete items a\nput items b {\"n\":2}\nput items b {\"n\":3}";
+    assert_eq!(batch(lines), committed);
+    assert_eq!(names(&root, "feeds/items/data"), ["b"]);
+    assert_eq!(names(&root, "feeds/items/index/n"), ["=3"]);
+    assert_eq!(batch(""), committed);
+    assert_eq!(batch(&"put items b 1\n".repeat(1025)), Err(Errno::TooBig));
 }
 
 #[test]

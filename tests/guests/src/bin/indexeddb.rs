@@ -40,7 +40,11 @@ fn text(path: &str) -> Result<String> {
 }
 
 fn ask(query: &str) {
-    let path = format!("{ROOT}/feeds/items/query");
+    ask_of("items/query", query);
+}
+
+fn ask_of(file: &str, query: &str) {
+    let path = format!("{ROOT}/feeds/{file}");
     let answer = || {
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
         file.write_all(query.as_bytes())?;
@@ -130,6 +134,19 @@ fn main() {
     println!("-- queries");
     for query in ["range a c", "range * b", "range b *", "limit 2", "reverse limit 2", "range c a", "index year", "index author range D R", "index none", "select", "range b c d"] {
         ask(query);
+    }
+
+    println!("-- batches");
+    for batch in [
+        "absent other x\nput other x 1%0A2\nput other y {\"n\":1}",
+        "absent other x\nput other z 1",
+        "is other x 1%0A2\ndelete other x\nput other z 1",
+        "put other w 1\ndelete other none",
+        "put other w 1\nput none w 1",
+        "put other",
+    ] {
+        ask_of("batch", batch);
+        show("names", names("feeds/other/data"));
     }
 
     println!("-- limits");
