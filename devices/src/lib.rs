@@ -10,7 +10,7 @@
 //! - [`address`]: where their names may lead, for hosts that see addresses
 //! - [`url`], [`outside`]: addresses on the web, and what else every host of a network has
 //! - [`audit`]: what was done, a JSON object a line
-//! - one module for each device: [`console`], [`crypto`], [`dom`], [`fetch`], [`indexeddb`], [`random`], [`storage`], [`ws`] …
+//! - one module for each device: [`console`], [`crypto`], [`dom`], [`fetch`], [`indexeddb`], [`random`], [`storage`], [`task`], [`ws`]
 //!
 //! # What this crate never contains
 //! An engine, an executor, an operating system or a web type, as in capfs.
@@ -34,5 +34,6 @@ pub mod origin;
 pub mod outside;
 pub mod random;
 pub mod storage;
+pub mod task;
 pub mod url;
 pub mod ws;

@@ -20,6 +20,8 @@ export interface AgentOwner {
   readonly home: HomeTree;
   /** The device worker, if one was started. */
   devices(): DeviceWorker | undefined;
+  /** The agent with this number, if there is one. */
+  agent(id: number): Agent | undefined;
   /** The agent has ended; `reusable` says whether its worker may run another. */
   ended(agent: Agent, worker: PooledWorker, reusable: boolean): void;
   disposed(agent: Agent): void;
@@ -60,6 +62,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     private readonly begun: number,
     timings: Pick<Timings, 'worker' | 'compile'>,
     options: SpawnOptions,
+    /** The agent whose task it is. */
+    private readonly parent?: Agent,
   ) {
     super();
     this.timings = { ...timings, mount: 0, instantiate: 0 };
@@ -171,9 +175,25 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     else this.#endings.push(action);
   }
 
+  /** Has its kernel take a request of its task's kernel; not for users. */
+  serve(client: number, bytes: Uint8Array): void {
+    if (this.#exit) this.owner.agent(client)?.parentLost();
+    else this.worker.send({ type: 'serve', id: this.id, client, bytes });
+  }
+
+  /** The agent whose task it is has ended; not for users. */
+  parentLost(): void {
+    this.worker.send({ type: 'remote-lost', id: this.id, peer: Peer.Parent });
+  }
+
   /** The device worker has answered; not for users. */
   answered(bytes: Uint8Array): void {
     this.worker.send({ type: 'remote', id: this.id, peer: Peer.Devices, bytes });
+  }
+
+  /** The agent whose task it is has answered; not for users. */
+  parentAnswered(bytes: Uint8Array): void {
+    this.worker.send({ type: 'remote', id: this.id, peer: Peer.Parent, bytes });
   }
 
   /** The device worker is gone; not for users. */
@@ -200,6 +220,9 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
       case 'console-raw':
         this.#console.raw(report.on);
         break;
+      case 'served':
+        this.owner.agent(report.client)?.parentAnswered(report.bytes);
+        break;
       case 'granted':
         this.#granted(report.error);
         break;
@@ -207,7 +230,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         for (const line of report.lines) this.#audit?.(JSON.parse(line) as AuditEvent);
         break;
       case 'remote':
-        if (report.peer === Peer.Devices) this.owner.devices()?.request(this.id, report.bytes);
+        if (report.peer === Peer.Parent) this.parent?.serve(this.id, report.bytes);
+        else if (report.peer === Peer.Devices) this.owner.devices()?.request(this.id, report.bytes);
         else this.owner.home.serve(this.id, report.bytes, this.#reply);
         break;
       case 'exit':

@@ -12,12 +12,13 @@ import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
 import type { CapfsOptions, ConsoleOptions, Program, SpawnOptions, Variant } from './types.js';
+import { TaskHost, type TaskOwner } from './task.js';
 import { chooseVariant } from './variant.js';
 
 /** Devices that an agent's worker can serve itself although it blocks: what they ask of the platform, it answers at once. */
 const NEEDS_NO_EVENTS = new Set(['random', 'console', 'opfs']);
 
-export class Capfs extends FileAccess implements Disposable, AgentOwner {
+export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwner {
   readonly #agents = new Set<Agent>();
   #nextId = 1;
   #devices: DeviceWorker | undefined;
@@ -32,6 +33,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     private readonly kernel: WebAssembly.Module,
   ) {
     super();
+    home.serveTasks(new TaskHost(this, undefined));
   }
 
   /**
@@ -68,7 +70,12 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
    *
    * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`, `CLOSED`
    */
-  async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
+  spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
+    return this.spawnChild(program, options, undefined);
+  }
+
+  /** Starts an agent as a task of another; not for users. */
+  async spawnChild(program: Program, options: SpawnOptions, parent: Agent | undefined): Promise<Agent> {
     const begun = performance.now();
     options.signal?.throwIfAborted();
     if (this.#closed) throw new CapfsError('CLOSED', 'this Capfs has been closed');
@@ -95,7 +102,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
     await worker.ready;
     options.signal?.throwIfAborted();
     const timings = { worker: performance.now() - compiled, compile: compiled - begun };
-    const agent = new Agent(this.#nextId++, this, worker, begun, timings, options);
+    const agent = new Agent(this.#nextId++, this, worker, begun, timings, options, parent);
     this.#agents.add(agent);
     const name = options.name ?? programName(program);
     let configured: ConfiguredGrant[];
@@ -110,6 +117,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
       args: [name, ...(options.args ?? [])],
       env: Object.entries(options.env ?? {}).flat(),
       mounts,
+      shares: parent ? Peer.Parent : Peer.Home,
       grants: configured,
       ...(options.audit ? { audit: `${name} ${agent.id}` } : {}),
       clockStep: clockStep(options.clock ?? 'exact'),
@@ -134,6 +142,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
   async #prepare(agent: Agent, program: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
+    if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
     this.#devices ??= new DeviceWorker(this.kernel, () => {
       this.#devices = undefined;
@@ -162,6 +171,24 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner {
       part.end();
       throw new CapfsError('GRANT_INVALID', `dom: ${String(error)}`);
     }
+  }
+
+  #grantTasks(agent: Agent, terms: string[]): RemoteTree {
+    if (this.variant.wait === 'none') {
+      throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page: it has no tasks');
+    }
+    const host = new TaskHost(this, agent);
+    agent.atEnd(() => host.end());
+    try {
+      return this.home.grantTasks(agent.id, terms, host);
+    } catch (error) {
+      throw new CapfsError('GRANT_INVALID', `task: ${String(error)}`);
+    }
+  }
+
+  /** An agent by its number; not for users. */
+  agent(id: number): Agent | undefined {
+    return [...this.#agents].find((agent) => agent.id === id);
   }
 
   /** The device worker, if one was started; not for users. */

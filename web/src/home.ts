@@ -1,11 +1,15 @@
 /** The page's own tree: a kernel on the page's thread, parts of which agents mount. */
 import type { DomPart } from './dom.js';
+import type { TaskHost } from './task.js';
 import { kernelError } from './errors.js';
 import { kernelBindings, type KernelBindings } from './kernel.js';
 import type { FileRequest, RemoteTree } from './protocol.js';
 
 /** Bytes that the page's tree may hold: 1 GiB. */
 const STORAGE = 2 ** 30;
+
+/** Tasks of the page itself: as many as its tabs may have of anything else. */
+const PAGE_TASKS = ['children', '1024'];
 
 export class HomeTree {
   private constructor(private readonly kernel: KernelBindings) {}
@@ -16,7 +20,9 @@ export class HomeTree {
     await kernel({ module_or_path: module });
     kernel.on_wake(() => queueMicrotask(() => kernel.advance()));
     kernel.mount(kernel.memory_device(STORAGE), '/', false, true);
-    return new HomeTree(kernel);
+    const home = new HomeTree(kernel);
+    await home.request('make-dir', 'task');
+    return home;
   }
 
   request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown> {
@@ -45,6 +51,21 @@ export class HomeTree {
    */
   grantDom(agent: number, terms: string[], part: DomPart): RemoteTree {
     return this.kernel.remote_grant_dom(agent, terms, part);
+  }
+
+  /** Makes `/task` for the page itself. */
+  serveTasks(host: TaskHost): void {
+    // The directory that it hides is there, so that the root stays what agents share.
+    this.kernel.mount(this.kernel.task_device(PAGE_TASKS, host), '/task', false, true);
+  }
+
+  /**
+   * Makes `task` for an agent.
+   *
+   * @throws string a sentence that says what is wrong with the grant
+   */
+  grantTasks(agent: number, terms: string[], host: TaskHost): RemoteTree {
+    return this.kernel.remote_grant_task(agent, terms, host);
   }
 
   /** Closes what an agent has open. */

@@ -1,7 +1,7 @@
 /** One kernel: an instance of the module with bindings of its own. */
 import { kernelBindings, type KernelBindings } from './kernel.js';
 import { CapfsError, kernelError } from './errors.js';
-import { Peer, type AgentConfig, type FileRequest, type MountMember } from './protocol.js';
+import type { AgentConfig, FileRequest, MountMember, Peer } from './protocol.js';
 
 /** The raw exports, beside those that the bindings wrap. */
 export interface KernelExports {
@@ -95,7 +95,7 @@ export class KernelInstance {
     for (const [guest, members] of config.mounts) {
       const at = absolute(guest);
       members.forEach((member, index) => {
-        const device = this.#device(member, config.storage || STORAGE_DEFAULT, host);
+        const device = this.#device(member, config, host);
         const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
         kernel.mount(device, at, index > 0, writable);
       });
@@ -124,11 +124,11 @@ export class KernelInstance {
     }
   }
 
-  #device(member: MountMember, storage: number, host: KernelHost): number {
+  #device(member: MountMember, { storage, shares }: AgentConfig, host: KernelHost): number {
     const kernel = this.bindings;
     switch (member.type) {
       case 'memory': {
-        const device = kernel.memory_device(storage);
+        const device = kernel.memory_device(storage || STORAGE_DEFAULT);
         for (const [path, bytes] of member.files) {
           try {
             kernel.device_write(device, path, bytes);
@@ -145,7 +145,7 @@ export class KernelInstance {
           throw new CapfsError('ARCHIVE_INVALID', `the archive can't be read: ${String(error)}`);
         }
       case 'shared':
-        return kernel.remote_device(Peer.Home, 0, member.path, (bytes: Uint8Array) => host.remote(Peer.Home, bytes));
+        return kernel.remote_device(shares, 0, member.path, (bytes: Uint8Array) => host.remote(shares, bytes));
       case 'opfs':
         return this.#volumes.get(member.directory)!;
       case 'null':

@@ -22,6 +22,8 @@ export const enum Peer {
   Home,
   /** The device worker's. */
   Devices,
+  /** That of the agent whose task this one is. */
+  Parent,
 }
 
 /** A tree that one kernel has made for another: its number, and what its root is, as WASI numbers kinds of files. */
@@ -41,6 +43,8 @@ export interface AgentConfig {
   /** Names and values in turn. */
   env: string[];
   mounts: [path: string, members: MountMember[]][];
+  /** Whose tree shared mounts are parts of. */
+  shares: Peer;
   grants: ConfiguredGrant[];
   /** The agent's name in the audit, if there is one. */
   audit?: string;
@@ -93,6 +97,7 @@ export type Mail =
   | { type: 'usage'; id: number; request: number }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'remote-lost'; id: number; peer: Peer }
+  | { type: 'serve'; id: number; client: number; bytes: Uint8Array }
   | { type: 'revoke'; id: number; request: number; at: string }
   | { type: 'dispose'; id: number };
 
@@ -110,6 +115,7 @@ export type Report =
   | { type: 'console-raw'; id: number; on: boolean }
   | { type: 'answer'; request: number; error?: string; value?: unknown }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
+  | { type: 'served'; id: number; client: number; bytes: Uint8Array }
   | { type: 'granted'; id: number; error?: string }
   | { type: 'audit'; id: number; lines: string[] }
   | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'> }

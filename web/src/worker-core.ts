@@ -123,6 +123,11 @@ class AgentWorker {
       case 'remote':
         kernel.remote_answer(mail.peer, mail.bytes);
         break;
+      case 'serve':
+        kernel.remote_serve(mail.client, mail.bytes, (bytes: Uint8Array) => {
+          this.port.post({ type: 'served', id: mail.id, client: mail.client, bytes }, [bytes.buffer as ArrayBuffer]);
+        });
+        break;
       case 'remote-lost':
         kernel.remote_lost(mail.peer);
         break;

@@ -239,6 +239,89 @@ export const waiting = {
     same([screen.endsWith('<b>'), told.sort()], [true, ['over and out', 'raw false', 'raw true']])
     await rejects(agent.type('x'), 'CLOSED')
   },
+  async 'runs tasks of the page by files'({ capfs, guest }) {
+    await capfs.writeFile('/bin/guest.wasm', guest)
+    await capfs.writeFile('/data/a.txt', 'one\n')
+    same(await capfs.readText('task/new/wasi'), '1\n')
+    await capfs.writeFile('task/1/cmd', '/bin/guest.wasm cat /in/a.txt')
+    await capfs.writeFile('task/1/ctl', 'bind /data /in ro')
+    same([await capfs.readText('task/1/status'), await capfs.readText('task/1/ns')], ['new\n', 'bind /data /in ro\n'])
+    await capfs.writeFile('task/1/ctl', 'start')
+    same([await capfs.readText('task/1/fd/1'), await capfs.readText('task/1/wait')], ['one\n', '0\n'])
+    same([await capfs.readText('task/1/status'), await capfs.readText('task/1/exit')], ['ended exit\n', '0\n'])
+    same(await capfs.readText('task/new/wasi'), '2\n')
+    await capfs.writeFile('task/2/cmd', '/bin/guest.wasm')
+    await capfs.writeFile('task/2/args', 'echo')
+    await capfs.writeFile('task/2/ctl', 'start')
+    await capfs.writeFile('task/2/fd/0', 'typed')
+    same([await capfs.readText('task/2/fd/1'), await capfs.readText('task/2/wait')], ['typed', '0\n'])
+    await capfs.readText('task/new/wasi')
+    await capfs.writeFile('task/3/cmd', '/bin/guest.wasm spin')
+    await capfs.writeFile('task/3/ctl', 'start\n')
+    same(await capfs.readText('task/3/status'), 'running\n')
+    const waiting = capfs.readText('task/3/wait')
+    await capfs.writeFile('task/3/ctl', 'kill')
+    same([await waiting, await capfs.readText('task/3/status')], ['137\n', 'ended killed\n'])
+    await capfs.readText('task/new/wasi')
+    await rejects(capfs.writeFile('task/4/ctl', 'start'), 'EINVAL')
+    await capfs.writeFile('task/4/cmd', '/data/a.txt')
+    await rejects(capfs.writeFile('task/4/ctl', 'start'), 'ENOEXEC')
+    same((await capfs.readText('task/error')).includes('not a WebAssembly module'), true)
+    await capfs.writeFile('task/4/cmd', '/bin/none')
+    await rejects(capfs.writeFile('task/4/ctl', 'start'), 'ENOENT')
+    await capfs.writeFile('task/4/ctl', 'delete')
+    same((await capfs.readDir('task')).map(({ name }) => name), ['new', 'policy', 'error', '1', '2', '3'])
+  },
+  async 'takes what a task was granted away'({ capfs, guest }) {
+    await capfs.writeFile('/bin/guest.wasm', guest)
+    await capfs.readText('task/new/wasi')
+    await capfs.writeFile('task/1/cmd', '/bin/guest.wasm script')
+    await capfs.writeFile('task/1/ctl', 'grant console,raw=no\nstart\n')
+    await capfs.writeFile('task/1/ctl', 'revoke /cap/console')
+    await rejects(capfs.writeFile('task/1/ctl', 'revoke /cap/none'), 'EINVAL')
+    await capfs.writeFile('task/1/fd/0', 'cat /cap/console/policy\n')
+    const ENODEV = '!43\n'
+    same(await capfs.readText('task/1/fd/1'), ENODEV)
+  },
+  async 'runs tasks of an agent, which get at most what it has'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, {
+      args: ['script'],
+      stdin: 'pipe',
+      grants: ['task,children=2', 'console'],
+      mounts: {
+        '/bin': { type: 'memory', files: { 'guest.wasm': guest } },
+        '/mine': { type: 'memory', files: { 'a.txt': 'mine\n', 'sub/b.txt': 'below\n' } },
+        '/given': { type: 'memory', files: { 'c.txt': 'given\n' }, rights: 'ro' },
+      },
+    })
+    const reader = agent.stdout.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ''
+    const tell = async (line) => {
+      await agent.write(`${line}\n`)
+      while (!text.includes('\n')) text += (await reader.read()).value
+      const [answer, ...rest] = text.split('\n')
+      text = rest.join('\n')
+      return answer
+    }
+    const [EACCES, EROFS, EMFILE] = ['!2', '!69', '!33']
+    same(await tell('cat /task/new/wasi'), '=1|')
+    same(await tell('set /task/1/cmd /bin/guest.wasm script'), '=')
+    for (const line of ['bind /mine /in', 'bind /given /ro', 'bind /cap /cap']) same(await tell(`put /task/1/ctl ${line}`), '=')
+    same(await tell('put /task/1/ctl grant fetch,origin=*'), EACCES)
+    same(await tell('put /task/1/ctl start'), '=')
+    const script = ['cat /in/a.txt', 'set /in/a.txt changed', 'cat /in/sub/b.txt', 'set /ro/c.txt x', 'ls /ro', 'cat /cap/console/winsize', 'ls /']
+    same(await tell(`set /task/1/fd/0 ${script.join('\v')}`), '=')
+    same(await tell('cat /task/1/wait'), '=0|')
+    same((await tell('cat /task/1/fd/1')).slice(1).split('|').filter(Boolean).slice(0, 6), ['=mine', '=', '=below', EROFS, '=c.txt ', '=0 0'])
+    same(await agent.readText('/mine/a.txt'), 'changed')
+    same([await tell('cat /task/new/wasi'), await tell('cat /task/new/wasi')], ['=2|', EMFILE])
+    same(await tell('set /task/2/cmd /bin/guest.wasm spin'), '=')
+    same(await tell('put /task/2/ctl start'), '=')
+    same(await tell('cat /task/2/status'), '=running|')
+    const child = [...capfs.agents].find((other) => other !== agent)
+    await agent.dispose()
+    same((await child.exit).reason, 'killed')
+  },
   async 'takes a capability away while the agent waits on it'({ capfs, guest }) {
     const agent = await capfs.spawn(guest, { args: ['cat', '/cap/console/cons'], grants: ['console'], console: { write: () => {} } })
     same(await agent.revoke('/cap/console'), true)

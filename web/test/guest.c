@@ -65,7 +65,7 @@ static int grow_memory(void) {
 }
 
 // Does what standard input says, a line each, and answers each with a line: `=TEXT` (newlines as `|`) or `!ERRNO`.
-//   cat FILE   once FILE (one read)   put FILE TEXT (with a newline)   set FILE TEXT (without)   ls DIRECTORY
+//   cat FILE   once FILE (one read)   put FILE TEXT (with a newline)   set FILE TEXT (without; \v is one)   ls DIRECTORY
 static void script(void) {
   static char line[1 << 16], data[1 << 16];
   while (fgets(line, sizeof line, stdin)) {
@@ -86,6 +86,8 @@ static void script(void) {
       count = fd < 0 ? -1 : 0;
       if (fd >= 0 && writes) {
         int length = sprintf(data, "%s%s", text ? text : "", what[0] == 'p' ? "\n" : "");
+        for (int i = 0; i < length; i++)
+          if (data[i] == '\v') data[i] = '\n';
         if (length > 0) count = write(fd, data, (size_t)length);
       } else if (fd >= 0) {
         do {

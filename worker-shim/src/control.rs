@@ -156,6 +156,32 @@ pub fn remote_grant_dom(
     Ok(vec![server::export(client, root), kind])
 }
 
+/// Makes `task` for a client of this kernel, whose children `host` starts; returns what [`remote_grant`] does.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant.
+#[wasm_bindgen]
+pub fn remote_grant_task(
+    client: u32,
+    terms: Vec<String>,
+    host: devices::task::JsTasks,
+) -> Result<Vec<u32>, JsValue> {
+    let grant = parse("task", terms)?;
+    let root = devices::task::tasks(&grant, host)?;
+    let kind = root.qid().kind as u32;
+    Ok(vec![server::export(client, root), kind])
+}
+
+/// Makes `task` for the page itself and returns its handle.
+///
+/// # Errors
+/// A sentence that says what is wrong with the terms.
+#[wasm_bindgen]
+pub fn task_device(terms: Vec<String>, host: devices::task::JsTasks) -> Result<u32, JsValue> {
+    let root = devices::task::tasks(&parse("task", terms)?, host)?;
+    machine(|machine| Ok(add_device(machine, root)))
+}
+
 /// Puts a gate in front of a capability and mounts it.
 fn install(
     agent: &str,

@@ -86,7 +86,12 @@ pub async fn write(namespace: Namespace, path: String, bytes: Vec<u8>) -> Result
         }
         at = written.end;
     }
-    Ok(())
+    // A command without a newline behind it is done now, not when the file is closed, where nobody would learn of
+    // its failure.
+    match file.seekable() {
+        true => Ok(()),
+        false => file.sync(false).wait().await,
+    }
 }
 
 /// Makes a directory and its parents, as far as they are missing.

@@ -10,6 +10,7 @@
 //! - `skeleton`: directories that exist only so that something can be mounted on them
 //! - `walk`: from a path to a [`Place`], symbolic links and `..` included
 //! - `files`: what can be done with a path: open, stat, link, rename …
+//! - `view`: a place as a device, for another namespace
 //! - `listing`: reading directories in which mount points or several members lie
 //!
 //! # Invariants
@@ -27,6 +28,7 @@ mod skeleton;
 mod table;
 #[cfg(test)]
 mod tests;
+mod view;
 mod walk;
 
 use std::sync::Arc;

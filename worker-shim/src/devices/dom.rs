@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use capfs::{Errno, NodeRef};
+use capfs::NodeRef;
 use capfs_devices::dom::{Command, Events, Page, Part, Policy, Refusal, device};
 use capfs_devices::grant::Grant;
 use capfs_devices::origin::Origin;
-use js_sys::{Array, Reflect};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
+
+use super::refused;
 
 #[wasm_bindgen]
 extern "C" {
@@ -59,13 +61,8 @@ impl Drop for PagePart {
 }
 
 fn refusal(error: &JsValue) -> Refusal {
-    let property = |name: &str| Reflect::get(error, &name.into()).ok()?.as_string();
-    let name = property("code").unwrap_or_default();
-    let errno = Errno::ALL.iter().find(|errno| errno.name() == name);
-    Refusal {
-        errno: errno.copied().unwrap_or(Errno::Io),
-        text: property("message").unwrap_or_else(|| format!("{error:?}")),
-    }
+    let (errno, text) = refused(error);
+    Refusal { errno, text }
 }
 
 impl Page for PagePart {

@@ -8,13 +8,14 @@ mod fetch;
 mod indexeddb;
 mod outside;
 mod random;
+pub mod task;
 mod timer;
 mod url;
 mod ws;
 
 use std::sync::Arc;
 
-use capfs::NodeRef;
+use capfs::{Errno, NodeRef};
 use capfs_devices::console::Console;
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
@@ -27,6 +28,15 @@ use outside::Web;
 use wasm_bindgen::JsValue;
 
 use crate::machine::with_machine;
+
+/// What an error of the page's script says: the errno that its `code` names, and its message.
+fn refused(error: &JsValue) -> (Errno, String) {
+    let property = |name: &str| Reflect::get(error, &name.into()).ok()?.as_string();
+    let name = property("code").unwrap_or_default();
+    let errno = Errno::ALL.iter().find(|errno| errno.name() == name);
+    let text = property("message").unwrap_or_else(|| format!("{error:?}"));
+    (errno.copied().unwrap_or(Errno::Io), text)
+}
 
 /// Makes the device that a grant names, on its terms, for a program of this name.
 ///

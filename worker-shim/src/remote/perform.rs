@@ -11,6 +11,7 @@ use capfs::{
 
 use super::server::{Client, ClientRef, SharedFile, Table, failed};
 use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX, SUBJECT};
+use crate::machine::with_machine;
 
 /// Does what a request asks for and returns its status and results.
 pub(super) async fn perform(client: ClientRef, namespace: Namespace, request: Vec<u8>) -> Vec<u8> {
@@ -106,6 +107,11 @@ fn keep_open(making: Making<'_, Rc<SharedFile>>, file: Box<dyn OpenFile>) -> (u3
     (status, told)
 }
 
+/// Whether this kernel is an agent's.
+fn runs_agent() -> bool {
+    with_machine(|machine| machine.streams.is_some()).unwrap_or(false)
+}
+
 async fn attach(
     client: &ClientRef,
     namespace: &Namespace,
@@ -127,7 +133,12 @@ async fn attach(
                 ..Default::default()
             };
             let (place, _) = namespace.open(&namespace.root(), path, how).wait().await?;
-            place.node().clone()
+            match runs_agent() {
+                // What an agent hands to its tasks is what it sees itself, with its rights.
+                true => namespace.view(place),
+                // The page shares its own files, and nothing that is mounted among them.
+                false => place.node().clone(),
+            }
         }
         tree => {
             let root = client.borrow().trees.get(&tree).cloned();

@@ -271,6 +271,17 @@ impl OpenFile for OpenCtl {
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         set_device_stat(change)
     }
+
+    /// Does the command that no newline has ended yet.
+    ///
+    /// # Errors
+    /// What the command answers.
+    fn sync(&mut self, _data_only: bool) -> Op<()> {
+        match self.write {
+            Some(_) => Op::err(Errno::Busy),
+            None => self.end_line(),
+        }
+    }
 }
 
 impl Drop for OpenCtl {

@@ -5,7 +5,7 @@
 //!   newline, so that short reads agree with each other
 //! - a *ctl file* takes one command per line, wherever it is written to. The write that carries a bad
 //!   command fails with the command's errno; commands before it have been done. A last line
-//!   without a newline is done when the file is closed, where nobody learns of its failure
+//!   without a newline is done by sync, or when the file is closed, where nobody learns of its failure
 //! - a *value file* is a text that can be replaced: whatever is written into an opening of it is its new text
 //! - a *stream* is whatever open file its source hands out
 //!

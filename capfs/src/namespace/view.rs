@@ -1,0 +1,233 @@
+//! A place of a namespace as a device: what one agent hands to another.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::files::OpenAt;
+use super::{Namespace, Place};
+use crate::{
+    Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
+    Qid, Rights, SetStat, Stat,
+};
+
+impl Namespace {
+    /// What is at a place, as a device's root: mount points and unions below it are seen as this namespace has
+    /// them, and its rights hold. Whoever mounts it gets at most what this namespace gives.
+    ///
+    /// Numbers of files are those of the devices behind it, so two of them may have one number.
+    pub fn view(&self, place: Place) -> NodeRef {
+        Arc::new(View {
+            namespace: self.clone(),
+            place,
+        })
+    }
+}
+
+/// A place of a namespace.
+struct View {
+    namespace: Namespace,
+    place: Place,
+}
+
+impl View {
+    fn at(&self) -> impl Fn(Place) -> NodeRef + use<> {
+        let namespace = self.namespace.clone();
+        move |place| namespace.view(place)
+    }
+
+    fn find(&self, name: &str) -> Op<NodeRef> {
+        let at = self.at();
+        let resolved = self.namespace.resolve(&self.place, name, false);
+        resolved.then(move |resolved| resolved.place.map(at).ok_or(Errno::Noent).into())
+    }
+
+    fn demand(&self, rights: Rights) -> Result<(), Errno> {
+        self.place.mount().demand(rights)
+    }
+}
+
+/// The place of a node of the same namespace.
+fn place_of(node: &NodeRef) -> Result<&Place, Errno> {
+    let node: &dyn Node = &**node;
+    let view = node.as_any().downcast_ref::<View>();
+    view.map(|view| &view.place).ok_or(Errno::Xdev)
+}
+
+impl Node for View {
+    fn qid(&self) -> Qid {
+        self.place.node().qid()
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        self.place.node().stat()
+    }
+
+    fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        self.namespace.open_place(&self.place, how)
+    }
+
+    fn set_stat(&self, change: SetStat) -> Op<()> {
+        match self.demand(Rights::WRITE) {
+            Ok(()) => self.place.node().set_stat(change),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        (self.place.kind() == FileKind::Directory).then_some(self)
+    }
+
+    fn read_link(&self) -> Op<String> {
+        match self.demand(Rights::READ) {
+            Ok(()) => self.place.node().read_link(),
+            Err(errno) => Op::err(errno),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for View {
+    fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        self.find(name.as_str())
+    }
+
+    fn edit(&self) -> Option<&dyn EditDirectory> {
+        Some(self)
+    }
+}
+
+impl EditDirectory for View {
+    fn create(&self, name: Name<'_>, how: OpenHow) -> Op<Opened> {
+        let at = self.at();
+        let how = OpenAt {
+            create: true,
+            exclusive: true,
+            how,
+            ..OpenAt::default()
+        };
+        let opened = self.namespace.open(&self.place, name.as_str(), how);
+        opened.map(move |(place, file)| Opened {
+            node: at(place),
+            file,
+        })
+    }
+
+    fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
+        let (again, name) = (
+            self.namespace.view(self.place.clone()),
+            name.as_str().to_owned(),
+        );
+        let made = self.namespace.make_directory(&self.place, &name);
+        made.then(move |()| match (Name::new(&name), again.directory()) {
+            (Ok(name), Some(directory)) => directory.walk(name),
+            _ => Op::err(Errno::Noent),
+        })
+    }
+
+    fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
+        let namespace = &self.namespace;
+        namespace.make_symlink(target, &self.place, name.as_str())
+    }
+
+    fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
+        // A node does not know its names, and a link needs one.
+        let _ = (name, node);
+        Op::err(Errno::Notsup)
+    }
+
+    fn unlink(&self, name: Name<'_>) -> Op<()> {
+        self.namespace.unlink(&self.place, name.as_str())
+    }
+
+    fn remove_directory(&self, name: Name<'_>) -> Op<()> {
+        self.namespace.remove_directory(&self.place, name.as_str())
+    }
+
+    fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
+        match place_of(to) {
+            Ok(to) => {
+                let namespace = &self.namespace;
+                namespace.rename(&self.place, name.as_str(), to, to_name.as_str())
+            }
+            Err(errno) => Op::err(errno),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BindFlags;
+    use crate::device::memory::{MemoryFs, MemoryLimits};
+    use crate::testkit::{self, ManualClock, READ, now, walk};
+
+    fn files() -> NodeRef {
+        let clock = Arc::new(ManualClock::new(0));
+        let root = MemoryFs::new(clock, MemoryLimits::default()).root();
+        testkit::write(&root, "file", b"text").unwrap();
+        root
+    }
+
+    fn view(namespace: &Namespace, path: &str) -> NodeRef {
+        let resolved = now(namespace.resolve(&namespace.root(), path, true)).unwrap();
+        namespace.view(resolved.place.unwrap())
+    }
+
+    #[test]
+    fn shows_mounts_and_keeps_to_the_rights() {
+        let mut namespace = Namespace::new();
+        let mut mount = |at, rights| namespace.mount(files(), at, rights, BindFlags::REPLACE);
+        mount("/top", Rights::RW).unwrap();
+        mount("/top/inner", Rights::RO).unwrap();
+        let top = view(&namespace, "top");
+        assert_eq!(testkit::read(&top, "inner/file").unwrap(), b"text");
+        let mut names = testkit::names_in(&top).unwrap();
+        names.sort();
+        assert_eq!(names, ["file", "inner"]);
+        testkit::write(&top, "made", b"more").unwrap();
+        let inner = walk(&top, "inner").unwrap();
+        assert_eq!(
+            testkit::write(&inner, "made", b"x").err(),
+            Some(Errno::Rofs)
+        );
+        let how = OpenHow {
+            write: true,
+            ..READ
+        };
+        let file = walk(&inner, "file").unwrap();
+        assert_eq!(now(file.open(how)).err(), Some(Errno::Rofs));
+        assert_eq!(
+            now(file.set_stat(SetStat::default())).err(),
+            Some(Errno::Rofs)
+        );
+        let edit = testkit::edit(&inner).unwrap();
+        assert_eq!(now(edit.unlink(testkit::name("file"))), Err(Errno::Rofs));
+        let mut wider = Namespace::new();
+        wider
+            .mount(inner, "/", Rights::RW, BindFlags::REPLACE)
+            .unwrap();
+        let path = view(&wider, "file");
+        assert_eq!(now(path.open(how)).err(), Some(Errno::Rofs));
+    }
+
+    #[test]
+    fn names_come_and_go_through_it() {
+        let mut namespace = Namespace::new();
+        namespace
+            .mount(files(), "/a", Rights::RW, BindFlags::REPLACE)
+            .unwrap();
+        let a = view(&namespace, "a");
+        let edit = testkit::edit(&a).unwrap();
+        let sub = now(edit.make_directory(testkit::name("sub"))).unwrap();
+        now(edit.rename(testkit::name("file"), &sub, testkit::name("moved"))).unwrap();
+        assert_eq!(testkit::read(&a, "sub/moved").unwrap(), b"text");
+        now(edit.make_symlink(testkit::name("link"), "sub")).unwrap();
+        assert_eq!(now(walk(&a, "link").unwrap().read_link()).unwrap(), "sub");
+        now(testkit::edit(&sub).unwrap().unlink(testkit::name("moved"))).unwrap();
+        now(edit.remove_directory(testkit::name("sub"))).unwrap();
+        assert_eq!(testkit::names_in(&a).unwrap(), ["link"]);
+    }
+}

@@ -1,0 +1,600 @@
+//! `/task`: child agents (exec(3) of Inferno, proc(3) of Plan 9).
+//!
+//! | file | |
+//! |---|---|
+//! | `new/wasi` | reading makes a task and gives its number |
+//! | `N/ctl` | `bind SRC DST [ro\|before\|after]`, `unbind DST`, `grant DEVICE,…`, `revoke PATH`, `start`, `kill`, `delete` |
+//! | `N/cmd` | the program, and maybe arguments behind it, parted by blanks |
+//! | `N/args`, `N/env` | further arguments; `NAME=VALUE`; a line each |
+//! | `N/dir` | the directory of the task that it knows as `.` |
+//! | `N/ns` | what it was given, as commands for a `ctl` |
+//! | `N/status` | `new`, `starting`, `running`, `ended REASON` |
+//! | `N/exit` | its code, once it has ended |
+//! | `N/wait` | opening it waits for the end; reads as `exit` |
+//! | `N/fd/0`, `N/fd/1`, `N/fd/2` | its standard input, to be written; its output and errors, to be read |
+//! | `policy`, `error` | what was granted; why the last refusal |
+//!
+//! A task's namespace begins empty and takes only what its parent binds into it: SRC is a path of the parent's, and the task
+//! has at most the parent's rights there. What a task writes waits until its parent reads it.
+//!
+//! Terms: `children=N`, 64 unless told: tasks that there may be at once, ended ones included until they are deleted.
+//!
+//! Errors: `EMFILE` for more tasks than granted, `EINVAL` for malformed commands, `EBUSY` for changes after the start, `ESRCH` for
+//! `kill` of a task that doesn't run, `ENOEXEC` and others for what can't be started, with its reason in `error`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Poll, Waker};
+
+use capfs::device::conversations::LastError;
+use capfs::device::parts::{lock, open_text};
+use capfs::device::pipe::{PIPE_CAPACITY, pipe_nodes};
+use capfs::device::synthetic::{DynamicNames, SyntheticDir, stream_node};
+use capfs::{BindOrder, DirEntry, Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile, OpenHow};
+
+use crate::grant::{Grant, GrantError};
+
+/// Tasks that there may be at once, unless told.
+const CHILDREN: usize = 64;
+
+/// Binds and grants of one task, at most.
+const GIVEN_MAX: usize = 256;
+
+/// Why something was not done: what the parent gets, and the text for `error`.
+pub struct Refusal {
+    /// What the call fails with.
+    pub errno: Errno,
+    /// A sentence.
+    pub text: String,
+}
+
+/// A part of the parent's namespace that a task sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// Where the parent has it.
+    pub from: String,
+    /// Where the task has it.
+    pub to: String,
+    /// Whether it can be changed, as far as the parent can.
+    pub writable: bool,
+    /// Where it goes among what is there already.
+    pub order: BindOrder,
+}
+
+impl std::fmt::Display for Bind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "bind {} {}", self.from, self.to)?;
+        if !self.writable {
+            f.write_str(" ro")?;
+        }
+        match self.order {
+            BindOrder::Replace => Ok(()),
+            BindOrder::Before => f.write_str(" before"),
+            BindOrder::After => f.write_str(" after"),
+        }
+    }
+}
+
+/// Everything that a task is started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The program: a path of the parent's, or what else its host takes.
+    pub program: String,
+    /// Arguments behind the program's name.
+    pub args: Vec<String>,
+    /// Environment.
+    pub env: Vec<(String, String)>,
+    /// The directory that it knows as `.`, if any.
+    pub dir: Option<String>,
+    /// Its files.
+    pub binds: Vec<Bind>,
+    /// Its capabilities.
+    pub grants: Vec<Grant>,
+}
+
+/// How a task has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its code, as a shell knows it.
+    pub code: u32,
+    /// One word: `exit`, `trap`, `killed` …
+    pub reason: String,
+}
+
+/// Starts and ends children for one parent.
+pub trait Spawner: MaybeSend + MaybeSync + 'static {
+    /// Whether a grant may be handed to a child at all; it must give at most what the parent has.
+    ///
+    /// # Errors
+    /// A refusal.
+    fn check(&self, grant: &Grant) -> Result<(), Refusal>;
+
+    /// Starts a child; `task` is told of its end. Ends when the child runs.
+    ///
+    /// # Errors
+    /// What writing `start` fails with; the refusal's text is told by [`Task::refused`].
+    fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()>;
+
+    /// Ends a child, whatever it does.
+    fn kill(&self, number: u64);
+
+    /// Takes a capability away from a child that runs.
+    fn revoke(&self, number: u64, at: &str) -> Op<()>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Starting,
+    Running,
+    Ended(Ended),
+}
+
+/// One task.
+pub struct Task {
+    number: u64,
+    shared: Arc<Shared>,
+    life: Mutex<Life>,
+    /// The parent's and the task's ends of standard input, output and errors.
+    pipes: [(NodeRef, NodeRef); 3],
+}
+
+struct Life {
+    state: State,
+    cmd: String,
+    args: String,
+    env: String,
+    dir: String,
+    binds: Vec<Bind>,
+    grants: Vec<Grant>,
+    waiting: Vec<Waker>,
+}
+
+struct Shared {
+    spawner: Arc<dyn Spawner>,
+    max: usize,
+    error: LastError,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    last: u64,
+    all: BTreeMap<u64, (Arc<Task>, NodeRef)>,
+}
+
+/// The tasks of one parent.
+#[derive(Clone)]
+pub struct TaskDevice(Arc<Shared>);
+
+impl TaskDevice {
+    /// Tasks that `spawner` starts, on the terms of a grant.
+    ///
+    /// # Errors
+    /// What is wrong with the grant.
+    pub fn new(spawner: Arc<dyn Spawner>, grant: &Grant) -> Result<TaskDevice, GrantError> {
+        let mut max = CHILDREN;
+        for term in &grant.terms {
+            match term.key.as_str() {
+                "children" => max = term.count()?,
+                _ => return Err(grant.unknown(term, &["children"])),
+            }
+        }
+        Ok(TaskDevice(Arc::new(Shared {
+            spawner,
+            max,
+            error: LastError::default(),
+            tasks: Mutex::default(),
+        })))
+    }
+
+    /// The tree.
+    pub fn root(&self) -> NodeRef {
+        let (maker, error, max) = (self.0.clone(), self.0.clone(), self.0.max);
+        let make = move || -> Result<Box<dyn OpenFile>, Errno> {
+            let number = maker.make()?;
+            Ok(open_text(format!("{number}\n").into_bytes()))
+        };
+        SyntheticDir::builder()
+            .dir("new", SyntheticDir::builder().reads("wasi", make))
+            .text("policy", move || format!("children {max}"))
+            .text("error", move || error.error.text())
+            .dynamic(Names(self.0.clone()))
+            .build()
+    }
+
+    /// The task with this number.
+    pub fn task(&self, number: u64) -> Option<Arc<Task>> {
+        let tasks = lock(&self.0.tasks);
+        tasks.all.get(&number).map(|(task, _)| task.clone())
+    }
+
+    /// The parent is over: so are its tasks.
+    pub fn end(&self) {
+        let all = std::mem::take(&mut lock(&self.0.tasks).all);
+        for (number, (task, _)) in all {
+            if task.is_under_way() {
+                self.0.spawner.kill(number);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn make(self: &Arc<Self>) -> Result<u64, Errno> {
+        let mut tasks = lock(&self.tasks);
+        if tasks.all.len() >= self.max {
+            let text = format!("the grant is for {} tasks", self.max);
+            return Err(self.error.explain(Errno::Mfile, text));
+        }
+        tasks.last += 1;
+        let number = tasks.last;
+        let task = Arc::new(Task {
+            number,
+            shared: self.clone(),
+            life: Mutex::new(Life {
+                state: State::New,
+                cmd: String::new(),
+                args: String::new(),
+                env: String::new(),
+                dir: String::new(),
+                binds: Vec::new(),
+                grants: Vec::new(),
+                waiting: Vec::new(),
+            }),
+            pipes: [0; 3].map(|_| pipe_nodes(PIPE_CAPACITY)),
+        });
+        let node = directory(&task);
+        tasks.all.insert(number, (task, node));
+        Ok(number)
+    }
+}
+
+fn directory(task: &Arc<Task>) -> NodeRef {
+    // The tree must not keep its task: the table does.
+    let weak = || Arc::downgrade(task);
+    let upgrade = |task: &Weak<Task>| task.upgrade().ok_or(Errno::Noent);
+    let value = |pick: fn(&mut Life) -> &mut String| {
+        let (shown, set) = (weak(), weak());
+        let show =
+            move || Op::from(upgrade(&shown).map(|task| pick(&mut lock(&task.life)).clone()));
+        let set = move |text: &str| {
+            let task = upgrade(&set)?;
+            task.unstarted()?;
+            text.clone_into(pick(&mut lock(&task.life)));
+            Ok(())
+        };
+        (show, set)
+    };
+    let text = |say: fn(&Task) -> String| {
+        let task = weak();
+        move || Op::from(upgrade(&task).map(|task| say(&task)))
+    };
+    let [input, output, errors] = &task.pipes;
+    let (command, wait) = (weak(), weak());
+    let wait = move || match wait.upgrade() {
+        Some(task) => Op::later(async move {
+            let ended = task.ended_at_last().await;
+            Ok(open_text(format!("{}\n", ended.code).into_bytes()))
+        }),
+        None => Op::err(Errno::Noent),
+    };
+    let number = task.number;
+    let [cmd, args, env, dir] = [
+        value(|life| &mut life.cmd),
+        value(|life| &mut life.args),
+        value(|life| &mut life.env),
+        value(|life| &mut life.dir),
+    ];
+    SyntheticDir::builder()
+        .ctl_with_text(
+            "ctl",
+            move || number.to_string(),
+            move |line: &str| match command.upgrade() {
+                Some(task) => task.command(line),
+                None => Op::err(Errno::Noent),
+            },
+        )
+        .value("cmd", cmd.0, cmd.1)
+        .value("args", args.0, args.1)
+        .value("env", env.0, env.1)
+        .value("dir", dir.0, dir.1)
+        .text("ns", text(Task::given))
+        .text("status", text(Task::status))
+        .text("exit", text(Task::exit))
+        .node("wait", stream_node(Some(Box::new(wait)), None))
+        .dir(
+            "fd",
+            SyntheticDir::builder()
+                .node("0", input.1.clone())
+                .node("1", output.0.clone())
+                .node("2", errors.0.clone()),
+        )
+        .build()
+}
+
+/// Two or three words of a bind, where names have no blanks in them.
+fn parse_bind(words: &[&str]) -> Option<Bind> {
+    let [from, to, options @ ..] = words else {
+        return None;
+    };
+    let plain = |path: &str| path.starts_with('/') && !path.split('/').any(|name| name == "..");
+    let mut bind = Bind {
+        from: (*from).to_owned(),
+        to: (*to).to_owned(),
+        writable: true,
+        order: BindOrder::Replace,
+    };
+    for option in options {
+        match *option {
+            "ro" => bind.writable = false,
+            "before" => bind.order = BindOrder::Before,
+            "after" => bind.order = BindOrder::After,
+            _ => return None,
+        }
+    }
+    (plain(from) && plain(to)).then_some(bind)
+}
+
+impl Task {
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its child has ended.
+    pub fn ended(&self, ended: Ended) {
+        let waiting = {
+            let mut life = lock(&self.life);
+            if matches!(life.state, State::Ended(_)) {
+                return;
+            }
+            life.state = State::Ended(ended);
+            std::mem::take(&mut life.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Keeps the reason why it can't be started, for `error`, and returns the errno.
+    pub fn refused(&self, refusal: Refusal) -> Errno {
+        self.shared.error.explain(refusal.errno, refusal.text)
+    }
+
+    fn explain(&self, errno: Errno, text: impl Into<String>) -> Errno {
+        self.shared.error.explain(errno, text)
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(lock(&self.life).state, State::Starting | State::Running)
+    }
+
+    fn unstarted(&self) -> Result<(), Errno> {
+        match lock(&self.life).state {
+            State::New => Ok(()),
+            _ => Err(self.explain(Errno::Busy, "the task has been started")),
+        }
+    }
+
+    fn status(&self) -> String {
+        match &lock(&self.life).state {
+            State::New => "new".to_owned(),
+            State::Starting => "starting".to_owned(),
+            State::Running => "running".to_owned(),
+            State::Ended(ended) => format!("ended {}", ended.reason),
+        }
+    }
+
+    fn exit(&self) -> String {
+        match &lock(&self.life).state {
+            State::Ended(ended) => ended.code.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    fn given(&self) -> String {
+        let life = lock(&self.life);
+        let binds = life.binds.iter().map(|bind| format!("{bind}\n"));
+        let grants = life.grants.iter();
+        let grants = grants.map(|grant| format!("grant {}\n", grant.to_flag()));
+        binds.chain(grants).collect()
+    }
+
+    async fn ended_at_last(&self) -> Ended {
+        std::future::poll_fn(|context| {
+            let mut life = lock(&self.life);
+            if let State::Ended(ended) = &life.state {
+                return Poll::Ready(ended.clone());
+            }
+            life.waiting
+                .retain(|waker| !waker.will_wake(context.waker()));
+            life.waiting.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn command(self: &Arc<Self>, line: &str) -> Op<()> {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        match words[..] {
+            ["bind", ..] => match parse_bind(&words[1..]) {
+                Some(bind) => self.give(|life| life.binds.push(bind)).into(),
+                None => self.malformed(line),
+            },
+            ["unbind", to] => self.unbind(to).into(),
+            ["grant", ..] => self.grant(line["grant".len()..].trim()).into(),
+            ["revoke", at] => match self.is_under_way() {
+                true => self.shared.spawner.revoke(self.number, at),
+                false => self.ungrant(at).into(),
+            },
+            ["start"] => self.start(),
+            ["kill"] if !self.is_under_way() => {
+                Op::err(self.explain(Errno::Srch, "the task does not run"))
+            }
+            ["kill"] => {
+                self.shared.spawner.kill(self.number);
+                Op::ok(())
+            }
+            ["delete"] => {
+                if self.is_under_way() {
+                    self.shared.spawner.kill(self.number);
+                }
+                let gone = lock(&self.shared.tasks).all.remove(&self.number);
+                drop(gone);
+                Op::ok(())
+            }
+            _ => self.malformed(line),
+        }
+    }
+
+    fn malformed(&self, line: &str) -> Op<()> {
+        Op::err(self.explain(Errno::Inval, format!("can't understand `{line}`")))
+    }
+
+    fn give(&self, add: impl FnOnce(&mut Life)) -> Result<(), Errno> {
+        self.unstarted()?;
+        let mut life = lock(&self.life);
+        if life.binds.len() + life.grants.len() >= GIVEN_MAX {
+            drop(life);
+            let text = format!("a task is given {GIVEN_MAX} things at most");
+            return Err(self.explain(Errno::Nospc, text));
+        }
+        add(&mut life);
+        Ok(())
+    }
+
+    fn grant(&self, flag: &str) -> Result<(), Errno> {
+        let grant = Grant::from_flag(flag)
+            .map_err(|error| self.explain(Errno::Inval, error.to_string()))?;
+        let checked = self.shared.spawner.check(&grant);
+        checked.map_err(|refusal| self.refused(refusal))?;
+        self.give(|life| life.grants.push(grant))
+    }
+
+    fn unbind(&self, to: &str) -> Result<(), Errno> {
+        self.unstarted()?;
+        let mut life = lock(&self.life);
+        let before = life.binds.len();
+        life.binds.retain(|bind| bind.to != to);
+        match life.binds.len() < before {
+            true => Ok(()),
+            false => Err(Errno::Inval),
+        }
+    }
+
+    fn ungrant(&self, at: &str) -> Result<(), Errno> {
+        self.unstarted()?;
+        let mut life = lock(&self.life);
+        let before = life.grants.len();
+        life.grants.retain(|grant| grant.at != at);
+        match life.grants.len() < before {
+            true => Ok(()),
+            false => Err(Errno::Inval),
+        }
+    }
+
+    fn plan(&self) -> Result<Plan, Errno> {
+        let life = lock(&self.life);
+        let mut words = life.cmd.split_ascii_whitespace().map(str::to_owned);
+        let program = words.next();
+        let mut args: Vec<String> = words.collect();
+        args.extend(life.args.lines().map(str::to_owned));
+        let variables = life.env.lines().filter(|line| !line.is_empty());
+        let env: Option<Vec<_>> = variables
+            .map(|line| {
+                let (name, value) = line.split_once('=')?;
+                Some((name.to_owned(), value.to_owned()))
+            })
+            .collect();
+        let dir = life.dir.trim();
+        let plan = Plan {
+            program: program.clone().unwrap_or_default(),
+            args,
+            env: env.clone().unwrap_or_default(),
+            dir: (!dir.is_empty()).then(|| dir.to_owned()),
+            binds: life.binds.clone(),
+            grants: life.grants.clone(),
+        };
+        drop(life);
+        match (program, env) {
+            (None, _) => Err(self.explain(Errno::Inval, "there is no program in `cmd`")),
+            (_, None) => Err(self.explain(Errno::Inval, "`env` has a line without `=`")),
+            _ => Ok(plan),
+        }
+    }
+
+    fn start(self: &Arc<Self>) -> Op<()> {
+        let begin = || {
+            self.unstarted()?;
+            let plan = self.plan()?;
+            lock(&self.life).state = State::Starting;
+            Ok(plan)
+        };
+        let plan: Plan = match begin() {
+            Ok(plan) => plan,
+            Err(errno) => return Op::err(errno),
+        };
+        let task = self.clone();
+        Op::run(async move {
+            let started = task.clone().started(plan).await;
+            let mut life = lock(&task.life);
+            match started {
+                // It may have ended already.
+                Ok(()) if life.state == State::Starting => life.state = State::Running,
+                Ok(()) => {}
+                // It can be put right and tried again.
+                Err(_) => life.state = State::New,
+            }
+            started
+        })
+    }
+
+    async fn started(self: Arc<Self>, plan: Plan) -> Result<(), Errno> {
+        let [input, output, errors] = &self.pipes;
+        let reads = OpenHow {
+            read: true,
+            ..OpenHow::default()
+        };
+        let writes = OpenHow {
+            write: true,
+            ..OpenHow::default()
+        };
+        let stdio = [
+            input.0.open(reads).wait().await?,
+            output.1.open(writes).wait().await?,
+            errors.1.open(writes).wait().await?,
+        ];
+        let spawner = self.shared.spawner.clone();
+        spawner.start(self, plan, stdio).wait().await
+    }
+}
+
+/// The numbered directories.
+struct Names(Arc<Shared>);
+
+impl DynamicNames for Names {
+    fn find(&self, name: &str) -> Op<NodeRef> {
+        let tasks = lock(&self.0.tasks);
+        // One spelling a number: `07` is not 7.
+        let number = name.parse::<u64>().ok();
+        let number = number.filter(|number| number.to_string() == name);
+        let found = number.and_then(|number| tasks.all.get(&number));
+        found
+            .map(|(_, node)| node.clone())
+            .ok_or(Errno::Noent)
+            .into()
+    }
+
+    fn list(&self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
+        let tasks = lock(&self.0.tasks);
+        let after = tasks.all.range(cookie.saturating_add(1)..).take(max);
+        let entries = after.map(|(number, (_, node))| DirEntry {
+            name: number.to_string(),
+            qid: node.qid(),
+            cookie: *number,
+        });
+        Op::ok(entries.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Tasks whose children are scripted.
+
+use std::task::Context;
+
+use capfs::WriteAt;
+use capfs::testkit::{self, READ, now, read_at, walk, write_at};
+
+use super::*;
+
+/// Children that stand still until they are told.
+#[derive(Default)]
+struct Scripted {
+    started: Mutex<Vec<(Arc<Task>, Plan, [Box<dyn OpenFile>; 3])>>,
+    killed: Mutex<Vec<u64>>,
+    revoked: Mutex<Vec<String>>,
+}
+
+impl Spawner for Scripted {
+    fn check(&self, grant: &Grant) -> Result<(), Refusal> {
+        match grant.device.name() {
+            "fetch" => Err(Refusal {
+                errno: Errno::Acces,
+                text: "the parent has no fetch".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {
+        if plan.program == "/none" {
+            let text = "there is no /none".to_owned();
+            return Op::err(task.refused(Refusal {
+                errno: Errno::Noent,
+                text,
+            }));
+        }
+        lock(&self.started).push((task, plan, stdio));
+        Op::ok(())
+    }
+
+    fn kill(&self, number: u64) {
+        lock(&self.killed).push(number);
+        for (task, ..) in lock(&self.started).iter() {
+            if task.number() == number {
+                task.ended(Ended {
+                    code: 137,
+                    reason: "killed".to_owned(),
+                });
+            }
+        }
+    }
+
+    fn revoke(&self, _number: u64, at: &str) -> Op<()> {
+        lock(&self.revoked).push(at.to_owned());
+        Op::ok(())
+    }
+}
+
+fn device(flag: &str) -> (NodeRef, TaskDevice, Arc<Scripted>) {
+    let scripted = Arc::new(Scripted::default());
+    let grant = Grant::from_flag(flag).unwrap();
+    let device = TaskDevice::new(scripted.clone(), &grant).unwrap();
+    (device.root(), device, scripted)
+}
+
+fn put(root: &NodeRef, path: &str, text: &str) -> Result<(), Errno> {
+    let how = OpenHow {
+        read: false,
+        write: true,
+        truncate: true,
+    };
+    let mut file = now(walk(root, path)?.open(how))?;
+    write_at(&mut *file, WriteAt::Offset(0), text.as_bytes()).map(|_| ())
+}
+
+fn says(root: &NodeRef, path: &str) -> String {
+    String::from_utf8(testkit::read(root, path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_task_is_described_started_and_waited_for() {
+    let (root, _, scripted) = device("task");
+    assert_eq!(says(&root, "new/wasi"), "1\n");
+    testkit::stat(&root, "new/wasi").unwrap();
+    assert_eq!(
+        testkit::names_in(&root).unwrap(),
+        ["1", "error", "new", "policy"]
+    );
+    put(&root, "1/cmd", "/bin/tool.wasm -v").unwrap();
+    put(&root, "1/args", "two words\nlast").unwrap();
+    put(&root, "1/env", "A=1\nB=x=y\n").unwrap();
+    put(
+        &root,
+        "1/ctl",
+        "bind /data /in ro\nbind /more /in after\ngrant random\n",
+    )
+    .unwrap();
+    assert_eq!(
+        says(&root, "1/ns"),
+        "bind /data /in ro\nbind /more /in after\ngrant random\n"
+    );
+    assert_eq!(says(&root, "1/status"), "new\n");
+    put(&root, "1/ctl", "start\n").unwrap();
+    assert_eq!(says(&root, "1/status"), "running\n");
+    assert_eq!(put(&root, "1/cmd", "other"), Err(Errno::Busy));
+    assert_eq!(put(&root, "1/ctl", "bind /a /b\n"), Err(Errno::Busy));
+    let (task, plan, mut stdio) = lock(&scripted.started).pop().unwrap();
+    assert_eq!(plan.args, ["-v", "two words", "last"]);
+    assert_eq!(
+        plan.env,
+        [("A".into(), "1".into()), ("B".into(), "x=y".into())]
+    );
+
+    put(&root, "1/fd/0", "typed").unwrap();
+    assert_eq!(read_at(&mut *stdio[0], 0, 99).unwrap(), b"typed");
+    assert_eq!(read_at(&mut *stdio[0], 0, 99).unwrap(), b"");
+    write_at(&mut *stdio[1], WriteAt::End, b"shown").unwrap();
+    drop(stdio);
+    assert_eq!(says(&root, "1/fd/1"), "shown");
+
+    let Op::Later(mut wait) = walk(&root, "1/wait").unwrap().open(READ) else {
+        panic!("it has not ended");
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(wait.as_mut().poll(&mut context).is_pending());
+    task.ended(Ended {
+        code: 3,
+        reason: "exit".to_owned(),
+    });
+    let Poll::Ready(Ok(mut file)) = wait.as_mut().poll(&mut context) else {
+        panic!("it has ended");
+    };
+    assert_eq!(read_at(&mut *file, 0, 9).unwrap(), b"3\n");
+    assert_eq!(
+        (says(&root, "1/status"), says(&root, "1/exit")),
+        ("ended exit\n".into(), "3\n".into())
+    );
+    assert_eq!(put(&root, "1/ctl", "kill\n"), Err(Errno::Srch));
+    put(&root, "1/ctl", "delete\n").unwrap();
+    assert_eq!(walk(&root, "1").err(), Some(Errno::Noent));
+}
+
+#[test]
+fn bad_commands_say_why() {
+    let (root, _, _) = device("task");
+    testkit::read(&root, "new/wasi").unwrap();
+    for bad in [
+        "bind /a",
+        "bind a /b",
+        "bind /a/../b /c",
+        "bind /a /b rw",
+        "unbind /x",
+        "grant",
+        "grant floppy",
+        "begin",
+        "start",
+        "revoke /cap/x",
+    ] {
+        assert_eq!(
+            put(&root, "1/ctl", &format!("{bad}\n")),
+            Err(Errno::Inval),
+            "{bad}"
+        );
+    }
+    assert_eq!(
+        put(&root, "1/ctl", "grant fetch,origin=*\n"),
+        Err(Errno::Acces)
+    );
+    assert_eq!(says(&root, "error"), "the parent has no fetch\n");
+    put(&root, "1/cmd", "/none").unwrap();
+    assert_eq!(put(&root, "1/ctl", "start\n"), Err(Errno::Noent));
+    assert_eq!(says(&root, "error"), "there is no /none\n");
+    assert_eq!(says(&root, "1/status"), "new\n");
+    put(&root, "1/env", "A").unwrap();
+    assert_eq!(put(&root, "1/ctl", "start\n"), Err(Errno::Inval));
+}
+
+#[test]
+fn there_are_so_many_and_they_end_with_their_parent() {
+    let (root, device, scripted) = device("task,children=2");
+    for _ in 0..2 {
+        testkit::read(&root, "new/wasi").unwrap();
+    }
+    assert_eq!(testkit::read(&root, "new/wasi").err(), Some(Errno::Mfile));
+    put(&root, "2/cmd", "/x").unwrap();
+    put(
+        &root,
+        "2/ctl",
+        "grant console\nrevoke /cap/console\nstart\nrevoke /cap/random\n",
+    )
+    .unwrap();
+    assert_eq!(*lock(&scripted.revoked), ["/cap/random"]);
+    device.end();
+    assert_eq!(*lock(&scripted.killed), [2]);
+    assert_eq!(walk(&root, "2").err(), Some(Errno::Noent));
+}

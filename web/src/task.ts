@@ -1,0 +1,133 @@
+/** Starts and ends the tasks of one parent: the page, or an agent. */
+import type { Agent } from './agent.js';
+import { CapfsError } from './errors.js';
+import { grantPairs } from './grants.js';
+import type { Mount, Program, SpawnOptions } from './types.js';
+
+/** What a task is started with, as the kernel tells it. */
+type Plan = [
+  program: string,
+  args: string[],
+  env: string[],
+  dir: string | undefined,
+  binds: [from: string, to: string, writable: boolean, order: 'replace' | 'before' | 'after'][],
+  grants: string[],
+];
+
+/** The kernel's half of a child: the other ends of its standard streams. */
+interface TaskChild {
+  read_input(): Promise<Uint8Array | undefined>;
+  write_output(stream: number, bytes: Uint8Array): Promise<boolean>;
+  ended(code: number, reason: string): void;
+}
+
+/** What it needs of the Capfs whose agents these are. */
+export interface TaskOwner {
+  readFile(path: string): Promise<Uint8Array>;
+  spawnChild(program: Program, options: SpawnOptions, parent: Agent | undefined): Promise<Agent>;
+}
+
+export class TaskHost {
+  readonly #children = new Map<number, Agent>();
+  /** Tasks that are to end before they have begun. */
+  readonly #starting = new Map<number, AbortController>();
+  #ended = false;
+
+  constructor(
+    private readonly owner: TaskOwner,
+    /** The agent whose tasks these are; none where they are the page's. */
+    private readonly parent: Agent | undefined,
+  ) {}
+
+  /** An agent hands on what it has by binding it; new capabilities are the page's to give. */
+  check(flag: string): void {
+    if (this.parent) throw new CapfsError('EACCES', 'an agent hands on a capability by binding its directory into the task');
+    grantPairs(flag);
+  }
+
+  async start(number: number, plan: Plan, child: TaskChild): Promise<void> {
+    if (this.#ended) throw new CapfsError('EIO', 'the parent has ended');
+    const [program, args, env, dir, binds, grants] = plan;
+    const abort = new AbortController();
+    this.#starting.set(number, abort);
+    try {
+      const options: SpawnOptions = {
+        name: program.split('/').at(-1) || program,
+        args,
+        env: Object.fromEntries(Array.from({ length: env.length / 2 }, (_, index) => [env[2 * index]!, env[2 * index + 1]!])),
+        mounts: mounts(binds, dir),
+        grants,
+        stdin: 'pipe',
+        signal: abort.signal,
+      };
+      const agent = await this.owner.spawnChild(await this.#program(program), options, this.parent);
+      this.#children.set(number, agent);
+      void this.#follow(number, agent, child);
+    } catch (error) {
+      throw errnoOf(error);
+    } finally {
+      this.#starting.delete(number);
+    }
+  }
+
+  kill(number: number): void {
+    this.#starting.get(number)?.abort(new CapfsError('ECANCELED', 'the task was ended before it began'));
+    void this.#children.get(number)?.kill();
+  }
+
+  async revoke(number: number, at: string): Promise<void> {
+    const found = await this.#children.get(number)?.revoke(at);
+    if (!found) throw new CapfsError('EINVAL', `the task has no capability at ${at}`);
+  }
+
+  /** The parent has ended, and its tasks with it. */
+  end(): void {
+    this.#ended = true;
+    for (const number of [...this.#starting.keys(), ...this.#children.keys()]) this.kill(number);
+  }
+
+  /** A path of the parent's; for the page, an address, too. */
+  async #program(program: string): Promise<Program> {
+    if (!this.parent && program.includes('://')) return program;
+    const bytes = await (this.parent ?? this.owner).readFile(program);
+    return new Uint8Array(bytes);
+  }
+
+  /** Moves what a child reads and prints, until it has ended. */
+  async #follow(number: number, agent: Agent, child: TaskChild): Promise<void> {
+    void (async () => {
+      for (let bytes = await child.read_input(); bytes; bytes = await child.read_input()) await agent.write(bytes);
+      await agent.closeStdin();
+    })().catch(() => undefined);
+    const pump = async (stream: number, readable: ReadableStream<Uint8Array>): Promise<void> => {
+      for await (const bytes of readable) if (!(await child.write_output(stream, bytes))) return;
+    };
+    // What nobody reads of an ended child must not keep it.
+    const printed = Promise.all([pump(1, agent.stdout), pump(2, agent.stderr)]).catch(() => undefined);
+    const { code, reason } = await agent.exit;
+    await printed;
+    child.ended(code, reason);
+    this.#children.delete(number);
+    await agent.dispose();
+  }
+}
+
+/** A task's mounts: those at one path are a union, in the order that bind(1) gives them. */
+function mounts(binds: Plan[4], dir: string | undefined): Record<string, Mount[]> {
+  const all: Record<string, Mount[]> = {};
+  for (const [path, to, writable, order] of binds) {
+    const mount: Mount = { type: 'shared', path, rights: writable ? 'rw' : 'ro' };
+    const there = order === 'replace' ? [] : (all[to] ?? []);
+    all[to] = order === 'before' ? [mount, ...there] : [...there, mount];
+  }
+  if (dir !== undefined && all[dir]) all['.'] = all[dir];
+  return all;
+}
+
+/** An error of the package as a parent sees it. */
+function errnoOf(error: unknown): CapfsError {
+  const failure = error instanceof CapfsError ? error : new CapfsError('EIO', String(error));
+  if (/^E[A-Z0-9]+$/.test(failure.code)) return failure;
+  const code = failure.code.startsWith('MODULE_') ? 'ENOEXEC' : failure.code === 'GRANT_INVALID' ? 'EINVAL' : failure.code === 'MEMORY_LIMIT' ? 'ENOMEM' : 'EIO';
+  return new CapfsError(code, failure.message);
+}

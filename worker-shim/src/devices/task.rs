@@ -1,0 +1,170 @@
+//! Children of the page, or of an agent: the page's script starts them (`web/src/task.ts`).
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use capfs::{BindOrder, Errno, GuestSource, NodeRef, Op, OpenFile, WriteAt};
+use capfs_devices::grant::Grant;
+use capfs_devices::task::{Ended, Plan, Refusal, Spawner, Task, TaskDevice};
+use js_sys::{Array, Promise};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use super::refused;
+
+#[wasm_bindgen]
+extern "C" {
+    /// `TaskHost` of `web/src/task.ts`. What it throws has the name of an errno as its `code`.
+    pub type JsTasks;
+
+    #[wasm_bindgen(method, catch)]
+    fn check(this: &JsTasks, flag: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method)]
+    fn start(this: &JsTasks, number: f64, plan: &JsValue, child: TaskChild) -> Promise;
+    #[wasm_bindgen(method)]
+    fn kill(this: &JsTasks, number: f64);
+    #[wasm_bindgen(method)]
+    fn revoke(this: &JsTasks, number: f64, at: &str) -> Promise;
+}
+
+/// A child, as the page's script has it: the other ends of its standard streams, and its end.
+#[wasm_bindgen]
+pub struct TaskChild(Rc<Child>);
+
+struct Child {
+    task: Arc<Task>,
+    /// None once it has ended.
+    stdio: RefCell<Option<[Box<dyn OpenFile>; 3]>>,
+}
+
+/// Bytes of standard input that are handed over at once.
+const INPUT_CHUNK: usize = 64 << 10;
+
+#[wasm_bindgen]
+impl TaskChild {
+    /// The next bytes of its standard input; none at the end.
+    pub async fn read_input(&self) -> Option<Vec<u8>> {
+        let child = self.0.clone();
+        let mut bytes = vec![0; INPUT_CHUNK];
+        let count = poll_fn(|context| match &mut *child.stdio.borrow_mut() {
+            Some([input, ..]) => input.poll_read(context, 0, &mut &mut bytes[..]),
+            None => Poll::Ready(Ok(0)),
+        });
+        let count = count.await.unwrap_or(0);
+        bytes.truncate(count);
+        (count > 0).then_some(bytes)
+    }
+
+    /// Hands over what it printed on stream 1 or 2, and waits until its parent has room for it; whether anybody
+    /// reads it.
+    pub async fn write_output(&self, stream: usize, bytes: Vec<u8>) -> bool {
+        let child = self.0.clone();
+        let mut rest: &[u8] = &bytes;
+        while rest.remaining() > 0 {
+            let written = poll_fn(|context| {
+                let mut stdio = child.stdio.borrow_mut();
+                match stdio.as_mut().and_then(|stdio| stdio.get_mut(stream)) {
+                    Some(output) => output.poll_write(context, WriteAt::End, &mut rest),
+                    None => Poll::Ready(Err(Errno::Pipe)),
+                }
+            });
+            if written.await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// It has ended, and everything that it printed was handed over.
+    pub fn ended(&self, code: u32, reason: String) {
+        let stdio = self.0.stdio.take();
+        drop(stdio);
+        self.0.task.ended(Ended { code, reason });
+    }
+}
+
+struct PageSpawner(Rc<JsTasks>);
+
+/// What the script is told of a task.
+fn told(plan: &Plan) -> JsValue {
+    let texts = |texts: &mut dyn Iterator<Item = &str>| texts.map(JsValue::from).collect::<Array>();
+    let env = plan.env.iter();
+    let mut env = env.flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+    let binds = plan.binds.iter().map(|bind| {
+        let order = match bind.order {
+            BindOrder::Replace => "replace",
+            BindOrder::Before => "before",
+            BindOrder::After => "after",
+        };
+        Array::of4(
+            &bind.from.as_str().into(),
+            &bind.to.as_str().into(),
+            &bind.writable.into(),
+            &order.into(),
+        )
+    });
+    let grants: Vec<String> = plan.grants.iter().map(Grant::to_flag).collect();
+    Array::from_iter([
+        JsValue::from(plan.program.as_str()),
+        texts(&mut plan.args.iter().map(String::as_str)).into(),
+        texts(&mut env).into(),
+        plan.dir
+            .as_deref()
+            .map_or(JsValue::UNDEFINED, JsValue::from),
+        binds.collect::<Array>().into(),
+        texts(&mut grants.iter().map(String::as_str)).into(),
+    ])
+    .into()
+}
+
+fn refusal(error: &JsValue) -> Refusal {
+    let (errno, text) = refused(error);
+    Refusal { errno, text }
+}
+
+impl Spawner for PageSpawner {
+    fn check(&self, grant: &Grant) -> Result<(), Refusal> {
+        let checked = self.0.check(&grant.to_flag());
+        checked.map_err(|error| refusal(&error))
+    }
+
+    fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {
+        let child = TaskChild(Rc::new(Child {
+            task: task.clone(),
+            stdio: RefCell::new(Some(stdio)),
+        }));
+        let started = self.0.start(task.number() as f64, &told(&plan), child);
+        Op::later(async move {
+            match JsFuture::from(started).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(task.refused(refusal(&error))),
+            }
+        })
+    }
+
+    fn kill(&self, number: u64) {
+        self.0.kill(number as f64);
+    }
+
+    fn revoke(&self, number: u64, at: &str) -> Op<()> {
+        let revoked = self.0.revoke(number as f64, at);
+        Op::later(async move {
+            let revoked = JsFuture::from(revoked).await;
+            revoked.map(|_| ()).map_err(|error| refused(&error).0)
+        })
+    }
+}
+
+/// Makes the device of a parent whose children the script starts.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant.
+pub fn tasks(grant: &Grant, host: JsTasks) -> Result<NodeRef, JsValue> {
+    let spawner = Arc::new(PageSpawner(Rc::new(host)));
+    let device = TaskDevice::new(spawner, grant);
+    let device = device.map_err(|error| JsValue::from_str(&error.to_string()))?;
+    Ok(device.root())
+}
