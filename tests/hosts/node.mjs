@@ -8,7 +8,7 @@ export const variants = ['sab-single', 'none-single']
 export async function open(variant) {
   const { Capfs } = await import('../../web/dist/node.js')
   const [wait, memory] = variant.split('-')
-  const capfs = await Capfs.create({ variant: { wait, memory } })
+  const capfs = await Capfs.create({ variant: { wait, memory }, capabilities: true })
   const used = `${capfs.variant.wait}-${capfs.variant.memory}`
   if (used !== variant) throw new Error(`${used} is in use, not ${variant}`)
   return {

@@ -21,7 +21,7 @@ async function start(variant) {
   capfs?.close()
   const [wait, memory] = variant.split('-')
   try {
-    capfs = await Capfs.create({ variant: { wait, memory } })
+    capfs = await Capfs.create({ variant: { wait, memory }, capabilities: true })
   } catch (error) {
     return { error: `${error.code ?? error.name}: ${error.message}` }
   }

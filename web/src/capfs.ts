@@ -31,9 +31,10 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     readonly home: HomeTree,
     private readonly pool: WorkerPool,
     private readonly kernel: WebAssembly.Module,
+    private readonly full: boolean,
   ) {
     super();
-    home.serveTasks(new TaskHost(this, undefined));
+    if (full) home.serveTasks(new TaskHost(this, undefined));
   }
 
   /**
@@ -43,10 +44,11 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
    */
   static async create(options: CapfsOptions = {}): Promise<Capfs> {
     const variant = chooseVariant(options.variant);
-    const [kernel, stub, adapter] = await Promise.all(assetUrls(variant, options.assets).map(loadModule));
-    const modules: KernelModules = { kernel: kernel!, stub: stub!, adapter: adapter! };
+    const full = options.capabilities ?? false;
+    const [kernel, stub, adapter] = await Promise.all(assetUrls(variant, full, options.assets).map(loadModule));
+    const modules: KernelModules = { kernel: kernel!, full, stub: stub!, adapter: adapter! };
     const pool = new WorkerPool(modules, variant, options.spares ?? 1);
-    return new Capfs(variant, await HomeTree.create(modules.kernel), pool, modules.kernel);
+    return new Capfs(variant, await HomeTree.create(modules.kernel, full), pool, modules.kernel, full);
   }
 
   /** Agents that run, or have ended and still hold their files. */
@@ -141,6 +143,9 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
   async #prepare(agent: Agent, program: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
+    if (!this.full && !NEEDS_NO_EVENTS.has(device)) {
+      throw new CapfsError('GRANT_INVALID', `${device} needs the kernel with capabilities: Capfs.create({ capabilities: true })`);
+    }
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
@@ -245,15 +250,16 @@ function whole(stdin: NonNullable<SpawnOptions['stdin']>): Pick<AgentConfig, 'st
 }
 
 /** Where the modules lie. The addresses are literal, so that bundlers find the files. */
-function assetUrls({ memory }: Variant, assets: string | URL | undefined): URL[] {
+function assetUrls({ memory }: Variant, full: boolean, assets: string | URL | undefined): URL[] {
   if (assets !== undefined) {
     const here = typeof location === 'object' ? location.href : import.meta.url;
     const folder = new URL(String(assets).replace(/\/?$/, '/'), here);
-    return ['kernel.wasm', 'stub.wasm', `adapter-${memory}.wasm`].map((name) => new URL(name, folder));
+    return [full ? 'kernel-full.wasm' : 'kernel.wasm', 'stub.wasm', `adapter-${memory}.wasm`].map((name) => new URL(name, folder));
   }
   const adapter =
     memory === 'multi' ? new URL('./adapter-multi.wasm', import.meta.url) : new URL('./adapter-single.wasm', import.meta.url);
-  return [new URL('./kernel.wasm', import.meta.url), new URL('./stub.wasm', import.meta.url), adapter];
+  const kernel = full ? new URL('./kernel-full.wasm', import.meta.url) : new URL('./kernel.wasm', import.meta.url);
+  return [kernel, new URL('./stub.wasm', import.meta.url), adapter];
 }
 
 async function loadModule(url: URL): Promise<WebAssembly.Module> {

@@ -1,5 +1,6 @@
 /** The worker's half of a device worker: a kernel that makes capabilities and serves them to agents' kernels. */
 import { KernelInstance } from './kernel-instance.js';
+import type { BindingsFactory } from './kernels.js';
 import type { DeviceCommand, DeviceReport, Sender } from './protocol.js';
 
 export class DeviceServer {
@@ -9,8 +10,9 @@ export class DeviceServer {
   constructor(
     private readonly port: Sender<DeviceReport>,
     module: WebAssembly.Module,
+    bindings: BindingsFactory,
   ) {
-    this.#kernel = new KernelInstance(module);
+    this.#kernel = new KernelInstance(module, bindings);
     this.#kernel.bindings.on_wake(() => this.#wake());
   }
 

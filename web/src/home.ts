@@ -2,7 +2,7 @@
 import type { DomPart } from './dom.js';
 import type { TaskHost } from './task.js';
 import { kernelError } from './errors.js';
-import { kernelBindings, type KernelBindings } from './kernel.js';
+import { loadBindings, type KernelBindings } from './kernels.js';
 import type { FileRequest, RemoteTree } from './protocol.js';
 
 /** Bytes that the page's tree may hold: 1 GiB. */
@@ -14,14 +14,14 @@ const PAGE_TASKS = ['children', '1024'];
 export class HomeTree {
   private constructor(private readonly kernel: KernelBindings) {}
 
-  static async create(module: WebAssembly.Module): Promise<HomeTree> {
-    const kernel = kernelBindings();
+  static async create(module: WebAssembly.Module, full: boolean): Promise<HomeTree> {
+    const kernel = (await loadBindings(full))();
     // The page's thread may not instantiate a module of this size at once.
     await kernel({ module_or_path: module });
     kernel.on_wake(() => queueMicrotask(() => kernel.advance()));
     kernel.mount(kernel.memory_device(STORAGE), '/', false, true);
     const home = new HomeTree(kernel);
-    await home.request('make-dir', 'task');
+    if (full) await home.request('make-dir', 'task');
     return home;
   }
 

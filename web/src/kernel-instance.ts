@@ -1,5 +1,5 @@
 /** One kernel: an instance of the module with bindings of its own. */
-import { kernelBindings, type KernelBindings } from './kernel.js';
+import type { BindingsFactory, KernelBindings } from './kernels.js';
 import { CapfsError, kernelError } from './errors.js';
 import type { AgentConfig, FileRequest, MountMember, Peer } from './protocol.js';
 
@@ -30,7 +30,7 @@ export interface KernelHost {
 }
 
 export class KernelInstance {
-  readonly bindings: KernelBindings = kernelBindings();
+  readonly bindings: KernelBindings;
   readonly exports: KernelExports;
   /** What the kernel said before it trapped, if it did. */
   panic: string | undefined;
@@ -38,7 +38,8 @@ export class KernelInstance {
   readonly #volumes = new Map<string, number>();
 
   /** Instantiates at once; only workers may do that with a module of this size. */
-  constructor(module: WebAssembly.Module) {
+  constructor(module: WebAssembly.Module, bindings: BindingsFactory) {
+    this.bindings = bindings();
     this.exports = this.bindings.initSync({ module }) as unknown as KernelExports;
     this.bindings.report_panics((message: string) => {
       this.panic = message;

@@ -4,6 +4,8 @@ import type { Exit, Timings, Variant } from './types.js';
 /** The modules that every worker instantiates, compiled once. */
 export interface KernelModules {
   kernel: WebAssembly.Module;
+  /** Whether it is the kernel with the capabilities that need the web platform. */
+  full: boolean;
   stub: WebAssembly.Module;
   adapter: WebAssembly.Module;
 }

@@ -16,6 +16,11 @@ export interface CapfsOptions {
   variant?: Partial<Variant>;
   /** Workers that are kept ready for the next agent; 1 unless told. */
   spares?: number;
+  /**
+   * Loads the kernel with the capabilities that need the web platform: without it an agent can be granted `random`, `console`
+   * and `opfs` alone, and there is no `task`. It is more than twice as large, hence no by default.
+   */
+  capabilities?: boolean;
   /** Where `kernel.wasm`, `stub.wasm` and the adapters lie; beside this module unless told. */
   assets?: string | URL;
 }

@@ -2,6 +2,7 @@
 import { AgentRun } from './agent-run.js';
 import { DeviceServer } from './device-server.js';
 import { KernelInstance } from './kernel-instance.js';
+import { loadBindings, type BindingsFactory } from './kernels.js';
 import { MailboxReader } from './mailbox.js';
 import type { Command, DeviceCommand, DeviceReport, KernelModules, Mail, MailNotice, Port, Report, Sender } from './protocol.js';
 import type { Variant } from './types.js';
@@ -11,12 +12,24 @@ import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting
 export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Report | DeviceReport>): void {
   let worker: AgentWorker | undefined;
   let devices: DeviceServer | undefined;
-  port.listen((message) => {
-    if (message.type === 'prepare-devices') devices = new DeviceServer(port, message.kernel);
+  type Message = Command | DeviceCommand | Mail | MailNotice;
+  /** What came while the kernel's glue was being loaded. */
+  let early: Message[] | undefined;
+  const prepare = async (message: Extract<Message, { type: 'prepare' | 'prepare-devices' }>) => {
+    early = [];
+    if (message.type === 'prepare-devices') devices = new DeviceServer(port, message.kernel, await loadBindings(true));
+    else worker = new AgentWorker(port, message.modules, await loadBindings(message.modules.full), message.variant, message.mailbox);
+    const waiting = early;
+    early = undefined;
+    waiting.forEach(receive);
+  };
+  const receive = (message: Message) => {
+    if (early) early.push(message);
+    else if (message.type === 'prepare' || message.type === 'prepare-devices') void prepare(message);
     else if (message.type === 'device-grant' || message.type === 'device-request' || message.type === 'device-forget') devices?.receive(message);
-    else if (message.type === 'prepare') worker = new AgentWorker(port, message.modules, message.variant, message.mailbox);
     else worker?.receive(message);
-  });
+  };
+  port.listen(receive);
 }
 
 class AgentWorker {
@@ -33,12 +46,13 @@ class AgentWorker {
   constructor(
     private readonly port: Sender<Report>,
     private readonly modules: KernelModules,
+    private readonly bindings: BindingsFactory,
     private readonly variant: Variant,
     mailbox: SharedArrayBuffer | undefined,
   ) {
     if (mailbox) this.#mailbox = new MailboxReader(mailbox, () => port.post({ type: 'room' }));
     this.#waiting = this.#makeWaiting();
-    this.#next = new KernelInstance(modules.kernel);
+    this.#next = new KernelInstance(modules.kernel, bindings);
     port.post({ type: 'ready' });
   }
 
@@ -60,7 +74,7 @@ class AgentWorker {
   }
 
   async #spawn({ id, module, config }: Extract<Command, { type: 'spawn' }>): Promise<void> {
-    const kernel = this.#next ?? new KernelInstance(this.modules.kernel);
+    const kernel = this.#next ?? new KernelInstance(this.modules.kernel, this.bindings);
     this.#next = undefined;
     const poll = this.#mailbox ? () => this.#takeMail() : undefined;
     const run = new AgentRun(id, kernel, config, this.port, this.variant, this.#waiting, poll);
@@ -71,7 +85,7 @@ class AgentWorker {
     const reusable = await run.run(module, this.modules);
     this.#mailbox?.setRunning(false);
     this.#takeMail();
-    if (reusable) this.#next = new KernelInstance(this.modules.kernel);
+    if (reusable) this.#next = new KernelInstance(this.modules.kernel, this.bindings);
   }
 
   #takeMail(): void {

@@ -345,7 +345,7 @@ export const notWaiting = {
 export async function runCases(Capfs, variant, guest, report) {
   const cases = { ...everywhere, ...(variant.wait === 'none' ? notWaiting : waiting) }
   for (const [name, body] of Object.entries(cases)) {
-    const capfs = await Capfs.create({ variant })
+    const capfs = await Capfs.create({ variant, capabilities: true })
     try {
       same(capfs.variant, variant)
       await body({ capfs, guest })

@@ -227,7 +227,7 @@ for (const [isolated, wait] of [[false, 'jspi'], [true, 'sab']]) {
   await page.evaluate(
     async ({ wait, guest, cases }) => {
       const { Capfs } = await import('/dist/index.js')
-      window.capfs = await Capfs.create({ variant: { wait } })
+      window.capfs = await Capfs.create({ variant: { wait }, capabilities: true })
       window.module = await window.capfs.compile(Uint8Array.from(atob(guest), (char) => char.charCodeAt(0)))
       for (const [name, body] of Object.entries(new Function(`return (${cases})()`)())) {
         document.body.replaceChildren()

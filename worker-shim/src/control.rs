@@ -144,14 +144,15 @@ pub async fn remote_grant(
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant.
+#[cfg(feature = "capabilities")]
 #[wasm_bindgen]
 pub fn remote_grant_dom(
     client: u32,
     terms: Vec<String>,
-    part: devices::dom::JsPart,
+    part: devices::web::dom::JsPart,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse("dom", terms)?;
-    let root = devices::dom::part(&grant, part)?;
+    let root = devices::web::dom::part(&grant, part)?;
     let kind = root.qid().kind as u32;
     Ok(vec![server::export(client, root), kind])
 }
@@ -160,14 +161,15 @@ pub fn remote_grant_dom(
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant.
+#[cfg(feature = "capabilities")]
 #[wasm_bindgen]
 pub fn remote_grant_task(
     client: u32,
     terms: Vec<String>,
-    host: devices::task::JsTasks,
+    host: devices::web::task::JsTasks,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse("task", terms)?;
-    let root = devices::task::tasks(&grant, host)?;
+    let root = devices::web::task::tasks(&grant, host)?;
     let kind = root.qid().kind as u32;
     Ok(vec![server::export(client, root), kind])
 }
@@ -176,9 +178,10 @@ pub fn remote_grant_task(
 ///
 /// # Errors
 /// A sentence that says what is wrong with the terms.
+#[cfg(feature = "capabilities")]
 #[wasm_bindgen]
-pub fn task_device(terms: Vec<String>, host: devices::task::JsTasks) -> Result<u32, JsValue> {
-    let root = devices::task::tasks(&parse("task", terms)?, host)?;
+pub fn task_device(terms: Vec<String>, host: devices::web::task::JsTasks) -> Result<u32, JsValue> {
+    let root = devices::web::task::tasks(&parse("task", terms)?, host)?;
     machine(|machine| Ok(add_device(machine, root)))
 }
 

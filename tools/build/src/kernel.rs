@@ -9,15 +9,23 @@ use wasm_bindgen_cli_support::Bindgen;
 const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGE: &str = "capfs-worker-shim";
 
-/// Builds the kernel into `out`: `kernel.wasm`, `kernel.js` (a factory of its bindings) and their types.
+/// Builds both kernels into `out`: `kernel.wasm` with `kernel.js` (a factory of its bindings), and `kernel-full.wasm` with
+/// `kernel-full.js`, which have the capabilities that need the web platform. The types are the full one's.
 pub fn build(out: &Path) -> Result<()> {
-    let compiled = compile()?;
+    build_one(out, "kernel", &["--no-default-features"])?;
+    let types = build_one(out, "kernel-full", &[])?;
+    write(out, "kernel-bindings.d.ts", types.as_bytes())
+}
+
+/// Builds the kernel with these features; returns the types of its bindings.
+fn build_one(out: &Path, name: &str, features: &[&str]) -> Result<String> {
+    let compiled = compile(features)?;
     let script = script(&compiled)?;
-    write(out, "kernel.js", script.as_bytes())?;
+    write(out, &format!("{name}.js"), script.as_bytes())?;
     let (wasm, types) = bind(&compiled)?;
-    write(out, "kernel-bindings.d.ts", types.as_bytes())?;
-    write(out, "kernel.d.ts", KERNEL_TYPES.as_bytes())?;
-    write(out, "kernel.wasm", &optimise(wasm)?)
+    write(out, &format!("{name}.d.ts"), KERNEL_TYPES.as_bytes())?;
+    write(out, &format!("{name}.wasm"), &optimise(wasm)?)?;
+    Ok(types)
 }
 
 /// Writes a file unless it already has these contents, so that nothing downstream rebuilds in vain.
@@ -31,7 +39,7 @@ pub fn write(out: &Path, name: &str, bytes: &[u8]) -> Result<()> {
 }
 
 /// Runs cargo and returns where the module is, as cargo itself reports it.
-fn compile() -> Result<PathBuf> {
+fn compile(features: &[&str]) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -43,6 +51,7 @@ fn compile() -> Result<PathBuf> {
             "--target",
             TARGET,
         ])
+        .args(features)
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()

@@ -36,7 +36,7 @@ export class Engine {
   }
 
   static async start(): Promise<Engine> {
-    return new Engine(await Capfs.create());
+    return new Engine(await Capfs.create({ capabilities: true }));
   }
 
   get capfs(): Capfs {
@@ -53,7 +53,7 @@ export class Engine {
    * @throws CapfsError `VARIANT_UNAVAILABLE` when the browser lacks it; the one before stays.
    */
   async choose(choice: Choice): Promise<void> {
-    const next = await Capfs.create(choice ? { variant: choice } : {});
+    const next = await Capfs.create({ capabilities: true, ...(choice ? { variant: choice } : {}) });
     await copyTree(this.#capfs, next, '/');
     this.#former.push(this.#capfs);
     this.#capfs = next;
@@ -74,7 +74,7 @@ export class Engine {
     const missing: Variant[] = [];
     for (const variant of VARIANTS) {
       try {
-        (await Capfs.create({ variant, spares: 0 })).close();
+        (await Capfs.create({ variant, spares: 0, capabilities: true })).close();
       } catch {
         missing.push(variant);
       }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::key::{Engine, WebKey, gcm};
 use super::subtle::{self, bytes, from_buffer, object, property};
-use crate::devices::database::{Database, Stop, result, within};
+use crate::devices::web::database::{Database, Stop, result, within};
 use crate::web;
 
 const DATABASE: &str = "capfs-keys";

@@ -1,0 +1,77 @@
+//! The capabilities that need the web platform: requests, sockets, keys, databases, parts of the page, child agents.
+
+mod crypto;
+mod database;
+pub mod dom;
+mod fetch;
+mod indexeddb;
+mod outside;
+pub mod task;
+mod timer;
+mod url;
+mod ws;
+
+use std::sync::Arc;
+
+use capfs::{Errno, NodeRef};
+use capfs_devices::fetch::Fetch;
+use capfs_devices::grant::{DeviceKind, Grant, GrantError};
+use capfs_devices::ws::Ws;
+use capfs_devices::{crypto as crypto_device, indexeddb as indexeddb_device, storage};
+use js_sys::Reflect;
+use outside::Web;
+use wasm_bindgen::JsValue;
+
+use super::random::WebEntropy;
+
+/// Makes the device that a grant names, on its terms, for a program of this name.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant, or what this engine lacks.
+pub async fn device(grant: &Grant, program: &str) -> Result<NodeRef, JsValue> {
+    let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
+    match grant.device {
+        DeviceKind::Fetch => {
+            let fetch = Fetch::new(Arc::new(Web), grant).map_err(invalid)?;
+            Ok(fetch.root())
+        }
+        DeviceKind::Ws if !has("WebSocket") => {
+            Err(JsValue::from_str("this engine has no WebSocket"))
+        }
+        DeviceKind::Ws => Ok(Ws::new(Arc::new(Web), grant).map_err(invalid)?.root()),
+        DeviceKind::Crypto => {
+            let policy = crypto_device::Policy::from_grant(grant).map_err(invalid)?;
+            let own = storage::own_name(program);
+            let keys = crypto::WebKeys::new(policy.name().unwrap_or(&own));
+            let entropy = Arc::new(WebEntropy);
+            Ok(crypto_device::device(Arc::new(keys), entropy, policy))
+        }
+        DeviceKind::IndexedDb => {
+            let policy = indexeddb_device::Policy::from_grant(grant).map_err(invalid)?;
+            if !database::exists() {
+                return Err(JsValue::from_str("this engine has no IndexedDB"));
+            }
+            let own = storage::own_name(program);
+            let space = indexeddb::WebSpace::new(policy.name().unwrap_or(&own));
+            Ok(indexeddb_device::device(Arc::new(space), policy))
+        }
+        kind => Err(JsValue::from_str(&format!(
+            "this host has no device `{}`",
+            kind.name()
+        ))),
+    }
+}
+
+/// What an error of the page's script says: the errno that its `code` names, and its message.
+fn refused(error: &JsValue) -> (Errno, String) {
+    let property = |name: &str| Reflect::get(error, &name.into()).ok()?.as_string();
+    let name = property("code").unwrap_or_default();
+    let errno = Errno::ALL.iter().find(|errno| errno.name() == name);
+    let text = property("message").unwrap_or_else(|| format!("{error:?}"));
+    (errno.copied().unwrap_or(Errno::Io), text)
+}
+
+/// Whether the engine has a global of this name.
+fn has(name: &str) -> bool {
+    Reflect::has(&js_sys::global(), &name.into()).unwrap_or(false)
+}
