@@ -7,10 +7,13 @@ use capfs::testkit::{self, READ, now, read_at, walk, write_at};
 
 use super::*;
 
+/// A task that was started, with its plan and its streams.
+type Started = (Arc<Task>, Plan, [Box<dyn OpenFile>; 3]);
+
 /// Children that stand still until they are told.
 #[derive(Default)]
 struct Scripted {
-    started: Mutex<Vec<(Arc<Task>, Plan, [Box<dyn OpenFile>; 3])>>,
+    started: Mutex<Vec<Started>>,
     killed: Mutex<Vec<u64>>,
     revoked: Mutex<Vec<String>>,
 }
