@@ -189,7 +189,11 @@ impl Connection {
             }
             state.phase = match outcome {
                 Ok(connected) => Phase::Connected(connected, permit),
-                Err(failure) => Phase::Failed(self.explain(failure)),
+                Err(failure) => {
+                    // Whoever hears of the failure may connect again at once.
+                    drop(permit);
+                    Phase::Failed(self.explain(failure))
+                }
             };
         }
         self.waiters.changed();

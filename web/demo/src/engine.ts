@@ -85,6 +85,8 @@ export class Engine {
 
 async function copyTree(from: Capfs, to: Capfs, path: string): Promise<void> {
   for (const entry of await from.readDir(path)) {
+    // Child agents are not files: reading `task/new` would make one.
+    if (path === '/' && entry.name === 'task') continue;
     const child = path === '/' ? `/${entry.name}` : `${path}/${entry.name}`;
     if (entry.type === 'directory') {
       await to.makeDir(child);
