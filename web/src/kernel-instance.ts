@@ -98,7 +98,8 @@ export class KernelInstance {
       members.forEach((member, index) => {
         const device = this.#device(member, config, host);
         const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
-        kernel.mount(device, at, index > 0, writable);
+        // Behind what is there: in the place of the root it would hide the capabilities, which are mounted already.
+        kernel.mount(device, at, index > 0 || (at === '/' && granted.length > 0), writable);
       });
       const first = members[0];
       const isFile = first?.type === 'null' || first?.type === 'zero';
