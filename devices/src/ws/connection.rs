@@ -164,6 +164,7 @@ impl Connection {
         self.error.clear();
         drop(state);
         let timeout = policies.least(|policy| policy.timeout);
+        let wants_protocol = !protocols.is_empty();
         let connecting = self.ws.connector.connect(Connect {
             headers: policies.headers(&url.origin),
             url,
@@ -175,6 +176,14 @@ impl Connection {
         self.ws.host.spawn(cancel.unless(async move {
             let text = || format!("no connection within {timeout} ms");
             let outcome = within(&*connection.ws.host, timeout, connecting, text).await;
+            // By the standard such a connection fails; Firefox keeps it.
+            let outcome = match outcome {
+                Ok(connected) if wants_protocol && connected.protocol.is_empty() => {
+                    let text = "the server speaks none of the sub-protocols";
+                    Err(Failure::new(Errno::Proto, text))
+                }
+                outcome => outcome,
+            };
             connection.finish(&run, outcome, permit);
         }));
         Ok(())

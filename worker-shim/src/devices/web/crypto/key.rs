@@ -323,9 +323,14 @@ async fn perform(
             subtle::derive(&parameters, key.ok_or_else(lacks)?, length, refused).await
         }
         Request::Agree { peer } => {
-            let peer = subtle::import("raw", &peer, &parameters(algorithm), true, &[]).await?;
-            let parameters = object(&[("name", "X25519".into()), ("public", peer)]);
             let refused = || invalid("`peer` is a point of small order");
+            // Firefox refuses such a point when it is imported already.
+            let peer = subtle::import("raw", &peer, &parameters(algorithm), true, &[]).await;
+            let peer = peer.map_err(|failure| match failure.errno {
+                Errno::Inval => refused(),
+                _ => failure,
+            })?;
+            let parameters = object(&[("name", "X25519".into()), ("public", peer)]);
             subtle::derive(&parameters, key.ok_or_else(lacks)?, 32, refused).await
         }
     }
