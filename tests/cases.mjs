@@ -183,7 +183,7 @@ export const cases = [
     ],
   },
   { name: 'console_narrow', guest: 'console', grants: ['console,input=no,raw=no,messages=no'] },
-  { name: 'crypto', grants: ['crypto'], waits: true },
+  { name: 'crypto', grants: ['crypto,persist=no'], waits: true },
   { name: 'indexeddb', grants: ['indexeddb,quota=1MiB,databases=2'], waits: true, hosts: ['native', 'chromium', 'firefox'] },
   { name: 'crypto_kept', grants: ['crypto'], waits: true, hosts: ['native', 'chromium', 'firefox'] },
   { name: 'yield_raise', exit: { reason: 'signal', code: 134 } },

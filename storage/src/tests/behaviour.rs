@@ -349,7 +349,11 @@ proptest! {
         let expected = dump(&memory.root()).unwrap();
         assert_eq!(dump(&volume.root()).unwrap(), expected);
         drop(tree);
-        volume.release().unwrap();
+        // The step that is refused may be the release's own: what was synced is there all the same.
+        match volume.release() {
+            Ok(()) | Err(Errno::Nospc) => {}
+            Err(errno) => panic!("{errno:?}"),
+        }
         assert_eq!(dump(&super::volume(&disk).root()).unwrap(), expected);
     }
 }
