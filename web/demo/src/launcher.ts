@@ -1,5 +1,7 @@
 /** The form that starts agents: a sample or a file of one's own, what it is given, and its limits. */
 import type { Launch } from './agent/launch.js';
+import { GrantEditor } from './capabilities/grant-editor.js';
+import { nativeCommand } from './capabilities/native-command.js';
 import { CommandLineError, joinArguments, parseEnvironment, splitArguments } from './command-line.js';
 import { chosenFiles, droppedFiles, type Files } from './dropped-files.js';
 import { el, fill, freshId } from './element.js';
@@ -11,6 +13,9 @@ interface OwnProgram {
   readonly module: Uint8Array<ArrayBuffer>;
 }
 
+/** What a program gets unless its sample says otherwise: keys as they are typed, and messages. */
+const DEFAULT_GRANTS: readonly string[] = ['console'];
+
 const MIB = 1024 * 1024;
 
 export class Launcher {
@@ -20,6 +25,8 @@ export class Launcher {
   readonly #env = el('textarea', { id: freshId('env'), name: 'env', rows: 3, placeholder: 'NAME=value', autocapitalize: 'off', spellcheck: 'false' });
   readonly #memory = el('input', { id: freshId('memory'), name: 'memory', type: 'number', min: 1, max: 4096, placeholder: 'no limit', inputmode: 'numeric' });
   readonly #time = el('input', { id: freshId('time'), name: 'time', type: 'number', min: 1, placeholder: 'no limit', inputmode: 'numeric' });
+  readonly #grants = new GrantEditor(() => this.#drawNative());
+  readonly #native = el('pre', { 'data-role': 'native' });
   readonly #fileList = el('ul', { class: 'files' });
   readonly #problem = el('p', { class: 'problem', role: 'alert', hidden: true });
   #own: OwnProgram | null = null;
@@ -33,6 +40,8 @@ export class Launcher {
     const fileZone = el('label', { class: 'drop small', for: filePicker.id }, filePicker, 'Drop files, or choose them: they appear in its ', el('code', {}, '/'));
     dropTarget(moduleZone, (files) => this.#take(files));
     dropTarget(fileZone, (files) => this.#add(files));
+    const copy = el('button', { type: 'button', onclick: () => void navigator.clipboard?.writeText(this.#native.textContent ?? '') }, 'Copy');
+    for (const control of [this.#args, this.#env]) control.addEventListener('input', () => this.#drawNative());
     const form = el(
       'form',
       { novalidate: true, onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
@@ -40,6 +49,8 @@ export class Launcher {
       moduleZone,
       field('Arguments', this.#args),
       field('Files', fileZone, this.#fileList),
+      field('Capabilities', this.#grants.element),
+      el('details', {}, el('summary', {}, 'The same natively'), el('div', { class: 'native' }, this.#native, copy)),
       el('details', {}, el('summary', {}, 'Environment'), field('Variables, a line each', this.#env)),
       el('details', {}, el('summary', {}, 'Limits'), el('div', { class: 'pair' }, field('Memory, MiB', this.#memory), field('Time, s', this.#time))),
       this.#problem,
@@ -81,14 +92,35 @@ export class Launcher {
     this.#args.value = joinArguments(sample.args);
     this.#env.value = Object.entries(sample.env).map(([name, value]) => `${name}=${value}`).join('\n');
     this.#files = { ...sample.files };
+    this.#grants.grants = sample.grants?.() ?? DEFAULT_GRANTS;
     this.#drawFiles();
+    this.#drawNative();
   }
 
   #reset(): void {
     this.#args.value = '';
     this.#env.value = '';
     this.#files = {};
+    this.#grants.grants = DEFAULT_GRANTS;
     this.#drawFiles();
+    this.#drawNative();
+  }
+
+  /** Writes the command that does the same natively, as far as the fields can be understood yet. */
+  #drawNative(): void {
+    const { sample, own } = this.#chosen();
+    try {
+      const program = sample?.program ?? own?.name ?? 'program.wasm';
+      this.#native.textContent = nativeCommand(program, this.#grants.grants, splitArguments(this.#args.value), parseEnvironment(this.#env.value));
+    } catch (error) {
+      if (!(error instanceof CommandLineError)) throw error;
+      this.#native.textContent = error.message;
+    }
+  }
+
+  #chosen(): { sample: Sample | undefined; own: OwnProgram | null } {
+    const id = this.#list.querySelector<HTMLInputElement>(':checked')?.value;
+    return { sample: SAMPLES.find((one) => one.id === id), own: this.#own };
   }
 
   #take(files: Files): void {
@@ -101,6 +133,7 @@ export class Launcher {
     this.#reset();
     const radio = this.#list.querySelector<HTMLInputElement>('[value=own]');
     if (radio) radio.checked = true;
+    this.#drawNative();
     radio?.scrollIntoView({ block: 'nearest' });
   }
 
@@ -122,10 +155,10 @@ export class Launcher {
   }
 
   #submit(): void {
-    const id = this.#list.querySelector<HTMLInputElement>(':checked')?.value;
-    const sample = SAMPLES.find((one) => one.id === id);
+    const { sample } = this.#chosen();
     try {
       const common = {
+        grants: this.#grants.grants,
         args: splitArguments(this.#args.value),
         env: parseEnvironment(this.#env.value),
         files: { ...this.#files },

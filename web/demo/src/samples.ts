@@ -15,6 +15,8 @@ export interface Sample {
   readonly name: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Capabilities, as flags; the launcher's usual ones unless told. The page's own address may be in them. */
+  readonly grants?: () => readonly string[];
   /** Address of a tar.gz that is laid under the agent's own files at `/`. */
   readonly archive?: string;
   /** Text files that the agent's `/` has at the start. */
@@ -48,6 +50,18 @@ export const SAMPLES: readonly Sample[] = [
     args: ['from', 'a', 'tab'],
     env: { PLACE: 'a worker' },
     files: { 'note.txt': 'This file is in the namespace of one agent.\n' },
+  },
+  {
+    id: 'explorer',
+    title: 'Explorer',
+    about: 'Rust. A shell over the files: ls, cat, echo >. The capabilities are files too, below /cap.',
+    program: 'agents/explorer.wasm',
+    name: 'explorer',
+    args: [],
+    env: {},
+    grants: () => ['random', `fetch,origin=${location.origin}`, 'opfs', 'console'],
+    files: { 'readme.txt': 'What was granted is below /cap; each device has a file policy.\n' },
+    hint: 'Try: ls /cap, xd /cap/random 64, echo hello > /cap/storage/opfs/greeting',
   },
   {
     id: 'lines',

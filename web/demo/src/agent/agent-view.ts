@@ -1,5 +1,7 @@
 /** One agent on the page: its bar, its terminal, and what is said when it fails. */
 import type { Agent, Exit } from 'capfs';
+import { AuditLog } from '../capabilities/audit-log.js';
+import { splitGrant } from '../capabilities/devices.js';
 import { announce, el, fill, freshId } from '../element.js';
 import type { Engine } from '../engine.js';
 import { explain, explainExit, exitLabel, type Failure } from '../failures.js';
@@ -18,6 +20,12 @@ export class AgentView {
   /** The panel to put on the page. */
   readonly element: HTMLElement;
   readonly console: Console;
+  /** What it did with its capabilities. */
+  readonly audit = new AuditLog();
+  /** The places of the capabilities that were taken away. */
+  readonly revoked = new Set<string>();
+  /** The part of the page that it has, where `dom` was granted. */
+  readonly #page: HTMLElement | null;
   readonly #engine: Engine;
   readonly #changed: Changed;
   readonly #label = el('span', { class: 'state-label' });
@@ -42,6 +50,8 @@ export class AgentView {
     });
     this.#kill = el('button', { type: 'button', class: 'danger', onclick: () => void this.kill(), title: 'Kill the agent (Ctrl+C in the terminal)' }, 'Kill');
     this.#end = el('button', { type: 'button', onclick: () => void this.endInput(), title: 'End its standard input (Ctrl+D on an empty line)' }, 'End input');
+    const hasPage = launch.grants.some((grant) => splitGrant(grant)[0] === 'dom');
+    this.#page = hasPage ? el('div', { class: 'page-part', role: 'region', 'aria-label': `What ${launch.title} shows` }) : null;
     const command = [launch.name, ...launch.args].join(' ');
     this.element = el(
       'div',
@@ -61,6 +71,7 @@ export class AgentView {
         ),
       ),
       this.#failure,
+      ...(this.#page ? [this.#page] : []),
       this.console.element,
     );
     this.#show();
@@ -85,6 +96,8 @@ export class AgentView {
       await capfs.makeDir(SHARED).catch(() => undefined);
       this.#agent = await capfs.spawn(this.launch.program, {
         ...spawnOptions(this.launch, capfs.variant),
+        audit: (event) => this.audit.add(event),
+        ...(this.#page ? { dom: this.#page } : {}),
         console: {
           raw: (on) => this.console.setRaw(on),
           size: this.console.size,
@@ -124,6 +137,13 @@ export class AgentView {
   async endInput(): Promise<void> {
     this.#end.disabled = true;
     await this.#agent?.closeStdin().catch(() => undefined);
+  }
+
+  /** Takes a capability away; whether there was one. */
+  async revoke(at: string): Promise<boolean> {
+    const gone = (await this.#agent?.revoke(at).catch(() => false)) ?? false;
+    if (gone) this.revoked.add(at);
+    return gone;
   }
 
   /** Ends the agent and lets go of its files. */

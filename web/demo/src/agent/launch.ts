@@ -14,6 +14,8 @@ export interface Launch {
   readonly files: Record<string, string | Uint8Array>;
   /** A tar.gz under the files at `/`. */
   readonly archive?: URL;
+  /** Capabilities, as flags. */
+  readonly grants: readonly string[];
   readonly limits: NonNullable<SpawnOptions['limits']>;
   /** A line for the terminal before the program starts. */
   readonly hint?: string;
@@ -34,7 +36,7 @@ export function spawnOptions(launch: Launch, { wait }: Variant): SpawnOptions {
     env: launch.env,
     stdin: wait === 'none' ? 'closed' : 'pipe',
     tty: true,
-    grants: ['console'],
+    grants: launch.grants,
     limits: launch.limits,
     mounts: {
       '/': launch.archive ? [own, { type: 'archive', data: launch.archive }] : own,
