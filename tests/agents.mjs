@@ -15,6 +15,9 @@ const agent = (guest, name, rest) => ({
 
 const lines = (...all) => `${all.join('\n')}\n`
 
+/** Feeds are asked for on a server of the tests, and kept in a memory mount. */
+const feeds = { servers: ['feeds'], grants: ['fetch,origin={feeds}'], mounts: { '/': memory({}) }, outside: true }
+
 /** @type {Record<string, any>[]} */
 export const agentCases = [
   agent('explorer', 'files', {
@@ -52,10 +55,23 @@ export const agentCases = [
     ),
     exit: { reason: 'exit', code: 5 },
   }),
+  agent('explorer', 'root_and_devices', {
+    grants: ['random'],
+    mounts: { '/': memory({ file: 'x' }) },
+    args: ['-c', 'ls /; ls /cap; head 10 /cap/random > bytes; ls -l'],
+  }),
   agent('explorer', 'devices', {
     grants: ['random'],
     mounts: { '/tmp': memory({}) },
     args: ['-c', 'ls /cap; head 1000 /cap/random > /tmp/bytes; ls -l /tmp; open 3 /cap/random; held; close 3; echo x > /cap/random'],
     exit: { reason: 'exit', code: 1 },
   }),
+  agent('feeds', 'read', { ...feeds, args: ['read', '{feeds}/rss', '{feeds}/atom', '{feeds}/rss'] }),
+  agent('feeds', 'errors', {
+    ...feeds,
+    args: ['read', '{feeds}/words', '{feeds}/cut', '{feeds}/nowhere', 'https://not-granted.example/', '{feeds}/atom'],
+    exit: { reason: 'exit', code: 1 },
+  }),
+  agent('feeds', 'not_granted', { args: ['add', 'https://a.example/'], mounts: { '/': memory({}) }, exit: { reason: 'exit', code: 1 } }),
+  agent('feeds', 'usage', { args: ['frobnicate'], mounts: { '/': memory({}) }, exit: { reason: 'exit', code: 1 } }),
 ]

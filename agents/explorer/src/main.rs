@@ -79,9 +79,14 @@ fn run(shell: &mut Shell, input: &mut dyn BufRead, prompt: bool) -> Result<u8> {
             }
             Err(failure) => {
                 failed = true;
-                // What was printed before comes before.
-                out.flush().said("output")?;
-                eprintln!("{failure}");
+                if prompt {
+                    // A terminal shows both streams, in an order that only one of them keeps.
+                    writeln!(out, "{failure}").said("output")?;
+                } else {
+                    // What was printed before comes before.
+                    out.flush().said("output")?;
+                    eprintln!("{failure}");
+                }
             }
         }
     }

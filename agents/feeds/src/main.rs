@@ -1,0 +1,118 @@
+//! A feed reader. It asks by `/cap/fetch`, keeps what it got in the stored files of `/cap/storage/opfs` or in any folder,
+//! and shows it in the terminal. What a feed says is text to it, never markup.
+#![forbid(unsafe_code)]
+
+mod dates;
+mod parse;
+mod store;
+mod text;
+mod update;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use cap::{Failure, Result, Said};
+use store::{Store, Subscription};
+
+const USAGE: &str = "\
+usage: feeds [--in DIR] COMMAND
+  add URL…      subscribes, and fetches
+  remove URL    forgets the feed
+  list          the subscriptions
+  update        asks every feed for what is new
+  read URL…     subscribes, fetches and shows
+  show [URL]    the entries that are kept, the newest first
+Feeds are kept in DIR: /cap/storage/opfs where that is, / otherwise.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (dir, command) = match args[..] {
+        ["--in", dir, ref command @ ..] => (Some(dir), command),
+        ref command => (None, command),
+    };
+    match run(dir, command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(dir: Option<&str>, command: &[&str]) -> Result<ExitCode> {
+    let store = Store::open(dir)?;
+    let mut failed = false;
+    match *command {
+        ["add", first, ref more @ ..] => {
+            for url in std::iter::once(&first).chain(more) {
+                store.add(url)?;
+                failed |= !told(&store.subscription(url));
+            }
+        }
+        ["read", first, ref more @ ..] => {
+            for url in std::iter::once(&first).chain(more) {
+                store.add(url)?;
+                let feed = store.subscription(url);
+                match told(&feed) {
+                    true => show(&feed)?,
+                    false => failed = true,
+                }
+            }
+        }
+        ["remove", url] => store.remove(url)?,
+        ["list"] => {
+            for feed in store.subscriptions()? {
+                println!("{}", text::plain(&feed.url));
+            }
+        }
+        [] | ["update"] => {
+            for feed in store.subscriptions()? {
+                failed |= !told(&feed);
+            }
+        }
+        ["show"] => {
+            for feed in store.subscriptions()? {
+                show(&feed)?;
+            }
+        }
+        ["show", url] => show(&store.subscription(url))?,
+        _ => return Err(Failure::new("feeds", USAGE)),
+    }
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// Updates a feed and tells the outcome; whether it went well. One feed that fails keeps no other from being asked.
+fn told(feed: &Subscription) -> bool {
+    match update::update(feed) {
+        Ok(outcome) => {
+            println!("{}: {outcome}", text::plain(&feed.url));
+            true
+        }
+        Err(failure) => {
+            eprintln!("{failure}");
+            false
+        }
+    }
+}
+
+fn show(feed: &Subscription) -> Result<()> {
+    let content = feed.content()?;
+    let mut out = io::stdout().lock();
+    let mut print = |line: &str| writeln!(out, "{line}").said("output");
+    print(&format!(
+        "== {} ({})",
+        content.title,
+        text::plain(&feed.url)
+    ))?;
+    for entry in &content.entries {
+        let date = entry
+            .time
+            .map_or_else(|| "    -     ".to_owned(), dates::day);
+        print(&format!("{date}  {}", entry.title))?;
+        for line in [&entry.link, &entry.summary].into_iter().flatten() {
+            print(&format!("            {line}"))?;
+        }
+    }
+    Ok(())
+}
