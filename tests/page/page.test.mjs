@@ -210,6 +210,55 @@ await test('keeps several agents in tabs that the keyboard reaches', async (page
   await page.waitForFunction(() => document.querySelectorAll('[role=tab]').length === 2)
 })
 
+await test('the explorer has what was granted, the audit tells what it does, and what is revoked is gone', async (page) => {
+  await start(page, 'explorer')
+  await terminalShows(page, '/%')
+  await page.keyboard.type('head 16 /cap/random > bytes; ls -l\n')
+  await terminalShows(page, '16  bytes')
+  const row = page.locator('.audit tbody tr', { hasText: 'random read' }).first()
+  await row.waitFor()
+  assert.match(await row.innerText(), /ok[\s\S]*\/cap\/random[\s\S]*16 B/)
+  await page.click('[data-revoke="/cap/random"]')
+  await page.waitForSelector('[data-at="/cap/random"].revoked')
+  await page.click('.console')
+  await page.keyboard.type('head 1 /cap/random\n')
+  await terminalShows(page, '/cap/random: ENODEV')
+  await page.waitForFunction(() => /ENODEV/.test(document.querySelector('.audit tbody .failed')?.textContent))
+})
+
+await test('grants are added, changed and taken away, and said as flags', async (page) => {
+  await page.check('input[value=explorer]')
+  const native = () => page.textContent('[data-role=native]')
+  assert.match(await native(), /^capfs-host run --grant random --grant fetch,origin=http:\/\/localhost|127/)
+  await page.click('[data-grant=random] button')
+  assert.doesNotMatch(await native(), /random/)
+  await page.selectOption('[data-role=add-grant]', 'random')
+  await page.fill('[data-grant=random] input', 'at=/dev/random')
+  assert.match(await native(), /--grant random,at=\/dev\/random/)
+  await page.click('.launcher button[type=submit]')
+  await terminalShows(page, '/%')
+  await page.keyboard.type('ls /dev\n')
+  await terminalShows(page, '\nrandom')
+  await page.waitForSelector('[data-revoke="/dev/random"]')
+})
+
+await test('says what is wrong with a grant', async (page) => {
+  await page.check('input[value=explorer]')
+  await page.fill('[data-grant=random] input', 'speed=high')
+  await page.click('.launcher button[type=submit]')
+  await stateIs(page, 'failed')
+  assert.match(await page.textContent('.agent:not([hidden]) .failure'), /knows no term `speed`/)
+})
+
+await test('the feed reader shows a feed on its part of the page, until fetching is revoked', async (page) => {
+  await start(page, 'feeds')
+  await page.waitForSelector('.page-part h2:has-text("This text came through /cap/fetch")')
+  await page.click('[data-revoke="/cap/fetch"]')
+  await page.waitForSelector('[data-at="/cap/fetch"].revoked')
+  await page.click('.page-part button')
+  await page.waitForSelector('.page-part p:has-text("ENODEV")')
+})
+
 await test(
   'fits a phone of 390 pixels',
   async (page) => {

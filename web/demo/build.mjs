@@ -1,6 +1,6 @@
 // Builds the demo page into `web/dist/demo/`: a folder that any static server can serve as it is.
 //
-//   index.html, styles/   as they are in the sources
+//   index.html, feed.xml, styles/   as they are in the sources
 //   app/                  the page's TypeScript, compiled; no bundler, an import map names the rest
 //   vendor/               xterm.js
 //   capfs/                the package as `web/dist/` has it
@@ -57,7 +57,7 @@ mkdirSync(dist, { recursive: true })
 const { status } = spawnSync(process.execPath, [tsc, '-p', demo], { stdio: 'inherit' })
 if (status !== 0) process.exit(status ?? 1)
 
-cpSync(join(demo, 'index.html'), join(dist, 'index.html'))
+for (const name of ['index.html', 'feed.xml']) cpSync(join(demo, name), join(dist, name))
 cpSync(join(demo, 'styles'), join(dist, 'styles'), { recursive: true })
 mkdirSync(join(dist, 'capfs'))
 for (const name of readdirSync(capfs)) {

@@ -1,8 +1,9 @@
 //! A feed reader. It asks by `/cap/fetch`, keeps what it got in the stored files of `/cap/storage/opfs` or in any folder,
-//! and shows it in the terminal. What a feed says is text to it, never markup.
+//! and shows it in the terminal, or on the page where `/cap/dom` is. What a feed says is text to it, never markup.
 #![forbid(unsafe_code)]
 
 mod dates;
+mod page;
 mod parse;
 mod store;
 mod text;
@@ -22,6 +23,7 @@ usage: feeds [--in DIR] COMMAND
   update        asks every feed for what is new
   read URL…     subscribes, fetches and shows
   show [URL]    the entries that are kept, the newest first
+  page [URL…]   subscribes, and shows all on the page below /cap/dom, until the page is gone
 Feeds are kept in DIR: /cap/storage/opfs where that is, / otherwise.";
 
 fn main() -> ExitCode {
@@ -77,6 +79,12 @@ fn run(dir: Option<&str>, command: &[&str]) -> Result<ExitCode> {
             }
         }
         ["show", url] => show(&store.subscription(url))?,
+        ["page", ref urls @ ..] => {
+            for url in urls {
+                store.add(url)?;
+            }
+            page::keep(&store)?;
+        }
         _ => return Err(Failure::new("feeds", USAGE)),
     }
     Ok(ExitCode::from(u8::from(failed)))

@@ -64,6 +64,16 @@ export const SAMPLES: readonly Sample[] = [
     hint: 'Try: ls /cap, xd /cap/random 64, echo hello > /cap/storage/opfs/greeting',
   },
   {
+    id: 'feeds',
+    title: 'Feeds',
+    about: 'Rust. Reads a feed by /cap/fetch, keeps it in this browser, and shows it on a part of this page.',
+    program: 'agents/feeds.wasm',
+    name: 'feeds',
+    args: ['page', new URL('feed.xml', document.baseURI).href],
+    env: {},
+    grants: () => [`fetch,origin=${location.origin}`, 'opfs', 'dom'],
+  },
+  {
     id: 'lines',
     title: 'Lines',
     about: 'C. Numbers the lines that you type. Ctrl+D ends the input.',
