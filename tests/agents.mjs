@@ -17,6 +17,12 @@ const lines = (...all) => `${all.join('\n')}\n`
 
 /** Feeds are asked for on a server of the tests, and kept in a memory mount. */
 const feeds = { servers: ['feeds'], grants: ['fetch,origin={feeds}'], mounts: { '/': memory({}) }, outside: true }
+/** Digests of what the tests' server answers at /hello. */
+const hello = {
+  sha256: '853ff93762a06ddbf722c4ebe9ddd66d8f63ddaea97f521c3ecc20da7c976020',
+  sha384: '6d001da919b965dc3a4672b9d7ddce374d165452a2285f2753988842092ea6b9946645375cff3ede89a991c9698bfcea',
+}
+const websum = { servers: ['http'], grants: ['fetch,origin={http},max-body=2000000', 'crypto,persist=no'], outside: true }
 
 /** @type {Record<string, any>[]} */
 export const agentCases = [
@@ -74,4 +80,55 @@ export const agentCases = [
   }),
   agent('feeds', 'not_granted', { args: ['add', 'https://a.example/'], mounts: { '/': memory({}) }, exit: { reason: 'exit', code: 1 } }),
   agent('feeds', 'usage', { args: ['frobnicate'], mounts: { '/': memory({}) }, exit: { reason: 'exit', code: 1 } }),
+  agent('websum', 'print', { ...websum, args: ['{http}/hello', '{http}/pattern?length=1000000', '{http}/gzip?length=5000'] }),
+  agent('websum', 'print_sha512', { ...websum, args: ['-a', 'sha512', '{http}/hello'] }),
+  agent('websum', 'check', {
+    ...websum,
+    args: ['-c'],
+    stdin: lines(
+      '# comments and empty lines are left out',
+      '',
+      `${hello.sha256}  {http}/hello`,
+      `${hello.sha384.toUpperCase()} *{http}/redirect?to=/hello`,
+      'b96047041d16fe8ee33b276f47c283a470181da2bbf923b84825c7612b086bde  {http}/pattern?length=1000000',
+    ),
+  }),
+  agent('websum', 'check_wrong', {
+    ...websum,
+    args: ['-q', '-c', '-', '/nowhere'],
+    mounts: { '/': memory({}) },
+    stdin: lines(
+      `${hello.sha256}  {http}/hello`,
+      `${hello.sha256}  {http}/pattern?length=3`,
+      `${hello.sha256}  {http}/status?code=404`,
+      `${hello.sha256}  {http}/bytes?length=2000001`,
+      `${hello.sha256}  https://elsewhere.example/`,
+      `${hello.sha256}  no URL`,
+      `${hello.sha256}  {http}/\u001b[2Jhello`,
+      `${hello.sha256.slice(1)}  {http}/hello`,
+      `${hello.sha256}  {http}/${'long'.repeat(2_500)}`,
+    ),
+    exit: { reason: 'exit', code: 1 },
+  }),
+  agent('websum', 'keep', {
+    ...websum,
+    args: ['-o', '/kept', '{http}/hello', hello.sha384],
+    mounts: { '/': memory({ kept: 'before' }) },
+    collect: ['/kept'],
+  }),
+  {
+    ...agent('explorer', '', { mounts: { '/': memory({ kept: { from: 'websum_keep', path: '/kept' } }) }, args: ['-c', 'cat kept'] }),
+    name: 'websum_kept',
+    outside: true,
+  },
+  agent('websum', 'keep_not', {
+    ...websum,
+    args: ['-o', '/kept', '{http}/pattern?length=3', hello.sha256],
+    mounts: { '/': memory({ kept: 'before' }) },
+    exit: { reason: 'exit', code: 1 },
+  }),
+  agent('websum', 'not_granted', { grants: ['crypto,persist=no'], args: ['https://a.example/'], exit: { reason: 'exit', code: 1 } }),
+  agent('websum', 'nothing_granted', { args: ['https://a.example/'], exit: { reason: 'exit', code: 1 } }),
+  agent('websum', 'help', { args: ['--help'] }),
+  agent('websum', 'misused', { args: ['-a', 'md5', 'https://a.example/'], exit: { reason: 'exit', code: 2 } }),
 ]

@@ -7,7 +7,7 @@
 //   mounts      guest path -> mount or array of mounts (a union, searched in that order); files of a
 //               mount are path -> text. Types: `memory` (writable unless `rights: 'ro'`) and `archive`.
 //   grants      capabilities, as flags (`random`, `fetch,origin={http}`), which a guest finds below /cap
-//   servers     modules of servers/ that must run; `{http}` in grants, args and env is the address of `http`
+//   servers     modules of servers/ that must run; `{http}` in grants, args, env and stdin is the address of `http`
 //   outside     the outside world answers, for which the agent waits
 //   hosts       the hosts that have what the case needs, where not all do; the others print that they left it out
 //   stdin       text, given whole and then closed; without it stdin is empty

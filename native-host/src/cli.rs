@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use capfs_devices::grant::Grant as CapabilityGrant;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use capfs_host::listen::ListenGrant;
 use capfs_runtime::ClockGrant;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -35,7 +37,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a WASI preview 1 program
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = EXIT_CODES, override_usage = "capfs-host run [OPTIONS] <AGENT.wasm> [ARGS]...")]
     Run(Box<RunArgs>),
     /// Show what a module imports, exports and will need
     Inspect(InspectArgs),
@@ -119,16 +121,16 @@ pub struct RunArgs {
     #[arg(skip)]
     ordered: Vec<Grant>,
 
-    /// The program
-    #[arg(value_name = "AGENT.wasm")]
+    /// The program, and behind it its arguments, `--help` included: none of them is an option of this command
+    #[arg(value_name = "AGENT.wasm", required = true, trailing_var_arg = true)]
+    program: Vec<OsString>,
+
+    /// The program; filled from the above, as are its arguments.
+    #[arg(skip)]
     pub agent: PathBuf,
 
-    /// Its arguments
-    #[arg(
-        value_name = "ARGS",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    /// Its arguments.
+    #[arg(skip)]
     pub args: Vec<String>,
 }
 
@@ -148,6 +150,13 @@ impl Cli {
             let mut ordered: Vec<(usize, Grant)> = dirs.chain(mounts).chain(grants).collect();
             ordered.sort_by_key(|(index, _)| *index);
             args.ordered = ordered.into_iter().map(|(_, grant)| grant).collect();
+            let mut program = std::mem::take(&mut args.program).into_iter();
+            args.agent = program.next().unwrap_or_default().into();
+            let arguments: Result<_, OsString> = program.map(OsString::into_string).collect();
+            args.args = arguments.unwrap_or_else(|argument| {
+                let message = format!("an argument is not UTF-8: {}", argument.display());
+                Cli::command().error(ErrorKind::InvalidUtf8, message).exit()
+            });
         }
         cli
     }

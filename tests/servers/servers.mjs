@@ -1,7 +1,7 @@
 // The servers that cases ask for, started once a run and shared by its cases, on loopback.
 //
-// A server is a module of this folder whose `serve()` resolves to `{ address, close() }`. In a case's grants, arguments
-// and environment, `{name}` stands for the address of the server NAME; in transcripts the address is `{name}` again.
+// A server is a module of this folder whose `serve()` resolves to `{ address, close() }`. In a case's grants, arguments,
+// environment and standard input, `{name}` stands for the address of the server NAME; in transcripts the address is `{name}` again.
 
 const running = new Map()
 
@@ -25,6 +25,7 @@ export function addressed(wanted, addresses) {
     ...wanted,
     ...(wanted.args ? { args: wanted.args.map(fill) } : {}),
     ...(wanted.env ? { env: Object.fromEntries(Object.entries(wanted.env).map(([name, value]) => [name, fill(value)])) } : {}),
+    ...(wanted.stdin ? { stdin: fill(wanted.stdin) } : {}),
     ...(wanted.grants ? { grants: wanted.grants.map(fill) } : {}),
   }
 }
