@@ -1,4 +1,7 @@
 /** What the package's users see: options, results and their units. */
+import type { DeviceName, Grant } from './grant-terms.js';
+
+export type * from './grant-terms.js';
 
 /** How a system call that must wait waits. See docs/syscall-path.md. */
 export type WaitVariant = 'jspi' | 'sab' | 'none';
@@ -33,25 +36,6 @@ export type Mount =
   | OpfsMount
   | { type: 'null' }
   | { type: 'zero' };
-
-/**
- * A capability: a device of `/cap`, and the terms on which the agent has it. A flag as `capfs-host run --grant` takes it, or
- * the same as an object, in which a list repeats its key. Without `at` it is at its usual place. See docs/capabilities.md.
- */
-export type Grant = string | GrantTerms;
-
-/** A grant as an object. Each device has terms of its own; one that it doesn't know is refused with `GRANT_INVALID`. */
-export interface GrantTerms {
-  device: DeviceName;
-  /** Where it appears; an absolute path. */
-  at?: string;
-  readonly [term: string]: GrantValue | readonly GrantValue[] | undefined;
-}
-
-export type GrantValue = string | number | boolean;
-
-/** The devices that can be granted. */
-export type DeviceName = 'fetch' | 'ws' | 'crypto' | 'opfs' | 'indexeddb' | 'dom' | 'console' | 'random' | 'task';
 
 /** What the page has for an agent's `/cap/console`. */
 export interface ConsoleOptions {
