@@ -9,10 +9,11 @@ import { installNpmPackages, workspaces } from './setup/npm-packages.mjs'
 import { addSystemPackages } from './setup/system-packages.mjs'
 import { addComponents, checkNode, checkRust } from './setup/toolchain.mjs'
 import { addWasmTargets } from './setup/wasm-targets.mjs'
+import { addWasmtimeCli } from './setup/wasmtime-cli.mjs'
 
 /**
  * @param {'start' | 'test' | 'bench'} purpose `start` needs the compiler and the page's packages;
- * `test` browsers, a C compiler and every other package besides
+ * `test` browsers, a C compiler and every other package besides; `bench` the wasmtime command too
  */
 export async function setUp(purpose) {
   checkNode()
@@ -21,7 +22,8 @@ export async function setUp(purpose) {
   if (purpose === 'start') return installNpmPackages(['web'])
   await addComponents()
   await addSystemPackages()
-  await installNpmPackages(workspaces().filter((name) => purpose === 'bench' || name !== 'bench'))
+  await installNpmPackages(workspaces())
+  if (purpose === 'bench') await addWasmtimeCli()
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -45,10 +45,16 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   static async create(options: CapfsOptions = {}): Promise<Capfs> {
     const variant = chooseVariant(options.variant);
     const full = options.capabilities ?? false;
-    const [kernel, stub, adapter] = await Promise.all(assetUrls(variant, full, options.assets).map(loadModule));
-    const modules: KernelModules = { kernel: kernel!, full, stub: stub!, adapter: adapter! };
+    const modules = loadModules(variant, full, options.assets);
+    // The first worker starts while the modules are on their way.
     const pool = new WorkerPool(modules, variant, options.spares ?? 1);
-    return new Capfs(variant, await HomeTree.create(modules.kernel, full), pool, modules.kernel, full);
+    try {
+      const { kernel } = await modules;
+      return new Capfs(variant, await HomeTree.create(kernel, full), pool, kernel, full);
+    } catch (error) {
+      pool.close();
+      throw error;
+    }
   }
 
   /** Agents that run, or have ended and still hold their files. */
@@ -260,6 +266,11 @@ function assetUrls({ memory }: Variant, full: boolean, assets: string | URL | un
     memory === 'multi' ? new URL('./adapter-multi.wasm', import.meta.url) : new URL('./adapter-single.wasm', import.meta.url);
   const kernel = full ? new URL('./kernel-full.wasm', import.meta.url) : new URL('./kernel.wasm', import.meta.url);
   return [kernel, new URL('./stub.wasm', import.meta.url), adapter];
+}
+
+async function loadModules(variant: Variant, full: boolean, assets: string | URL | undefined): Promise<KernelModules> {
+  const [kernel, stub, adapter] = await Promise.all(assetUrls(variant, full, assets).map(loadModule));
+  return { kernel: kernel!, full, stub: stub!, adapter: adapter! };
 }
 
 async function loadModule(url: URL): Promise<WebAssembly.Module> {

@@ -28,8 +28,9 @@ export class PooledWorker {
   #ready!: () => void;
   #failed!: (error: CapfsError) => void;
 
+  /** Starts the worker at once; it is prepared when the modules are there. */
   constructor(
-    modules: KernelModules,
+    modules: Promise<KernelModules>,
     variant: Variant,
     private readonly onGone: (worker: PooledWorker) => void,
   ) {
@@ -44,12 +45,18 @@ export class PooledWorker {
       (report) => this.#receive(report as Report),
       (error) => this.end(`the worker failed: ${error.message}`),
     );
-    const prepare: Extract<Command, { type: 'prepare' }> = { type: 'prepare', modules, variant };
+    let mailbox: { mailbox?: SharedArrayBuffer } = {};
     if (variant.wait === 'sab') {
-      prepare.mailbox = createMailbox();
-      this.#mailbox = new MailboxWriter(prepare.mailbox, () => this.#handle.post({ type: 'mail' }));
+      mailbox = { mailbox: createMailbox() };
+      this.#mailbox = new MailboxWriter(mailbox.mailbox!, () => this.#handle.post({ type: 'mail' }));
     }
-    this.#handle.post(prepare);
+    modules.then(
+      (modules) => {
+        if (this.#gone === undefined) this.#handle.post({ type: 'prepare', modules, variant, ...mailbox });
+      },
+      // Who loads them hears of it, and closes the pool.
+      () => undefined,
+    );
   }
 
   /** Agents, running or ended, whose files are in this worker. */
@@ -132,7 +139,7 @@ export class WorkerPool {
   #closed = false;
 
   constructor(
-    private readonly modules: KernelModules,
+    private readonly modules: Promise<KernelModules>,
     private readonly variant: Variant,
     private readonly spares: number,
   ) {

@@ -1,0 +1,26 @@
+// Runs an agent as the package's own worker does, with a fresh kernel for each run, and measures it here: `{modules,
+// module, variant, args, times}` answers `{end, each}`, or `{failed}`.
+import { AgentRun } from '/web/dist/agent-run.js'
+import { KernelInstance } from '/web/dist/kernel-instance.js'
+import { ClockWait, SuspendingWait } from '/web/dist/waiting.js'
+
+const config = (args) => ({
+  args: ['program', ...args], env: [], mounts: [['/work', [{ type: 'memory', files: [], writable: true }]]], grants: [], clockStep: 0, random: true, tty: false,
+  files: 0, storage: 0, memory: 0, stdin: new Uint8Array(),
+})
+
+let last = 0
+
+onmessage = async ({ data: { modules, module, variant, args, times } }) => {
+  const waiting = variant.wait === 'jspi' ? new SuspendingWait() : new ClockWait()
+  const begun = performance.now()
+  for (let run = 0; run < times; run++) {
+    let exit
+    const port = { post: (report) => report.type === 'exit' && (exit = report.exit) }
+    const agent = new AgentRun(++last, new KernelInstance(modules.kernel), config(args), port, variant, waiting, undefined)
+    await agent.run(module, modules)
+    if (exit?.code !== 0) return postMessage({ failed: `the agent ended with ${exit?.code}: ${exit?.message}` })
+  }
+  postMessage({ end: true, each: (performance.now() - begun) / times })
+}
+postMessage({ ready: true })
