@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { run } from '../scripts/command.mjs'
 import { CALLS, milliseconds } from './guest.mjs'
 import { contenders as here } from './native/contenders.mjs'
 import { inTurn } from './statistics.mjs'
@@ -23,6 +24,7 @@ export async function measureNatively({ programs, size, add }) {
   try {
     const contenders = await here({ folder, programs: Object.values(programs) })
     await starts({ contenders, programs, size, add })
+    await instantiation({ programs, size, add })
     await calls({ contenders, programs, size, add, where: 'memory files', note: `the others: ${SHARED_MEMORY}`, files: ({ name }) => (name === 'capfs-host' ? { memory: true } : { host: inMemory }) })
     const onDisk = join(folder, 'files')
     mkdirSync(onDisk)
@@ -54,6 +56,18 @@ async function starts({ contenders, programs, size, add }) {
     return [Number(process.hrtime.bigint() - begun) / 1e6]
   })
   add({ group: 'natively: start', id: 'native-hello', work: 'hello, start of the process to its end, compiled before', unit: 'ms', target: { of: 'wasmtime', at: 1 }, samples: named(samples) })
+}
+
+/** Instantiation in a process that runs: see native-host/benches/start.rs. */
+async function instantiation({ programs, size, add }) {
+  const printed = await run([
+    'cargo', 'bench', '--locked', '--quiet', '--package', 'capfs-host', '--bench', 'start', '--', programs.hello, String(size.instantiations),
+  ])
+  const times = JSON.parse(printed.trim().split('\n').at(-1))
+  add({
+    group: 'natively: start', id: 'native-instantiate', work: 'process, store and instance of hello, in a host that runs', unit: 'us', target: { most: 20 },
+    samples: { 'capfs-host': times.capfs, 'wasmtime, no WASI': times.wasmtime },
+  })
 }
 
 async function calls({ contenders, programs, size, add, where, note, files }) {

@@ -60,29 +60,15 @@ impl Cache {
         format!("{hex}-{:016x}", compatibility.finish())
     }
 
-    /// The compiled module, if it is there and whole.
-    pub fn load(&self, engine: &Engine, key: &str) -> Option<Module> {
+    /// A module's entry, if it is there and whole.
+    pub fn find(&self, key: &str) -> Option<Entry> {
         self.checked_folder(false).ok()?;
         let (path, seal) = self.entry(key)?;
         if !seal.matches(&path).unwrap_or(false) {
             let _ = fs::remove_file(&path);
             return None;
         }
-        // SAFETY: the file was written by `store` from `Module::serialize`, into a folder that nobody
-        // else can write (checked above), whole (length and checksum are in its name), and for this very engine
-        // (its compatibility hash is in its name, and wasmtime checks it again).
-        #[expect(unsafe_code, reason = "compiled code can only be loaded this way")]
-        let module = unsafe { Module::deserialize_file(engine, &path) };
-        match module {
-            Ok(module) => {
-                let _ = fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-                Some(module)
-            }
-            Err(_) => {
-                let _ = fs::remove_file(&path);
-                None
-            }
-        }
+        Some(Entry { path })
     }
 
     /// Keeps a compiled module.
@@ -178,6 +164,27 @@ impl Cache {
         &self.folder
     }
 }
+
+/// Compiled code that is in the cache, checked.
+pub struct Entry {
+    path: PathBuf,
+}
+
+impl Entry {
+    /// The module, unless it does not fit into this engine's pool.
+    pub fn load(&self, engine: &Engine) -> Option<Module> {
+        // SAFETY: the file was written by `Cache::store` from `Module::serialize`, into a folder that nobody
+        // else can write, whole (both were checked by `Cache::find`), and for an engine that compiles as this
+        // one does (its compatibility hash is in its name, and wasmtime checks it again).
+        #[expect(unsafe_code, reason = "compiled code can only be loaded this way")]
+        let module = unsafe { Module::deserialize_file(engine, &self.path) }.ok()?;
+        // Entries that were used last stay longest.
+        let used = fs::File::open(&self.path).and_then(|file| file.set_modified(SystemTime::now()));
+        drop(used);
+        Some(module)
+    }
+}
+
 /// Length and CRC-32 of an entry.
 #[derive(Clone, Copy)]
 struct Seal {
@@ -219,19 +226,23 @@ mod tests {
     fn setup() -> (tempfile::TempDir, Cache, Engine, String, Module) {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path().join("code"));
-        let engine = crate::engine::engine();
+        let engine = Engine::default();
         let wasm = wat::parse_str("(module (func (export \"f\")))").unwrap();
         let key = Cache::key(&engine, &wasm);
         let module = Module::new(&engine, &wasm).unwrap();
         (directory, cache, engine, key, module)
     }
 
+    fn load(cache: &Cache, engine: &Engine, key: &str) -> Option<Module> {
+        cache.find(key)?.load(engine)
+    }
+
     #[test]
     fn what_was_kept_is_found() {
         let (_directory, cache, engine, key, module) = setup();
-        assert!(cache.load(&engine, &key).is_none());
+        assert!(load(&cache, &engine, &key).is_none());
         cache.store(&key, &module).unwrap();
-        let found = cache.load(&engine, &key).unwrap();
+        let found = load(&cache, &engine, &key).unwrap();
         assert!(found.get_export("f").is_some());
     }
 
@@ -245,9 +256,9 @@ mod tests {
         flipped[good.len() / 2] ^= 1;
         for bad in [&good[..good.len() - 1], &[][..], &flipped[..]] {
             fs::write(&path, bad).unwrap();
-            assert!(cache.load(&engine, &key).is_none());
+            assert!(load(&cache, &engine, &key).is_none());
             cache.store(&key, &module).unwrap();
-            assert!(cache.load(&engine, &key).is_some());
+            assert!(load(&cache, &engine, &key).is_some());
         }
     }
 
@@ -256,7 +267,7 @@ mod tests {
         let (_directory, cache, engine, key, module) = setup();
         cache.store(&key, &module).unwrap();
         fs::set_permissions(cache.folder(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(cache.load(&engine, &key).is_none());
+        assert!(load(&cache, &engine, &key).is_none());
         assert!(cache.store(&key, &module).is_err());
     }
 }

@@ -1,10 +1,12 @@
 //! The engine, and modules for it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
-use wasmtime::{Config, Engine, Module};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
 
 use crate::cache::Cache;
+use crate::limits::TABLE_MAX;
 
 /// Why a file is not an agent that can run here.
 #[derive(Debug, thiserror::Error)]
@@ -80,11 +82,62 @@ const GUEST_STACK: usize = 8 << 20;
 /// On a smaller one, a guest that recurses without end would take the process down.
 pub const THREAD_STACK: usize = 2 * GUEST_STACK;
 
-/// The engine that every agent of this host runs on.
+/// Memories and tables of one module that are set aside: real programs have one of each. A module with more
+/// is given what it needs when it is instantiated.
+const POOLED_DEFINITIONS: u32 = 1;
+
+/// Bytes of the engine's own data about one instance, which grow with the functions that a module can take
+/// the address of: a compiler of 30 MB has 100,000, at some 30 bytes each.
+const INSTANCE_MAX: usize = 16 << 20;
+
+/// Bytes of an instance's memory, and of its table, that are cleared for the next one instead of being given
+/// back: clearing little is cheaper than asking for it again.
+const KEPT: usize = 64 << 10;
+
+/// The engines of this host: they compile alike, and differ in where an instance's memory comes from.
+///
+/// The *pooled* one reserves the address space of its agents once, and hands it on from an ended agent to the next
+/// with its mappings in place: instantiating takes microseconds. What does not fit into its pool, a module
+/// with several memories say, runs on the other, which asks the operating system each time. The same code
+/// serves both.
+pub struct Engines {
+    pooled: Option<Engine>,
+    /// Made when it is needed, which is seldom.
+    on_demand: OnceLock<Engine>,
+}
+
+impl Engines {
+    /// Engines for this many agents at once.
+    pub fn new(agents: u32) -> Engines {
+        // Where so much address space can't be had (`ulimit -v`, say), the other engine does it all.
+        let pooled = Engine::new(config().allocation_strategy(pool(agents))).ok();
+        Engines {
+            pooled,
+            on_demand: OnceLock::new(),
+        }
+    }
+
+    /// The engine without a pool.
+    fn on_demand(&self) -> &Engine {
+        self.on_demand.get_or_init(engine)
+    }
+
+    /// The engines in the order in which a module is to be tried on them.
+    fn in_order(&self) -> impl Iterator<Item = &Engine> {
+        let on_demand = std::iter::once_with(|| self.on_demand());
+        self.pooled.iter().chain(on_demand)
+    }
+}
+
+/// An engine without a pool.
 ///
 /// # Panics
 /// Never: the configuration is constant, and tested.
 pub fn engine() -> Engine {
+    Engine::new(&config()).expect("a constant configuration that is tested")
+}
+
+fn config() -> Config {
     let mut config = Config::new();
     config.max_wasm_stack(GUEST_STACK);
     // It must not be smaller, though nothing here is asynchronous.
@@ -92,7 +145,23 @@ pub fn engine() -> Engine {
     // A guest that computes is stopped by advancing the epoch; see `wait`.
     config.epoch_interruption(true);
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
-    Engine::new(&config).expect("a constant configuration that is tested")
+    config
+}
+
+/// Room for agents, each with a memory as large as 32 bits can address.
+fn pool(agents: u32) -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(agents)
+        .total_memories(agents * POOLED_DEFINITIONS)
+        .total_tables(agents * POOLED_DEFINITIONS)
+        .total_gc_heaps(agents)
+        .max_memories_per_module(POOLED_DEFINITIONS)
+        .max_tables_per_module(POOLED_DEFINITIONS)
+        .table_elements(TABLE_MAX)
+        .max_core_instance_size(INSTANCE_MAX)
+        .linear_memory_keep_resident(KEPT)
+        .table_keep_resident(KEPT);
+    InstanceAllocationStrategy::Pooling(pool)
 }
 
 /// Where a module's code came from.
@@ -109,11 +178,11 @@ pub enum CodeSource {
 /// # Errors
 /// See [`ModuleError`].
 pub fn load(
-    engine: &Engine,
+    engines: &Engines,
     path: &Path,
     cache: Option<&Cache>,
 ) -> Result<(Module, CodeSource), ModuleError> {
-    load_bytes(engine, &read(path)?, &path.display().to_string(), cache)
+    load_bytes(engines, &read(path)?, &path.display().to_string(), cache)
 }
 
 /// Reads a module's file.
@@ -141,19 +210,27 @@ pub fn validate(engine: &Engine, wasm: &[u8], name: &str) -> Result<(), ModuleEr
 /// # Errors
 /// See [`ModuleError`].
 pub fn load_bytes(
-    engine: &Engine,
+    engines: &Engines,
     wasm: &[u8],
     name: &str,
     cache: Option<&Cache>,
 ) -> Result<(Module, CodeSource), ModuleError> {
     check_header(wasm, name)?;
-    let keyed = cache.map(|cache| (cache, Cache::key(engine, wasm)));
+    let first = engines.pooled.as_ref();
+    let first = first.unwrap_or_else(|| engines.on_demand());
+    let keyed = cache.map(|cache| (cache, Cache::key(first, wasm)));
     if let Some((cache, key)) = &keyed
-        && let Some(module) = cache.load(engine, key)
+        && let Some(entry) = cache.find(key)
+        && let Some(module) = engines.in_order().find_map(|engine| entry.load(engine))
     {
         return Ok((module, CodeSource::Cached));
     }
-    let module = Module::from_binary(engine, wasm).map_err(|error| refused(wasm, name, &error))?;
+    let mut compiled = Module::from_binary(first, wasm);
+    if compiled.is_err() && engines.pooled.is_some() {
+        // What does not fit into the pool is noticed once it has been compiled; that is rare enough.
+        compiled = Module::from_binary(engines.on_demand(), wasm);
+    }
+    let module = compiled.map_err(|error| refused(wasm, name, &error))?;
     if let Some((cache, key)) = &keyed {
         // A cache that can't be written costs time at the next start, nothing else.
         let _ = cache.store(key, &module);
@@ -240,7 +317,9 @@ fn cut_short(wasm: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::cut_short;
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::*;
 
     #[test]
     fn modules_that_end_early() {
@@ -253,7 +332,34 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_valid() {
-        super::engine();
+    fn the_configurations_are_valid() {
+        let engines = Engines::new(1);
+        assert!(engines.pooled.is_some());
+    }
+
+    #[test]
+    fn the_same_code_serves_both_engines() {
+        let engines = Engines::new(1);
+        let hashes: Vec<u64> = engines
+            .in_order()
+            .map(|engine| {
+                let mut hasher = DefaultHasher::new();
+                engine.precompile_compatibility_hash().hash(&mut hasher);
+                hasher.finish()
+            })
+            .collect();
+        assert_eq!(hashes[0], hashes[1]);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_the_pool_is_loaded_all_the_same() {
+        let engines = Engines::new(1);
+        let wasm = wat::parse_str("(module (memory 1) (memory 1))").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path().join("code"));
+        for source in [CodeSource::Compiled, CodeSource::Cached] {
+            let (_, from) = load_bytes(&engines, &wasm, "two", Some(&cache)).unwrap();
+            assert_eq!(from, source);
+        }
     }
 }

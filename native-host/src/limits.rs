@@ -3,7 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 /// Elements in one table: a compiler of 30 MB has 100,000, and each costs the host 8 bytes.
-const TABLE_MAX: usize = 10_000_000;
+pub const TABLE_MAX: usize = 10_000_000;
 
 /// Tables, and memories, of one module: real programs have one of each.
 const DEFINITIONS_MAX: usize = 100;

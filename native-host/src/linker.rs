@@ -7,9 +7,7 @@ use capfs::Errno;
 use capfs::clock::Clock;
 use capfs_runtime::abi::{self, PREVIEW1_MODULE, Param, UNSTABLE_MODULE};
 use capfs_runtime::{ExitStatus, Process, calls};
-use wasmtime::{
-    Caller, Engine, Extern, ExternType, FuncType, Linker, Memory, Module, Val, ValType,
-};
+use wasmtime::{Caller, Extern, ExternType, FuncType, Linker, Memory, Module, Val, ValType};
 
 use crate::clock::SystemClock;
 use crate::engine::ModuleError;
@@ -47,8 +45,8 @@ pub enum Ended {
 ///
 /// # Errors
 /// - [`ModuleError::UnknownImports`]: imports from other modules, all of them named
-pub fn linker(engine: &Engine, module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError> {
-    let mut linker = Linker::new(engine);
+pub fn linker(module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError> {
+    let mut linker = Linker::new(module.engine());
     linker.allow_shadowing(true);
     define(&mut linker).map_err(|error| ModuleError::Invalid {
         path: path.to_owned(),

@@ -13,7 +13,7 @@ use capfs_host::cache::Cache;
 use capfs_host::capabilities::{Capabilities, audit_file};
 use capfs_host::device::console::{ProcessTerminal, restore};
 use capfs_host::device::stdio::HostStream;
-use capfs_host::engine::{self, CodeSource, ModuleError, THREAD_STACK, engine, load};
+use capfs_host::engine::{self, CodeSource, Engines, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
 use capfs_host::wait::{Cancelled, Canceller};
 use capfs_host::{grants, inspect, listen};
@@ -84,14 +84,13 @@ fn run(args: RunArgs) -> ExitCode {
     } else {
         Cache::of_user()
     };
-    let engine = engine();
     let name = args.agent.display().to_string();
-    let loaded = load(&engine, &args.agent, cache.as_ref());
+    let loaded = load(&Engines::new(1), &args.agent, cache.as_ref());
     let (module, source) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => return fail_module(&error),
     };
-    let agent = match Agent::new(&engine, &module, &name) {
+    let agent = match Agent::new(&module, &name) {
         Ok(agent) => agent,
         Err(error) => return fail_module(&error),
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use capfs::{Namespace, OpenFile};
 use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig, Usage};
-use wasmtime::{Engine, InstancePre, Module, Store, Trap};
+use wasmtime::{InstancePre, Module, Store, Trap};
 
 use crate::clock::{SystemClock, SystemRandom};
 use crate::engine::ModuleError;
@@ -127,9 +127,9 @@ impl Agent {
     ///
     /// # Errors
     /// [`ModuleError::UnknownImports`], [`ModuleError::NoStart`], [`ModuleError::NoMemory`]
-    pub fn new(engine: &Engine, module: &Module, name: &str) -> Result<Agent, ModuleError> {
+    pub fn new(module: &Module, name: &str) -> Result<Agent, ModuleError> {
         let path = name.to_owned();
-        let linker = linker(engine, module, name)?;
+        let linker = linker(module, name)?;
         let start = module
             .get_export("_start")
             .and_then(|export| export.func().cloned());
