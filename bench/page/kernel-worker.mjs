@@ -2,6 +2,7 @@
 // module, variant, args, times}` answers `{end, each}`, or `{failed}`.
 import { AgentRun } from '/web/dist/agent-run.js'
 import { KernelInstance } from '/web/dist/kernel-instance.js'
+import { loadBindings } from '/web/dist/kernels.js'
 import { ClockWait, SuspendingWait } from '/web/dist/waiting.js'
 
 const config = (args) => ({
@@ -10,17 +11,25 @@ const config = (args) => ({
 })
 
 let last = 0
+let bindings
 
-onmessage = async ({ data: { modules, module, variant, args, times } }) => {
+async function run({ modules, module, variant, args, times }) {
+  bindings ??= await loadBindings(modules.full)
   const waiting = variant.wait === 'jspi' ? new SuspendingWait() : new ClockWait()
   const begun = performance.now()
   for (let run = 0; run < times; run++) {
     let exit
     const port = { post: (report) => report.type === 'exit' && (exit = report.exit) }
-    const agent = new AgentRun(++last, new KernelInstance(modules.kernel), config(args), port, variant, waiting, undefined)
+    const agent = new AgentRun(++last, new KernelInstance(modules.kernel, bindings), config(args), port, variant, waiting, undefined)
     await agent.run(module, modules)
-    if (exit?.code !== 0) return postMessage({ failed: `the agent ended with ${exit?.code}: ${exit?.message}` })
+    if (exit?.code !== 0) throw new Error(`the agent ended with ${exit?.code}: ${exit?.message}`)
   }
-  postMessage({ end: true, each: (performance.now() - begun) / times })
+  return (performance.now() - begun) / times
 }
+
+onmessage = ({ data }) =>
+  run(data).then(
+    (each) => postMessage({ end: true, each }),
+    (error) => postMessage({ failed: String(error) }),
+  )
 postMessage({ ready: true })

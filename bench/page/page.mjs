@@ -163,7 +163,7 @@ export async function inWorker(contender, times) {
     await message(worker, ({ ready }) => ready)
     const file = async (name) => WebAssembly.compile(await (await fetch(`/web/dist/${name}.wasm`)).arrayBuffer())
     const [kernel, stub, adapter] = await Promise.all(['kernel', 'stub', `adapter-${variant.memory}`].map((name) => (programs[name] ??= file(name))))
-    order = { ...order, modules: { kernel, stub, adapter }, variant }
+    order = { ...order, modules: { kernel, full: false, stub, adapter }, variant }
   } else worker = await startRival(contender)
   // The first ones are for the engine to get to know the code.
   for (const runs of [5, times]) {
