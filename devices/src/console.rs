@@ -118,6 +118,14 @@ impl Policy {
     }
 }
 
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    Policy::from_grant(grant).map(drop)
+}
+
 /// A console as it was granted, of which others can be made that let less be done.
 #[derive(Clone)]
 pub struct Console {

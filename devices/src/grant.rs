@@ -333,6 +333,30 @@ impl Grant {
         Grant::from_pairs(&device, pairs)
     }
 
+    /// The terms for people to read: what only the host may know is `***`.
+    pub fn public_terms(&self) -> Vec<Term> {
+        let shown = |term: &Term| {
+            let mut term = term.clone();
+            if term.key == "header" {
+                // `ORIGIN NAME: VALUE`, where the value may be a secret; a colon in the origin comes earlier.
+                let public = term.value.split_once(' ').and_then(|(origin, header)| {
+                    let (name, _) = header.split_once(':')?;
+                    Some(format!("{origin} {name}: ***"))
+                });
+                term.value = public.unwrap_or_else(|| "***".to_owned());
+            }
+            term
+        };
+        self.terms.iter().map(shown).collect()
+    }
+
+    /// The grant as a flag, with [public terms](Grant::public_terms).
+    pub fn shown(&self) -> String {
+        let mut shown = self.clone();
+        shown.terms = self.public_terms();
+        shown.to_flag()
+    }
+
     /// The grant as a flag, which [`Grant::from_flag`] reads as the same grant.
     pub fn to_flag(&self) -> String {
         let mut flag = self.device.name().to_owned();
@@ -440,6 +464,15 @@ mod tests {
             "fetch,at=/net,header=https://a X-Key: a\\,b\\\\c,origin=*"
         );
         assert_eq!(Grant::from_flag(&grant.to_flag()), Ok(grant));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let flag = "fetch,origin=*,header=https://a:8443 X-Key: secret\\,:x,header=secret";
+        assert_eq!(
+            Grant::from_flag(flag).unwrap().shown(),
+            "fetch,origin=*,header=https://a:8443 X-Key: ***,header=***"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! device means on both.
 //!
 //! - [`grant`]: the grammar in which capabilities are handed out, and what the words in it mean
+//! - [`terms`]: whether a grant can be understood
 //! - [`origin`]: which servers may be spoken to
 //! - [`address`]: where their names may lead, for hosts that see addresses
 //! - [`url`], [`outside`]: addresses on the web, and what else every host of a network has
@@ -35,5 +36,6 @@ pub mod outside;
 pub mod random;
 pub mod storage;
 pub mod task;
+pub mod terms;
 pub mod url;
 pub mod ws;

@@ -163,6 +163,26 @@ struct Tasks {
     all: BTreeMap<u64, (Arc<Task>, NodeRef)>,
 }
 
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    children(grant).map(drop)
+}
+
+/// How many tasks a grant lets there be.
+fn children(grant: &Grant) -> Result<usize, GrantError> {
+    let mut max = CHILDREN;
+    for term in &grant.terms {
+        match term.key.as_str() {
+            "children" => max = term.count()?,
+            _ => return Err(grant.unknown(term, &["children"])),
+        }
+    }
+    Ok(max)
+}
+
 /// The tasks of one parent.
 #[derive(Clone)]
 pub struct TaskDevice(Arc<Shared>);
@@ -173,13 +193,7 @@ impl TaskDevice {
     /// # Errors
     /// What is wrong with the grant.
     pub fn new(spawner: Arc<dyn Spawner>, grant: &Grant) -> Result<TaskDevice, GrantError> {
-        let mut max = CHILDREN;
-        for term in &grant.terms {
-            match term.key.as_str() {
-                "children" => max = term.count()?,
-                _ => return Err(grant.unknown(term, &["children"])),
-            }
-        }
+        let max = children(grant)?;
         Ok(TaskDevice(Arc::new(Shared {
             spawner,
             max,

@@ -10,7 +10,7 @@ use capfs::device::gate::{Gate, GateUsage, Observer};
 use capfs::{NodeRef, Rights};
 use capfs_devices::audit::{Audit, Sink};
 use capfs_devices::grant::{DeviceKind, Grant};
-use capfs_native_devices::Host;
+use capfs_native_devices::{Host, Support};
 
 use crate::clock::SystemClock;
 use crate::storage;
@@ -37,13 +37,21 @@ impl Capabilities {
         }
     }
 
+    /// How much there is here of what a grant asks for. Nothing is made or opened.
+    pub fn support(&self, grant: &Grant) -> Support {
+        match grant.device {
+            DeviceKind::Task => Support::Nothing("there are no child agents here"),
+            _ => self.host.support(grant),
+        }
+    }
+
     /// Makes the device that a grant names, behind a gate, and what belongs beside it; with where each is
     /// mounted and what may be done there.
     ///
     /// # Errors
     /// A message that names the grant.
     pub fn open(&mut self, grant: &Grant) -> Result<Vec<(String, NodeRef, Rights)>, String> {
-        let failed = |error: String| format!("can't grant `{}`: {error}", grant.to_flag());
+        let failed = |error: String| format!("can't grant `{}`: {error}", grant.shown());
         if grant.device == DeviceKind::Opfs {
             let stored = storage::granted(grant, &self.agent, self.host.state.as_deref());
             let stored = stored.map_err(failed)?;

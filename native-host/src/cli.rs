@@ -8,8 +8,8 @@ use std::time::Duration;
 use capfs_devices::grant::Grant as CapabilityGrant;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use capfs_host::listen::ListenGrant;
+use capfs_host::manifest::Variable;
 use capfs_runtime::ClockGrant;
-use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -37,7 +37,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a WASI preview 1 program
-    #[command(after_help = EXIT_CODES, override_usage = "capfs-host run [OPTIONS] <AGENT.wasm> [ARGS]...")]
+    #[command(after_help = EXIT_CODES, override_usage = "capfs-host run [OPTIONS] <AGENT.wasm> [ARGS]...\n       capfs-host run [OPTIONS] --manifest <FILE> [ARGS]...")]
     Run(Box<RunArgs>),
     /// Show what a module imports, exports and will need
     Inspect(InspectArgs),
@@ -46,6 +46,13 @@ pub enum Command {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
+    /// Read what the program requires, what it can do without, and its limits from this file (TOML, or .json)
+    ///
+    /// Options here add to it; those for the same path, variable or limit replace what it says. If it names a
+    /// program, everything behind the options are arguments. See docs/manifest.md.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+
     /// Grant a folder of this machine, read-only unless `rw`; GUEST is its name for the program
     #[arg(long, value_name = "HOST[::GUEST[:ro|rw]]")]
     pub dir: Vec<DirGrant>,
@@ -85,9 +92,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", requires = "state")]
     pub passphrase_file: Option<PathBuf>,
 
-    /// What it may know of the time: `exact`, `none`, or the length of a step, such as `100ms`
-    #[arg(long, value_name = "exact|none|STEP", default_value = "exact")]
-    pub clock: ClockArg,
+    /// What it may know of the time: `exact` (unless told), `none`, or the length of a step, such as `100ms`
+    #[arg(long, value_name = "exact|none|STEP")]
+    pub clock: Option<ClockArg>,
 
     /// Refuse it random bytes by WASI's own call
     #[arg(long)]
@@ -101,9 +108,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE")]
     pub max_memory: Option<SizeArg>,
 
-    /// Let it have at most this many descriptors open
-    #[arg(long, value_name = "N", default_value_t = 65_536)]
-    pub max_files: u32,
+    /// Let it have at most this many descriptors open; 65536 unless told
+    #[arg(long, value_name = "N")]
+    pub max_files: Option<u32>,
 
     /// Say nothing of where it listens and how it ended
     #[arg(long)]
@@ -121,17 +128,14 @@ pub struct RunArgs {
     #[arg(skip)]
     ordered: Vec<Grant>,
 
-    /// The program, and behind it its arguments, `--help` included: none of them is an option of this command
-    #[arg(value_name = "AGENT.wasm", required = true, trailing_var_arg = true)]
-    program: Vec<OsString>,
-
-    /// The program; filled from the above, as are its arguments.
-    #[arg(skip)]
-    pub agent: PathBuf,
-
-    /// Its arguments.
-    #[arg(skip)]
-    pub args: Vec<String>,
+    /// The program, unless the manifest names it, and behind it its arguments, `--help` included: none of them is an
+    /// option of this command
+    #[arg(
+        value_name = "AGENT.wasm",
+        required_unless_present = "manifest",
+        trailing_var_arg = true
+    )]
+    pub program: Vec<OsString>,
 }
 
 impl Cli {
@@ -150,13 +154,6 @@ impl Cli {
             let mut ordered: Vec<(usize, Grant)> = dirs.chain(mounts).chain(grants).collect();
             ordered.sort_by_key(|(index, _)| *index);
             args.ordered = ordered.into_iter().map(|(_, grant)| grant).collect();
-            let mut program = std::mem::take(&mut args.program).into_iter();
-            args.agent = program.next().unwrap_or_default().into();
-            let arguments: Result<_, OsString> = program.map(OsString::into_string).collect();
-            args.args = arguments.unwrap_or_else(|argument| {
-                let message = format!("an argument is not UTF-8: {}", argument.display());
-                Cli::command().error(ErrorKind::InvalidUtf8, message).exit()
-            });
         }
         cli
     }
@@ -172,13 +169,21 @@ impl RunArgs {
 /// `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
+    /// Show as well what this manifest would grant it here, what is missing, what is degraded
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+
+    /// The folder that `run` would be given by its option of this name
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
     /// As JSON
     #[arg(long)]
     pub json: bool,
 
-    /// The module
-    #[arg(value_name = "AGENT.wasm")]
-    pub agent: PathBuf,
+    /// The module, unless the manifest names it
+    #[arg(value_name = "AGENT.wasm", required_unless_present = "manifest")]
+    pub agent: Option<PathBuf>,
 }
 
 /// `NAME[=VALUE]`.
@@ -207,13 +212,12 @@ impl FromStr for EnvArg {
 }
 
 impl EnvArg {
-    /// The variable; `None` when it was to be passed on and is not set here.
-    pub fn resolve(self) -> Option<(String, String)> {
-        let value = match self.value {
-            Some(value) => value,
-            None => std::env::var(&self.name).ok()?,
-        };
-        Some((self.name, value))
+    /// The variable; without a value, this machine's is to be passed on.
+    pub fn variable(&self) -> Variable {
+        Variable {
+            name: self.name.clone(),
+            value: self.value.clone(),
+        }
     }
 }
 

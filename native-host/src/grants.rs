@@ -1,4 +1,4 @@
-//! What the command line grants, as mounts of a namespace.
+//! What the command line and manifests grant, as mounts of a namespace.
 //!
 //! Nothing is granted by default. Each grant is a mount; each mounted directory is handed to the
 //! program as a preopened directory, named as it was written, in the order of the command line.
@@ -13,11 +13,13 @@ use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
 use capfs::device::zero::Zero;
 use capfs::{BindFlags, FileKind, Namespace, NodeRef, Rights};
+use capfs_native_devices::Support;
 use capfs_runtime::Preopen;
 
 use crate::capabilities::Capabilities;
 use crate::clock::SystemClock;
 use crate::device::dir;
+use crate::manifest::{Need, Place, Want};
 
 /// Bytes that a compressed archive may unpack to: it is kept in memory.
 const ARCHIVE_MAX: u64 = 1 << 30;
@@ -122,7 +124,10 @@ fn rights(text: &str) -> (&str, Rights) {
 }
 
 /// The path in the namespace at which a guest's name is mounted.
-fn absolute(guest: &str) -> Result<String, String> {
+///
+/// # Errors
+/// A message for a name with `..` in it.
+pub fn absolute(guest: &str) -> Result<String, String> {
     let names: Vec<&str> = guest
         .split('/')
         .filter(|name| !matches!(*name, "" | "."))
@@ -146,50 +151,180 @@ pub enum Grant {
     Capability(capfs_devices::grant::Grant),
 }
 
+/// Something that can't be given here, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// Its path in the namespace.
+    pub at: String,
+    /// What was asked for, in a word or two.
+    pub what: String,
+    /// Why it can't be given.
+    pub why: String,
+    /// Whether some of it is there.
+    pub partly: bool,
+    /// What the agent misses then, as far as a manifest says so.
+    pub without: Option<String>,
+    /// Where a manifest asks for it.
+    pub place: Option<Place>,
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        // What the command line asks for is named by the reason.
+        if self.place.is_some() {
+            write!(f, "{} at {}: ", self.what, self.at)?;
+        }
+        f.write_str(&self.why)?;
+        match &self.without {
+            Some(without) => write!(f, "; {without}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Grant {
+    /// Where it appears, as it is written.
+    pub fn guest(&self) -> &str {
+        match self {
+            Grant::Dir(grant) => &grant.guest,
+            Grant::Mount(grant) => &grant.guest,
+            Grant::Capability(grant) => &grant.at,
+        }
+    }
+
+    /// What it is, in a word or two.
+    pub fn what(&self) -> String {
+        match self {
+            Grant::Dir(grant) => format!("folder {}", grant.host.display()),
+            Grant::Mount(grant) => match &grant.device {
+                Device::Memory => "memory".to_owned(),
+                Device::Null => "null".to_owned(),
+                Device::Zero => "zero".to_owned(),
+                Device::Archive(file) => format!("archive {}", file.display()),
+            },
+            Grant::Capability(grant) => grant.device.name().to_owned(),
+        }
+    }
+}
+
+impl Want {
+    /// That it is not there, or not whole.
+    pub fn lack(&self, why: String, partly: bool) -> Lack {
+        Lack {
+            at: self.grant.guest().to_owned(),
+            what: self.grant.what(),
+            why,
+            partly,
+            without: match &self.need {
+                Need::Optional(without) if !partly => without.clone(),
+                _ => None,
+            },
+            place: self.place.clone(),
+        }
+    }
+
+    /// What is missing here of what is asked for, as far as it is known before anything is made.
+    pub fn examine(&self, capabilities: &Capabilities) -> Option<Lack> {
+        match &self.grant {
+            Grant::Dir(grant) => open_folder(grant).err().map(|why| self.lack(why, false)),
+            Grant::Mount(grant) => match &grant.device {
+                Device::Archive(file) if !file.exists() => {
+                    let file = file.display();
+                    let why = format!("can't mount the archive `{file}`: it is not there");
+                    Some(self.lack(why, false))
+                }
+                _ => None,
+            },
+            Grant::Capability(grant) => match capabilities.support(grant) {
+                Support::Whole => None,
+                Support::Part(why) => Some(self.lack(why.to_owned(), true)),
+                Support::Nothing(why) if self.place.is_some() => {
+                    Some(self.lack(why.to_owned(), false))
+                }
+                Support::Nothing(why) => {
+                    let why = format!("can't grant `{}`: {why}", grant.shown());
+                    Some(self.lack(why, false))
+                }
+            },
+        }
+    }
+}
+
+/// The namespace that an agent starts with.
+pub struct Granted {
+    /// Its files.
+    pub namespace: Namespace,
+    /// Directories that it finds open.
+    pub preopens: Vec<Preopen>,
+    /// What it has to do without.
+    pub degraded: Vec<Lack>,
+}
+
+/// What stands somewhere in a namespace to be: its path, its tree, what may be done there.
+type Mounted = (String, NodeRef, Rights);
+
 /// Makes the namespace that has what was granted and nothing else.
 ///
 /// Several grants at one path are united: the first is searched first, and the first that can be
-/// written takes new files.
+/// written takes new files. `memory` bounds each file system in memory.
 ///
 /// # Errors
-/// A message that names the grant.
+/// Everything that is required and can't be given.
 pub fn namespace(
-    grants: &[Grant],
+    wants: &[Want],
+    memory: MemoryLimits,
     capabilities: &mut Capabilities,
-) -> Result<(Namespace, Vec<Preopen>), String> {
+) -> Result<Granted, Vec<Lack>> {
     let mut mounts = Vec::new();
     let mut preopens: Vec<Preopen> = Vec::new();
     // A capability is found by its first directory: all of /cap by one descriptor, behind the others.
     let mut tops: Vec<String> = Vec::new();
-    for grant in grants {
-        let (guest, rights) = match grant {
-            Grant::Dir(grant) => (&grant.guest, grant.rights),
-            Grant::Mount(grant) => (&grant.guest, grant.rights),
-            Grant::Capability(grant) => (&grant.at, Rights::RW),
+    let (mut missing, mut degraded) = (Vec::new(), Vec::new());
+    for want in wants {
+        let lack = match want.examine(capabilities) {
+            // The command line is answered by the device itself, as it always was.
+            Some(lack) if lack.partly => {
+                degraded.extend(lack.place.is_some().then_some(lack));
+                None
+            }
+            lack => lack,
         };
-        let path = absolute(guest)?;
-        let root = match grant {
-            Grant::Dir(grant) => dir::open(&grant.host).map_err(|error| {
-                format!("can't open the folder `{}`: {error}", grant.host.display())
-            })?,
-            Grant::Mount(grant) => device(grant)?,
-            Grant::Capability(grant) => {
-                let top = path.split('/').nth(1).unwrap_or_default();
-                tops.push(format!("/{top}"));
-                for (at, node, rights) in capabilities.open(grant)? {
-                    mounts.push((absolute(&at)?, node, rights));
-                }
+        let opened = match lack {
+            Some(lack) => Err(lack),
+            None => open(&want.grant, memory, capabilities).map_err(|why| want.lack(why, false)),
+        };
+        let opened = match (opened, &want.need) {
+            (Ok(opened), _) => opened,
+            (Err(lack), Need::Required) => {
+                missing.push(lack);
+                continue;
+            }
+            (Err(lack), Need::Optional(_)) => {
+                degraded.push(lack);
                 continue;
             }
         };
-        let known = preopens.iter().any(|preopen| preopen.path == path);
-        if root.qid().kind == FileKind::Directory && !known {
-            preopens.push(Preopen {
-                name: guest.clone(),
-                path: path.clone(),
-            });
+        let guest = want.grant.guest();
+        for (path, root, rights) in opened {
+            if let Grant::Capability(_) = want.grant {
+                let top = path.split('/').nth(1).unwrap_or_default();
+                tops.push(format!("/{top}"));
+            } else if root.qid().kind == FileKind::Directory
+                && !preopens.iter().any(|preopen| preopen.path == path)
+            {
+                preopens.push(Preopen {
+                    name: guest.to_owned(),
+                    path: path.clone(),
+                });
+            }
+            mounts.push((path, root, rights));
         }
-        mounts.push((path, root, rights));
+    }
+    if !missing.is_empty() {
+        return Err(missing);
     }
     for top in tops {
         let reached = |preopen: &Preopen| preopen.path == top || preopen.path == "/";
@@ -200,6 +335,15 @@ pub fn namespace(
             });
         }
     }
+    let namespace = mounted(mounts).map_err(|lack| vec![lack])?;
+    Ok(Granted {
+        namespace,
+        preopens,
+        degraded,
+    })
+}
+
+fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Lack> {
     // Outer directories first, or they would hide the inner ones; the sort keeps the order of equals.
     mounts.sort_by_key(|(path, _, _)| path.split('/').filter(|name| !name.is_empty()).count());
     let mut namespace = Namespace::new();
@@ -211,15 +355,45 @@ pub fn namespace(
         };
         namespace
             .mount(root, &path, rights, flags)
-            .map_err(|errno| format!("can't mount anything at `{path}`: {errno}"))?;
+            .map_err(|errno| Lack {
+                at: path.clone(),
+                what: "a mount".to_owned(),
+                why: format!("can't mount anything at `{path}`: {errno}"),
+                partly: false,
+                without: None,
+                place: None,
+            })?;
         seen.push(path);
     }
-    Ok((namespace, preopens))
+    Ok(namespace)
 }
 
-fn device(grant: &MountGrant) -> Result<NodeRef, String> {
+/// Opens or makes what a grant stands for.
+fn open(
+    grant: &Grant,
+    memory: MemoryLimits,
+    capabilities: &mut Capabilities,
+) -> Result<Vec<Mounted>, String> {
+    let path = absolute(grant.guest())?;
+    match grant {
+        Grant::Dir(grant) => Ok(vec![(path, open_folder(grant)?, grant.rights)]),
+        Grant::Mount(grant) => Ok(vec![(path, device(grant, memory)?, grant.rights)]),
+        Grant::Capability(grant) => {
+            let opened = capabilities.open(grant)?.into_iter();
+            let opened = opened.map(|(at, node, rights)| Ok((absolute(&at)?, node, rights)));
+            opened.collect()
+        }
+    }
+}
+
+fn open_folder(grant: &DirGrant) -> Result<NodeRef, String> {
+    let host = grant.host.display();
+    dir::open(&grant.host).map_err(|error| format!("can't open the folder `{host}`: {error}"))
+}
+
+fn device(grant: &MountGrant, memory: MemoryLimits) -> Result<NodeRef, String> {
     Ok(match &grant.device {
-        Device::Memory => MemoryFs::new(Arc::new(SystemClock), MemoryLimits::default()).root(),
+        Device::Memory => MemoryFs::new(Arc::new(SystemClock), memory).root(),
         Device::Null => Null::node(),
         Device::Zero => Zero::node(),
         Device::Archive(file) => archive(file)

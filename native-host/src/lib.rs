@@ -6,7 +6,8 @@
 //! - [`inspect`]: what a module is made of and what it will need
 //! - [`device`]: devices on the operating system
 //! - [`storage`]: folders of agents' own, behind the capability `opfs`
-//! - [`grants`]: what the command line grants, as mounts of a namespace
+//! - [`manifest`]: what an agent requires and can do without, in a file
+//! - [`grants`]: what the command line and manifests grant, as mounts of a namespace
 //! - [`listen`]: sockets that are handed to a program
 
 pub mod cache;
@@ -19,6 +20,7 @@ pub mod inspect;
 pub mod limits;
 pub mod linker;
 pub mod listen;
+pub mod manifest;
 pub mod run;
 pub mod storage;
 pub mod wait;

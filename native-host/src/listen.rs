@@ -38,6 +38,12 @@ impl FromStr for ListenGrant {
     }
 }
 
+impl std::fmt::Display for ListenGrant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A socket that listens.
 pub struct Listening {
     /// Where; the port is the system's choice where 0 was asked for.

@@ -1,6 +1,8 @@
 //! `capfs-host`: runs agents natively.
 
 mod cli;
+mod report;
+mod settings;
 
 use std::io::Write;
 use std::path::Path;
@@ -13,16 +15,19 @@ use capfs_host::cache::Cache;
 use capfs_host::capabilities::{Capabilities, audit_file};
 use capfs_host::device::console::{ProcessTerminal, restore};
 use capfs_host::device::stdio::HostStream;
-use capfs_host::engine::{self, CodeSource, Engines, ModuleError, THREAD_STACK, engine, load};
+use capfs_host::engine::{self, Engines, ModuleError, THREAD_STACK, engine, load};
+use capfs_host::grants::{self, Lack};
+use capfs_host::inspect::{self, Asked};
+use capfs_host::listen;
+use capfs_host::manifest::{self, ManifestError};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
 use capfs_host::wait::{Cancelled, Canceller};
-use capfs_host::{grants, inspect, listen};
 
 use capfs::OpenFile;
 use capfs_native_devices::Host;
 use cli::{Cli, Command, InspectArgs, RunArgs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::json;
+use settings::{Settings, SettingsError};
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
@@ -59,12 +64,68 @@ fn fail_module(error: &ModuleError) -> ExitCode {
     fail(code, &error.to_string(), hint)
 }
 
+/// The exit code for a command line that can't be understood, which is clap's.
+const USAGE: u8 = 2;
+
+/// What can't be given, a line each.
+fn fail_lacking(lacks: &[Lack], hint: Option<&str>) -> ExitCode {
+    for lack in lacks {
+        eprintln!("error: {lack}");
+    }
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(codes::HOST)
+}
+
+fn fail_settings(error: &SettingsError) -> ExitCode {
+    let code = match error {
+        SettingsError::Manifest(ManifestError::Read { .. }) => codes::NOT_FOUND,
+        SettingsError::Argument(_) => USAGE,
+        _ => codes::HOST,
+    };
+    for line in error.to_string().lines() {
+        eprintln!("error: {line}");
+    }
+    match error {
+        SettingsError::NoProgram => {
+            fail_hint(code, "`[agent] program` names it, or the command line")
+        }
+        _ => ExitCode::from(code),
+    }
+}
+
+fn fail_hint(code: u8, hint: &str) -> ExitCode {
+    eprintln!("hint: {hint}");
+    ExitCode::from(code)
+}
+
 fn inspect_module(args: InspectArgs) -> ExitCode {
-    let described = engine::read(&args.agent).and_then(|wasm| {
-        let module = inspect::describe(&engine(), &wasm, &args.agent.display().to_string())?;
+    let manifest = args.manifest.as_deref().map(manifest::load).transpose();
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(error) => return fail_settings(&error.into()),
+    };
+    let named = manifest
+        .as_ref()
+        .and_then(|manifest| manifest.program.clone());
+    let Some(program) = args.agent.or(named) else {
+        return fail_settings(&SettingsError::NoProgram);
+    };
+    let name = program.display().to_string();
+    let asked = manifest.map(|manifest| {
+        let host = Host {
+            state: args.state,
+            terminal: Some(Arc::new(ProcessTerminal)),
+            ..Host::default()
+        };
+        Asked::examine(manifest, &Capabilities::new(host, &name, None))
+    });
+    let described = engine::read(&program).and_then(|wasm| {
+        let module = inspect::describe(&engine(), &wasm, &name)?;
         Ok(match args.json {
-            true => format!("{:#}\n", module.as_json()),
-            false => module.as_text(),
+            true => format!("{:#}\n", module.as_json(asked.as_ref())),
+            false => module.as_text(asked.as_ref()),
         })
     });
     let text = match described {
@@ -79,13 +140,17 @@ fn inspect_module(args: InspectArgs) -> ExitCode {
 
 fn run(args: RunArgs) -> ExitCode {
     let begun = Instant::now();
+    let settings = match Settings::new(&args) {
+        Ok(settings) => settings,
+        Err(error) => return fail_settings(&error),
+    };
     let cache = if args.no_cache {
         None
     } else {
         Cache::of_user()
     };
-    let name = args.agent.display().to_string();
-    let loaded = load(&Engines::new(1), &args.agent, cache.as_ref());
+    let name = settings.program.display().to_string();
+    let loaded = load(&Engines::new(1), &settings.program, cache.as_ref());
     let (module, source) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => return fail_module(&error),
@@ -95,7 +160,6 @@ fn run(args: RunArgs) -> ExitCode {
         Err(error) => return fail_module(&error),
     };
     let load_time = begun.elapsed();
-    let grants = args.grants();
     let sink = match args.audit.as_deref().map(audit_file).transpose() {
         Ok(sink) => sink,
         Err(error) => {
@@ -117,18 +181,26 @@ fn run(args: RunArgs) -> ExitCode {
         }
     };
     let mut capabilities = Capabilities::new(host, &name, sink);
-    let (namespace, preopens) = match grants::namespace(&grants, &mut capabilities) {
-        Ok(namespace) => namespace,
-        Err(error) => return fail(codes::HOST, &error, None),
+    let granted = grants::namespace(&settings.wants, settings.memory_files, &mut capabilities);
+    let granted = match granted {
+        Ok(granted) => granted,
+        Err(missing) => {
+            if args.json {
+                eprintln!("{}", report::refused(&missing));
+            }
+            let hint = args.manifest.as_ref().map(|manifest| {
+                let manifest = manifest.display();
+                format!(
+                    "`capfs-host inspect --manifest {manifest}` shows everything that it asks for"
+                )
+            });
+            return fail_lacking(&missing, hint.as_deref());
+        }
     };
-    let listening = match listen::listen(&args.listen, preopens.len()) {
+    let listening = match listen::listen(&settings.listen, granted.preopens.len()) {
         Ok(listening) => listening,
         Err(error) => return fail(codes::HOST, &error, None),
     };
-    let program = args
-        .agent
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
     let stdio = match HostStream::standard() {
         Ok(stdio) => stdio,
         Err(error) => {
@@ -139,35 +211,32 @@ fn run(args: RunArgs) -> ExitCode {
             );
         }
     };
-    let mut env: Vec<_> = args
-        .env
-        .into_iter()
-        .filter_map(cli::EnvArg::resolve)
-        .collect();
+    let mut env = settings.env;
     listen::announce(&listening, &mut env);
     if !args.quiet {
+        for lack in &granted.degraded {
+            eprintln!("degraded: {lack}");
+        }
         for socket in &listening {
             let (address, descriptor) = (socket.address, socket.descriptor);
             eprintln!("listening at {address}, descriptor {descriptor}");
         }
     }
     let config = RunConfig {
-        args: std::iter::once(program.unwrap_or_else(|| name.clone()))
-            .chain(args.args)
-            .collect(),
+        args: settings.args,
         env,
-        namespace,
-        preopens,
+        namespace: granted.namespace,
+        preopens: granted.preopens,
         stdio: stdio.map(|stream| Box::new(stream) as Box<dyn OpenFile>),
         handed: listening
             .into_iter()
             .map(|socket| Box::new(socket.listener) as Box<dyn OpenFile>)
             .collect(),
-        clock: args.clock.0,
-        random: !args.no_random,
-        max_files: args.max_files,
-        max_memory: args.max_memory.map(|size| size.0),
-        timeout: args.timeout.map(|time| time.0),
+        clock: settings.clock,
+        random: settings.random,
+        max_files: settings.max_files,
+        max_memory: settings.max_memory,
+        timeout: settings.timeout,
     };
     let started = match cancel_on_interrupt() {
         Ok(started) => started,
@@ -195,10 +264,11 @@ fn run(args: RunArgs) -> ExitCode {
         }
     };
     if !args.quiet {
-        explain(&report, args.timeout.map(|time| time.0));
+        report::explain(&report, timeout);
     }
     if args.json {
-        eprintln!("{}", as_json(&report, load_time, source, &capabilities));
+        let report = report::as_json(&report, load_time, source, &capabilities, &granted.degraded);
+        eprintln!("{report}");
     }
     ExitCode::from(report.outcome.code())
 }
@@ -245,72 +315,6 @@ fn raise_file_limit() {
             maximum: limit.maximum,
         },
     );
-}
-
-/// Says on standard error what happened, unless the program ended itself.
-fn explain(report: &Report, timeout: Option<Duration>) {
-    match &report.outcome {
-        Outcome::Exited(capfs_runtime::ExitStatus::Code(code)) if *code > 255 => {
-            eprintln!("error: the program ended with code {code}, which is shown as 255");
-        }
-        Outcome::Exited(capfs_runtime::ExitStatus::Code(_)) => {}
-        Outcome::OutOfMemory => {
-            eprintln!("error: the program ran out of memory");
-            eprintln!("hint: `--max-memory` sets how much it may have");
-        }
-        Outcome::Exited(capfs_runtime::ExitStatus::Signal(signal)) => {
-            eprintln!("error: the program raised signal {signal}");
-        }
-        Outcome::Trapped(text) => eprintln!("error: the program trapped: {text}"),
-        Outcome::Cancelled(Cancelled::Timeout) => {
-            let time = timeout.unwrap_or_default();
-            eprintln!("error: the program was ended: its time of {time:?} was up");
-            eprintln!("hint: `--timeout` sets how long it may take, waiting included");
-        }
-        Outcome::Cancelled(Cancelled::Interrupt) => {
-            eprintln!("error: the program was ended by Ctrl-C");
-        }
-        Outcome::Refused(text) => eprintln!("error: the program could not be started: {text}"),
-    }
-}
-
-fn as_json(
-    report: &Report,
-    load: Duration,
-    source: CodeSource,
-    capabilities: &Capabilities,
-) -> serde_json::Value {
-    let granted = capabilities.usage().map(|(grant, usage)| {
-        json!({
-            "device": grant.device.name(),
-            "at": grant.at,
-            "operations": usage.operations,
-            "errors": usage.errors,
-            "bytes_read": usage.bytes_read,
-            "bytes_written": usage.bytes_written,
-        })
-    });
-    let granted: Vec<_> = granted.collect();
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let message = match &report.outcome {
-        Outcome::Trapped(text) | Outcome::Refused(text) => Some(text),
-        _ => None,
-    };
-    json!({
-        "code": report.outcome.code(),
-        "reason": report.outcome.reason(),
-        "message": message,
-        "code_source": match source { CodeSource::Compiled => "compiled", CodeSource::Cached => "cache" },
-        "load_us": micros(load),
-        "instantiate_us": micros(report.instantiate),
-        "run_us": micros(report.run),
-        "memory_bytes": report.memory,
-        "calls": report.usage.calls,
-        "bytes_read": report.usage.bytes_read,
-        "bytes_written": report.usage.bytes_written,
-        "files_peak": report.usage.files_peak,
-        "capabilities": granted,
-    })
 }
 
 /// The first line of a file that holds a secret, without its end.

@@ -77,6 +77,14 @@ pub const HEADERS_MAX: usize = 32 << 10;
 /// Bytes of a body that were written and not yet sent, while it streams.
 pub const UPLOAD_WINDOW: usize = 256 << 10;
 
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    Policy::from_grant(grant).map(drop)
+}
+
 /// The device of one agent.
 pub struct Fetch {
     host: Arc<dyn Host>,

@@ -73,6 +73,14 @@ pub const RECEIVE_WINDOW: usize = 1 << 20;
 /// Bytes that were received and not read: over it, a host that can't stop receiving closes the connection.
 pub const RECEIVE_MAX: usize = 32 << 20;
 
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    Policy::from_grant(grant, true).map(drop)
+}
+
 /// The device of one agent.
 pub struct Ws {
     host: Arc<dyn Host>,

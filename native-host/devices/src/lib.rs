@@ -39,7 +39,45 @@ pub struct Host {
     pub network: Network,
 }
 
+/// How much of what a grant asks for a host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// All of it.
+    Whole,
+    /// Some; the text says what is missing.
+    Part(&'static str),
+    /// Nothing; the text says why.
+    Nothing(&'static str),
+}
+
 impl Host {
+    /// How much this machine has of what a grant asks for, whose terms can be understood. Nothing is made or opened.
+    pub fn support(&self, grant: &Grant) -> Support {
+        match grant.device {
+            DeviceKind::Dom => Support::Nothing("there is no page here"),
+            DeviceKind::Console if self.terminal.is_none() => {
+                Support::Nothing("this host has no console")
+            }
+            DeviceKind::IndexedDb if self.state.is_none() => {
+                Support::Nothing("databases need a folder to be kept in: --state DIR")
+            }
+            DeviceKind::Opfs if self.state.is_none() => {
+                Support::Nothing("stored files need a folder that they are in: --state DIR")
+            }
+            DeviceKind::Crypto if self.state.is_none() => {
+                let persist = grant.terms.iter().rfind(|term| term.key == "persist");
+                match persist.map(|term| term.yes()) {
+                    None => Support::Part("keys can't be kept without a folder: --state DIR"),
+                    Some(Ok(true)) => {
+                        Support::Nothing("keys that are kept need a folder: --state DIR")
+                    }
+                    Some(_) => Support::Whole,
+                }
+            }
+            _ => Support::Whole,
+        }
+    }
+
     /// Where things are kept under a name, or without one the agent's own.
     fn folder(&self, name: Option<&str>) -> Option<PathBuf> {
         let state = self.state.as_ref()?;

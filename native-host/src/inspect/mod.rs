@@ -1,5 +1,7 @@
 //! What a module is made of and what it will need, read from its sections: nothing is compiled.
 
+mod asked;
+
 use serde_json::{Value, json};
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, GlobalType, MemoryType, Parser,
@@ -9,6 +11,7 @@ use wasmtime::Engine;
 
 use crate::engine::{ModuleError, validate};
 use crate::linker::{is_known, is_wasi};
+pub use asked::{Asked, lacks};
 
 /// A module's imports and exports.
 #[derive(Debug, Default)]
@@ -234,8 +237,8 @@ impl Description {
             .collect()
     }
 
-    /// The description as JSON.
-    pub fn as_json(&self) -> Value {
+    /// The description as JSON, with what a manifest asks for.
+    pub fn as_json(&self, asked: Option<&Asked>) -> Value {
         let imports: Vec<Value> = self
             .imports
             .iter()
@@ -258,11 +261,12 @@ impl Description {
             "imports": imports,
             "exports": exports,
             "needs": self.needs(),
+            "manifest": asked.map(Asked::as_json),
         })
     }
 
-    /// The description as text, a line each.
-    pub fn as_text(&self) -> String {
+    /// The description as text, a line each, with what a manifest asks for.
+    pub fn as_text(&self, asked: Option<&Asked>) -> String {
         let mut text = String::new();
         let kind = match self.is_command() {
             true => "a WASI command",
@@ -280,6 +284,9 @@ impl Description {
         }
         for need in self.needs() {
             text += &format!("needs    {need}\n");
+        }
+        if let Some(asked) = asked {
+            text += &asked.as_text();
         }
         text
     }

@@ -1,0 +1,183 @@
+//! What a manifest asks for, and how much of it there is here.
+
+use serde_json::{Value, json};
+
+use crate::capabilities::Capabilities;
+use crate::grants::{Grant, Lack};
+use crate::manifest::{Bounds, Manifest, Need, Want};
+
+/// A manifest, held against this host.
+pub struct Asked {
+    manifest: Manifest,
+    /// For each thing that is asked for, what is missing of it.
+    lacks: Vec<Option<Lack>>,
+}
+
+/// How one thing would fare.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Granted,
+    Degraded,
+    Missing,
+}
+
+impl Fate {
+    const fn word(self) -> &'static str {
+        match self {
+            Fate::Granted => "granted",
+            Fate::Degraded => "degraded",
+            Fate::Missing => "missing",
+        }
+    }
+}
+
+impl Asked {
+    /// Looks for everything that a manifest asks for, and makes nothing.
+    pub fn examine(manifest: Manifest, capabilities: &Capabilities) -> Asked {
+        let wants = manifest.wants.iter();
+        let lacks = wants.map(|want| want.examine(capabilities)).collect();
+        Asked { manifest, lacks }
+    }
+
+    fn fates(&self) -> impl Iterator<Item = (&Want, Option<&Lack>, Fate)> {
+        let lacks = self.lacks.iter().map(Option::as_ref);
+        self.manifest.wants.iter().zip(lacks).map(|(want, lack)| {
+            let fate = match (lack, &want.need) {
+                (None, _) => Fate::Granted,
+                (Some(lack), Need::Required) if !lack.partly => Fate::Missing,
+                (Some(_), _) => Fate::Degraded,
+            };
+            (want, lack, fate)
+        })
+    }
+
+    /// Whether the program would be started.
+    fn starts(&self) -> bool {
+        self.fates().all(|(_, _, fate)| fate != Fate::Missing)
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        let asked = self.fates().map(|(want, lack, fate)| {
+            let (needed, without) = match &want.need {
+                Need::Required => (true, None),
+                Need::Optional(without) => (false, without.as_deref()),
+            };
+            json!({
+                "what": want.grant.what(),
+                "at": want.grant.guest(),
+                "terms": terms(&want.grant),
+                "required": needed,
+                "without": without,
+                "fate": fate.word(),
+                "why": lack.map(|lack| &lack.why),
+                "place": want.place.as_ref().map(ToString::to_string),
+            })
+        });
+        let asked: Vec<Value> = asked.collect();
+        let Bounds {
+            memory,
+            time,
+            files,
+            storage,
+        } = self.manifest.limits;
+        let listen = self.manifest.listen.iter().map(ToString::to_string);
+        json!({
+            "starts": self.starts(),
+            "asks": asked,
+            "limits": {
+                "memory": memory,
+                "time_ms": time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+                "files": files,
+                "storage": storage,
+            },
+            "args": self.manifest.args,
+            "env": self.manifest.env.iter().map(|variable| &variable.name).collect::<Vec<_>>(),
+            "listen": listen.collect::<Vec<_>>(),
+        })
+    }
+
+    pub(super) fn as_text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |key: &str, what: String| text += &format!("{key:<9}{what}\n");
+        for (want, lack, fate) in self.fates() {
+            let mut what = format!("{} at {}", want.grant.what(), want.grant.guest());
+            let terms = terms(&want.grant);
+            if !terms.is_empty() {
+                what += &format!(" ({})", terms.join(", "));
+            }
+            if let Some(lack) = lack {
+                what += &format!(": {}", lack.why);
+                let without = lack.without.as_ref();
+                what += &without.map_or_else(String::new, |text| format!("; {text}"));
+            }
+            line(fate.word(), what);
+        }
+        let Bounds {
+            memory,
+            time,
+            files,
+            storage,
+        } = self.manifest.limits;
+        let limits = [
+            memory.map(|bytes| format!("memory {bytes} bytes")),
+            time.map(|time| format!("time {time:?}")),
+            files.map(|files| format!("files {files}")),
+            storage.map(|bytes| format!("storage {bytes} bytes")),
+        ];
+        for limit in limits.into_iter().flatten() {
+            line("limit", limit);
+        }
+        for address in &self.manifest.listen {
+            line("listen", address.to_string());
+        }
+        for variable in &self.manifest.env {
+            line("variable", variable.name.clone());
+        }
+        if !self.manifest.args.is_empty() {
+            line("args", format!("{:?}", self.manifest.args));
+        }
+        let starts = match self.starts() {
+            true => "yes",
+            false => "no: something that it requires is missing here",
+        };
+        line("starts", starts.to_owned());
+        text
+    }
+}
+
+/// The terms of something, as people may read them.
+fn terms(grant: &Grant) -> Vec<String> {
+    match grant {
+        Grant::Dir(grant) => vec![rights(grant.rights)],
+        Grant::Mount(grant) => vec![rights(grant.rights)],
+        Grant::Capability(grant) => {
+            let terms = grant.public_terms().into_iter();
+            terms
+                .map(|term| format!("{}={}", term.key, term.value))
+                .collect()
+        }
+    }
+}
+
+fn rights(rights: capfs::Rights) -> String {
+    let word = match rights == capfs::Rights::RO {
+        true => "ro",
+        false => "rw",
+    };
+    word.to_owned()
+}
+
+/// What is missing, as JSON.
+pub fn lacks(lacks: &[Lack]) -> Value {
+    let lacks = lacks.iter().map(|lack| {
+        json!({
+            "what": lack.what,
+            "at": lack.at,
+            "why": lack.why,
+            "partly": lack.partly,
+            "without": lack.without,
+            "place": lack.place.as_ref().map(ToString::to_string),
+        })
+    });
+    lacks.collect()
+}

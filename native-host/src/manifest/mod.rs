@@ -1,0 +1,344 @@
+//! Manifests: what an agent requires, what it can do without, and its limits, in a file beside it.
+//!
+//! A manifest says in TOML or JSON what the options of `run` say, with places relative to its own folder, and for each
+//! thing whether the agent can do without it. Everything that is wrong in a file is told at once, with its place.
+//!
+//! ```toml
+//! [agent]
+//! program = "feeds.wasm"
+//!
+//! [limits]
+//! memory = "256MiB"
+//!
+//! [mounts]
+//! "/data" = { type = "folder", host = "data", rights = "rw" }
+//!
+//! [[grants]]
+//! device = "fetch"
+//! origin = ["https://example.com", "https://*.example.org"]
+//!
+//! [[grants]]
+//! device = "dom"
+//! optional = true
+//! without = "headlines are printed instead of shown"
+//! ```
+//!
+//! A manifest asks; it is whoever runs it who grants, and so should read it first: `capfs-host inspect`.
+
+mod read;
+mod tree;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use capfs_runtime::ClockGrant;
+
+use crate::grants::Grant;
+use crate::listen::ListenGrant;
+
+/// Bytes of a manifest's file, at most.
+const FILE_MAX: u64 = 256 << 10;
+
+/// Where something stands in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The manifest, as it was named.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// The character in it, from 1.
+    pub column: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Whether an agent can run without something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Need {
+    /// It can't.
+    #[default]
+    Required,
+    /// It can, and maybe the manifest says what is missed then.
+    Optional(Option<String>),
+}
+
+/// Something that is to be granted, and who asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// What.
+    pub grant: Grant,
+    /// Whether the agent can do without.
+    pub need: Need,
+    /// Where a manifest asks for it; nothing for the command line.
+    pub place: Option<Place>,
+}
+
+impl Want {
+    /// What the command line asks for.
+    pub fn of_command_line(grant: Grant) -> Want {
+        Want {
+            grant,
+            need: Need::Required,
+            place: None,
+        }
+    }
+}
+
+/// A variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; without one, this machine's, if it is set.
+    pub value: Option<String>,
+}
+
+/// What the agent may use, as far as the manifest says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of memory.
+    pub memory: Option<usize>,
+    /// How long it may take.
+    pub time: Option<Duration>,
+    /// Descriptors at once.
+    pub files: Option<u32>,
+    /// Bytes of each file system in memory.
+    pub storage: Option<u64>,
+}
+
+/// What a manifest says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// The program.
+    pub program: Option<PathBuf>,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its variables.
+    pub env: Vec<Variable>,
+    /// What it may know of the time.
+    pub clock: Option<ClockGrant>,
+    /// Whether WASI's own call gives it random bytes.
+    pub random: Option<bool>,
+    /// Where it listens.
+    pub listen: Vec<ListenGrant>,
+    /// Its limits.
+    pub limits: Bounds,
+    /// Its files and capabilities, mounts first, each in the order of the file.
+    pub wants: Vec<Want>,
+}
+
+/// Why a manifest can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The file can't be read.
+    #[error("can't read the manifest `{path}`: {reason}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// What it says can't be understood: everything that is wrong, a line each, with its place in front.
+    #[error("{}", .0.join("\n"))]
+    Wrong(Vec<String>),
+}
+
+/// Reads a manifest's file: JSON if its name ends so, TOML otherwise.
+///
+/// # Errors
+/// See [`ManifestError`].
+pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
+    let name = path.display().to_string();
+    let failed = |reason: String| ManifestError::Read {
+        path: name.clone(),
+        reason,
+    };
+    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if !size.is_file() {
+        return Err(failed("it is no file".to_owned()));
+    }
+    if size.len() > FILE_MAX {
+        return Err(failed(format!("it has more than {FILE_MAX} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
+    let json = path.extension().is_some_and(|end| end == "json");
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse(&text, json, &name, folder)
+}
+
+/// Reads a manifest's text; `folder` is what its places are relative to.
+///
+/// # Errors
+/// [`ManifestError::Wrong`]
+pub fn parse(text: &str, json: bool, name: &str, folder: &Path) -> Result<Manifest, ManifestError> {
+    let places = Places { file: name, text };
+    let wrong = |problems: Vec<tree::Problem>| {
+        let lines = problems.iter();
+        let lines = lines.map(|problem| format!("{}: {}", places.at(problem.at), problem.text));
+        ManifestError::Wrong(lines.collect())
+    };
+    let tree = match json {
+        true => tree::from_json(text),
+        false => tree::from_toml(text),
+    };
+    let tree = tree.map_err(|problem| wrong(vec![problem]))?;
+    read::manifest(&tree, &places, folder).map_err(wrong)
+}
+
+/// Turns offsets into lines and columns.
+struct Places<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Places<'_> {
+    fn at(&self, offset: usize) -> Place {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let before = &self.text[..offset];
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Place {
+            file: self.file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = r#"
+[agent]
+program = "feeds.wasm"
+args = ["--all", "naïve"]
+inherit-env = ["TERM"]
+clock = "100ms"
+random = false
+listen = "127.0.0.1:0"
+[env]
+LANG = "C"
+[limits]
+memory = "1.5MiB"
+time = 250
+files = 0x10
+storage = "1GiB"
+[mounts]
+"/data" = { type = "folder", host = "data", rights = "rw" }
+"/" = [{ type = "memory" }, { type = "archive", file = "a.tar", optional = true, without = "x" }]
+[[grants]]
+device = "fetch"
+origin = ["https://example.com", "https://*.example.org:8443"]
+max-body = 4096
+[[grants]]
+device = "task"
+children = 3
+required = false
+"#;
+
+    fn read(text: &str) -> Result<Manifest, ManifestError> {
+        parse(text, false, "m.toml", Path::new("/folder"))
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let manifest = read(SAMPLE).unwrap();
+        assert_eq!(manifest.program, Some(PathBuf::from("/folder/feeds.wasm")));
+        assert_eq!(manifest.clock, Some(ClockGrant::Steps(100_000_000)));
+        assert_eq!(
+            manifest.limits,
+            Bounds {
+                memory: Some(3 << 19),
+                time: Some(Duration::from_millis(250)),
+                files: Some(16),
+                storage: Some(1 << 30),
+            }
+        );
+        let wants = manifest.wants.iter();
+        let wants = wants.map(|want| (want.grant.guest(), want.grant.what()));
+        let wants: Vec<_> = wants.collect();
+        let what: Vec<(&str, &str)> = wants.iter().map(|(at, what)| (*at, &**what)).collect();
+        assert_eq!(
+            what,
+            [
+                ("/data", "folder /folder/data"),
+                ("/", "memory"),
+                ("/", "archive /folder/a.tar"),
+                ("/cap/fetch", "fetch"),
+                ("/task", "task"),
+            ]
+        );
+        assert_eq!(manifest.wants[2].need, Need::Optional(Some("x".to_owned())));
+        assert_eq!(manifest.wants[4].need, Need::Optional(None));
+        let place = manifest.wants[3].place.as_ref().unwrap();
+        assert_eq!(place.to_string(), "m.toml:19:1");
+    }
+
+    /// A generator of numbers (Knuth's MMIX), so that a failure comes again.
+    fn next(state: &mut u64) -> usize {
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 33) as usize
+    }
+
+    #[test]
+    fn nothing_makes_it_panic() {
+        const PARTS: &[&str] = &[
+            "[",
+            "]",
+            "[[",
+            "{",
+            "}",
+            "=",
+            "\"",
+            "'",
+            ",",
+            ".",
+            ":",
+            "\\",
+            "\n",
+            "\0",
+            "é",
+            "\u{202e}",
+            "-1",
+            "1e999",
+            "18446744073709551616",
+            "99999999999GiB",
+            "true",
+            "null",
+            "1979-05-27",
+            "grants",
+            "at",
+            "\"\"\"",
+            "'''",
+            "\\u12",
+            "\\ud800",
+            "/..",
+            "#",
+        ];
+        let json = r#"{"agent":{"program":"p"},"limits":{"time":1},"grants":["random",{"device":"ws","origin":"*"}]}"#;
+        let mut state = 1;
+        for round in 0..20_000 {
+            let is_json = round % 2 == 0;
+            let mut text: Vec<char> = if is_json { json } else { SAMPLE }.chars().collect();
+            for _ in 0..=next(&mut state) % 4 {
+                let at = next(&mut state) % text.len();
+                let until = (at + next(&mut state) % 12).min(text.len());
+                let part = PARTS[next(&mut state) % PARTS.len()];
+                text.splice(at..until, part.chars());
+            }
+            let text: String = text.into_iter().collect();
+            let _ = parse(&text, is_json, "m", Path::new(""));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is said of a run when it has ended, or has not begun.
+
+use std::time::Duration;
+
+use capfs_host::capabilities::Capabilities;
+use capfs_host::engine::CodeSource;
+use capfs_host::grants::Lack;
+use capfs_host::inspect::lacks;
+use capfs_host::run::{Outcome, Report, codes};
+use capfs_host::wait::Cancelled;
+use serde_json::json;
+
+/// Says on standard error what happened, unless the program ended itself.
+pub fn explain(report: &Report, timeout: Option<Duration>) {
+    match &report.outcome {
+        Outcome::Exited(capfs_runtime::ExitStatus::Code(code)) if *code > 255 => {
+            eprintln!("error: the program ended with code {code}, which is shown as 255");
+        }
+        Outcome::Exited(capfs_runtime::ExitStatus::Code(_)) => {}
+        Outcome::OutOfMemory => {
+            eprintln!("error: the program ran out of memory");
+            eprintln!("hint: `--max-memory` sets how much it may have");
+        }
+        Outcome::Exited(capfs_runtime::ExitStatus::Signal(signal)) => {
+            eprintln!("error: the program raised signal {signal}");
+        }
+        Outcome::Trapped(text) => eprintln!("error: the program trapped: {text}"),
+        Outcome::Cancelled(Cancelled::Timeout) => {
+            let time = timeout.unwrap_or_default();
+            eprintln!("error: the program was ended: its time of {time:?} was up");
+            eprintln!("hint: `--timeout` sets how long it may take, waiting included");
+        }
+        Outcome::Cancelled(Cancelled::Interrupt) => {
+            eprintln!("error: the program was ended by Ctrl-C");
+        }
+        Outcome::Refused(text) => eprintln!("error: the program could not be started: {text}"),
+    }
+}
+
+/// How a run was, as JSON.
+pub fn as_json(
+    report: &Report,
+    load: Duration,
+    source: CodeSource,
+    capabilities: &Capabilities,
+    degraded: &[Lack],
+) -> serde_json::Value {
+    let granted = capabilities.usage().map(|(grant, usage)| {
+        json!({
+            "device": grant.device.name(),
+            "at": grant.at,
+            "operations": usage.operations,
+            "errors": usage.errors,
+            "bytes_read": usage.bytes_read,
+            "bytes_written": usage.bytes_written,
+        })
+    });
+    let granted: Vec<_> = granted.collect();
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let message = match &report.outcome {
+        Outcome::Trapped(text) | Outcome::Refused(text) => Some(text),
+        _ => None,
+    };
+    json!({
+        "code": report.outcome.code(),
+        "reason": report.outcome.reason(),
+        "message": message,
+        "code_source": match source { CodeSource::Compiled => "compiled", CodeSource::Cached => "cache" },
+        "load_us": micros(load),
+        "instantiate_us": micros(report.instantiate),
+        "run_us": micros(report.run),
+        "memory_bytes": report.memory,
+        "calls": report.usage.calls,
+        "bytes_read": report.usage.bytes_read,
+        "bytes_written": report.usage.bytes_written,
+        "files_peak": report.usage.files_peak,
+        "capabilities": granted,
+        "degraded": lacks(degraded),
+    })
+}
+
+/// A run that did not begin, for want of what is required, as JSON.
+pub fn refused(missing: &[Lack]) -> serde_json::Value {
+    json!({
+        "code": codes::HOST,
+        "reason": "refused",
+        "message": "something that is required can't be given here",
+        "missing": lacks(missing),
+    })
+}

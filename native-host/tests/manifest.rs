@@ -1,0 +1,302 @@
+//! Manifests, through the built command.
+
+mod bench;
+
+use std::process::Output;
+
+use bench::{Bench, FD_WRITE, assert_ended, hello, program};
+
+/// Writes its arguments, each with its end of a byte 0, and gives 0.
+fn tells_args() -> String {
+    let imports = format!(
+        r#"{FD_WRITE}
+        (import "wasi_snapshot_preview1" "args_get" (func $get (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))"#
+    );
+    program(
+        &imports,
+        r"(func $main (result i32)
+            (drop (call $sizes (i32.const 0) (i32.const 4)))
+            (drop (call $get (i32.const 64) (i32.const 1024)))
+            (i32.store (i32.const 0) (i32.const 1024))
+            (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))",
+    )
+}
+
+/// The same for its variables.
+fn tells_variables() -> String {
+    tells_args().replace("args_", "environ_")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The last line of standard error, as JSON.
+fn report(output: &Output) -> serde_json::Value {
+    let text = stderr(output);
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+    serde_json::from_str(line).unwrap()
+}
+
+/// Runs a manifest of this text with these options.
+fn run(bench: &Bench, name: &str, text: &str, options: &[&str]) -> Output {
+    let manifest = bench.file(name, text);
+    let mut command = bench.command("run");
+    command.arg("--manifest").arg(manifest).args(options);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_manifest_names_the_program_and_what_it_is_given() {
+    let bench = Bench::new();
+    bench.agent(&tells_args());
+    let text = "[agent]\nprogram = 'agent.wasm'\nargs = ['one', 'two words']\n";
+    let output = run(&bench, "agent.toml", text, &["three", "--help"]);
+    assert_eq!(
+        output.stdout,
+        b"agent.wasm\0one\0two words\0three\0--help\0"
+    );
+    let text = r#"{"agent": {"program": "agent.wasm", "args": "one"}}"#;
+    let output = run(&bench, "agent.json", text, &[]);
+    assert_eq!(output.stdout, b"agent.wasm\0one\0");
+    let nobody = run(&bench, "agent.toml", "[limits]\nfiles = 9\n", &[]);
+    assert_ended(&nobody, 125, "names a program");
+    let agent = bench.path("agent.wasm");
+    let named = run(&bench, "agent.toml", "", &[agent.to_str().unwrap(), "x"]);
+    assert_eq!(named.stdout, b"agent.wasm\0x\0");
+    bench.agent(&tells_variables());
+    let text = "agent = { program = 'agent.wasm', inherit-env = ['HERE', 'NOT'] }\n[env]\nA = 'x=y'\nB = 2\n";
+    let manifest = bench.file("agent.toml", text);
+    let mut command = bench.command("run");
+    command.env("HERE", "this").env_remove("NOT");
+    command.arg("--manifest").arg(manifest);
+    let output = command.args(["--env", "B=3"]).output().unwrap();
+    assert_eq!(output.stdout, b"HERE=this\0A=x=y\0B=3\0");
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_with_its_place() {
+    let bench = Bench::new();
+    bench.agent(&hello());
+    let text = "\
+agent = 3
+[limits]
+memory = '64MiBs'
+tim = '10s'
+files = 0
+[mounts]
+'/data' = { type = 'folder', host = 'data' }
+'/data/' = { type = 'memory' }
+'/a/../b' = { type = 'memory' }
+'/c' = { type = 'disk' }
+'/d' = { type = 'memory', host = 'x' }
+[[grants]]
+device = 'fetch'
+origin = ['https://example.com', 'nonsense']
+[[grants]]
+device = 'fetch'
+origin = 'https://example.com'
+max-bodi = 3
+[[grants]]
+device = 'random'
+[[grants]]
+device = 'random'
+optional = true
+required = true
+[[grants]]
+device = 'fetch'
+at = '/net'
+origin = '*'
+header = 'https://a b'
+without = 'x'
+[[grants]]
+device = 'floppy'
+[[grants]]
+at = 1979-05-27
+";
+    let output = run(&bench, "bad.toml", text, &[]);
+    assert_ended(&output, 125, "");
+    let manifest = bench.path("bad.toml").display().to_string();
+    let said = stderr(&output).replace(&format!("error: {manifest}:"), "");
+    let places: Vec<&str> = said
+        .lines()
+        .map(|line| line.split_once(": ").map_or(line, |(place, _)| place))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "1:9", "3:10", "4:1", "5:9", "8:1", "9:1", "10:8", "11:27", "14:34", "18:1", "21:1",
+            "24:1", "29:10", "32:10", "33:1", "34:6",
+        ],
+        "{said}"
+    );
+    let json = "{\"limits\": {\"files\": 1,\n  \"files\": 2}}";
+    assert_ended(
+        &run(&bench, "a.json", json, &[]),
+        125,
+        "a.json:2:3: there are two `files`",
+    );
+    assert_ended(&run(&bench, "a.json", "{\n]", &[]), 125, "a.json:2:1: ");
+    assert_ended(&run(&bench, "a.toml", "a =\n", &[]), 125, "a.toml:1:4: ");
+    assert_ended(&run(&bench, "a.toml", "é = 1\n", &[]), 125, "a.toml:1:1: ");
+    let none = bench.run(&["--manifest", "/nowhere.toml"], &bench.path("agent.wasm"));
+    assert_ended(&none, 127, "can't read the manifest");
+    bench.file("latin.toml", b"a = '\xe9'");
+    let latin = bench.path("latin.toml");
+    let latin = bench.run(&["--manifest", latin.to_str().unwrap()], &latin);
+    assert_ended(&latin, 127, "not UTF-8");
+}
+
+#[test]
+fn what_is_required_and_missing_is_all_told_and_nothing_runs() {
+    let bench = Bench::new();
+    bench.agent(&hello());
+    let text = "\
+[agent]
+program = 'agent.wasm'
+[mounts]
+'/gone' = { type = 'folder', host = 'gone' }
+[[grants]]
+device = 'dom'
+[[grants]]
+device = 'crypto'
+persist = true
+[[grants]]
+device = 'indexeddb'
+optional = true
+without = 'nothing is kept'
+";
+    let output = run(&bench, "agent.toml", text, &["--json"]);
+    assert_eq!(output.stdout, b"");
+    for missing in [
+        "agent.toml:4:11: folder",
+        "agent.toml:5:1: dom at /cap/dom: there is no page",
+        "agent.toml:7:1: crypto at /cap/crypto: keys that are kept need a folder: --state DIR",
+    ] {
+        assert_ended(&output, 125, missing);
+    }
+    let report = report(&output);
+    assert_eq!(
+        (&report["code"], &report["reason"]),
+        (&125.into(), &"refused".into())
+    );
+    assert_eq!(report["missing"].as_array().unwrap().len(), 3);
+    // With what it needs, it runs; the command line gives what is at a path instead of the manifest.
+    let state = bench.path("state");
+    let folder = format!("{}::/gone", bench.directory.path().display());
+    let options = ["--state", state.to_str().unwrap(), "--dir", &folder];
+    let output = run(
+        &bench,
+        "agent.toml",
+        &text.replace("'dom'", "'random'"),
+        &options,
+    );
+    assert_ended(&output, 0, "");
+    assert_eq!(
+        (&*output.stdout, stderr(&output).as_str()),
+        (&b"hello\n"[..], "")
+    );
+}
+
+#[test]
+fn what_is_missing_and_optional_is_told() {
+    let bench = Bench::new();
+    bench.agent(&hello());
+    let text = r#"{
+      "agent": { "program": "agent.wasm" },
+      "mounts": { "/a": [{ "type": "memory" }, { "type": "archive", "file": "a.tar", "required": false }] },
+      "grants": [
+        "random",
+        { "device": "dom", "optional": true, "without": "headlines are printed" },
+        { "device": "crypto" }
+      ]
+    }"#;
+    let output = run(&bench, "agent.json", text, &["--json"]);
+    assert_eq!(output.stdout, b"hello\n");
+    for lack in [
+        "agent.json:3:48: archive",
+        "agent.json:6:9: dom at /cap/dom: there is no page here; headlines are printed",
+        "agent.json:7:9: crypto at /cap/crypto: keys can't be kept",
+    ] {
+        assert_ended(
+            &output,
+            0,
+            &format!("degraded: {}/{lack}", bench.directory.path().display()),
+        );
+    }
+    let degraded = &report(&output)["degraded"];
+    assert_eq!(degraded.as_array().unwrap().len(), 3);
+    assert_eq!(
+        (&degraded[1]["partly"], &degraded[2]["partly"]),
+        (&false.into(), &true.into())
+    );
+    let quiet = run(&bench, "agent.json", text, &["--quiet"]);
+    assert_eq!(
+        (quiet.status.code(), stderr(&quiet)),
+        (Some(0), String::new())
+    );
+}
+
+#[test]
+fn limits_hold_unless_the_command_line_says_otherwise() {
+    let bench = Bench::new();
+    bench.agent(&program(
+        "",
+        "(func $main (result i32) (loop (br 0)) (i32.const 0))",
+    ));
+    let text = "agent = { program = 'agent.wasm' }\nlimits = { time = 100, memory = '1MiB' }\n";
+    assert_ended(&run(&bench, "agent.toml", text, &[]), 124, "time of 100ms");
+    let output = run(&bench, "agent.toml", text, &["--timeout", "50ms"]);
+    assert_ended(&output, 124, "time of 50ms");
+    bench.agent(&hello());
+    let text = text.replace("1MiB", "64KiB");
+    assert_ended(
+        &run(&bench, "agent.toml", &text, &[]),
+        125,
+        "may have 65536",
+    );
+    let output = run(&bench, "agent.toml", &text, &["--max-memory", "1MiB"]);
+    assert_ended(&output, 0, "");
+}
+
+#[test]
+fn inspect_shows_what_would_be_granted() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let text = "\
+limits = { files = 9 }
+[[grants]]
+device = 'fetch'
+origin = 'https://example.com'
+header = 'https://example.com X-Key: secret'
+[[grants]]
+device = 'dom'
+";
+    let manifest = bench.file("agent.toml", text);
+    let inspect = |options: &[&str]| {
+        let mut command = bench.command("inspect");
+        command.arg("--manifest").arg(&manifest).args(options);
+        command.arg(&agent).output().unwrap()
+    };
+    let output = inspect(&[]);
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    for line in [
+        "granted  fetch at /cap/fetch (origin=https://example.com, header=https://example.com X-Key: ***)\n",
+        "missing  dom at /cap/dom: there is no page here\n",
+        "limit    files 9\n",
+        "starts   no: something that it requires is missing here\n",
+    ] {
+        assert!(said.contains(line), "`{line}` is not in: {said}");
+    }
+    assert_ended(&output, 0, "");
+    let output = inspect(&["--json"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let asked = &said["manifest"];
+    assert_eq!(
+        (&asked["starts"], &asked["limits"]["files"]),
+        (&false.into(), &9.into())
+    );
+    assert_eq!(asked["asks"][1]["fate"], "missing");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("secret"));
+}
