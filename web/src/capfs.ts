@@ -49,8 +49,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     // The first worker starts while the modules are on their way.
     const pool = new WorkerPool(modules, variant, options.spares ?? 1);
     try {
-      const { kernel } = await modules;
-      return new Capfs(variant, await HomeTree.create(kernel, full), pool, kernel, full);
+      const home = await HomeTree.create(modules, full);
+      return new Capfs(variant, home, pool, (await modules).kernel, full);
     } catch (error) {
       pool.close();
       throw error;

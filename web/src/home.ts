@@ -3,7 +3,7 @@ import type { DomPart } from './dom.js';
 import type { TaskHost } from './task.js';
 import { kernelError } from './errors.js';
 import { loadBindings, type KernelBindings } from './kernels.js';
-import type { FileRequest, RemoteTree } from './protocol.js';
+import type { FileRequest, KernelModules, RemoteTree } from './protocol.js';
 
 /** Bytes that the page's tree may hold: 1 GiB. */
 const STORAGE = 2 ** 30;
@@ -14,8 +14,9 @@ const PAGE_TASKS = ['children', '1024'];
 export class HomeTree {
   private constructor(private readonly kernel: KernelBindings) {}
 
-  static async create(module: WebAssembly.Module, full: boolean): Promise<HomeTree> {
-    const kernel = (await loadBindings(full))();
+  static async create(loading: Promise<KernelModules>, full: boolean): Promise<HomeTree> {
+    const [bindings, { kernel: module }] = await Promise.all([loadBindings(full), loading]);
+    const kernel = bindings();
     // The page's thread may not instantiate a module of this size at once.
     await kernel({ module_or_path: module });
     kernel.on_wake(() => queueMicrotask(() => kernel.advance()));
