@@ -6,6 +6,7 @@
 //   args, env   as the guest sees them (without argv[0], which is the guest's name)
 //   mounts      guest path -> mount or array of mounts (a union, searched in that order); files of a
 //               mount are path -> text. Types: `memory` (writable unless `rights: 'ro'`) and `archive`.
+//               A file `{ guest: true }` is the guest's own program.
 //   grants      capabilities, as flags (`random`, `fetch,origin={http}`), which a guest finds below /cap
 //   servers     modules of servers/ that must run; `{http}` in grants, args, env and stdin is the address of `http`
 //   outside     the outside world answers, for which the agent waits
@@ -235,6 +236,27 @@ export const cases = [
     hosts: withWebSocket,
   },
   { name: 'fetch_poll', servers: ['http'], grants: ['fetch,origin={http}'], args: ['{http}'], outside: true },
+  {
+    name: 'tasks',
+    grants: ['task,children=32'],
+    mounts: {
+      '/bin': readOnly({ 'tasks.wasm': { guest: true } }),
+      '/data': memory({ 'a.txt': 'the first\n' }),
+      '/other': memory({ 'a.txt': 'the other\n', 'b.txt': 'only there\n' }),
+    },
+    waits: true,
+  },
+  {
+    name: 'tasks_limits',
+    guest: 'tasks',
+    args: ['limits'],
+    grants: ['task'],
+    mounts: { '/bin': readOnly({ 'tasks.wasm': { guest: true } }), '/data': memory({ 'a.txt': '' }) },
+    limits: { memory: 16 * 1024 * 1024, files: 64 },
+    waits: true,
+    // In a page each child has its parent's limits for itself.
+    hosts: ['native'],
+  },
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },
   { name: 'memory_growth', limits: { memory: 16 * 1024 * 1024 } },

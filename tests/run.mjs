@@ -59,11 +59,12 @@ function program(wanted, collected) {
   return readFileSync(join(guests, `${wanted.guest ?? wanted.name}.wasm`))
 }
 
-/** The mounts of a case with the files in them that earlier cases left. */
-function furnished(mounts = {}, collected) {
+/** The mounts of a case with the files in them that earlier cases left, and with its program. */
+function furnished(mounts = {}, collected, module) {
   const furnish = (mount) => {
     if (Array.isArray(mount)) return mount.map(furnish)
-    const files = Object.entries(mount.files ?? {}).map(([path, file]) => [path, file.from ? collected.get(file.from)[file.path] : file])
+    const contents = (file) => (file.from ? collected.get(file.from)[file.path] : file.guest ? module : file)
+    const files = Object.entries(mount.files ?? {}).map(([path, file]) => [path, contents(file)])
     return mount.files ? { ...mount, files: Object.fromEntries(files) } : mount
   }
   return Object.fromEntries(Object.entries(mounts).map(([path, mount]) => [path, furnish(mount)]))
@@ -138,8 +139,9 @@ for (const name of options.host.split(',')) {
         const where = `${name} ${variant} ${wanted.name}`
         try {
           const addresses = await serversFor(wanted)
-          const prepared = { ...addressed(wanted, addresses), mounts: furnished(wanted.mounts, collected) }
-          const result = await session.run(prepared, program(wanted, collected))
+          const module = program(wanted, collected)
+          const prepared = { ...addressed(wanted, addresses), mounts: furnished(wanted.mounts, collected, module) }
+          const result = await session.run(prepared, module)
           collected.set(wanted.name, result.files ?? {})
           judge(where, wanted, { ...result, stdout: named(result.stdout, addresses), stderr: named(result.stderr, addresses) })
         } catch (error) {

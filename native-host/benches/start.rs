@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use capfs::device::null::Null;
 use capfs::{Namespace, Op, OpenFile, OpenHow};
 use capfs_host::engine::{Engines, THREAD_STACK, load};
+use capfs_host::limits::MemoryBudget;
 use capfs_host::run::{Agent, Outcome, RunConfig};
 use capfs_runtime::{ClockGrant, ExitStatus};
 use wasmtime::{Engine, InstancePre, Linker, Module, Store};
@@ -74,8 +75,8 @@ fn config() -> Result<RunConfig> {
         handed: Vec::new(),
         clock: ClockGrant::default(),
         random: true,
-        max_files: 1024,
-        max_memory: None,
+        max_files: 1024.into(),
+        memory: MemoryBudget::default(),
         timeout: None,
     })
 }

@@ -4,16 +4,18 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use capfs::clock::Clock;
 use capfs::device::gate::{Gate, GateUsage, Observer};
-use capfs::{NodeRef, Rights};
+use capfs::{Namespace, NodeRef, Rights};
 use capfs_devices::audit::{Audit, Sink};
 use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_native_devices::{Host, Support};
 
 use crate::clock::SystemClock;
 use crate::storage;
+use crate::tasks::{Family, Tasks};
 
 /// What an agent was granted.
 pub struct Capabilities {
@@ -23,26 +25,33 @@ pub struct Capabilities {
     gates: Vec<(Grant, Gate)>,
     /// Of folders that no other agent may have meanwhile.
     locks: Vec<File>,
+    /// What the agent shares with its children, where it can have any.
+    family: Option<Arc<Family>>,
+    tasks: Vec<Tasks>,
 }
 
 impl Capabilities {
-    /// Nothing yet, for the agent of this name; `sink` takes the audit.
-    pub fn new(host: Host, agent: &str, sink: Option<Arc<dyn Sink>>) -> Self {
+    /// Nothing yet, for the agent of this name; `sink` takes the audit. Children need a `family`.
+    pub fn new(
+        host: Host,
+        agent: &str,
+        sink: Option<Arc<dyn Sink>>,
+        family: Option<Arc<Family>>,
+    ) -> Self {
         Capabilities {
             host,
             agent: agent.to_owned(),
             sink,
             gates: Vec::new(),
             locks: Vec::new(),
+            family,
+            tasks: Vec::new(),
         }
     }
 
     /// How much there is here of what a grant asks for. Nothing is made or opened.
     pub fn support(&self, grant: &Grant) -> Support {
-        match grant.device {
-            DeviceKind::Task => Support::Nothing("there are no child agents here"),
-            _ => self.host.support(grant),
-        }
+        self.host.support(grant)
     }
 
     /// Makes the device that a grant names, behind a gate, and what belongs beside it; with where each is
@@ -61,6 +70,13 @@ impl Capabilities {
                 (grant.at.clone(), tree, stored.rights),
                 (stored.quota_path, stored.quota, Rights::RO),
             ]);
+        }
+        if let (DeviceKind::Task, Some(family)) = (grant.device, &self.family) {
+            let tasks = Tasks::new(family, grant);
+            let tasks = tasks.map_err(|error| failed(error.to_string()))?;
+            let tree = self.gate(grant, tasks.device.root());
+            self.tasks.push(tasks);
+            return Ok(vec![(grant.at.clone(), tree, Rights::RW)]);
         }
         let device = self.host.device(grant).map_err(failed)?;
         let device = self.gate(grant, device);
@@ -88,6 +104,18 @@ impl Capabilities {
         let found = gates.peek().is_some();
         gates.for_each(|(_, gate)| gate.revoke());
         found
+    }
+
+    /// The agent begins, and these are its files.
+    pub fn begin(&self, namespace: &Namespace) {
+        self.tasks
+            .iter()
+            .for_each(|tasks| tasks.begin(namespace.clone()));
+    }
+
+    /// The agent is over, and so are its children, for which it waits as long as `patience`.
+    pub fn end(&self, patience: Duration) {
+        self.tasks.iter().for_each(|tasks| tasks.end(patience));
     }
 
     /// What was done with each so far.

@@ -117,8 +117,16 @@ impl Engines {
         }
     }
 
+    /// Engines that reserve nothing.
+    pub fn without_pool() -> Engines {
+        Engines {
+            pooled: None,
+            on_demand: OnceLock::new(),
+        }
+    }
+
     /// The engine without a pool.
-    fn on_demand(&self) -> &Engine {
+    pub fn on_demand(&self) -> &Engine {
         self.on_demand.get_or_init(engine)
     }
 

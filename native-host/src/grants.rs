@@ -335,7 +335,7 @@ pub fn namespace(
             });
         }
     }
-    let namespace = mounted(mounts).map_err(|lack| vec![lack])?;
+    let namespace = mounted(mounts)?;
     Ok(Granted {
         namespace,
         preopens,
@@ -343,7 +343,7 @@ pub fn namespace(
     })
 }
 
-fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Lack> {
+fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Vec<Lack>> {
     // Outer directories first, or they would hide the inner ones; the sort keeps the order of equals.
     mounts.sort_by_key(|(path, _, _)| path.split('/').filter(|name| !name.is_empty()).count());
     let mut namespace = Namespace::new();
@@ -355,13 +355,15 @@ fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Lack> {
         };
         namespace
             .mount(root, &path, rights, flags)
-            .map_err(|errno| Lack {
-                at: path.clone(),
-                what: "a mount".to_owned(),
-                why: format!("can't mount anything at `{path}`: {errno}"),
-                partly: false,
-                without: None,
-                place: None,
+            .map_err(|errno| {
+                vec![Lack {
+                    at: path.clone(),
+                    what: "a mount".to_owned(),
+                    why: format!("can't mount anything at `{path}`: {errno}"),
+                    partly: false,
+                    without: None,
+                    place: None,
+                }]
             })?;
         seen.push(path);
     }

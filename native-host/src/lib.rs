@@ -8,6 +8,7 @@
 //! - [`storage`]: folders of agents' own, behind the capability `opfs`
 //! - [`manifest`]: what an agent requires and can do without, in a file
 //! - [`grants`]: what the command line and manifests grant, as mounts of a namespace
+//! - [`tasks`]: child agents
 //! - [`listen`]: sockets that are handed to a program
 
 pub mod cache;
@@ -23,4 +24,5 @@ pub mod listen;
 pub mod manifest;
 pub mod run;
 pub mod storage;
+pub mod tasks;
 pub mod wait;

@@ -18,13 +18,16 @@ use capfs_host::device::stdio::HostStream;
 use capfs_host::engine::{self, Engines, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::grants::{self, Lack};
 use capfs_host::inspect::{self, Asked};
+use capfs_host::limits::MemoryBudget;
 use capfs_host::listen;
 use capfs_host::manifest::{self, ManifestError};
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
+use capfs_host::tasks::Family;
 use capfs_host::wait::{Cancelled, Canceller};
 
 use capfs::OpenFile;
 use capfs_native_devices::Host;
+use capfs_runtime::FileLimit;
 use cli::{Cli, Command, InspectArgs, RunArgs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Settings, SettingsError};
@@ -119,7 +122,7 @@ fn inspect_module(args: InspectArgs) -> ExitCode {
             terminal: Some(Arc::new(ProcessTerminal)),
             ..Host::default()
         };
-        Asked::examine(manifest, &Capabilities::new(host, &name, None))
+        Asked::examine(manifest, &Capabilities::new(host, &name, None, None))
     });
     let described = engine::read(&program).and_then(|wasm| {
         let module = inspect::describe(&engine(), &wasm, &name)?;
@@ -180,7 +183,11 @@ fn run(args: RunArgs) -> ExitCode {
             return fail(codes::HOST, &text, None);
         }
     };
-    let mut capabilities = Capabilities::new(host, &name, sink);
+    let memory = MemoryBudget::new(settings.max_memory);
+    let max_files: FileLimit = settings.max_files.into();
+    let (clock, random) = (settings.clock, settings.random);
+    let family = Family::new(cache, memory.clone(), max_files.clone(), clock, random);
+    let mut capabilities = Capabilities::new(host, &name, sink, Some(family));
     let granted = grants::namespace(&settings.wants, settings.memory_files, &mut capabilities);
     let granted = match granted {
         Ok(granted) => granted,
@@ -232,10 +239,10 @@ fn run(args: RunArgs) -> ExitCode {
             .into_iter()
             .map(|socket| Box::new(socket.listener) as Box<dyn OpenFile>)
             .collect(),
-        clock: settings.clock,
-        random: settings.random,
-        max_files: settings.max_files,
-        max_memory: settings.max_memory,
+        clock,
+        random,
+        max_files,
+        memory,
         timeout: settings.timeout,
     };
     let started = match cancel_on_interrupt() {
@@ -244,7 +251,9 @@ fn run(args: RunArgs) -> ExitCode {
     };
     raise_file_limit();
     let timeout = config.timeout;
+    capabilities.begin(&config.namespace);
     let ended = run_apart(agent, config, started);
+    capabilities.end(GRACE);
     restore();
     let report = match ended {
         Ok(Some(report)) => report,

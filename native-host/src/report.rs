@@ -33,6 +33,7 @@ pub fn explain(report: &Report, timeout: Option<Duration>) {
         Outcome::Cancelled(Cancelled::Interrupt) => {
             eprintln!("error: the program was ended by Ctrl-C");
         }
+        Outcome::Cancelled(Cancelled::Killed) => eprintln!("error: the program was killed"),
         Outcome::Refused(text) => eprintln!("error: the program could not be started: {text}"),
     }
 }

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use capfs::{Namespace, OpenFile};
-use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig, Usage};
-use wasmtime::{InstancePre, Module, Store, Trap};
+use capfs_runtime::{
+    ClockGrant, ExitStatus, FileLimit, NoRandom, Preopen, Process, ProcessConfig, Usage,
+};
+use wasmtime::{InstancePre, Module, Store, Trap, UpdateDeadline};
 
 use crate::clock::{SystemClock, SystemRandom};
 use crate::engine::ModuleError;
-use crate::limits::Limits;
+use crate::limits::{Limits, MemoryBudget};
 use crate::linker::{Ended, Guest, linker};
 use crate::wait::{Cancelled, Canceller, Parker};
 
@@ -28,6 +30,8 @@ pub mod codes {
     pub const INTERRUPT: u8 = 130;
     /// A trap (128 and SIGABRT).
     pub const TRAP: u8 = 134;
+    /// Ended by its parent (128 and SIGKILL).
+    pub const KILLED: u8 = 137;
     /// Out of memory (128 and SIGKILL, as where a kernel runs out of it).
     pub const MEMORY: u8 = 137;
 }
@@ -51,9 +55,9 @@ pub struct RunConfig {
     /// Whether WASI's own call gives it random bytes.
     pub random: bool,
     /// Descriptors open at once, at most.
-    pub max_files: u32,
-    /// Bytes that its memory may grow to; beyond it, growing fails as `memory.grow` does.
-    pub max_memory: Option<usize>,
+    pub max_files: FileLimit,
+    /// What its memory grows out of; beyond it, growing fails as `memory.grow` does.
+    pub memory: MemoryBudget,
     /// How long it may take, waiting included.
     pub timeout: Option<Duration>,
 }
@@ -83,6 +87,7 @@ impl Outcome {
             Outcome::OutOfMemory => codes::MEMORY,
             Outcome::Cancelled(Cancelled::Timeout) => codes::TIMEOUT,
             Outcome::Cancelled(Cancelled::Interrupt) => codes::INTERRUPT,
+            Outcome::Cancelled(Cancelled::Killed) => codes::KILLED,
             Outcome::Refused(_) => codes::HOST,
         }
     }
@@ -96,6 +101,7 @@ impl Outcome {
             Outcome::OutOfMemory => "memory",
             Outcome::Cancelled(Cancelled::Timeout) => "timeout",
             Outcome::Cancelled(Cancelled::Interrupt) => "interrupt",
+            Outcome::Cancelled(Cancelled::Killed) => "killed",
             Outcome::Refused(_) => "refused",
         }
     }
@@ -195,7 +201,7 @@ impl Agent {
                 return report;
             }
         };
-        if let (Some(needed), Some(limit)) = (self.memory_minimum(), config.max_memory)
+        if let (Some(needed), Some(limit)) = (self.memory_minimum(), config.memory.left())
             && needed > limit as u64
         {
             report.outcome = Outcome::Refused(format!(
@@ -208,13 +214,17 @@ impl Agent {
         let guest = Guest {
             process,
             parker,
-            limits: Limits::new(config.max_memory),
+            limits: Limits::new(config.memory),
             memory: None,
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_trap();
+        // Whoever is to end says so by itself: agents share the epoch of their engine.
+        store.epoch_deadline_callback(|store| match store.data().parker.cancelled() {
+            Some(why) => Err(Ended::Cancelled(why).into()),
+            None => Ok(UpdateDeadline::Continue(1)),
+        });
         started(canceller.clone());
         let watchdog = config.timeout.map(|time| Watchdog::start(time, canceller));
 
@@ -248,17 +258,11 @@ fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
             Ended::Cancelled(why) => Outcome::Cancelled(*why),
         };
     }
-    match (
-        error.downcast_ref::<Trap>(),
-        store.data().parker.cancelled(),
-    ) {
-        (Some(Trap::Interrupt), Some(why)) => Outcome::Cancelled(why),
-        (Some(Trap::UnreachableCodeReached), _) if store.data().limits.refused() => {
-            Outcome::OutOfMemory
-        }
-        (Some(_), _) => Outcome::Trapped(format!("{error:?}")),
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) if store.data().limits.refused() => Outcome::OutOfMemory,
+        Some(_) => Outcome::Trapped(format!("{error:?}")),
         // Instantiation failed before the first instruction.
-        (None, _) => Outcome::Refused(format!("{error:#}")),
+        None => Outcome::Refused(format!("{error:#}")),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub enum Cancelled {
     Timeout = 1,
     /// Somebody asked for it (Ctrl-C).
     Interrupt = 2,
+    /// Its parent, or the end of its parent.
+    Killed = 3,
 }
 
 struct Parked {
@@ -68,6 +70,7 @@ impl Parker {
         match self.parked.cancelled.load(Ordering::Acquire) {
             1 => Some(Cancelled::Timeout),
             2 => Some(Cancelled::Interrupt),
+            3 => Some(Cancelled::Killed),
             _ => None,
         }
     }
@@ -77,6 +80,24 @@ impl Parker {
         match time {
             Some(time) => std::thread::park_timeout(time),
             None => std::thread::park(),
+        }
+    }
+
+    /// Waits for what a future gives, unless the run is ended before.
+    ///
+    /// # Errors
+    /// Why it was ended.
+    pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> Result<T, Cancelled> {
+        let mut future = std::pin::pin!(future);
+        let mut context = Context::from_waker(&self.waker);
+        loop {
+            if let Some(why) = self.cancelled() {
+                return Err(why);
+            }
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return Ok(value);
+            }
+            self.park(None);
         }
     }
 

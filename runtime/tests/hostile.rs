@@ -280,7 +280,7 @@ fn process() -> (Guest, Vec<Box<dyn std::any::Any>>) {
         kept.push(Box::new(connector.connect()));
         kept.push(Box::new((near, connector)));
         config.handed = vec![Box::new(far), Box::new(accepting)];
-        config.max_files = 12;
+        config.max_files = 12.into();
         let clock = Arc::new(TestClock::new(1));
         let read_only = guest::memory(&clock, &[("a", b"kept")]);
         config

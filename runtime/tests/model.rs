@@ -509,7 +509,7 @@ proptest! {
 
     #[test]
     fn the_process_behaves_like_the_model(actions in prop::collection::vec(action(), 1..80)) {
-        let mut guest = Guest::with(&[], |config| config.max_files = MAX_FILES);
+        let mut guest = Guest::with(&[], |config| config.max_files = MAX_FILES.into());
         let mut model = Model::new();
         for action in &actions {
             apply(&mut guest, &mut model, action)?;

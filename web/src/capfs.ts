@@ -11,8 +11,8 @@ import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
-import type { CapfsOptions, ConsoleOptions, Grant, Program, SpawnOptions, Variant } from './types.js';
-import { TaskHost, type TaskOwner } from './task.js';
+import type { CapfsOptions, ConsoleOptions, Program, SpawnOptions, Variant } from './types.js';
+import { TaskHost, type ChildOptions, type TaskOwner } from './task.js';
 import { chooseVariant } from './variant.js';
 
 /** Devices that an agent's worker can serve itself although it blocks: what they ask of the platform, it answers at once. */
@@ -74,21 +74,6 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   /**
-   * Reads a grant as a start does, and gives nothing: for those who let people write grants. Answers where it would appear.
-   *
-   * @throws CapfsError `GRANT_INVALID`, with what is wrong with it
-   */
-  checkGrant(grant: Grant): string {
-    const [device, terms] = grantPairs(grant);
-    this.#mayGrant(device);
-    try {
-      return this.home.checkGrant(device, terms);
-    } catch (error) {
-      throw new CapfsError('GRANT_INVALID', `${device}: ${String(error)}`);
-    }
-  }
-
-  /**
    * Starts an agent.
    *
    * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`, `CLOSED`
@@ -98,7 +83,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   /** Starts an agent as a task of another; not for users. */
-  async spawnChild(program: Program, options: SpawnOptions, parent: Agent | undefined): Promise<Agent> {
+  async spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent> {
     const begun = performance.now();
     options.signal?.throwIfAborted();
     if (this.#closed) throw new CapfsError('CLOSED', 'this Capfs has been closed');
@@ -140,6 +125,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       args: [name, ...(options.args ?? [])],
       env: Object.entries(options.env ?? {}).flat(),
       mounts,
+      ...(options.dir === undefined ? {} : { dir: options.dir }),
       shares: parent ? Peer.Parent : Peer.Home,
       grants: configured,
       ...(options.audit ? { audit: `${name} ${agent.id}` } : {}),
@@ -164,9 +150,11 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
   async #prepare(agent: Agent, program: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
-    this.#mayGrant(device);
+    if (!this.full && !NEEDS_NO_EVENTS.has(device)) {
+      throw new CapfsError('GRANT_INVALID', `${device} needs the kernel with capabilities: Capfs.create({ capabilities: true })`);
+    }
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
-    if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms) } };
+    if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
     this.#devices ??= new DeviceWorker(this.kernel, () => {
       this.#devices = undefined;
@@ -178,12 +166,6 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       if (error instanceof CapfsError) throw error;
       throw new CapfsError('GRANT_INVALID', `${device}: ${(error as Error).message}`);
     }
-  }
-
-  /** That this kernel has a device of this name, if any has. */
-  #mayGrant(device: string): void {
-    if (this.full || NEEDS_NO_EVENTS.has(device)) return;
-    throw new CapfsError('GRANT_INVALID', `${device} needs the kernel with capabilities: Capfs.create({ capabilities: true })`);
   }
 
   async #grantDom(agent: Agent, terms: string[], element: HTMLElement | undefined): Promise<RemoteTree> {
@@ -203,11 +185,13 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     }
   }
 
-  #grantTasks(agent: Agent, terms: string[]): RemoteTree {
+  #grantTasks(agent: Agent, terms: string[], options: SpawnOptions): RemoteTree {
     if (this.variant.wait === 'none') {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page: it has no tasks');
     }
-    const host = new TaskHost(this, agent);
+    const { clock, random, limits: { time: _, ...limits } = {} } = options;
+    const inherited = { ...(clock === undefined ? {} : { clock }), ...(random === undefined ? {} : { random }), limits };
+    const host = new TaskHost(this, agent, inherited);
     agent.atEnd(() => host.end());
     try {
       return this.home.grantTasks(agent.id, terms, host);

@@ -112,6 +112,7 @@ export class KernelInstance {
       const reached = preopens.some((known, index) => index % 2 === 1 && (known === '/' || known === top));
       if (!reached) preopens.push(top, top);
     }
+    if (config.dir !== undefined) preopens.push('.', absolute(config.dir));
     kernel.allow(config.clockStep, config.random);
     kernel.start(
       config.args,

@@ -45,6 +45,8 @@ export interface AgentConfig {
   /** Names and values in turn. */
   env: string[];
   mounts: [path: string, members: MountMember[]][];
+  /** The directory that it knows as `.`, beside the names of the mounts. */
+  dir?: string;
   /** Whose tree shared mounts are parts of. */
   shares: Peer;
   grants: ConfiguredGrant[];

@@ -2,7 +2,7 @@
 import type { Agent } from './agent.js';
 import { CapfsError } from './errors.js';
 import { grantPairs } from './grants.js';
-import type { Mount, Program, SpawnOptions } from './types.js';
+import type { Mount, Program, SpawnOptions, Stat } from './types.js';
 
 /** What a task is started with, as the kernel tells it. */
 type Plan = [
@@ -21,10 +21,19 @@ interface TaskChild {
   ended(code: number, reason: string): void;
 }
 
+/** How a task is started: as any agent, and with a directory that it knows as `.`. */
+export interface ChildOptions extends SpawnOptions {
+  dir?: string;
+}
+
+/** What a task takes from its parent, whatever it is given. */
+export type Inherited = Pick<SpawnOptions, 'clock' | 'random' | 'limits'>;
+
 /** What it needs of the Capfs whose agents these are. */
 export interface TaskOwner {
   readFile(path: string): Promise<Uint8Array>;
-  spawnChild(program: Program, options: SpawnOptions, parent: Agent | undefined): Promise<Agent>;
+  stat(path: string): Promise<Stat>;
+  spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent>;
 }
 
 export class TaskHost {
@@ -37,6 +46,7 @@ export class TaskHost {
     private readonly owner: TaskOwner,
     /** The agent whose tasks these are; none where they are the page's. */
     private readonly parent: Agent | undefined,
+    private readonly inherited: Inherited = {},
   ) {}
 
   /** An agent hands on what it has by binding it; new capabilities are the page's to give. */
@@ -51,16 +61,20 @@ export class TaskHost {
     const abort = new AbortController();
     this.#starting.set(number, abort);
     try {
-      const options: SpawnOptions = {
+      const module = await this.#program(program);
+      await this.#check(binds);
+      const options: ChildOptions = {
+        ...this.inherited,
         name: program.split('/').at(-1) || program,
         args,
         env: Object.fromEntries(Array.from({ length: env.length / 2 }, (_, index) => [env[2 * index]!, env[2 * index + 1]!])),
-        mounts: mounts(binds, dir),
+        mounts: mounts(binds),
+        ...(dir === undefined ? {} : { dir }),
         grants,
         stdin: 'pipe',
         signal: abort.signal,
       };
-      const agent = await this.owner.spawnChild(await this.#program(program), options, this.parent);
+      const agent = await this.owner.spawnChild(module, options, this.parent);
       this.#children.set(number, agent);
       void this.#follow(number, agent, child);
     } catch (error) {
@@ -93,6 +107,14 @@ export class TaskHost {
     return new Uint8Array(bytes);
   }
 
+  /** That the parent has what it binds: directories. */
+  async #check(binds: Plan[4]): Promise<void> {
+    for (const [from, to] of binds) {
+      const { type } = await (this.parent ?? this.owner).stat(from);
+      if (type !== 'directory') throw new CapfsError('ENOTDIR', `can't bind ${from} at ${to}: it is not a directory`);
+    }
+  }
+
   /** Moves what a child reads and prints, until it has ended. */
   async #follow(number: number, agent: Agent, child: TaskChild): Promise<void> {
     void (async () => {
@@ -113,14 +135,13 @@ export class TaskHost {
 }
 
 /** A task's mounts: those at one path are a union, in the order that bind(1) gives them. */
-function mounts(binds: Plan[4], dir: string | undefined): Record<string, Mount[]> {
+function mounts(binds: Plan[4]): Record<string, Mount[]> {
   const all: Record<string, Mount[]> = {};
   for (const [path, to, writable, order] of binds) {
     const mount: Mount = { type: 'shared', path, rights: writable ? 'rw' : 'ro' };
     const there = order === 'replace' ? [] : (all[to] ?? []);
     all[to] = order === 'before' ? [mount, ...there] : [...there, mount];
   }
-  if (dir !== undefined && all[dir]) all['.'] = all[dir];
   return all;
 }
 

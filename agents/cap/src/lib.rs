@@ -5,10 +5,8 @@
 mod conversation;
 pub mod errno;
 mod failure;
-mod text;
 mod time;
 
 pub use conversation::Conversation;
 pub use failure::{Failure, Result, Said};
-pub use text::{plain, printable, shortened};
 pub use time::{rfc3339, seconds_now};

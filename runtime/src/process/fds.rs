@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use capfs::{Errno, FileKind, OpenFile, Place, Rights as MountRights};
 
@@ -187,20 +189,62 @@ impl Descriptor {
     }
 }
 
+/// How many descriptors may be open at once. Processes with clones of one limit have so many together.
+#[derive(Clone, Debug)]
+pub struct FileLimit {
+    max: u32,
+    open: Arc<AtomicU32>,
+}
+
+impl From<u32> for FileLimit {
+    fn from(max: u32) -> FileLimit {
+        FileLimit {
+            max,
+            open: Arc::default(),
+        }
+    }
+}
+
+impl FileLimit {
+    /// How many more there may be.
+    fn left(&self) -> u32 {
+        self.max.saturating_sub(self.open.load(Ordering::Relaxed))
+    }
+
+    /// Counts one more, if there may be one.
+    fn take(&self) -> Result<(), Errno> {
+        let more = |open: u32| (open < self.max).then_some(open + 1);
+        let taken = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.map(|_| ()).map_err(|_| Errno::Mfile)
+    }
+
+    fn give_back(&self, count: u32) {
+        self.open.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
 /// Descriptors by number; the lowest free number is given out first, as POSIX has it.
 pub(super) struct DescriptorTable {
     slots: Vec<Option<Box<Descriptor>>>,
     free: BinaryHeap<Reverse<u32>>,
-    max: u32,
+    limit: FileLimit,
     peak: u32,
 }
 
+impl Drop for DescriptorTable {
+    fn drop(&mut self) {
+        self.limit.give_back(self.open());
+    }
+}
+
 impl DescriptorTable {
-    pub(super) fn new(max: u32) -> Self {
+    pub(super) fn new(limit: FileLimit) -> Self {
         DescriptorTable {
             slots: Vec::new(),
             free: BinaryHeap::new(),
-            max,
+            limit,
             peak: 0,
         }
     }
@@ -209,20 +253,24 @@ impl DescriptorTable {
         self.peak
     }
 
+    fn open(&self) -> u32 {
+        (self.slots.len() - self.free.len()) as u32
+    }
+
     /// # Errors
     /// - [`Errno::Mfile`]: as many are open as may be
     pub(super) fn room(&self) -> Result<(), Errno> {
-        let open = self.slots.len() - self.free.len();
-        match open < self.max as usize {
-            true => Ok(()),
-            false => Err(Errno::Mfile),
+        match self.limit.left() {
+            0 => Err(Errno::Mfile),
+            _ => Ok(()),
         }
     }
 
     /// # Errors
     /// - [`Errno::Mfile`]: as many are open as may be
     pub(super) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
-        self.room()?;
+        // No table has more slots than a limit has descriptors, so every number fits.
+        self.limit.take()?;
         let slot = Some(Box::new(descriptor));
         let fd = match self.free.pop() {
             Some(Reverse(fd)) => {
@@ -230,12 +278,12 @@ impl DescriptorTable {
                 fd
             }
             None => {
-                let fd = u32::try_from(self.slots.len()).map_err(|_| Errno::Mfile)?;
+                let fd = self.slots.len() as u32;
                 self.slots.push(slot);
                 fd
             }
         };
-        self.peak = self.peak.max((self.slots.len() - self.free.len()) as u32);
+        self.peak = self.peak.max(self.open());
         Ok(fd)
     }
 
@@ -254,6 +302,7 @@ impl DescriptorTable {
         let slot = self.slots.get_mut(fd as usize).ok_or(Errno::Badf)?;
         let descriptor = slot.take().ok_or(Errno::Badf)?;
         self.free.push(Reverse(fd));
+        self.limit.give_back(1);
         Ok(descriptor)
     }
 

@@ -32,6 +32,7 @@ use capfs::{
     BoxedFuture, DirEntry, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow, Place,
     Stat,
 };
+pub use fds::FileLimit;
 use fds::{Descriptor, DescriptorTable, Rights};
 
 pub use clocks::{ClockGrant, NoRandom};
@@ -77,7 +78,7 @@ pub struct ProcessConfig {
     /// The host's randomness.
     pub random: Box<dyn RandomSource>,
     /// Descriptors that may be open at once, at most; over it the guest gets `EMFILE`.
-    pub max_files: u32,
+    pub max_files: FileLimit,
 }
 
 /// Why a process can't be made.

@@ -69,7 +69,7 @@ fn a_configuration_is_checked() {
         })
     ));
     assert!(matches!(
-        make(&|config| config.max_files = 3),
+        make(&|config| config.max_files = 3.into()),
         Err(ConfigError::TooManyFiles)
     ));
 }

@@ -158,7 +158,7 @@ pub fn config(clock: &Arc<TestClock>, root: NodeRef) -> ProcessConfig {
         handed: Vec::new(),
         clock: clock.clone(),
         random: Box::new(Counting(0)),
-        max_files: 64,
+        max_files: 64.into(),
     }
 }
 

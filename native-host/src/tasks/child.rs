@@ -1,0 +1,311 @@
+//! One child, from its plan to its end.
+
+use std::sync::{Arc, Mutex};
+
+use capfs::device::gate::Gate;
+use capfs::device::parts::lock;
+use capfs::{BindFlags, BindOrder, Errno, FileKind, Namespace, OpenFile, OpenHow, Place, Rights};
+use capfs_devices::task::{Bind, Ended, Plan, Refusal, Task};
+use capfs_runtime::Preopen;
+
+use super::Family;
+use super::promise::Promise;
+use crate::engine::{ModuleError, load_bytes};
+use crate::grants::absolute;
+use crate::run::{Agent, Outcome, Report, RunConfig, codes};
+use crate::wait::{Cancelled, Canceller, Parker};
+
+/// Bytes of a program, at most: it is kept in memory while it is compiled.
+const PROGRAM_MAX: usize = 256 << 20;
+
+/// Bytes of a program that are read at once.
+const CHUNK: usize = 256 << 10;
+
+/// What `exit` says of a child that never ran.
+const NEVER_RAN: u32 = 1;
+
+/// A child that is started, or runs.
+pub(super) struct Child {
+    family: Arc<Family>,
+    parent: Namespace,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    killed: bool,
+    /// Ends what its thread does at the moment.
+    canceller: Option<Canceller>,
+    /// In front of each thing that it was given, by where it has it.
+    gates: Vec<(String, Gate)>,
+}
+
+impl Child {
+    pub(super) fn new(family: Arc<Family>, parent: Namespace) -> Child {
+        Child {
+            family,
+            parent,
+            life: Mutex::default(),
+        }
+    }
+
+    /// Ends it, whatever it does.
+    pub(super) fn kill(&self) {
+        let mut life = lock(&self.life);
+        life.killed = true;
+        if let Some(canceller) = &life.canceller {
+            canceller.cancel(Cancelled::Killed);
+        }
+    }
+
+    /// Its thread can be ended by this from now on.
+    fn ended_by(&self, canceller: Canceller) {
+        let mut life = lock(&self.life);
+        if life.killed {
+            canceller.cancel(Cancelled::Killed);
+        }
+        life.canceller = Some(canceller);
+    }
+
+    /// Takes what it was given at a path away, for good; whether there was anything.
+    pub(super) fn revoke(&self, at: &str) -> bool {
+        let Ok(at) = absolute(at) else {
+            return false;
+        };
+        let gates: Vec<Gate> = {
+            let life = lock(&self.life);
+            let there = life.gates.iter().filter(|(path, _)| *path == at);
+            there.map(|(_, gate)| gate.clone()).collect()
+        };
+        gates.iter().for_each(Gate::revoke);
+        !gates.is_empty()
+    }
+
+    /// Runs the program on this thread, to its end. `started` is told whether it runs.
+    pub(super) fn run(
+        &self,
+        task: &Task,
+        plan: Plan,
+        stdio: [Box<dyn OpenFile>; 3],
+        started: Promise,
+    ) {
+        let parker = Parker::new();
+        self.ended_by(parker.canceller(self.family.engines.on_demand()));
+        let (agent, config) = match self.prepare(&parker, plan, stdio) {
+            Ok(prepared) => prepared,
+            Err(refusal) => return started.keep(Err(task.refused(refusal))),
+        };
+        let mut started = Some(started);
+        let report = agent.run(config, |canceller| {
+            self.ended_by(canceller);
+            if let Some(started) = started.take() {
+                started.keep(Ok(()));
+            }
+        });
+        match (started, report) {
+            // It did not come as far as its first instruction.
+            (Some(started), Report { outcome, .. }) => {
+                let text = match outcome {
+                    Outcome::Refused(text) => text,
+                    _ => "it could not be started".to_owned(),
+                };
+                let errno = Errno::Nomem;
+                started.keep(Err(task.refused(Refusal { errno, text })));
+            }
+            (None, report) => task.ended(ended(&report.outcome)),
+        }
+    }
+
+    /// Loads the program, and puts together what it is given.
+    fn prepare(
+        &self,
+        parker: &Parker,
+        plan: Plan,
+        stdio: [Box<dyn OpenFile>; 3],
+    ) -> Result<(Agent, RunConfig), Refusal> {
+        let wasm = self.read(parker, &plan.program)?;
+        let family = &self.family;
+        let loaded = load_bytes(&family.engines, &wasm, &plan.program, family.cache.as_ref());
+        drop(wasm);
+        let agent = loaded.and_then(|(module, _)| Agent::new(&module, &plan.program));
+        let agent = agent.map_err(|error: ModuleError| Refusal {
+            errno: Errno::Noexec,
+            text: error.to_string(),
+        })?;
+        let name = plan.program.rsplit('/').next().unwrap_or_default();
+        let name = match name {
+            "" => plan.program.clone(),
+            name => name.to_owned(),
+        };
+        let (namespace, preopens) = self.files(parker, &plan)?;
+        let config = RunConfig {
+            args: std::iter::once(name).chain(plan.args).collect(),
+            env: once_each(plan.env),
+            namespace,
+            preopens,
+            stdio,
+            handed: Vec::new(),
+            clock: family.clock,
+            random: family.random,
+            max_files: family.files.clone(),
+            memory: family.memory.clone(),
+            timeout: None,
+        };
+        Ok((agent, config))
+    }
+
+    /// A place of the parent's.
+    fn place(&self, parker: &Parker, path: &str) -> Result<Place, Errno> {
+        let names = path.trim_start_matches('/');
+        let root = self.parent.root();
+        if names.is_empty() {
+            return Ok(root);
+        }
+        let resolved = parker.wait_for(self.parent.resolve(&root, names, true).wait());
+        let resolved = resolved.map_err(|_| Errno::Canceled)??;
+        resolved.place.ok_or(Errno::Noent)
+    }
+
+    fn read(&self, parker: &Parker, program: &str) -> Result<Vec<u8>, Refusal> {
+        let failed = |errno| Refusal {
+            errno,
+            text: format!("can't read {program}: {errno}"),
+        };
+        let read = || {
+            let place = self.place(parker, program)?;
+            if place.kind() == FileKind::Directory {
+                return Err(Errno::Isdir);
+            }
+            let how = OpenHow {
+                read: true,
+                ..OpenHow::default()
+            };
+            let opening = self.parent.open_place(&place, how).wait();
+            let mut file = parker.wait_for(opening).map_err(|_| Errno::Canceled)??;
+            let mut bytes = Vec::new();
+            loop {
+                let before = bytes.len();
+                if before > PROGRAM_MAX {
+                    return Err(Errno::Fbig);
+                }
+                bytes.resize(before + CHUNK, 0);
+                let reading = std::future::poll_fn(|context| {
+                    file.poll_read(context, before as u64, &mut &mut bytes[before..])
+                });
+                let count = parker.wait_for(reading).map_err(|_| Errno::Canceled)??;
+                bytes.truncate(before + count);
+                if count == 0 {
+                    return Ok(bytes);
+                }
+            }
+        };
+        read().map_err(failed)
+    }
+
+    /// The child's namespace, each part of it behind a gate, and the directories that it finds open.
+    fn files(&self, parker: &Parker, plan: &Plan) -> Result<(Namespace, Vec<Preopen>), Refusal> {
+        let mut preopens: Vec<Preopen> = Vec::new();
+        // Where, what, how; outer directories first, or they would hide the inner ones.
+        let mut mounts: Vec<(String, Vec<&Bind>)> = Vec::new();
+        for bind in &plan.binds {
+            let at = absolute(&bind.to).map_err(|text| Refusal {
+                errno: Errno::Inval,
+                text,
+            })?;
+            let known = mounts.iter().position(|(path, _)| *path == at);
+            let members = match known {
+                Some(known) => &mut mounts[known].1,
+                None => {
+                    preopens.push(Preopen {
+                        name: bind.to.clone(),
+                        path: at.clone(),
+                    });
+                    mounts.push((at, Vec::new()));
+                    let last = mounts.len() - 1;
+                    &mut mounts[last].1
+                }
+            };
+            match bind.order {
+                BindOrder::Replace => *members = vec![bind],
+                BindOrder::Before => members.insert(0, bind),
+                BindOrder::After => members.push(bind),
+            }
+        }
+        mounts.sort_by_key(|(path, _)| path.split('/').filter(|name| !name.is_empty()).count());
+        let mut namespace = Namespace::new();
+        for (at, members) in mounts {
+            for (index, bind) in members.into_iter().enumerate() {
+                let flags = match index {
+                    0 => BindFlags::REPLACE,
+                    _ => BindFlags::AFTER.creating(),
+                };
+                let mounted = self.bind(parker, &mut namespace, bind, &at, flags);
+                mounted.map_err(|errno| Refusal {
+                    errno,
+                    text: format!("can't bind {} at {}: {errno}", bind.from, bind.to),
+                })?;
+            }
+        }
+        if let Some(dir) = &plan.dir {
+            let path = absolute(dir).map_err(|text| Refusal {
+                errno: Errno::Inval,
+                text,
+            })?;
+            preopens.push(Preopen {
+                name: ".".to_owned(),
+                path,
+            });
+        }
+        Ok((namespace, preopens))
+    }
+
+    fn bind(
+        &self,
+        parker: &Parker,
+        namespace: &mut Namespace,
+        bind: &Bind,
+        at: &str,
+        flags: BindFlags,
+    ) -> Result<(), Errno> {
+        let place = self.place(parker, &bind.from)?;
+        if place.kind() != FileKind::Directory {
+            return Err(Errno::Notdir);
+        }
+        let rights = match bind.writable {
+            true => Rights::RW,
+            false => Rights::RO,
+        };
+        let (gate, root) = Gate::new(self.parent.view(place), None);
+        namespace.mount(root, at, rights, flags)?;
+        lock(&self.life).gates.push((at.to_owned(), gate));
+        Ok(())
+    }
+}
+
+/// Variables, the last value of each name.
+fn once_each(env: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut once: Vec<(String, String)> = Vec::with_capacity(env.len());
+    for (name, value) in env {
+        match once.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => once.push((name, value)),
+        }
+    }
+    once
+}
+
+/// How a child has ended, in the words of every host.
+fn ended(outcome: &Outcome) -> Ended {
+    let (code, reason) = match outcome {
+        Outcome::Exited(status) => (status.code(), outcome.reason()),
+        // A child is stopped at its limit as by a trap.
+        Outcome::OutOfMemory => (codes::TRAP.into(), "memory"),
+        Outcome::Cancelled(Cancelled::Interrupt) => (codes::KILLED.into(), "killed"),
+        Outcome::Refused(_) => (NEVER_RAN, "host"),
+        outcome => (outcome.code().into(), outcome.reason()),
+    };
+    Ended {
+        code,
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,264 @@
+//! Child agents by files. Without arguments it is the parent, and its own program is what its children run; with
+//! `limits` it is a parent whose children use up what it has.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+const PROGRAM: &str = "/bin/tasks.wasm";
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => parent(),
+        ["cat", path] => match fs::read(path) {
+            Ok(bytes) => io::stdout().write_all(&bytes).expect("writing"),
+            Err(error) => println!("{path}: {:?}", error.raw_os_error()),
+        },
+        ["put", path] => println!("{path}: {:?}", outcome(fs::write(path, "changed"))),
+        ["echo"] => drop(io::copy(&mut io::stdin(), &mut io::stdout()).expect("copying")),
+        ["big", count] => {
+            let line = [b'x'; 1000];
+            for _ in 0..count.parse().expect("a number") {
+                io::stdout().write_all(&line).expect("writing");
+            }
+        }
+        ["complain"] => eprintln!("to standard error"),
+        ["exit", code] => std::process::exit(code.parse().expect("a number")),
+        ["trap"] => std::process::abort(),
+        ["spin"] => loop {
+            std::hint::black_box(0);
+        },
+        ["variables", ..] => {
+            println!("{args:?}");
+            for (name, value) in std::env::vars() {
+                println!("{name}={value}");
+            }
+        }
+        ["root"] => list("/"),
+        ["limits"] => limits(),
+        ["hoard"] => loop {
+            std::mem::forget(std::hint::black_box(vec![1u8; 1 << 20]));
+        },
+        ["open", path] => {
+            let mut files = Vec::new();
+            let error = loop {
+                match fs::File::open(path) {
+                    Ok(file) => files.push(file),
+                    Err(error) => break error,
+                }
+            };
+            println!("{} more files, then {:?}", files.len(), error.raw_os_error());
+        }
+        _ => std::process::exit(99),
+    }
+}
+
+fn outcome<T>(result: io::Result<T>) -> Option<i32> {
+    result.err().and_then(|error| error.raw_os_error())
+}
+
+fn list(path: &str) {
+    match fs::read_dir(path) {
+        Ok(entries) => {
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            let mut names: Vec<_> = names.map(|name| name.into_string().expect("text")).collect();
+            names.sort();
+            println!("{path}: {names:?}");
+        }
+        Err(error) => println!("{path}: {:?}", error.raw_os_error()),
+    }
+}
+
+/// A task, by its directory.
+struct Task(String);
+
+impl Task {
+    fn new() -> Task {
+        let number = fs::read_to_string("/task/new/wasi").expect("a task");
+        println!("task {}", number.trim_end());
+        Task(format!("/task/{}", number.trim_end()))
+    }
+
+    fn set(&self, file: &str, text: &str) {
+        let path = Path::new(&self.0).join(file);
+        if let Err(error) = fs::write(path, text) {
+            println!("{file} `{}`: {:?}", text.trim_end(), error.raw_os_error());
+        }
+    }
+
+    fn ctl(&self, command: &str) {
+        self.set("ctl", &format!("{command}\n"));
+    }
+
+    fn get(&self, file: &str) -> String {
+        let path = Path::new(&self.0).join(file);
+        match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => format!("{file}: {:?}\n", error.raw_os_error()),
+        }
+    }
+
+    fn tell(&self, file: &str) {
+        print!("{file}: {}", self.get(file));
+    }
+
+    /// Starts the program with these arguments, shows what it prints, and waits for its end.
+    fn run(&self, args: &str) {
+        self.set("cmd", &format!("{PROGRAM} {args}"));
+        self.ctl("start");
+        self.follow();
+    }
+
+    fn follow(&self) {
+        print!("{}", self.get("fd/1"));
+        self.tell("wait");
+        self.tell("status");
+    }
+}
+
+fn parent() {
+    list("/task");
+    print!("{}", fs::read_to_string("/task/policy").expect("policy"));
+
+    let task = Task::new();
+    list("/task/1");
+    task.ctl("bind /data /in ro");
+    task.ctl("bind /data /out");
+    task.tell("ns");
+    task.tell("status");
+    task.tell("exit");
+    task.run("cat /in/a.txt");
+    task.tell("exit");
+    task.ctl("kill");
+    task.ctl("start");
+    task.ctl("bind /data /late");
+    for args in ["put /in/a.txt", "put /out/new.txt", "cat /data/a.txt", "cat /in/../bin/tasks.wasm", "root"] {
+        let task = Task::new();
+        task.ctl("bind /data /in ro");
+        task.ctl("bind /data /out");
+        task.run(args);
+    }
+    println!("{:?}", fs::read_to_string("/data/new.txt").ok());
+
+    let task = Task::new();
+    task.set("cmd", &format!("{PROGRAM} echo"));
+    task.ctl("start");
+    task.set("fd/0", "typed by the parent\n");
+    task.follow();
+
+    let task = Task::new();
+    task.set("cmd", &format!("{PROGRAM} big 300"));
+    task.ctl("start");
+    let mut bytes = Vec::new();
+    let output = fs::File::open(format!("{}/fd/1", task.0)).expect("output");
+    output.take(1 << 20).read_to_end(&mut bytes).expect("reading");
+    println!("{} bytes", bytes.len());
+    task.tell("wait");
+
+    let task = Task::new();
+    task.set("cmd", &format!("{PROGRAM} complain"));
+    task.ctl("start");
+    print!("errors: {}", task.get("fd/2"));
+    task.tell("wait");
+
+    let task = Task::new();
+    task.set("args", "variables\ntwo words\n");
+    task.set("env", "A=1\nB=x=y\nA=3\n");
+    task.set("cmd", PROGRAM);
+    task.ctl("start");
+    task.follow();
+
+    let task = Task::new();
+    task.ctl("bind /data /work");
+    task.set("dir", "/work");
+    task.run("cat a.txt");
+
+    // In a union what was bound last in front is found first.
+    let task = Task::new();
+    task.ctl("bind /data /both");
+    task.ctl("bind /other /both before");
+    task.run("cat /both/a.txt");
+    let task = Task::new();
+    task.ctl("bind /data /both");
+    task.ctl("bind /other /both after");
+    task.ctl("unbind /none");
+    task.run("cat /both/b.txt");
+
+    Task::new().run("exit 7");
+    Task::new().run("trap");
+    let task = Task::new();
+    task.set("cmd", &format!("{PROGRAM} spin"));
+    task.ctl("start");
+    task.tell("status");
+    task.tell("exit");
+    task.ctl("kill");
+    task.follow();
+
+    refusals();
+}
+
+/// Children have what is left of their parent's memory and descriptors, and the parent gets it back.
+fn limits() {
+    for _ in 0..2 {
+        let task = Task::new();
+        task.set("cmd", &format!("{PROGRAM} hoard"));
+        task.ctl("start");
+        task.tell("wait");
+        let task = Task::new();
+        task.ctl("bind /data /in");
+        task.run("open /in/a.txt");
+    }
+    let held: Vec<_> = (0..10).map(|_| fs::File::open("/data/a.txt").expect("a file")).collect();
+    let task = Task::new();
+    task.ctl("bind /data /in");
+    task.run("open /in/a.txt");
+    drop(held);
+    let mut own = Vec::new();
+    while let Ok(file) = fs::File::open("/data/a.txt") {
+        own.push(file);
+    }
+    println!("{} more files", own.len());
+    drop(own);
+    // They end with their parent.
+    for _ in 0..2 {
+        let task = Task::new();
+        task.set("cmd", &format!("{PROGRAM} spin"));
+        task.ctl("start");
+        task.tell("status");
+    }
+}
+
+/// What can't be done, and why.
+fn refusals() {
+    let task = Task::new();
+    for command in ["start", "kill", "dance", "bind /data", "bind data /in", "grant floppy", "bind /data /../in"] {
+        task.ctl(command);
+    }
+    task.set("cmd", "/bin/none");
+    task.ctl("start");
+    task.set("cmd", "/data/a.txt");
+    task.ctl("start");
+    task.set("cmd", "/data");
+    task.ctl("start");
+    task.set("cmd", PROGRAM);
+    task.ctl("bind /none /in");
+    task.ctl("start");
+    task.ctl("unbind /in");
+    task.ctl("bind /data/a.txt /in");
+    task.ctl("start");
+    task.ctl("unbind /in");
+    task.tell("status");
+    // And it can be put right.
+    task.run("exit 0");
+    task.ctl("delete");
+    task.tell("status");
+    for number in 1..=18 {
+        let gone = Task(format!("/task/{number}"));
+        gone.ctl("delete");
+    }
+    let tasks = [Task::new(), Task::new()];
+    list("/task");
+    drop(tasks);
+}
