@@ -24,6 +24,14 @@ const hello = {
 }
 const websum = { servers: ['http'], grants: ['fetch,origin={http},max-body=2000000', 'crypto,persist=no'], outside: true }
 
+/** Notes that another program may have written: an export, text files, and an index that is none. */
+const exported = lines(
+  '{"created":"2025-03-01T08:00:00Z","changed":"2025-03-02T08:00:00Z","tags":["garden"],"text":"Tomatoes\\n\\nSow in March, under glass. The gardener said: not before the frost is over."}',
+  '{"created":"2025-04-01T08:00:00Z","changed":"2025-04-01T08:00:00Z","tags":["home","urgent"],"text":"Buy milk, bread and tomatoes"}',
+  '{"created":"2025-05-01T08:00:00Z","changed":"2025-05-01T08:00:00Z","tags":[],"text":"Über die Straße\\nDas Café an der Ecke hat montags zu."}',
+)
+const stored = ['native', 'chromium', 'firefox']
+
 /** @type {Record<string, any>[]} */
 export const agentCases = [
   agent('explorer', 'files', {
@@ -131,4 +139,105 @@ export const agentCases = [
   agent('websum', 'nothing_granted', { args: ['https://a.example/'], exit: { reason: 'exit', code: 1 } }),
   agent('websum', 'help', { args: ['--help'] }),
   agent('websum', 'misused', { args: ['-a', 'md5', 'https://a.example/'], exit: { reason: 'exit', code: 2 } }),
+  agent('notes', 'searched', {
+    mounts: { '/': memory({ 'export.jsonl': exported }) },
+    stdin: lines(
+      'import /export.jsonl',
+      'list -l',
+      'list HOME urgent',
+      'tags',
+      'search tomatoes',
+      'search tomato* -#home',
+      'search uber strasse cafe',
+      'search gard* frost',
+      "search 'before the frost'",
+      "search 'the before'",
+      'search milk -bread',
+      'search #garden',
+      'search -n 1 d*',
+      'add -t later -t Home',
+      "  Call Ada about the gardener's bill",
+      'and the milk.',
+      '.',
+      'search milk',
+      'tag 2 -urgent +shop',
+      'edit 3 Nothing left of it',
+      'search cafe',
+      'show 4 2',
+      'remove 2 4',
+      'add numbers are not used again',
+      'list',
+    ),
+    exit: { reason: 'exit', code: 1 },
+  }),
+  agent('notes', 'exported', {
+    mounts: { '/': memory({ 'export.jsonl': exported }) },
+    stdin: lines('import /export.jsonl', 'import /export.jsonl', 'export'),
+  }),
+  agent('notes', 'of_others', {
+    mounts: {
+      '/': memory({
+        'notes/7.txt': 'Plain text that another program wrote\n',
+        'notes/9.txt': 'tags: a\n\nWith a head\n',
+        'notes/11.txt': '',
+        'notes/9.txt.new': 'half a no',
+        'notes/readme.txt': 'no note',
+        'notes/index': 'no index',
+      }),
+    },
+    stdin: lines('list', 'search wrote', 'tag 7 seen', 'show 7', 'add a new one'),
+  }),
+  agent('notes', 'of_one_line', { mounts: { '/n': memory({}) }, args: ['--in', '/n', 'add', '-t', 'x', '--', '-t', 'is', 'text'] }),
+  agent('notes', 'errors', {
+    mounts: { '/': memory({ bad: '{"text":"good"}\n{"text":"bad","tags":[1]}\n', worse: '{"text":\n' }) },
+    stdin: lines(
+      'list',
+      'search',
+      'search -only',
+      "search '...'",
+      'search nothing',
+      'show 1',
+      'show first',
+      'remove 0',
+      'edit 5 text',
+      'tag',
+      'add -t a,b text',
+      "add ' '",
+      'import',
+      'import /nowhere',
+      'import /bad',
+      'import /worse',
+      "add 'open",
+      'frobnicate',
+      'list',
+    ),
+    exit: { reason: 'exit', code: 1 },
+  }),
+  agent('notes', 'read_only', {
+    mounts: { '/': { type: 'memory', rights: 'ro', files: { 'notes/1.txt': 'A note\n' } } },
+    stdin: lines('search note', 'add another', 'edit 1 otherwise', 'remove 1', 'show 1'),
+    exit: { reason: 'exit', code: 1 },
+  }),
+  agent('notes', 'nowhere', { args: ['add', 'text'], exit: { reason: 'exit', code: 1 } }),
+  agent('notes', 'help', { args: ['--help'] }),
+  agent('notes', 'misused', { args: ['edit'], exit: { reason: 'exit', code: 2 } }),
+  // Three runs on one tree; between them another program changes a note.
+  agent('notes', 'kept', { grants: ['opfs,name=notes'], args: ['import'], stdin: exported, hosts: stored }),
+  agent('notes', 'kept_found', { grants: ['opfs,name=notes'], args: ['search', 'tomatoes'], hosts: stored }),
+  {
+    ...agent('explorer', '', { grants: ['opfs,name=notes'], args: ['-c', 'cd /cap/storage/opfs/notes; ls; echo Cherries > 2.txt'], hosts: stored }),
+    name: 'notes_kept_changed',
+  },
+  agent('notes', 'kept_stale', {
+    grants: ['opfs,name=notes'],
+    stdin: lines('search tomatoes', 'search cherries', 'remove 1 2 3', 'list'),
+    hosts: stored,
+    exit: { reason: 'exit', code: 1 },
+  }),
+  agent('notes', 'full', {
+    grants: ['opfs,name=notes-full,quota=64KiB'],
+    stdin: lines('add first', 'add second', 'search first', `edit 1 ${'long '.repeat(12_000)}`, `add ${'long '.repeat(12_000)}`, 'show 1 2', 'list', 'remove 1 2'),
+    hosts: stored,
+    exit: { reason: 'exit', code: 1 },
+  }),
 ]

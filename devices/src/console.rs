@@ -122,7 +122,7 @@ impl Policy {
 ///
 /// # Errors
 /// See [`GrantError`].
-pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+pub fn check(grant: &Grant) -> Result<(), GrantError> {
     Policy::from_grant(grant).map(drop)
 }
 

@@ -210,30 +210,47 @@ await test('keeps several agents in tabs that the keyboard reaches', async (page
   await page.waitForFunction(() => document.querySelectorAll('[role=tab]').length === 2)
 })
 
-await test('the explorer has what was granted, the audit tells what it does, and what is revoked is gone', async (page) => {
+await test('the explorer has what was granted, each operation is shown, and what is revoked is gone', async (page) => {
   await start(page, 'explorer')
   await terminalShows(page, '/%')
   await page.keyboard.type('head 16 /cap/random > bytes; ls -l\n')
   await terminalShows(page, '16  bytes')
-  const row = page.locator('.audit tbody tr', { hasText: 'random read' }).first()
-  await row.waitFor()
-  assert.match(await row.innerText(), /ok[\s\S]*\/cap\/random[\s\S]*16 B/)
+  const read = page.locator('.operations tbody tr', { hasText: 'random read' }).first()
+  await read.waitFor()
+  const cells = await read.locator('td').allTextContents()
+  assert.match(cells[0], /^\d\d:\d\d:\d\d\.\d{3}$/)
+  assert.deepEqual(cells.slice(1, 6), ['explorer 1', 'random read', '/cap/random', '16 B', 'ok'])
+  assert.match(cells[6], / ms$/)
   await page.click('[data-revoke="/cap/random"]')
   await page.waitForSelector('[data-at="/cap/random"].revoked')
-  await page.click('.console')
+  await page.click('.agent:not([hidden]) .console')
   await page.keyboard.type('head 1 /cap/random\n')
   await terminalShows(page, '/cap/random: ENODEV')
-  await page.waitForFunction(() => /ENODEV/.test(document.querySelector('.audit tbody .failed')?.textContent))
+  await page.locator('.operations tbody .failed', { hasText: 'ENODEV' }).first().waitFor()
+  await page.check('.operations [type=checkbox]')
+  assert.equal(await page.locator('.operations tbody tr:not(.failed)').count(), 0)
 })
 
-await test('grants are added, changed and taken away, and said as flags', async (page) => {
+await test('an origin that was not granted is refused, and the refusal is told', async (page) => {
+  await start(page, 'explorer')
+  await terminalShows(page, '/%')
+  await page.keyboard.type('cat /cap/fetch/https/example.com/\n')
+  await terminalShows(page, 'the origin https://example.com is not granted')
+  await page.locator('.operations tbody .failed', { hasText: 'EACCES' }).first().waitFor()
+  await page.waitForSelector('[data-at="/cap/fetch"]:has-text("1 refused")')
+})
+
+await test('grants are said in words, added, changed and taken away, and said as flags', async (page) => {
   await page.check('input[value=explorer]')
   const native = () => page.textContent('[data-role=native]')
-  assert.match(await native(), /^capfs-host run --grant random --grant fetch,origin=http:\/\/localhost|127/)
+  assert.match(await native(), /^capfs-host run \\\n {2}--dir \.::\/:rw \\\n {2}--grant random \\\n {2}--grant fetch,origin=http:\/\/127/)
+  assert.match(await page.textContent('[data-grant=fetch] .says'), /^It may send GET and HEAD requests to http:\/\/127\.0\.0\.1:\d+\.$/)
   await page.click('[data-grant=random] button')
-  assert.doesNotMatch(await native(), /random/)
+  assert.doesNotMatch(await native(), /--grant random/)
   await page.selectOption('[data-role=add-grant]', 'random')
-  await page.fill('[data-grant=random] input', 'at=/dev/random')
+  await page.click('[data-grant=random] summary')
+  await page.selectOption('[data-grant=random] .more', 'at')
+  await page.fill('[data-grant=random] [data-term=at]', '/dev/random')
   assert.match(await native(), /--grant random,at=\/dev\/random/)
   await page.click('.launcher button[type=submit]')
   await terminalShows(page, '/%')
@@ -242,12 +259,39 @@ await test('grants are added, changed and taken away, and said as flags', async 
   await page.waitForSelector('[data-revoke="/dev/random"]')
 })
 
-await test('says what is wrong with a grant', async (page) => {
+await test('says what is wrong with a grant before the start, as the kernel does', async (page) => {
   await page.check('input[value=explorer]')
-  await page.fill('[data-grant=random] input', 'speed=high')
+  await page.click('[data-grant=fetch] summary')
+  await page.selectOption('[data-grant=fetch] .more', 'max-body')
+  await page.fill('[data-grant=fetch] [data-term=max-body]', '10 megabytes')
+  assert.equal(await page.textContent('[data-grant=fetch] .problem'), '`max-body=10 megabytes`: expected a size, such as 4096, 64KiB or 10MiB')
   await page.click('.launcher button[type=submit]')
-  await stateIs(page, 'failed')
-  assert.match(await page.textContent('.agent:not([hidden]) .failure'), /knows no term `speed`/)
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.term), 'max-body')
+  assert.equal(await page.locator('.agent').count(), 0)
+  await page.fill('[data-grant=fetch] [data-term=max-body]', '10MB')
+  await page.waitForSelector('[data-grant=fetch] .problem', { state: 'hidden' })
+  assert.match(await page.textContent('[data-grant=fetch] .says'), /answers up to 10MB\.$/)
+  await page.fill('[data-grant=fetch] [data-term=origin]', 'ftp://example.com')
+  assert.match(await page.textContent('[data-grant=fetch] .problem'), /expected \* or SCHEME:\/\/HOST/)
+})
+
+await test('every grant that the page offers can be given', async (page) => {
+  await page.check('input[value=hello]')
+  for (const device of await page.$$eval('[data-role=add-grant] option', (options) => options.map(({ value }) => value).filter(Boolean))) {
+    await page.selectOption('[data-role=add-grant]', device)
+    // Its terms, each with the value that a new one begins with.
+    await page.click(`[data-grant=${device}] summary`)
+    const more = `[data-grant=${device}] .more`
+    for (const term of await page.$$eval(`${more} option`, (options) => options.map(({ value }) => value).filter(Boolean))) {
+      await page.selectOption(more, term)
+    }
+    assert.equal(await page.textContent(`[data-grant=${device}] .problem`), '')
+    await page.click(`[data-grant=${device}] .head button`)
+    await page.selectOption('[data-role=add-grant]', device)
+  }
+  await page.click('.launcher button[type=submit]')
+  await stateIs(page, 'done')
+  assert.equal(await page.locator('[data-revoke]').count(), 9)
 })
 
 await test('the feed reader shows a feed on its part of the page, until fetching is revoked', async (page) => {
@@ -263,8 +307,13 @@ await test(
   'fits a phone of 390 pixels',
   async (page) => {
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
-    await start(page, 'hello')
-    await stateIs(page, 'done')
+    await page.check('input[value=feeds]')
+    assert.equal(await page.evaluate(() => document.documentElement.scrollHeight), 844)
+    await start(page, 'feeds')
+    await page.waitForSelector('.page-part h2')
+    await page.click('.operations summary')
+    await page.locator('.operations tbody tr').first().waitFor()
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
     await page.click('nav button[data-pane=inspector]')
     await treeShows(page, '/shared')
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)

@@ -11,7 +11,7 @@ import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
-import type { CapfsOptions, ConsoleOptions, Program, SpawnOptions, Variant } from './types.js';
+import type { CapfsOptions, ConsoleOptions, Grant, Program, SpawnOptions, Variant } from './types.js';
 import { TaskHost, type ChildOptions, type TaskOwner } from './task.js';
 import { chooseVariant } from './variant.js';
 
@@ -71,6 +71,21 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const module = await compileProgram(program);
     checkModule(module);
     return module;
+  }
+
+  /**
+   * Reads a grant as a start does, and gives nothing: for those who let people write grants. Answers where it would appear.
+   *
+   * @throws CapfsError `GRANT_INVALID`, with what is wrong with it
+   */
+  checkGrant(grant: Grant): string {
+    const [device, terms] = grantPairs(grant);
+    this.#mayGrant(device);
+    try {
+      return this.home.checkGrant(device, terms);
+    } catch (error) {
+      throw new CapfsError('GRANT_INVALID', `${device}: ${String(error)}`);
+    }
   }
 
   /**
@@ -150,9 +165,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
   async #prepare(agent: Agent, program: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
-    if (!this.full && !NEEDS_NO_EVENTS.has(device)) {
-      throw new CapfsError('GRANT_INVALID', `${device} needs the kernel with capabilities: Capfs.create({ capabilities: true })`);
-    }
+    this.#mayGrant(device);
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
@@ -166,6 +179,12 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       if (error instanceof CapfsError) throw error;
       throw new CapfsError('GRANT_INVALID', `${device}: ${(error as Error).message}`);
     }
+  }
+
+  /** That this kernel has a device of this name, if any has. */
+  #mayGrant(device: string): void {
+    if (this.full || NEEDS_NO_EVENTS.has(device)) return;
+    throw new CapfsError('GRANT_INVALID', `${device} needs the kernel with capabilities: Capfs.create({ capabilities: true })`);
   }
 
   async #grantDom(agent: Agent, terms: string[], element: HTMLElement | undefined): Promise<RemoteTree> {

@@ -40,6 +40,15 @@ export class HomeTree {
     });
   }
 
+  /**
+   * Where a grant would appear.
+   *
+   * @throws string a sentence that says what is wrong with the grant
+   */
+  checkGrant(device: string, terms: string[]): string {
+    return this.kernel.check_grant(device, terms);
+  }
+
   /** Takes an agent's request to the tree; `reply` is called with the answer, now or later. */
   serve(agent: number, request: Uint8Array, reply: (bytes: Uint8Array) => void): void {
     this.kernel.remote_serve(agent, request, reply);

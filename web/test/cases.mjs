@@ -24,6 +24,15 @@ const rejects = async (promise, code) => {
   same(error?.code, code)
 }
 
+function thrown(call) {
+  try {
+    call()
+  } catch ({ code, message }) {
+    return [code, message]
+  }
+  return undefined
+}
+
 /** Cases for every variant. */
 export const everywhere = {
   async 'prints and ends'({ capfs, guest }) {
@@ -55,6 +64,13 @@ export const everywhere = {
     await rejects(agent.readText('/w/none'), 'ENOENT')
     await agent.dispose()
     await rejects(agent.readText('/w/a.txt'), 'CLOSED')
+  },
+  async 'reads grants as a start does'({ capfs, guest }) {
+    same([capfs.checkGrant('console,raw=no'), capfs.checkGrant({ device: 'random', at: '/dev/random' })], ['/cap/console', '/dev/random'])
+    for (const wrong of ['floppy', 'random,speed=high', 'console,raw=perhaps', 'opfs,quota=lots', 'random,at=dev', 'random,=x']) {
+      const error = await capfs.spawn(guest, { grants: [wrong] }).then(() => undefined, (failure) => failure)
+      same([error?.code, thrown(() => capfs.checkGrant(wrong))], ['GRANT_INVALID', ['GRANT_INVALID', error?.message]])
+    }
   },
   async 'may not write where it may only read'({ capfs, guest }) {
     const mounts = { '/w': { type: 'memory', files: { 'a.txt': 'one' }, rights: 'ro' } }

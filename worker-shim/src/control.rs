@@ -72,6 +72,17 @@ fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
     Grant::from_pairs(device, pairs).map_err(|error| sentence(&error))
 }
 
+/// Reads a grant as [`grant`] does, and gives nothing; returns where it would appear.
+///
+/// # Errors
+/// A sentence that says what is wrong with the grant.
+#[wasm_bindgen]
+pub fn check_grant(device: &str, terms: Vec<String>) -> Result<String, JsValue> {
+    let grant = parse(device, terms)?;
+    devices::check(&grant).map_err(|error| sentence(&error))?;
+    Ok(grant.at)
+}
+
 /// Makes the capability that a grant names and mounts it; returns where. `terms` alternates keys and values, `at`
 /// among them; `audit(line)`, where it is given, is told of every operation. `program` is the name of what will run, and
 /// `agent` what the audit calls it.

@@ -5,8 +5,10 @@
 mod conversation;
 pub mod errno;
 mod failure;
+mod text;
 mod time;
 
 pub use conversation::Conversation;
 pub use failure::{Failure, Result, Said};
+pub use text::{plain, printable, shortened};
 pub use time::{rfc3339, seconds_now};

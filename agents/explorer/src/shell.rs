@@ -1,7 +1,9 @@
 //! The commands by name, and what lasts from one to the next: the working directory and the descriptors held open.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::Path;
 
 use cap::{Failure, Result, Said};
 
@@ -197,16 +199,29 @@ pub(crate) fn print(out: &mut dyn Write, text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).said("output")
 }
 
-/// A failure with the words of the device's `error` file, where the path is in a device's directory.
+/// A failure with the words of the nearest `error` file above it that is a device's.
 pub(crate) fn explained(mut failure: Failure) -> Failure {
-    if let Some((directory, name)) = failure.what.rsplit_once('/') {
-        let is_device = std::fs::metadata(format!("{directory}/ctl")).is_ok();
-        if is_device && name != "error" && failure.detail.is_none() {
-            let words = std::fs::read_to_string(format!("{directory}/error")).unwrap_or_default();
-            failure.detail = Some(words.trim().to_owned()).filter(|words| !words.is_empty());
-        }
+    if failure.detail.is_some() || failure.what.ends_with("/error") {
+        return failure;
+    }
+    let above = Path::new(&failure.what).ancestors().skip(1);
+    if let Some(device) = above.into_iter().find(|directory| is_device(directory)) {
+        let words = std::fs::read_to_string(device.join("error")).unwrap_or_default();
+        failure.detail = Some(words.trim().to_owned()).filter(|words| !words.is_empty());
     }
     failure
+}
+
+/// Whether a directory lists what a device or a conversation has. Walking to a name does not tell: below `/cap/fetch/https`
+/// every name is a server.
+fn is_device(directory: &Path) -> bool {
+    let names: Vec<OsString> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.file_name()))
+        .collect();
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    has("error") && (has("ctl") || has("policy"))
 }
 
 /// A file that takes a command's output, and remembers how it refused.

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, ErrorKind};
 
 use cap::{Result, Said};
 
+use crate::parse::Entry;
 use crate::store::Store;
 use crate::{dates, text, update};
 
@@ -81,33 +82,39 @@ fn draw(store: &Store) -> Result<Element> {
         };
         let content = feed.content().ok();
         let title = content.as_ref().map_or(&feed.url, |content| &content.title);
-        all.append(&Element::with_text("h1", title)?)?;
-        all.append(&Element::with_text(
-            "p",
-            &format!("{}: {}", feed.url, text::plain(&outcome)),
-        )?)?;
-        for entry in content
-            .iter()
-            .flat_map(|content| content.entries.iter().take(SHOWN))
-        {
-            let heading = Element::new("h2")?;
-            match &entry.link {
-                Some(link) => {
-                    let anchor = Element::with_text("a", &entry.title)?;
-                    anchor.write("attrs", &format!("href {link}"))?;
-                    heading.append(&anchor)?;
-                }
-                None => heading.write("text", &entry.title)?,
-            }
-            all.append(&heading)?;
-            let date = entry.time.map(dates::day);
-            let words: Vec<&str> = date
-                .as_deref()
-                .into_iter()
-                .chain(entry.summary.as_deref())
-                .collect();
-            all.append(&Element::with_text("p", &words.join(" · "))?)?;
+        let section = Element::new("section")?;
+        section.append(&Element::with_text("h1", title)?)?;
+        let outcome = format!("{}: {}", feed.url, text::plain(&outcome));
+        let line = Element::new("p")?;
+        line.append(&Element::with_text("small", &outcome)?)?;
+        section.append(&line)?;
+        let entries = content.iter().flat_map(|content| &content.entries);
+        for entry in entries.take(SHOWN) {
+            section.append(&article(entry)?)?;
         }
+        all.append(&section)?;
     }
     Ok(all)
+}
+
+fn article(entry: &Entry) -> Result<Element> {
+    let article = Element::new("article")?;
+    let heading = match &entry.link {
+        Some(link) => {
+            let anchor = Element::with_text("a", &entry.title)?;
+            anchor.write("attrs", &format!("href {link}"))?;
+            let heading = Element::new("h2")?;
+            heading.append(&anchor)?;
+            heading
+        }
+        None => Element::with_text("h2", &entry.title)?,
+    };
+    article.append(&heading)?;
+    if let Some(day) = entry.time.map(dates::day) {
+        article.append(&Element::with_text("time", &day)?)?;
+    }
+    if let Some(summary) = &entry.summary {
+        article.append(&Element::with_text("p", summary)?)?;
+    }
+    Ok(article)
 }

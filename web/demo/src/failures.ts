@@ -37,6 +37,11 @@ const BY_CODE: Readonly<Record<string, { title: string; hint?: string }>> = {
     title: 'A file of the program could not be loaded',
     hint: 'The server may be gone, or may lack the file. Run again asks once more.',
   },
+  GRANT_INVALID: { title: 'A capability can’t be granted like that' },
+  STORAGE_UNAVAILABLE: {
+    title: 'This browser keeps no files for this page',
+    hint: 'They need a page from https or localhost, and a browser with a private file system. Take opfs away, or choose another browser.',
+  },
   ARCHIVE_INVALID: { title: 'The archive can’t be read' },
   VARIANT_UNAVAILABLE: {
     title: 'This browser can’t do that',

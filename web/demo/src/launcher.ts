@@ -1,6 +1,7 @@
 /** The form that starts agents: a sample or a file of one's own, what it is given, and its limits. */
 import type { Launch } from './agent/launch.js';
-import { GrantEditor } from './capabilities/grant-editor.js';
+import { readGrant } from './capabilities/grant.js';
+import { GrantEditor, type Check } from './capabilities/grant-editor.js';
 import { nativeCommand } from './capabilities/native-command.js';
 import { CommandLineError, joinArguments, parseEnvironment, splitArguments } from './command-line.js';
 import { chosenFiles, droppedFiles, type Files } from './dropped-files.js';
@@ -13,9 +14,6 @@ interface OwnProgram {
   readonly module: Uint8Array<ArrayBuffer>;
 }
 
-/** What a program gets unless its sample says otherwise: keys as they are typed, and messages. */
-const DEFAULT_GRANTS: readonly string[] = ['console'];
-
 const MIB = 1024 * 1024;
 
 export class Launcher {
@@ -25,15 +23,18 @@ export class Launcher {
   readonly #env = el('textarea', { id: freshId('env'), name: 'env', rows: 3, placeholder: 'NAME=value', autocapitalize: 'off', spellcheck: 'false' });
   readonly #memory = el('input', { id: freshId('memory'), name: 'memory', type: 'number', min: 1, max: 4096, placeholder: 'no limit', inputmode: 'numeric' });
   readonly #time = el('input', { id: freshId('time'), name: 'time', type: 'number', min: 1, placeholder: 'no limit', inputmode: 'numeric' });
-  readonly #grants = new GrantEditor(() => this.#drawNative());
-  readonly #native = el('pre', { 'data-role': 'native' });
+  readonly #grants: GrantEditor;
+  readonly #native = el('pre', { 'data-role': 'native', tabindex: 0, 'aria-label': 'Command line' });
+  readonly #without = el('small');
   readonly #fileList = el('ul', { class: 'files' });
   readonly #problem = el('p', { class: 'problem', role: 'alert', hidden: true });
   #own: OwnProgram | null = null;
   #files: Record<string, string | Uint8Array> = {};
 
-  constructor(root: HTMLElement, start: (launch: Launch) => void) {
+  /** `check` is what the kernel says of a grant. */
+  constructor(root: HTMLElement, check: Check, start: (launch: Launch) => void) {
     this.#start = start;
+    this.#grants = new GrantEditor(check, () => this.#drawNative());
     const modulePicker = el('input', { type: 'file', accept: '.wasm,application/wasm', id: freshId('module'), 'data-role': 'module', onchange: async () => this.#take(await chosenFiles(modulePicker.files)) });
     const filePicker = el('input', { type: 'file', multiple: true, id: freshId('files'), 'data-role': 'files', onchange: async () => this.#add(await chosenFiles(filePicker.files)) });
     const moduleZone = el('label', { class: 'drop', for: modulePicker.id }, modulePicker, el('strong', {}, 'Drop a .wasm here'), ' or choose one');
@@ -41,18 +42,18 @@ export class Launcher {
     dropTarget(moduleZone, (files) => this.#take(files));
     dropTarget(fileZone, (files) => this.#add(files));
     const copy = el('button', { type: 'button', onclick: () => void navigator.clipboard?.writeText(this.#native.textContent ?? '') }, 'Copy');
-    for (const control of [this.#args, this.#env]) control.addEventListener('input', () => this.#drawNative());
+    for (const control of [this.#args, this.#env, this.#memory, this.#time]) control.addEventListener('input', () => this.#drawNative());
     const form = el(
       'form',
       { novalidate: true, onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
       this.#list,
       moduleZone,
+      field('Capabilities', this.#grants.element),
       field('Arguments', this.#args),
       field('Files', fileZone, this.#fileList),
-      field('Capabilities', this.#grants.element),
-      el('details', {}, el('summary', {}, 'The same natively'), el('div', { class: 'native' }, this.#native, copy)),
       el('details', {}, el('summary', {}, 'Environment'), field('Variables, a line each', this.#env)),
       el('details', {}, el('summary', {}, 'Limits'), el('div', { class: 'pair' }, field('Memory, MiB', this.#memory), field('Time, s', this.#time))),
+      el('details', { open: true }, el('summary', {}, 'The same natively'), el('div', { class: 'native' }, this.#native, copy), this.#without),
       this.#problem,
       el('button', { type: 'submit', class: 'primary' }, 'Start agent'),
     );
@@ -65,21 +66,24 @@ export class Launcher {
     const own = this.#own;
     fill(
       this.#list,
-      ...SAMPLES.map((sample) => this.#option(sample.id, sample.title, sample.about, sample.program, () => this.#choose(sample))),
-      own && this.#option('own', own.name, `Your own, ${bytes(own.module.length)}`, null, () => this.#reset()),
+      ...SAMPLES.map((sample) => this.#option(sample, () => this.#choose(sample))),
+      own && this.#option({ id: 'own', title: own.name, about: `${bytes(own.module.length)}, from this machine.`, language: 'yours' }, () => this.#reset()),
     );
   }
 
-  #option(id: string, title: string, about: string, address: string | null, chosen: () => void): HTMLElement {
+  #option(sample: Pick<Sample, 'id' | 'title' | 'about' | 'language'> & Partial<Sample>, chosen: () => void): HTMLElement {
+    const { id, title, about, language, program } = sample;
     const radio = el('input', { type: 'radio', name: 'program', value: id, onchange: chosen });
-    const note = el('small', {}, about);
-    const option = el('label', { class: 'sample' }, radio, el('span', {}, el('strong', {}, title), note));
-    if (address) {
-      void isServed(address).then((served) => {
+    const note = el('small', { class: 'about' }, about);
+    const asks = (sample.grants?.() ?? []).map((grant) => el('code', { class: 'chip' }, readGrant(grant).device));
+    const chips = el('span', { class: 'chips' }, asks.length > 0 ? el('span', { class: 'hidden' }, 'asks for ') : null, ...asks);
+    const option = el('label', { class: 'sample' }, radio, el('span', { class: 'line' }, el('strong', {}, title), el('small', {}, language), chips), note);
+    if (program) {
+      void isServed(program).then((served) => {
         if (served) return;
         radio.disabled = true;
         option.classList.add('absent');
-        note.textContent = address.startsWith('langs/') ? 'Not on this server: npm install brings it.' : 'Not on this server: it wasn’t built.';
+        note.textContent = program.startsWith('langs/') ? 'Not on this server: npm install brings it.' : 'Not on this server: it wasn’t built.';
       });
     }
     return option;
@@ -92,30 +96,44 @@ export class Launcher {
     this.#args.value = joinArguments(sample.args);
     this.#env.value = Object.entries(sample.env).map(([name, value]) => `${name}=${value}`).join('\n');
     this.#files = { ...sample.files };
-    this.#grants.grants = sample.grants?.() ?? DEFAULT_GRANTS;
+    this.#grants.grants = sample.grants?.() ?? [];
     this.#drawFiles();
-    this.#drawNative();
   }
 
   #reset(): void {
     this.#args.value = '';
     this.#env.value = '';
     this.#files = {};
-    this.#grants.grants = DEFAULT_GRANTS;
+    this.#grants.grants = [];
     this.#drawFiles();
-    this.#drawNative();
   }
 
   /** Writes the command that does the same natively, as far as the fields can be understood yet. */
   #drawNative(): void {
     const { sample, own } = this.#chosen();
     try {
-      const program = sample?.program ?? own?.name ?? 'program.wasm';
-      this.#native.textContent = nativeCommand(program, this.#grants.grants, splitArguments(this.#args.value), parseEnvironment(this.#env.value));
+      const { command, without } = nativeCommand({
+        program: sample?.program ?? own?.name ?? 'program.wasm',
+        args: splitArguments(this.#args.value),
+        env: parseEnvironment(this.#env.value),
+        grants: this.#grants.grants,
+        files: Object.keys(this.#files).length > 0,
+        ...(sample?.archive ? { archive: sample.archive } : {}),
+        limits: this.#limits(),
+      });
+      this.#native.textContent = command;
+      this.#without.textContent = without.length > 0 ? `Without ${without.join(' and ')}: a page alone has ${without.length > 1 ? 'these' : 'this'}.` : '';
     } catch (error) {
       if (!(error instanceof CommandLineError)) throw error;
       this.#native.textContent = error.message;
     }
+  }
+
+  #limits(): Launch['limits'] {
+    return {
+      ...(this.#memory.valueAsNumber > 0 ? { memory: this.#memory.valueAsNumber * MIB } : {}),
+      ...(this.#time.valueAsNumber > 0 ? { time: this.#time.valueAsNumber * 1000 } : {}),
+    };
   }
 
   #chosen(): { sample: Sample | undefined; own: OwnProgram | null } {
@@ -152,20 +170,19 @@ export class Launcher {
         el('button', { type: 'button', 'aria-label': `Remove ${path}`, onclick: () => { delete this.#files[path]; this.#drawFiles(); } }, '×'),
       );
     fill(this.#fileList, ...Object.entries(this.#files).map(row));
+    this.#drawNative();
   }
 
   #submit(): void {
     const { sample } = this.#chosen();
+    if (!this.#grants.valid()) return this.#complain('A capability can’t be granted like that.');
     try {
       const common = {
         grants: this.#grants.grants,
         args: splitArguments(this.#args.value),
         env: parseEnvironment(this.#env.value),
         files: { ...this.#files },
-        limits: {
-          ...(this.#memory.valueAsNumber > 0 ? { memory: this.#memory.valueAsNumber * MIB } : {}),
-          ...(this.#time.valueAsNumber > 0 ? { time: this.#time.valueAsNumber * 1000 } : {}),
-        },
+        limits: this.#limits(),
       };
       this.#complain(null);
       if (sample) {

@@ -65,6 +65,17 @@ function variantPicker(root: HTMLElement, engine: Engine): void {
   show();
 }
 
+/** What the kernel says of a grant, if it can't be given. */
+function problemOf(engine: Engine, grant: string): string | null {
+  try {
+    engine.capfs.checkGrant(grant);
+    return null;
+  } catch (error) {
+    // The form says already which device it is.
+    return explain(error).detail.replace(`${grant.split(',', 1)[0]}: `, '');
+  }
+}
+
 async function main(): Promise<void> {
   for (const button of document.querySelectorAll<HTMLButtonElement>('nav.panes button')) {
     button.addEventListener('click', () => showPane(button.dataset['pane'] ?? 'start'));
@@ -82,7 +93,7 @@ async function main(): Promise<void> {
   };
   const editor = new CEditor(engine, open);
   const stage = new Stage(byId('stage'), engine, editor.element, (view) => inspector.show(view));
-  new Launcher(byId('start'), open);
+  new Launcher(byId('start'), (grant) => problemOf(engine, grant), open);
   inspector.show(null);
   window.terminalText = () => stage.view?.console.text ?? '';
   document.body.dataset['ready'] = 'true';

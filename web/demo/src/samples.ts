@@ -7,7 +7,9 @@
 export interface Sample {
   readonly id: string;
   readonly title: string;
-  /** One line on what it is and what to try. */
+  /** What it is written in. */
+  readonly language: string;
+  /** A line or two on what it is and what to try. */
   readonly about: string;
   /** Address relative to the page. */
   readonly program: string;
@@ -15,7 +17,7 @@ export interface Sample {
   readonly name: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** Capabilities, as flags; the launcher's usual ones unless told. The page's own address may be in them. */
+  /** Capabilities, as flags; none unless told. The page's own address may be in them. */
   readonly grants?: () => readonly string[];
   /** Address of a tar.gz that is laid under the agent's own files at `/`. */
   readonly archive?: string;
@@ -44,7 +46,8 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'hello',
     title: 'Hello',
-    about: 'Rust. Prints its arguments, environment and files, and ends.',
+    language: 'Rust',
+    about: 'Prints its arguments, environment and files, and ends.',
     program: 'agents/hello.wasm',
     name: 'hello',
     args: ['from', 'a', 'tab'],
@@ -54,7 +57,8 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'explorer',
     title: 'Explorer',
-    about: 'Rust. A shell over the files: ls, cat, echo >. The capabilities are files too, below /cap.',
+    language: 'Rust',
+    about: 'A shell over the files: ls, cat, echo >. The capabilities are files too, below /cap.',
     program: 'agents/explorer.wasm',
     name: 'explorer',
     args: [],
@@ -66,7 +70,8 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'feeds',
     title: 'Feeds',
-    about: 'Rust. Reads a feed by /cap/fetch, keeps it in this browser, and shows it on a part of this page.',
+    language: 'Rust',
+    about: 'Reads a feed by /cap/fetch, keeps it in this browser, and shows it on a part of this page.',
     program: 'agents/feeds.wasm',
     name: 'feeds',
     args: ['page', new URL('feed.xml', document.baseURI).href],
@@ -76,7 +81,8 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'lines',
     title: 'Lines',
-    about: 'C. Numbers the lines that you type. Ctrl+D ends the input.',
+    language: 'C',
+    about: 'Numbers the lines that you type. Ctrl+D ends the input.',
     program: 'agents/lines.wasm',
     name: 'lines',
     args: [],
@@ -85,6 +91,7 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'python',
     title: 'Python 3.11',
+    language: 'C',
     about: 'The interpreter and its library from an archive. Try import this.',
     program: 'langs/python-3.11.3.wasm',
     name: 'python',
@@ -97,6 +104,7 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'sqlite',
     title: 'SQLite',
+    language: 'C',
     about: 'The shell. Its database is a file in the namespace.',
     program: 'langs/sqlite.wasm',
     name: 'sqlite',
@@ -108,6 +116,7 @@ export const SAMPLES: readonly Sample[] = [
   {
     id: 'quickjs',
     title: 'QuickJS',
+    language: 'C',
     about: 'WasmEdge’s build. Runs the script that its arguments name.',
     program: 'langs/wasmedge_quickjs.wasm',
     name: 'quickjs',

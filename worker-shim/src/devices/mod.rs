@@ -11,8 +11,13 @@ pub mod web;
 #[cfg(not(feature = "capabilities"))]
 mod web {
     use capfs::NodeRef;
-    use capfs_devices::grant::Grant;
+    use capfs_devices::grant::{Grant, GrantError};
     use wasm_bindgen::JsValue;
+
+    /// Knows no terms.
+    pub fn check(_grant: &Grant) -> Result<(), GrantError> {
+        Ok(())
+    }
 
     /// Says that the other kernel is needed.
     pub async fn device(grant: &Grant, _program: &str) -> Result<NodeRef, JsValue> {
@@ -28,10 +33,25 @@ use std::sync::Arc;
 use capfs::NodeRef;
 use capfs_devices::console::Console;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
-use capfs_devices::random as random_device;
+use capfs_devices::storage::StorageTerms;
+use capfs_devices::{console as console_device, random as random_device};
 use wasm_bindgen::JsValue;
 
 use crate::machine::with_machine;
+
+/// That the terms of a grant can be understood here. A page asks the other kernel for no device that it does not have, so
+/// that it need not know their terms.
+///
+/// # Errors
+/// See [`GrantError`].
+pub fn check(grant: &Grant) -> Result<(), GrantError> {
+    match grant.device {
+        DeviceKind::Random => grant.no_terms(),
+        DeviceKind::Console => console_device::check(grant),
+        DeviceKind::Opfs => StorageTerms::new(grant, "").map(drop),
+        _ => web::check(grant),
+    }
+}
 
 /// Makes the device that a grant names, on its terms, for a program of this name.
 ///

@@ -1,7 +1,8 @@
 /** One agent on the page: its bar, its terminal, and what is said when it fails. */
 import type { Agent, Exit } from 'capfs';
 import { AuditLog } from '../capabilities/audit-log.js';
-import { splitGrant } from '../capabilities/devices.js';
+import { readGrant } from '../capabilities/grant.js';
+import { OperationLog } from '../capabilities/operation-log.js';
 import { announce, el, fill, freshId } from '../element.js';
 import type { Engine } from '../engine.js';
 import { explain, explainExit, exitLabel, type Failure } from '../failures.js';
@@ -50,7 +51,7 @@ export class AgentView {
     });
     this.#kill = el('button', { type: 'button', class: 'danger', onclick: () => void this.kill(), title: 'Kill the agent (Ctrl+C in the terminal)' }, 'Kill');
     this.#end = el('button', { type: 'button', onclick: () => void this.endInput(), title: 'End its standard input (Ctrl+D on an empty line)' }, 'End input');
-    const hasPage = launch.grants.some((grant) => splitGrant(grant)[0] === 'dom');
+    const hasPage = launch.grants.some((grant) => readGrant(grant).device === 'dom');
     this.#page = hasPage ? el('div', { class: 'page-part', role: 'region', 'aria-label': `What ${launch.title} shows` }) : null;
     const command = [launch.name, ...launch.args].join(' ');
     this.element = el(
@@ -73,6 +74,7 @@ export class AgentView {
       this.#failure,
       ...(this.#page ? [this.#page] : []),
       this.console.element,
+      ...(launch.grants.length > 0 ? [new OperationLog(this.audit).element] : []),
     );
     this.#show();
   }

@@ -106,7 +106,7 @@ export class CEditor {
       const done = await compile(this.#engine.capfs, this.#text.value, (step) => fill(this.#report, el('p', { class: 'busy' }, `${step}…`)));
       this.#show(done, performance.now() - began);
       if (done.module) {
-        this.#open({ title: 'main', program: done.module, name: 'main', args: this.#args.value.split(/\s+/).filter(Boolean), env: {}, files: { 'main.c': this.#text.value }, grants: ['console'], limits: {} });
+        this.#open({ title: 'main', program: done.module, name: 'main', args: this.#args.value.split(/\s+/).filter(Boolean), env: {}, files: { 'main.c': this.#text.value }, grants: [], limits: {} });
       }
     } catch (error) {
       const { title, detail } = explain(error);

@@ -1,17 +1,42 @@
-/** The command that does natively what the page does: the same module, arguments and grants. */
+/** The command that does natively what the page does: the same module, arguments, files, grants and limits. */
+import type { SpawnOptions } from 'capfs';
+import { readGrant } from './grant.js';
 
-/** The capabilities of a page alone. */
-const PAGE_ALONE = new Set(['dom']);
+/** What it is made of. */
+export interface NativeParts {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly grants: readonly string[];
+  /** Whether the program begins with files. */
+  readonly files: boolean;
+  /** The archive below them. */
+  readonly archive?: string;
+  readonly limits: NonNullable<SpawnOptions['limits']>;
+}
 
-/** A command line for a shell. */
-export function nativeCommand(program: string, grants: readonly string[], args: readonly string[], env: Readonly<Record<string, string>>): string {
-  const words = ['capfs-host', 'run'];
-  for (const grant of grants) {
-    const [device = ''] = grant.split(',', 1);
-    if (!PAGE_ALONE.has(device)) words.push('--grant', grant);
-  }
-  for (const [name, value] of Object.entries(env)) words.push('--env', `${name}=${value}`);
-  return [...words, program, ...args].map(quoted).join(' ');
+/** Capabilities that natively nobody has: the page's own, and child agents. */
+const PAGE_ALONE: ReadonlySet<string> = new Set(['dom', 'task']);
+/** Capabilities that keep something, natively in the folder `--state`. */
+const KEPT: ReadonlySet<string> = new Set(['crypto', 'indexeddb', 'opfs']);
+
+/** A command line for a shell, an option a line, and the devices that it has to do without. */
+export function nativeCommand({ program, args, env, grants, files, archive, limits }: NativeParts): { command: string; without: string[] } {
+  const devices = grants.map((grant) => readGrant(grant).device);
+  const options: string[][] = [
+    files ? ['--dir', '.::/:rw'] : ['--mount', 'memory:/:rw'],
+    ...(archive ? [['--mount', `archive=${archive}:/`]] : []),
+    ...grants.filter((_, index) => !PAGE_ALONE.has(devices[index] ?? '')).map((grant) => ['--grant', grant]),
+    ...(devices.some((device) => KEPT.has(device)) ? [['--state', 'state']] : []),
+    ...Object.entries(env).map(([name, value]) => ['--env', `${name}=${value}`]),
+    ...(limits.memory ? [['--max-memory', String(limits.memory)]] : []),
+    ...(limits.time ? [['--timeout', `${limits.time}ms`]] : []),
+    [program, ...args],
+  ];
+  return {
+    command: ['capfs-host run', ...options.map((words) => words.map(quoted).join(' '))].join(' \\\n  '),
+    without: devices.filter((device) => PAGE_ALONE.has(device)),
+  };
 }
 
 /** A word as a shell takes it. */

@@ -3,7 +3,7 @@ import type { AgentView } from '../agent/agent-view.js';
 import { el } from '../element.js';
 import type { Engine } from '../engine.js';
 import type { FileSource } from './file-source.js';
-import { AuditPanel } from './audit-panel.js';
+import { CapabilityList } from './capability-list.js';
 import { FileViewer } from './file-viewer.js';
 import { NamespaceTree } from './namespace-tree.js';
 import { ResourceMeter } from './resource-meter.js';
@@ -17,7 +17,7 @@ export class Inspector {
   readonly #heading = el('span', {}, 'Namespace');
   readonly #tree: NamespaceTree;
   readonly #viewer = new FileViewer();
-  readonly #audit = new AuditPanel();
+  readonly #capabilities = new CapabilityList();
   readonly #phases = new StartPhases();
   readonly #meter = new ResourceMeter();
   readonly #root: HTMLElement;
@@ -31,14 +31,14 @@ export class Inspector {
     this.#engine = engine;
     this.#tree = new NamespaceTree((path) => this.#viewer.show(this.#source, path));
     root.append(
+      section('capability-part', el('span', {}, 'Capabilities'), this.#capabilities.element),
       section('tree-part', this.#heading, this.#tree.element, this.#viewer.element),
-      section('audit-part', el('span', {}, 'Capabilities'), this.#audit.element),
       section('phases-part', el('span', {}, 'Start'), this.#phases.element),
       section('meter-part', el('span', {}, 'Use'), this.#meter.element),
     );
     setInterval(() => {
-      // What the audit has come to: it asks the agent nothing.
-      if (document.visibilityState === 'visible') this.#audit.show(this.#view);
+      // What the capabilities have come to: it asks the agent nothing.
+      if (document.visibilityState === 'visible') this.#capabilities.show(this.#view);
       if (document.visibilityState === 'visible' && this.#view?.state !== 'ended') void this.#look();
     }, INTERVAL);
   }
@@ -56,7 +56,7 @@ export class Inspector {
     this.#heading.textContent = view ? `Namespace of ${view.launch.title}` : 'The page’s own tree';
     this.#root.classList.toggle('idle', view === null);
     this.#phases.show(view?.agent?.timings ?? null);
-    this.#audit.show(view);
+    this.#capabilities.show(view);
     void this.#look();
   }
 

@@ -17,12 +17,23 @@ use capfs::{Errno, NodeRef};
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::ws::Ws;
-use capfs_devices::{crypto as crypto_device, indexeddb as indexeddb_device, storage};
+use capfs_devices::{crypto as crypto_device, indexeddb as indexeddb_device, storage, terms};
 use js_sys::Reflect;
 use outside::Web;
 use wasm_bindgen::JsValue;
 
 use super::random::WebEntropy;
+
+/// That the terms of a grant can be understood, and kept to in a browser.
+///
+/// # Errors
+/// See [`GrantError`].
+pub fn check(grant: &Grant) -> Result<(), GrantError> {
+    match grant.device {
+        DeviceKind::Ws => Ws::new(Arc::new(Web), grant).map(drop),
+        _ => terms::check(grant),
+    }
+}
 
 /// Makes the device that a grant names, on its terms, for a program of this name.
 ///
