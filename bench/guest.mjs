@@ -24,14 +24,14 @@ export const CALLS = [
   { name: 'clock', count: 1_000_000, work: '1,000,000 clock_time_get' },
 ]
 
-/** Builds both and answers where they are. */
+/** Builds them and answers where they are. */
 export async function buildGuests() {
   const folder = join(target, 'bench-guest')
   await step('Build the programs to be measured', (report) =>
     run(['cargo', 'build', '--release', '--locked', '--target', 'wasm32-wasip1', '--target-dir', folder], { cwd: path('bench', 'guest'), report }),
   )
   const module = (name) => join(folder, 'wasm32-wasip1', 'release', `${name}.wasm`)
-  return { hello: module('hello'), calls: module('calls') }
+  return { hello: module('hello'), calls: module('calls'), devices: module('devices') }
 }
 
 /** The bytes of a program. */

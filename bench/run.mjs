@@ -1,6 +1,6 @@
 // The benchmarks: `npm run bench`.
 //
-//   node bench/run.mjs [--only native|chromium] [--quick | --smoke] [--json | --markdown]
+//   node bench/run.mjs [--only native,chromium,capabilities] [--quick | --smoke] [--json | --markdown]
 //
 // `--quick` measures less often. `--smoke` does next to nothing, to see whether everything still runs.
 
@@ -8,6 +8,7 @@ import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Problem, entry, say } from '../scripts/progress.mjs'
 import { measureInChromium } from './browser.mjs'
+import { measureCapabilities, measureCapabilitiesNatively } from './capabilities.mjs'
 import { buildGuests } from './guest.mjs'
 import { measureNatively } from './native.mjs'
 import { evaluated, markdown, print } from './report.mjs'
@@ -34,7 +35,12 @@ const SIZES = {
   smoke: { count: (calls) => Math.max(1, Math.round(calls / 1_000)), times: 1, rounds: 1, starts: 1, colds: 1, inWorker: 1, instantiations: 3, kills: 1, memories: 1 },
 }
 
-/** @typedef {{programs: {hello: string, calls: string}, size: Size, add: (row: import('./report.mjs').Row) => void, say: (text: string) => void}} Context */
+/** @typedef {{programs: {hello: string, calls: string, devices: string}, size: Size, add: (row: import('./report.mjs').Row) => void, say: (text: string) => void}} Context */
+
+async function natively(context) {
+  await measureNatively(context)
+  await measureCapabilitiesNatively(context)
+}
 
 /** What the measurements depend on. */
 function machine() {
@@ -46,8 +52,10 @@ await entry(async () => {
   const { values } = parseArgs({
     options: { only: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
   })
-  const parts = { native: measureNatively, chromium: measureInChromium }
-  if (values.only !== undefined && !parts[values.only]) throw new Problem(`there is nothing called ${values.only}`, { hint: 'native or chromium' })
+  const parts = { native: natively, chromium: measureInChromium, capabilities: measureCapabilities }
+  const wanted = values.only?.split(',') ?? Object.keys(parts)
+  const unknown = wanted.filter((name) => !parts[name])
+  if (unknown.length > 0) throw new Problem(`there is nothing called ${unknown.join(', ')}`, { hint: Object.keys(parts).join(', ') })
   const size = SIZES[values.smoke ? 'smoke' : values.quick ? 'quick' : 'full']
   const programs = await buildGuests()
   const before = machine()
@@ -55,7 +63,7 @@ await entry(async () => {
   const rows = []
   const context = { programs, size, say: (text) => say(`  ${text}`), add: (row) => rows.push(evaluated(row)) }
   for (const [name, measure] of Object.entries(parts)) {
-    if (values.only !== undefined && values.only !== name) continue
+    if (!wanted.includes(name)) continue
     say(`… ${name}`)
     await measure(context)
   }

@@ -74,6 +74,30 @@ export async function output(contender, name, args) {
   return text
 }
 
+/** Runs a program with capabilities to its end and answers what it printed. */
+export async function granted(name, args, grants) {
+  const { Capfs } = await import('/web/dist/index.js')
+  const capfs = (machines.get('granted') ?? machines.set('granted', Capfs.create({ capabilities: true })).get('granted'))
+  const agent = await (await capfs).spawn(await program(name), { args, grants })
+  const [text, errors] = await Promise.all([agent.stdout, agent.stderr].map((stream) => new Response(stream).text()))
+  const { code, message } = await agent.exit
+  await agent.dispose()
+  if (code !== 0) throw new Error(`it ended with ${code}: ${message ?? ''} ${errors}`)
+  return text
+}
+
+/** Does the same by the platform's own interfaces, in a worker of its own. */
+export async function bare(order) {
+  const worker = new Worker(new URL('bare-devices.mjs', import.meta.url), { type: 'module' })
+  try {
+    await message(worker, ({ ready }) => ready)
+    worker.postMessage(order)
+    return (await message(worker, ({ end }) => end)).output
+  } finally {
+    worker.terminate()
+  }
+}
+
 /** Milliseconds to the first byte of hello: in a worker that is warm. */
 export async function warmStart(contender) {
   const host = await warm(contender)
@@ -235,4 +259,4 @@ export function clocks(count) {
   return sum > 0 ? performance.now() - begun : 0
 }
 
-globalThis.bench = { output, warmStart, newWorker, cold, inWorker, kill, hold, clocks }
+globalThis.bench = { output, granted, bare, warmStart, newWorker, cold, inWorker, kill, hold, clocks }

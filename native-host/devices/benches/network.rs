@@ -1,7 +1,10 @@
 //! What `/cap/fetch` and `/cap/ws` cost beside what they are made of: hyper's client and tungstenite on the same machine,
 //! against the same servers, which run in this process.
 //!
-//!     cargo bench -p capfs-native-devices --bench network
+//!     cargo bench -p capfs-native-devices --bench network -- [ROUNDS [PART]]
+//!
+//! Prints a line of JSON for each measurement, with the milliseconds of each round but the first. PART is how much of the
+//! work is done, 1 unless told.
 #![allow(missing_docs, reason = "a benchmark")]
 
 use std::future::poll_fn;
@@ -9,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use capfs::testkit::{READ, READ_WRITE, now, read_at, walk, write_at};
@@ -22,11 +25,13 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio_tungstenite::tungstenite::{Message, accept};
 
-/// Rounds of each measurement, of which the best counts: the machine has other things to do.
-const ROUNDS: usize = 5;
+/// Bytes of the large body, and how many small ones and messages there are.
 const LARGE: usize = 100 << 20;
 const SMALL: usize = 1_000;
 const MESSAGES: usize = 5_000;
+
+/// Messages that are sent before the first is read back, where they are not sent one by one. Both sides' buffers hold them.
+const UNDER_WAY: usize = 4;
 
 /// Answers `/N` with N bytes.
 fn http_server() -> SocketAddr {
@@ -105,18 +110,50 @@ impl Body for Nothing {
     }
 }
 
-fn best(mut round: impl FnMut() -> Duration) -> Duration {
-    (0..ROUNDS).map(|_| round()).min().unwrap()
+/// How often everything is measured, and how much of it.
+#[derive(Clone, Copy)]
+struct Size {
+    rounds: usize,
+    part: f64,
 }
 
-fn report(what: &str, bare: Duration, tree: Duration, unit: &str, amount: f64) {
-    let rate = |time: Duration| amount / time.as_secs_f64();
-    println!(
-        "{what:<28} bare {:>10.0} {unit}  tree {:>10.0} {unit}  {:>+6.1} % time",
-        rate(bare),
-        rate(tree),
-        (tree.as_secs_f64() / bare.as_secs_f64() - 1.0) * 100.0
-    );
+impl Size {
+    fn of(self, whole: usize) -> usize {
+        ((whole as f64 * self.part) as usize).max(1)
+    }
+
+    /// Measures both in turn.
+    fn report(
+        self,
+        name: &str,
+        work: &str,
+        rival: &str,
+        mut bare: impl FnMut(),
+        mut tree: impl FnMut(),
+    ) {
+        let (mut bares, mut trees) = (Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            bares.push(milliseconds(&mut bare));
+            trees.push(milliseconds(&mut tree));
+        }
+        // The first is the one in which connections are made and buffers grow.
+        let shown = |times: &[f64]| {
+            times[usize::from(times.len() > 1)..]
+                .iter()
+                .map(|time| time / self.part)
+                .collect()
+        };
+        let (bare, tree): (Vec<f64>, Vec<f64>) = (shown(&bares), shown(&trees));
+        println!(
+            r#"{{"name":"{name}","work":"{work}","rival":"{rival}","bare":{bare:?},"tree":{tree:?}}}"#
+        );
+    }
+}
+
+fn milliseconds(work: &mut impl FnMut()) -> f64 {
+    let began = Instant::now();
+    work();
+    began.elapsed().as_secs_f64() * 1e3
 }
 
 async fn bare_get(client: &Client<HttpConnector, Nothing>, url: &str, into: &mut [u8]) -> usize {
@@ -181,58 +218,66 @@ impl Agent {
     }
 }
 
-fn fetch(runtime: &tokio::runtime::Runtime) {
+fn fetch(runtime: &tokio::runtime::Runtime, size: Size) {
     let address = http_server();
     let root = Host::default()
         .device(&Grant::from_flag(&format!("fetch,origin=http://{address}")).unwrap());
-    let mut agent = Agent::begin(&root.unwrap());
+    let root = root.unwrap();
     let client: Client<HttpConnector, Nothing> = Client::builder(TokioExecutor::new()).build_http();
-    let mut buffer = vec![0; 1 << 20];
-
-    let large = format!("http://{address}/{LARGE}");
-    let bare = best(|| {
-        let began = Instant::now();
-        assert_eq!(
-            runtime.block_on(bare_get(&client, &large, &mut buffer)),
-            LARGE
+    for (name, work, bodies, length) in [
+        ("fetch-large", "fetch: a body of 100 MiB", 1, size.of(LARGE)),
+        (
+            "fetch-small",
+            "fetch: 1,000 bodies of 100 bytes",
+            size.of(SMALL),
+            100,
+        ),
+    ] {
+        let url = format!("http://{address}/{length}");
+        let (mut own, mut others) = (vec![0; 256 << 10], vec![0; 256 << 10]);
+        let mut agent = Agent::begin(&root);
+        agent.tell(&format!("url {url}"));
+        size.report(
+            name,
+            work,
+            "hyper",
+            || {
+                for _ in 0..bodies {
+                    let got = runtime.block_on(bare_get(&client, &url, &mut others));
+                    assert_eq!(got, length);
+                }
+            },
+            || {
+                for _ in 0..bodies {
+                    assert_eq!(agent.get(&mut own), length);
+                }
+            },
         );
-        began.elapsed()
-    });
-    agent.tell(&format!("url {large}"));
-    let tree = best(|| {
-        let began = Instant::now();
-        assert_eq!(agent.get(&mut buffer), LARGE);
-        began.elapsed()
-    });
-    report("fetch, 100 MiB", bare, tree, "MiB/s", 100.0);
-
-    let small = format!("http://{address}/100");
-    let bare = best(|| {
-        let began = Instant::now();
-        for _ in 0..SMALL {
-            assert_eq!(
-                runtime.block_on(bare_get(&client, &small, &mut buffer)),
-                100
-            );
-        }
-        began.elapsed()
-    });
-    agent.tell(&format!("url {small}"));
-    let tree = best(|| {
-        let began = Instant::now();
-        for _ in 0..SMALL {
-            assert_eq!(agent.get(&mut buffer), 100);
-        }
-        began.elapsed()
-    });
-    report("fetch, 1,000 of 100 bytes", bare, tree, "1/s", SMALL as f64);
+    }
 }
 
-fn ws(runtime: &tokio::runtime::Runtime) {
+type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
+
+async fn send(socket: &mut Socket, message: &[u8]) {
+    let mut socket = Pin::new(socket);
+    poll_fn(|context| socket.as_mut().poll_ready(context))
+        .await
+        .unwrap();
+    socket
+        .as_mut()
+        .start_send(Message::binary(message.to_vec()))
+        .unwrap();
+}
+
+async fn receive(socket: &mut Socket, length: usize) {
+    let answer = poll_fn(|context| Pin::new(&mut *socket).poll_next(context)).await;
+    assert_eq!(answer.unwrap().unwrap().len(), length);
+}
+
+fn ws(runtime: &tokio::runtime::Runtime, size: Size) {
     let address = ws_server();
-    let root =
-        Host::default().device(&Grant::from_flag(&format!("ws,origin=ws://{address}")).unwrap());
-    let mut agent = Agent::begin(&root.unwrap());
+    let grant = Grant::from_flag(&format!("ws,origin=ws://{address}")).unwrap();
+    let mut agent = Agent::begin(&Host::default().device(&grant).unwrap());
     agent.tell(&format!("binary\nconnect ws://{address}/"));
     let mut data = agent.open("data", READ_WRITE);
     let url = format!("ws://{address}/");
@@ -241,100 +286,83 @@ fn ws(runtime: &tokio::runtime::Runtime) {
         tcp.set_nodelay(true).unwrap();
         tokio_tungstenite::client_async(&url, tcp).await.unwrap().0
     });
-    for (what, size) in [
-        ("ws, echo of 32 bytes", 32),
-        ("ws, echo of 64 KiB", 64 << 10),
+    let turns = size.of(MESSAGES).div_ceil(UNDER_WAY);
+    for (name, work, length, under_way) in [
+        (
+            "echo",
+            "ws: 5,000 messages of 100 bytes and back, one by one",
+            100,
+            1,
+        ),
+        (
+            "echo-many",
+            "ws: 5,000 messages of 100 bytes and back, 4 at once",
+            100,
+            UNDER_WAY,
+        ),
+        (
+            "echo-large",
+            "ws: 5,000 messages of 64 KiB and back, 4 at once",
+            64 << 10,
+            UNDER_WAY,
+        ),
     ] {
-        let message = vec![7; size];
-        let mut buffer = vec![0; size];
-        let bare = best(|| {
-            let began = Instant::now();
-            runtime.block_on(async {
-                for _ in 0..MESSAGES {
-                    poll_fn(|context| Pin::new(&mut socket).poll_ready(context))
-                        .await
-                        .unwrap();
-                    Pin::new(&mut socket)
-                        .start_send(Message::binary(message.clone()))
-                        .unwrap();
-                    poll_fn(|context| Pin::new(&mut socket).poll_flush(context))
-                        .await
-                        .unwrap();
-                    let answer = poll_fn(|context| Pin::new(&mut socket).poll_next(context)).await;
-                    assert_eq!(answer.unwrap().unwrap().len(), size);
-                }
-            });
-            began.elapsed()
-        });
-        let tree = best(|| {
-            let began = Instant::now();
-            for _ in 0..MESSAGES {
-                write_at(&mut *data, WriteAt::End, &message).unwrap();
-                let count = capfs::testkit::wait(|context| {
-                    data.poll_read(context, 0, &mut &mut buffer[..])
-                });
-                assert_eq!(count.unwrap(), size);
-            }
-            began.elapsed()
-        });
-        report(what, bare, tree, "1/s", MESSAGES as f64);
-        // Many on their way at once.
-        let bare = best(|| {
-            let began = Instant::now();
-            runtime.block_on(async {
-                for _ in 0..MESSAGES / 50 {
-                    for _ in 0..50 {
-                        poll_fn(|context| Pin::new(&mut socket).poll_ready(context))
+        let message = vec![7; length];
+        let mut buffer = vec![0; length];
+        let turns = turns * UNDER_WAY / under_way;
+        size.report(
+            name,
+            work,
+            "tungstenite",
+            || {
+                runtime.block_on(async {
+                    for _ in 0..turns {
+                        for _ in 0..under_way {
+                            send(&mut socket, &message).await;
+                        }
+                        poll_fn(|context| Pin::new(&mut socket).poll_flush(context))
                             .await
                             .unwrap();
-                        Pin::new(&mut socket)
-                            .start_send(Message::binary(message.clone()))
-                            .unwrap();
+                        for _ in 0..under_way {
+                            receive(&mut socket, length).await;
+                        }
                     }
-                    poll_fn(|context| Pin::new(&mut socket).poll_flush(context))
-                        .await
-                        .unwrap();
-                    for _ in 0..50 {
-                        let answer =
-                            poll_fn(|context| Pin::new(&mut socket).poll_next(context)).await;
-                        assert_eq!(answer.unwrap().unwrap().len(), size);
+                });
+            },
+            || {
+                for _ in 0..turns {
+                    for _ in 0..under_way {
+                        write_at(&mut *data, WriteAt::End, &message).unwrap();
+                    }
+                    for _ in 0..under_way {
+                        let count = capfs::testkit::wait(|context| {
+                            data.poll_read(context, 0, &mut &mut buffer[..])
+                        });
+                        assert_eq!(count.unwrap(), length);
                     }
                 }
-            });
-            began.elapsed()
-        });
-        let tree = best(|| {
-            let began = Instant::now();
-            for _ in 0..MESSAGES / 50 {
-                for _ in 0..50 {
-                    write_at(&mut *data, WriteAt::End, &message).unwrap();
-                }
-                for _ in 0..50 {
-                    let count = capfs::testkit::wait(|context| {
-                        data.poll_read(context, 0, &mut &mut buffer[..])
-                    });
-                    assert_eq!(count.unwrap(), size);
-                }
-            }
-            began.elapsed()
-        });
-        report(
-            &format!("{what}, 50 at once"),
-            bare,
-            tree,
-            "1/s",
-            MESSAGES as f64,
+            },
         );
     }
 }
 
 fn main() {
+    // Cargo adds an argument of its own.
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let mut number = |unless: f64| {
+        args.next()
+            .map_or(unless, |text| text.parse().expect("a number"))
+    };
+    let size = Size {
+        rounds: number(5.0) as usize,
+        part: number(1.0),
+    };
     // As the devices have it.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    fetch(&runtime);
-    ws(&runtime);
+    fetch(&runtime, size);
+    ws(&runtime, size);
 }
