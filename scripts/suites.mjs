@@ -42,9 +42,11 @@ export const SUITES = [
 
   { name: 'package-node', about: 'the npm package in Node: starts, ends, limits, streams, files', command: node('web/test/node.mjs'), count: 'summary', minutes: 5 },
   { name: 'package-chromium', about: 'the same in Chromium, in every variant', command: node('web/test/browser.mjs'), count: 'summary', minutes: 10 },
-  { name: 'package-dom', about: 'what agents can and can\'t do with their part of a page, in Chromium', command: node('web/test/dom.mjs'), count: 'summary', minutes: 5 },
   { name: 'package-firefox', about: 'the same in Firefox', command: node('web/test/firefox.mjs'), count: 'summary', minutes: 10 },
   { name: 'package-webkit', about: 'the same in WebKitGTK', command: node('web/test/webkit.mjs'), count: 'summary', minutes: 10 },
+  { name: 'dom-chromium', about: 'what agents can and can\'t do with their part of a page', command: node('web/test/dom.mjs'), count: 'summary', minutes: 5 },
+  { name: 'dom-firefox', about: 'the same in Firefox', command: node('web/test/dom.mjs', '--browser', 'firefox'), count: 'summary', minutes: 5 },
+  { name: 'dom-webkit', about: 'the same in WebKitGTK', command: node('web/test/dom.mjs', '--browser', 'webkit'), count: 'summary', minutes: 5 },
   { name: 'stored-chromium', about: 'stored files in Chromium: kills, two tabs, full disks', command: node('web/test/opfs.mjs'), count: 'summary', minutes: 10 },
   { name: 'stored-firefox', about: 'stored files in Firefox', command: node('web/test/opfs.mjs', '--browser', 'firefox'), count: 'summary', minutes: 10 },
   { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },

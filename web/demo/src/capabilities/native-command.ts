@@ -15,8 +15,8 @@ export interface NativeParts {
   readonly limits: NonNullable<SpawnOptions['limits']>;
 }
 
-/** Capabilities that natively nobody has: the page's own, and child agents. */
-const PAGE_ALONE: ReadonlySet<string> = new Set(['dom', 'task']);
+/** Capabilities that natively nobody has. */
+const PAGE_ALONE: ReadonlySet<string> = new Set(['dom']);
 /** Capabilities that keep something, natively in the folder `--state`. */
 const KEPT: ReadonlySet<string> = new Set(['crypto', 'indexeddb', 'opfs']);
 
