@@ -7,11 +7,12 @@
 
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { buildRelay } from '../tests/servers/relay.mjs'
 import { build } from './build.mjs'
 import { killGroup, start } from './command.mjs'
 import { counted, verdict } from './count.mjs'
 import { path } from './project.mjs'
-import { Problem, bold, dim, duration, entry, green, red, say } from './progress.mjs'
+import { Problem, bold, dim, duration, entry, green, red, say, step } from './progress.mjs'
 import { setUp } from './setup.mjs'
 import { SUITES } from './suites.mjs'
 
@@ -80,6 +81,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     if (!values['as-built']) {
       await setUp('test')
       await build()
+      await step('Build the relay of the tests', () => buildRelay())
     }
     const results = []
     for (const suite of SUITES.filter(({ name }) => !only || only.includes(name))) {

@@ -32,6 +32,25 @@ const exported = lines(
 )
 const stored = ['native', 'chromium', 'firefox']
 
+/** The host's own relay, its own key; what these make is new each time. */
+const nostr = {
+  servers: ['relay'],
+  grants: ['ws,origin={relay}', 'crypto'],
+  masks: { npub: 'npub1[a-z0-9]{58}', note: 'note1[a-z0-9]{58}', key: '\\b[0-9a-f]{64}\\b', time: '\\d{4}-\\d\\d-\\d\\dT[0-9:]{8}Z' },
+  outside: true,
+  hosts: stored,
+}
+/** A relay that lies. Reading needs no key of one's own. */
+const hostile = {
+  servers: ['hostile-relay'],
+  grants: ['ws,origin={hostile-relay}', 'crypto,persist=no'],
+  outside: true,
+  hosts: ['native', 'chromium', 'firefox', 'webkit'],
+}
+const failed = { exit: { reason: 'exit', code: 1 } }
+/** Its cases. */
+const misread = (name, rest) => agent('nostr', name, { ...hostile, ...failed, args: ['read', '--relay', `{hostile-relay}/${name}`, '--timeout', '3'], ...rest })
+
 /** @type {Record<string, any>[]} */
 export const agentCases = [
   agent('explorer', 'files', {
@@ -240,4 +259,29 @@ export const agentCases = [
     hosts: stored,
     exit: { reason: 'exit', code: 1 },
   }),
+  agent('nostr', 'key', { ...nostr, args: ['key'] }),
+  agent('nostr', 'post', { ...nostr, args: ['post', '--relay', '{relay}', 'grüße', '"quoted"', 'and \\ more'] }),
+  agent('nostr', 'read', { ...nostr, args: ['read', '--relay', '{relay}', '--author', 'me', '--relay', '{relay}'] }),
+  agent('nostr', 'follow', { ...nostr, args: ['follow', '--relay', '{relay}', '--author', 'me', '--limit', '1', '--timeout', '1'] }),
+  agent('nostr', 'post_input', { ...nostr, args: ['post', '--relay', '{relay}'], stdin: 'two lines\n\tand a tab\n' }),
+  agent('nostr', 'key_delete', { ...nostr, args: ['key', 'delete'] }),
+  agent('nostr', 'key_gone', { ...nostr, ...failed, args: ['key', 'delete'] }),
+  misread('genuine', { exit: undefined }),
+  misread('forged', { exit: undefined }),
+  misread('cut', { hosts: ['native', 'chromium', 'webkit'] }),
+  misread('hangup'),
+  misread('silent', { args: ['read', '--relay', '{hostile-relay}/silent', '--timeout', '1'] }),
+  misread('nonsense'),
+  misread('large'),
+  misread('closed'),
+  misread('flood'),
+  misread('follow_hangup', { args: ['follow', '--relay', '{hostile-relay}/hangup'] }),
+  agent('nostr', 'post_refused', { ...nostr, ...hostile, ...failed, hosts: stored, grants: ['ws,origin={hostile-relay}', 'crypto'], args: ['post', '--relay', '{hostile-relay}/refuse', 'x'] }),
+  agent('nostr', 'post_hangup', { ...nostr, ...hostile, ...failed, hosts: stored, grants: ['ws,origin={hostile-relay}', 'crypto'], args: ['post', '--relay', '{hostile-relay}/hangup', 'x'] }),
+  agent('nostr', 'other_origin', { ...hostile, ...failed, args: ['read', '--relay', 'wss://elsewhere.example'] }),
+  agent('nostr', 'not_kept', { ...hostile, ...failed, waits: true, args: ['key'], grants: ['crypto,persist=no'] }),
+  agent('nostr', 'without_ws', { grants: ['crypto,persist=no'], ...failed, args: ['read', '--relay', 'wss://relay.example'] }),
+  agent('nostr', 'without_crypto', { ...failed, args: ['key'] }),
+  agent('nostr', 'help', { args: ['--help'] }),
+  agent('nostr', 'misused', { args: ['read', '--relay', 'wss://relay.example', '--author', 'nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5'], exit: { reason: 'exit', code: 2 } }),
 ]

@@ -19,6 +19,7 @@
 //   listen      how many TCP listeners the guest is handed
 //   limits      memory in bytes, time in milliseconds, files
 //   waits       a call of the guest waits, so that the system-call variant `none` can't run it
+//   masks       name -> regular expression: what differs from run to run, and is `{name}` in the transcript
 //   digest      the transcript holds length and SHA-256 of stdout instead of its text
 //   exit        reason (`exit`, `signal`, `trap`, `timeout`, `killed`) and, for the first two, the code (0 unless told);
 //               reason `refused`: the host rejects the module before it runs, with error code `error`

@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { buildGuests, guests } from './build.mjs'
 import { addressed, closeServers, named, serversFor } from './servers/servers.mjs'
-import { expected, transcript, transcriptFile, wantedEnd } from './transcript.mjs'
+import { expected, masked, transcript, transcriptFile, wantedEnd } from './transcript.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -143,7 +143,8 @@ for (const name of options.host.split(',')) {
           const prepared = { ...addressed(wanted, addresses), mounts: furnished(wanted.mounts, collected, module) }
           const result = await session.run(prepared, module)
           collected.set(wanted.name, result.files ?? {})
-          judge(where, wanted, { ...result, stdout: named(result.stdout, addresses), stderr: named(result.stderr, addresses) })
+          const shown = (bytes) => masked(named(bytes, addresses), wanted.masks)
+          judge(where, wanted, { ...result, stdout: shown(result.stdout), stderr: shown(result.stderr) })
         } catch (error) {
           fail(where, error.stack)
         }

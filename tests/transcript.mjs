@@ -32,6 +32,13 @@ function end({ reason, code = 0, error }) {
   return reason === 'refused' ? `refused ${error}` : reason
 }
 
+/** A run's output with names in place of what differs from run to run: `masks` is name -> regular expression. */
+export function masked(bytes, masks = {}) {
+  const text = Buffer.from(bytes).toString('latin1')
+  const all = Object.entries(masks)
+  return Buffer.from(all.reduce((shown, [name, pattern]) => shown.replaceAll(new RegExp(pattern, 'g'), `{${name}}`), text), 'latin1')
+}
+
 /** The transcript of a run. */
 export function transcript(wanted, result) {
   const heard = (result.connections ?? []).map((bytes, index) => stream(`connection ${index}`, bytes)).join('')

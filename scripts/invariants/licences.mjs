@@ -13,6 +13,7 @@ const ALLOWED = new Set([
 const EXCEPTIONS = [
   { name: /^option-ext$/, licence: 'MPL-2.0', why: 'unchanged, below `directories`' },
   { name: /^lightningcss(-.+)?$/, licence: 'MPL-2.0', why: 'unchanged, below `vite`, in the packaging tests only' },
+  { name: /^webpki-roots$/, licence: 'CDLA-Permissive-2.0', why: 'data, below the Nostr relay of the tests' },
   { name: /^caniuse-lite$/, licence: 'CC-BY-4.0', why: 'data, below `webpack`, in the packaging tests only' },
 ]
 
