@@ -15,6 +15,9 @@ export type State = 'starting' | 'running' | 'ended' | 'refused';
 /** Tells the tab strip and the inspector that something about the agent is new. */
 export type Changed = (view: AgentView) => void;
 
+/** Pieces of a stream that may be on their way to the screen. */
+const PIECES = 32;
+
 export class AgentView {
   readonly launch: Launch;
   readonly id = freshId('agent');
@@ -156,13 +159,17 @@ export class AgentView {
     this.#engine.sweep();
   }
 
+  /** Shows a stream. It asks for the next piece before this one is on the screen, so that two streams keep their order. */
   async #pump(stream: ReadableStream<Uint8Array>): Promise<void> {
     const reader = stream.getReader();
+    const shown: Promise<void>[] = [];
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return;
-      await this.console.write(value);
+      if (done) break;
+      shown.push(this.console.write(value));
+      if (shown.length > PIECES) await shown.shift();
     }
+    await Promise.all(shown);
   }
 
   #fail(failure: Failure): void {

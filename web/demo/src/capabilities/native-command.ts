@@ -1,6 +1,7 @@
 /** The command that does natively what the page does: the same module, arguments, files, grants and limits. */
 import type { SpawnOptions } from 'capfs';
-import { readGrant } from './grant.js';
+import { Values } from './devices.js';
+import { readGrant, type GrantDraft } from './grant.js';
 
 /** What it is made of. */
 export interface NativeParts {
@@ -17,17 +18,20 @@ export interface NativeParts {
 
 /** Capabilities that natively nobody has. */
 const PAGE_ALONE: ReadonlySet<string> = new Set(['dom']);
-/** Capabilities that keep something, natively in the folder `--state`. */
-const KEPT: ReadonlySet<string> = new Set(['crypto', 'indexeddb', 'opfs']);
+/** Whether a capability keeps something, which natively it does in the folder `--state`. */
+function keeps({ device, terms }: GrantDraft): boolean {
+  return device === 'indexeddb' || device === 'opfs' || (device === 'crypto' && !new Values(terms).no('persist'));
+}
 
 /** A command line for a shell, an option a line, and the devices that it has to do without. */
 export function nativeCommand({ program, args, env, grants, files, archive, limits }: NativeParts): { command: string; without: string[] } {
-  const devices = grants.map((grant) => readGrant(grant).device);
+  const drafts = grants.map(readGrant);
+  const alone = (index: number): boolean => PAGE_ALONE.has(drafts[index]?.device ?? '');
   const options: string[][] = [
     files ? ['--dir', '.::/:rw'] : ['--mount', 'memory:/:rw'],
     ...(archive ? [['--mount', `archive=${archive}:/`]] : []),
-    ...grants.filter((_, index) => !PAGE_ALONE.has(devices[index] ?? '')).map((grant) => ['--grant', grant]),
-    ...(devices.some((device) => KEPT.has(device)) ? [['--state', 'state']] : []),
+    ...grants.filter((_, index) => !alone(index)).map((grant) => ['--grant', grant]),
+    ...(drafts.some(keeps) ? [['--state', 'state']] : []),
     ...Object.entries(env).map(([name, value]) => ['--env', `${name}=${value}`]),
     ...(limits.memory ? [['--max-memory', String(limits.memory)]] : []),
     ...(limits.time ? [['--timeout', `${limits.time}ms`]] : []),
@@ -35,7 +39,7 @@ export function nativeCommand({ program, args, env, grants, files, archive, limi
   ];
   return {
     command: ['capfs-host run', ...options.map((words) => words.map(quoted).join(' '))].join(' \\\n  '),
-    without: devices.filter((device) => PAGE_ALONE.has(device)),
+    without: drafts.filter((_, index) => alone(index)).map(({ device }) => device),
   };
 }
 

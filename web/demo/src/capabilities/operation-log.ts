@@ -1,7 +1,7 @@
 /** The operations of one agent on its capabilities, below its terminal, as they happen. */
 import type { AuditEvent } from 'capfs';
 import { el, fill } from '../element.js';
-import { bytes, count, duration } from '../format.js';
+import { bytes, count } from '../format.js';
 import type { AuditLog } from './audit-log.js';
 
 /** Operations that are shown. */
@@ -9,7 +9,7 @@ const SHOWN = 200;
 /** Time between two drawings, in ms: an agent may do thousands of operations a second. */
 const INTERVAL = 150;
 
-const HEADS = ['Time', 'Agent', 'Operation', 'File or address', 'Amount', 'Outcome', 'Took'];
+const HEADS = ['Time', 'Agent', 'Operation', 'File or address', 'Amount', 'Outcome', 'ms'];
 
 export class OperationLog {
   readonly element: HTMLElement;
@@ -73,8 +73,8 @@ function row(event: AuditEvent): HTMLElement {
     cell('agent-name', agent),
     cell('operation', `${device} ${operation}`),
     cell('what', subject ?? (path || at), subject === undefined ? file : `${file}: ${subject}`),
-    cell('amount', operation === 'list' ? `${count(amount)} entries` : bytes(amount)),
+    cell('amount', operation === 'list' ? `${count(amount)} names` : operation === 'read' || operation === 'write' ? bytes(amount) : ''),
     cell('outcome', outcome),
-    cell('took', duration(micros / 1000)),
+    cell('took', micros < 100_000 ? (micros / 1000).toFixed(2) : count(Math.round(micros / 1000))),
   );
 }
