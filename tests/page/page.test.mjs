@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { badModules } from './bad-modules.mjs'
 import { launchChromium } from './chromium.mjs'
+import { serve as serveRelay } from '../servers/relay.mjs'
 import { serveFolder } from './static-server.mjs'
 
 const root = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../..')
@@ -17,6 +18,7 @@ assert(existsSync(join(dist, 'index.html')), 'the demo page is not built: npm ru
 const SLOW = { timeout: 90_000 }
 
 const server = await serveFolder(dist)
+const relay = await serveRelay()
 const browser = await launchChromium()
 const results = { passed: 0, failed: 0 }
 
@@ -308,14 +310,32 @@ await test('notes are there again for the next agent', async (page) => {
   await start(page, 'notes')
   await page.waitForSelector('[data-at="/cap/storage/opfs"]')
   await stateIs(page, 'running')
-  await page.keyboard.type('add -t home buy milk and bread\n')
+  await page.keyboard.type('add -t home call Ada about the boat\n')
   await page.waitForSelector('[data-at="/cap/storage/opfs"] small:has-text("operations")')
   await page.keyboard.press('Control+d')
   await stateIs(page, 'done')
-  await page.fill('.launcher input[name=args]', 'search bread')
+  await page.fill('.launcher input[name=args]', 'search boat')
   await page.click('.launcher button[type=submit]')
-  await terminalShows(page, 'milk and bread')
+  await terminalShows(page, 'call Ada about the')
   await stateIs(page, 'done')
+})
+
+await test('a Nostr client posts to a relay and reads what it posted, with a key that it never sees', async (page) => {
+  await page.check('input[value=nostr]')
+  const run = async (args) => {
+    await page.fill('.launcher input[name=args]', args)
+    await page.click('.launcher button[type=submit]')
+  }
+  await page.click('[data-grant=ws] summary')
+  await page.fill('[data-grant=ws] [data-term=origin]', relay.address)
+  await run(`post --relay ${relay.address} 'Signed out of reach'`)
+  await stateIs(page, 'done')
+  await run(`read --relay ${relay.address} --author me`)
+  await terminalShows(page, 'Signed out of reach')
+  await page.locator('.agent:not([hidden]) .operations tbody tr', { hasText: 'crypto' }).first().waitFor()
+  await run('read --relay wss://elsewhere.example')
+  await stateIs(page, 'failed')
+  assert.match((await terminal(page)).replaceAll('\n', ''), /the origin wss:\/\/elsewhere\.example is not granted/)
 })
 
 await test('a program in C hashes what it may fetch, and is refused what it may not', async (page) => {
@@ -348,5 +368,6 @@ await test(
 
 await browser.close()
 server.close()
+await relay.close()
 console.log(`${results.passed} passed, ${results.failed} failed`)
 process.exitCode = results.failed > 0 ? 1 : 0

@@ -41,6 +41,9 @@ const WALK_JS = `for (let i = 1; i <= 20; i++)
   print(i % 15 === 0 ? 'FizzBuzz' : i % 5 === 0 ? 'Buzz' : i % 3 === 0 ? 'Fizz' : i);
 `;
 
+/** A public relay; any other does as well. */
+const RELAY = 'wss://relay.damus.io';
+
 /** In the order in which the page shows them. */
 export const SAMPLES: readonly Sample[] = [
   {
@@ -89,6 +92,18 @@ export const SAMPLES: readonly Sample[] = [
     env: {},
     grants: () => ['opfs,quota=16MiB'],
     hint: 'Try: add -t home buy milk and bread, then search milk',
+  },
+  {
+    id: 'nostr',
+    title: 'Nostr',
+    language: 'Rust',
+    about: 'Reads and posts notes on a relay by /cap/ws. Its key is made and kept by /cap/crypto: it signs, and never sees it.',
+    program: 'agents/nostr.wasm',
+    name: 'nostr',
+    args: ['read', '--relay', RELAY, '--limit', '10'],
+    env: {},
+    grants: () => [`ws,origin=${RELAY}`, 'crypto,algorithm=schnorr-secp256k1'],
+    hint: `Other arguments: key; post --relay ${RELAY} 'Hello from a tab'`,
   },
   {
     id: 'websum',
