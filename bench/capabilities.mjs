@@ -68,13 +68,13 @@ async function withServers(work) {
 
 const argumentsOf = ({ name, server }, made, times, servers) => [name, String(made), String(times), ...(server ? [servers[server]] : [])]
 
-async function inChromium({ programs, size, add, say, servers, folder }) {
+async function inChromium({ programs, size, chosen, add, say, servers, folder }) {
   const browser = await openChromium(join(folder, 'profile'))
   const pages = await serve({ folder: root, isolated: false })
   try {
     const body = readFileSync(programs.devices)
     await browser.route('**/programs/devices.wasm', (route) => route.fulfill({ body, contentType: 'application/wasm' }))
-    for (const item of WORK) {
+    for (const item of WORK.filter(chosen)) {
       say(item.work)
       const made = size.count(item.count)
       const page = await browser.newPage()

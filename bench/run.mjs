@@ -1,8 +1,9 @@
 // The benchmarks: `npm run bench`.
 //
-//   node bench/run.mjs [--only native,chromium,capabilities] [--quick | --smoke] [--json | --markdown]
+//   node bench/run.mjs [--only native,chromium,capabilities] [--work NAME,…] [--quick | --smoke] [--json | --markdown]
 //
-// `--quick` measures less often. `--smoke` does next to nothing, to see whether everything still runs.
+// `--work` measures these calls and capabilities alone (names in guest.mjs and capabilities.mjs). `--quick` measures
+// less often. `--smoke` does next to nothing, to see whether everything still runs.
 
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -35,7 +36,7 @@ const SIZES = {
   smoke: { count: (calls) => Math.max(1, Math.round(calls / 1_000)), times: 1, rounds: 1, starts: 1, colds: 1, inWorker: 1, instantiations: 3, kills: 1, memories: 1 },
 }
 
-/** @typedef {{programs: {hello: string, calls: string, devices: string}, size: Size, add: (row: import('./report.mjs').Row) => void, say: (text: string) => void}} Context */
+/** @typedef {{programs: {hello: string, calls: string, devices: string}, size: Size, chosen: (work: {name: string}) => boolean, add: (row: import('./report.mjs').Row) => void, say: (text: string) => void}} Context */
 
 async function natively(context) {
   await measureNatively(context)
@@ -50,7 +51,7 @@ function machine() {
 
 await entry(async () => {
   const { values } = parseArgs({
-    options: { only: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
+    options: { only: { type: 'string' }, work: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
   })
   const parts = { native: natively, chromium: measureInChromium, capabilities: measureCapabilities }
   const wanted = values.only?.split(',') ?? Object.keys(parts)
@@ -61,7 +62,8 @@ await entry(async () => {
   const before = machine()
   say(`load ${before.load.toFixed(2)} on ${before.processors} processors`)
   const rows = []
-  const context = { programs, size, say: (text) => say(`  ${text}`), add: (row) => rows.push(evaluated(row)) }
+  const works = values.work?.split(',')
+  const context = { programs, size, chosen: ({ name }) => works?.includes(name) ?? true, say: (text) => say(`  ${text}`), add: (row) => rows.push(evaluated(row)) }
   for (const [name, measure] of Object.entries(parts)) {
     if (!wanted.includes(name)) continue
     say(`… ${name}`)

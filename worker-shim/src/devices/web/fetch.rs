@@ -170,7 +170,7 @@ async fn send(request: Request) -> Result<Response, Failure> {
     })
 }
 
-/// A body that is read from a stream, a chunk when it is asked for: what isn't stays with the browser.
+/// A body that is read from a stream, a chunk ahead of what is asked for: everything else stays with the browser.
 struct Body {
     /// `None` at the end.
     reader: Option<Reader>,
@@ -200,16 +200,19 @@ impl ResponseBody for Body {
                 .get_or_insert_with(|| JsFuture::from(reader.read()));
             let read = ready!(Pin::new(reading).poll(context));
             self.reading = None;
-            let read: Chunk = read
-                .map_err(|error| {
+            let read: Chunk = match read {
+                Ok(read) => read.unchecked_into(),
+                Err(error) => {
                     self.reader = None;
-                    failure(&error)
-                })?
-                .unchecked_into();
+                    return Poll::Ready(Err(failure(&error)));
+                }
+            };
             if read.done() {
                 self.reader = None;
             } else {
                 (self.chunk, self.at) = (read.value(), 0);
+                // The next one comes while the agent takes this one.
+                self.reading = Some(JsFuture::from(reader.read()));
             }
         }
     }
