@@ -10,6 +10,7 @@
 //! - [`origin`]: which servers may be spoken to
 //! - [`address`]: where their names may lead, for hosts that see addresses
 //! - [`url`], [`outside`]: addresses on the web, and what else every host of a network has
+//! - [`capability`]: what an agent has, and how it hands on less of it
 //! - [`audit`]: what was done, a JSON object a line
 //! - one module for each device: [`console`], [`crypto`], [`dom`], [`fetch`], [`indexeddb`], [`random`], [`storage`], [`task`], [`ws`]
 //!
@@ -21,6 +22,7 @@ pub mod address;
 mod answer;
 pub mod audit;
 mod cancel;
+pub mod capability;
 pub mod console;
 pub mod crypto;
 pub mod dom;

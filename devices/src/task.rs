@@ -15,7 +15,11 @@
 //! | `policy`, `error` | what was granted; why the last refusal |
 //!
 //! A task's namespace begins empty and takes only what its parent binds into it: SRC is a path of the parent's, and the task
-//! has at most the parent's rights there. What a task writes waits until its parent reads it.
+//! has at most the parent's rights there. `grant` gives it less of a capability that the parent has: the one at the same path, or
+//! else the only one of its device; both grants' terms hold. What a task writes waits until its parent reads it.
+//!
+//! While a task runs, `unbind` and `revoke` take away what was bound or granted at a path, for good: whatever it does there fails
+//! with `ENODEV`, on files that are open as well.
 //!
 //! Terms: `children=N`, 64 unless told: tasks that there may be at once, ended ones included until they are deleted.
 //!
@@ -106,8 +110,8 @@ pub trait Spawner: MaybeSend + MaybeSync + 'static {
     /// Whether a grant may be handed to a child at all; it must give at most what the parent has.
     ///
     /// # Errors
-    /// A refusal.
-    fn check(&self, grant: &Grant) -> Result<(), Refusal>;
+    /// What writing the command fails with; the refusal's text is told by [`Task::refused`].
+    fn check(&self, task: Arc<Task>, grant: &Grant) -> Op<()>;
 
     /// Starts a child; `task` is told of its end. Ends when the child runs.
     ///
@@ -118,7 +122,10 @@ pub trait Spawner: MaybeSend + MaybeSync + 'static {
     /// Ends a child, whatever it does.
     fn kill(&self, number: u64);
 
-    /// Takes a capability away from a child that runs.
+    /// Takes what was bound or granted at a path away from a child that runs.
+    ///
+    /// # Errors
+    /// - `EINVAL`: there is nothing of the kind
     fn revoke(&self, number: u64, at: &str) -> Op<()>;
 }
 
@@ -172,7 +179,10 @@ pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
 }
 
 /// How many tasks a grant lets there be.
-fn children(grant: &Grant) -> Result<usize, GrantError> {
+///
+/// # Errors
+/// What is wrong with its terms.
+pub fn children(grant: &Grant) -> Result<usize, GrantError> {
     let mut max = CHILDREN;
     for term in &grant.terms {
         match term.key.as_str() {
@@ -327,6 +337,45 @@ fn directory(task: &Arc<Task>) -> NodeRef {
         .build()
 }
 
+/// Whether two paths are one.
+fn same(one: &str, other: &str) -> bool {
+    let names = |path: &str| {
+        let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    names(one) == names(other)
+}
+
+/// Which of an agent's capabilities a further grant is about: the one at the same path, or the only one of its device.
+///
+/// # Errors
+/// - `EACCES`: it has none of this device
+/// - `EINVAL`: it has several, and none at this path
+pub fn source<'a, T>(
+    held: impl Iterator<Item = (&'a Grant, T)>,
+    wanted: &Grant,
+) -> Result<T, Refusal> {
+    let mut all: Vec<(&Grant, T)> = held
+        .filter(|(grant, _)| grant.device == wanted.device)
+        .collect();
+    let there = all
+        .iter()
+        .position(|(grant, _)| same(&grant.at, &wanted.at));
+    let name = wanted.device.name();
+    match (there, all.len()) {
+        (Some(index), _) => Ok(all.swap_remove(index).1),
+        (None, 1) => Ok(all.swap_remove(0).1),
+        (None, 0) => Err(Refusal {
+            errno: Errno::Acces,
+            text: format!("the parent has no {name}"),
+        }),
+        (None, _) => Err(Refusal {
+            errno: Errno::Inval,
+            text: format!("the parent has several {name}: say at= which path of one of them"),
+        }),
+    }
+}
+
 /// Two or three words of a bind, where names have no blanks in them.
 fn parse_bind(words: &[&str]) -> Option<Bind> {
     let [from, to, options @ ..] = words else {
@@ -434,12 +483,10 @@ impl Task {
                 Some(bind) => self.give(|life| life.binds.push(bind)).into(),
                 None => self.malformed(line),
             },
+            ["unbind", at] | ["revoke", at] if self.is_under_way() => self.take_away(at),
             ["unbind", to] => self.unbind(to).into(),
-            ["grant", ..] => self.grant(line["grant".len()..].trim()).into(),
-            ["revoke", at] => match self.is_under_way() {
-                true => self.shared.spawner.revoke(self.number, at),
-                false => self.ungrant(at).into(),
-            },
+            ["grant", ..] => self.grant(line["grant".len()..].trim()),
+            ["revoke", at] => self.ungrant(at).into(),
             ["start"] => self.start(),
             ["kill"] if !self.is_under_way() => {
                 Op::err(self.explain(Errno::Srch, "the task does not run"))
@@ -476,19 +523,34 @@ impl Task {
         Ok(())
     }
 
-    fn grant(&self, flag: &str) -> Result<(), Errno> {
-        let grant = Grant::from_flag(flag)
-            .map_err(|error| self.explain(Errno::Inval, error.to_string()))?;
-        let checked = self.shared.spawner.check(&grant);
-        checked.map_err(|refusal| self.refused(refusal))?;
-        self.give(|life| life.grants.push(grant))
+    fn grant(self: &Arc<Self>, flag: &str) -> Op<()> {
+        let read = || {
+            self.unstarted()?;
+            let grant = Grant::from_flag(flag)
+                .map_err(|error| self.explain(Errno::Inval, error.to_string()))?;
+            let taken = |other: &Grant| same(&other.at, &grant.at);
+            match lock(&self.life).grants.iter().any(taken) {
+                true => {
+                    let text = format!("something is granted at {} already", grant.at);
+                    Err(self.explain(Errno::Exist, text))
+                }
+                false => Ok(grant),
+            }
+        };
+        let grant = match read() {
+            Ok(grant) => grant,
+            Err(errno) => return Op::err(errno),
+        };
+        let checked = self.shared.spawner.check(self.clone(), &grant);
+        let task = self.clone();
+        checked.then(move |()| task.give(|life| life.grants.push(grant)).into())
     }
 
     fn unbind(&self, to: &str) -> Result<(), Errno> {
         self.unstarted()?;
         let mut life = lock(&self.life);
         let before = life.binds.len();
-        life.binds.retain(|bind| bind.to != to);
+        life.binds.retain(|bind| !same(&bind.to, to));
         match life.binds.len() < before {
             true => Ok(()),
             false => Err(Errno::Inval),
@@ -499,11 +561,22 @@ impl Task {
         self.unstarted()?;
         let mut life = lock(&self.life);
         let before = life.grants.len();
-        life.grants.retain(|grant| grant.at != at);
+        life.grants.retain(|grant| !same(&grant.at, at));
         match life.grants.len() < before {
             true => Ok(()),
             false => Err(Errno::Inval),
         }
+    }
+
+    /// While it runs.
+    fn take_away(self: &Arc<Self>, at: &str) -> Op<()> {
+        let (task, path) = (self.clone(), at.to_owned());
+        let taken = self.shared.spawner.revoke(self.number, at);
+        taken.map(move |()| {
+            let mut life = lock(&task.life);
+            life.binds.retain(|bind| !same(&bind.to, &path));
+            life.grants.retain(|grant| !same(&grant.at, &path));
+        })
     }
 
     fn plan(&self) -> Result<Plan, Errno> {

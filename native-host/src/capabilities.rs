@@ -10,42 +10,83 @@ use capfs::clock::Clock;
 use capfs::device::gate::{Gate, GateUsage, Observer};
 use capfs::{Namespace, NodeRef, Rights};
 use capfs_devices::audit::{Audit, Sink};
+use capfs_devices::capability::Capability;
 use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_native_devices::{Host, Support};
 
 use crate::clock::SystemClock;
 use crate::storage;
-use crate::tasks::{Family, Tasks};
+use crate::tasks::{Family, Parent, Tasks};
+
+/// Something that an agent was granted, and the gate in front of it.
+#[derive(Clone)]
+pub struct Held {
+    /// On which terms.
+    pub grant: Grant,
+    /// Counts what is done with it, and shuts.
+    pub gate: Gate,
+    /// How less of it is made.
+    pub kind: Kind,
+}
+
+/// How less of something is made for a child.
+#[derive(Clone)]
+pub enum Kind {
+    /// By further terms.
+    Capability(Capability),
+    /// By children of its own, which count as their parent's.
+    Tasks(Arc<Tasks>),
+    /// Not at all, but for a bind of its directory.
+    Whole,
+}
+
+impl Held {
+    /// Puts a gate in front of what a grant gives an agent of this name.
+    pub fn new(
+        agent: &str,
+        sink: Option<Arc<dyn Sink>>,
+        grant: Grant,
+        kind: Kind,
+        root: NodeRef,
+    ) -> (Held, NodeRef) {
+        let observer = sink.map(|sink| {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let audit = Audit::new(agent, grant.device, &grant.at, clock.clone(), sink);
+            (Arc::new(audit) as Arc<dyn Observer>, clock)
+        });
+        let (gate, node) = Gate::new(root, observer);
+        (Held { grant, gate, kind }, node)
+    }
+
+    /// Takes it away, for good. Children that were started by it end.
+    pub fn revoke(&self) {
+        self.gate.revoke();
+        if let Kind::Tasks(tasks) = &self.kind {
+            tasks.end(Duration::ZERO);
+        }
+    }
+}
 
 /// What an agent was granted.
 pub struct Capabilities {
     host: Host,
     agent: String,
-    sink: Option<Arc<dyn Sink>>,
-    gates: Vec<(Grant, Gate)>,
+    held: Vec<Held>,
     /// Of folders that no other agent may have meanwhile.
     locks: Vec<File>,
-    /// What the agent shares with its children, where it can have any.
-    family: Option<Arc<Family>>,
-    tasks: Vec<Tasks>,
+    /// What the agent shares with its children.
+    family: Arc<Family>,
 }
 
 impl Capabilities {
-    /// Nothing yet, for the agent of this name; `sink` takes the audit. Children need a `family`.
-    pub fn new(
-        host: Host,
-        agent: &str,
-        sink: Option<Arc<dyn Sink>>,
-        family: Option<Arc<Family>>,
-    ) -> Self {
+    /// Nothing yet, for the agent of this name.
+    pub fn new(host: Host, agent: &str, family: Arc<Family>) -> Self {
         Capabilities {
             host,
             agent: agent.to_owned(),
-            sink,
-            gates: Vec::new(),
+            held: Vec::new(),
             locks: Vec::new(),
             family,
-            tasks: Vec::new(),
         }
     }
 
@@ -61,66 +102,80 @@ impl Capabilities {
     /// A message that names the grant.
     pub fn open(&mut self, grant: &Grant) -> Result<Vec<(String, NodeRef, Rights)>, String> {
         let failed = |error: String| format!("can't grant `{}`: {error}", grant.shown());
-        if grant.device == DeviceKind::Opfs {
-            let stored = storage::granted(grant, &self.agent, self.host.state.as_deref());
-            let stored = stored.map_err(failed)?;
-            self.locks.push(stored.lock);
-            let tree = self.gate(grant, stored.tree);
-            return Ok(vec![
-                (grant.at.clone(), tree, stored.rights),
-                (stored.quota_path, stored.quota, Rights::RO),
-            ]);
+        let at = grant.at.clone();
+        match grant.device {
+            DeviceKind::Opfs => {
+                let stored = storage::granted(grant, &self.agent, self.host.state.as_deref());
+                let stored = stored.map_err(failed)?;
+                self.locks.push(stored.lock);
+                let tree = self.hold(grant, Kind::Whole, stored.tree);
+                let quota = (stored.quota_path, stored.quota, Rights::RO);
+                Ok(vec![(at, tree, stored.rights), quota])
+            }
+            DeviceKind::Task => {
+                let tasks = Tasks::new(&self.family, grant);
+                let tasks = Arc::new(tasks.map_err(|error| failed(error.to_string()))?);
+                let root = tasks.device.root();
+                let tree = self.hold(grant, Kind::Tasks(tasks), root);
+                Ok(vec![(at, tree, Rights::RW)])
+            }
+            _ => {
+                let capability = self.host.capability(grant).map_err(failed)?;
+                let root = capability.root().clone();
+                let tree = self.hold(grant, Kind::Capability(capability), root);
+                Ok(vec![(at, tree, Rights::RW)])
+            }
         }
-        if let (DeviceKind::Task, Some(family)) = (grant.device, &self.family) {
-            let tasks = Tasks::new(family, grant);
-            let tasks = tasks.map_err(|error| failed(error.to_string()))?;
-            let tree = self.gate(grant, tasks.device.root());
-            self.tasks.push(tasks);
-            return Ok(vec![(grant.at.clone(), tree, Rights::RW)]);
-        }
-        let device = self.host.device(grant).map_err(failed)?;
-        let device = self.gate(grant, device);
-        Ok(vec![(grant.at.clone(), device, Rights::RW)])
     }
 
-    fn gate(&mut self, grant: &Grant, device: NodeRef) -> NodeRef {
-        let observer = self.sink.clone().map(|sink| {
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            let audit = Audit::new(&self.agent, grant.device, &grant.at, clock.clone(), sink);
-            (Arc::new(audit) as Arc<dyn Observer>, clock)
-        });
-        let (gate, node) = Gate::new(device, observer);
-        self.gates.push((grant.clone(), gate));
+    fn hold(&mut self, grant: &Grant, kind: Kind, root: NodeRef) -> NodeRef {
+        let sink = self.family.sink.clone();
+        let (held, node) = Held::new(&self.agent, sink, grant.clone(), kind, root);
+        self.held.push(held);
         node
-    }
-
-    /// Takes the capability at a path away, for good; whether there was one.
-    pub fn revoke(&self, at: &str) -> bool {
-        let mut gates = self
-            .gates
-            .iter()
-            .filter(|(grant, _)| grant.at == at)
-            .peekable();
-        let found = gates.peek().is_some();
-        gates.for_each(|(_, gate)| gate.revoke());
-        found
     }
 
     /// The agent begins, and these are its files.
     pub fn begin(&self, namespace: &Namespace) {
-        self.tasks
-            .iter()
-            .for_each(|tasks| tasks.begin(namespace.clone()));
+        begin(&self.agent, namespace, &self.held);
     }
 
     /// The agent is over, and so are its children, for which it waits as long as `patience`.
     pub fn end(&self, patience: Duration) {
-        self.tasks.iter().for_each(|tasks| tasks.end(patience));
+        end(&self.held, patience);
+    }
+
+    /// What it was granted.
+    pub fn held(&self) -> &[Held] {
+        &self.held
     }
 
     /// What was done with each so far.
     pub fn usage(&self) -> impl Iterator<Item = (&Grant, GateUsage)> {
-        self.gates.iter().map(|(grant, gate)| (grant, gate.usage()))
+        let held = self.held.iter();
+        held.map(|held| (&held.grant, held.gate.usage()))
+    }
+}
+
+/// An agent begins: what it may start children with are its files and what it holds.
+pub fn begin(agent: &str, namespace: &Namespace, held: &[Held]) {
+    for each in held {
+        if let Kind::Tasks(tasks) = &each.kind {
+            tasks.begin(Parent {
+                name: agent.to_owned(),
+                namespace: namespace.clone(),
+                held: held.to_vec(),
+            });
+        }
+    }
+}
+
+/// An agent is over: so are its children, for which it waits as long as `patience`.
+pub fn end(held: &[Held], patience: Duration) {
+    for each in held {
+        if let Kind::Tasks(tasks) = &each.kind {
+            tasks.end(patience);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use capfs::device::archive::Archive;
+use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
 use capfs::device::zero::Zero;
@@ -16,7 +17,7 @@ use capfs::{BindFlags, FileKind, Namespace, NodeRef, Rights};
 use capfs_native_devices::Support;
 use capfs_runtime::Preopen;
 
-use crate::capabilities::Capabilities;
+use crate::capabilities::{Capabilities, Held};
 use crate::clock::SystemClock;
 use crate::device::dir;
 use crate::manifest::{Need, Place, Want};
@@ -261,10 +262,31 @@ pub struct Granted {
     pub preopens: Vec<Preopen>,
     /// What it has to do without.
     pub degraded: Vec<Lack>,
+    /// What a manifest asked for, and how it is taken away again.
+    pub revocable: Vec<(Grant, Revocable)>,
+}
+
+/// Takes something away while the agent runs.
+#[derive(Clone)]
+pub enum Revocable {
+    /// A capability.
+    Held(Held),
+    /// A folder or another device.
+    Mount(Gate),
+}
+
+impl Revocable {
+    /// Takes it away, for good: whatever is done with it from then on is `ENODEV`.
+    pub fn revoke(&self) {
+        match self {
+            Revocable::Held(held) => held.revoke(),
+            Revocable::Mount(gate) => gate.revoke(),
+        }
+    }
 }
 
 /// What stands somewhere in a namespace to be: its path, its tree, what may be done there.
-type Mounted = (String, NodeRef, Rights);
+pub type Mounted = (String, NodeRef, Rights);
 
 /// Makes the namespace that has what was granted and nothing else.
 ///
@@ -280,9 +302,8 @@ pub fn namespace(
 ) -> Result<Granted, Vec<Lack>> {
     let mut mounts = Vec::new();
     let mut preopens: Vec<Preopen> = Vec::new();
-    // A capability is found by its first directory: all of /cap by one descriptor, behind the others.
     let mut tops: Vec<String> = Vec::new();
-    let (mut missing, mut degraded) = (Vec::new(), Vec::new());
+    let (mut missing, mut degraded, mut revocable) = (Vec::new(), Vec::new(), Vec::new());
     for want in wants {
         let lack = match want.examine(capabilities) {
             // The command line is answered by the device itself, as it always was.
@@ -296,7 +317,7 @@ pub fn namespace(
             Some(lack) => Err(lack),
             None => open(&want.grant, memory, capabilities).map_err(|why| want.lack(why, false)),
         };
-        let opened = match (opened, &want.need) {
+        let mut opened = match (opened, &want.need) {
             (Ok(opened), _) => opened,
             (Err(lack), Need::Required) => {
                 missing.push(lack);
@@ -307,11 +328,14 @@ pub fn namespace(
                 continue;
             }
         };
+        if want.place.is_some() {
+            let handle = handle(&want.grant, &mut opened, capabilities);
+            revocable.extend(handle.map(|handle| (want.grant.clone(), handle)));
+        }
         let guest = want.grant.guest();
         for (path, root, rights) in opened {
             if let Grant::Capability(_) = want.grant {
-                let top = path.split('/').nth(1).unwrap_or_default();
-                tops.push(format!("/{top}"));
+                tops.push(path.clone());
             } else if root.qid().kind == FileKind::Directory
                 && !preopens.iter().any(|preopen| preopen.path == path)
             {
@@ -326,7 +350,33 @@ pub fn namespace(
     if !missing.is_empty() {
         return Err(missing);
     }
-    for top in tops {
+    reach(tops.iter().map(String::as_str), &mut preopens);
+    let namespace = mounted(mounts)?;
+    Ok(Granted {
+        namespace,
+        preopens,
+        degraded,
+        revocable,
+    })
+}
+
+/// By what something that was opened last can be taken away again: capabilities have a gate, mounts get one.
+fn handle(grant: &Grant, opened: &mut [Mounted], capabilities: &Capabilities) -> Option<Revocable> {
+    if let Grant::Capability(_) = grant {
+        return capabilities.held().last().cloned().map(Revocable::Held);
+    }
+    let (_, root, _) = opened.first_mut()?;
+    let (gate, gated) = Gate::new(root.clone(), None);
+    *root = gated;
+    Some(Revocable::Mount(gate))
+}
+
+/// Opens what capabilities at these paths are found by: the first directory of each, so all of /cap by one descriptor,
+/// behind the others.
+pub fn reach<'a>(paths: impl Iterator<Item = &'a str>, preopens: &mut Vec<Preopen>) {
+    for path in paths {
+        let top = path.split('/').find(|name| !name.is_empty());
+        let top = format!("/{}", top.unwrap_or_default());
         let reached = |preopen: &Preopen| preopen.path == top || preopen.path == "/";
         if !preopens.iter().any(reached) {
             preopens.push(Preopen {
@@ -335,15 +385,13 @@ pub fn namespace(
             });
         }
     }
-    let namespace = mounted(mounts)?;
-    Ok(Granted {
-        namespace,
-        preopens,
-        degraded,
-    })
 }
 
-fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Vec<Lack>> {
+/// Makes a namespace of trees; those at one path are united, the first of them searched first.
+///
+/// # Errors
+/// What can't be mounted.
+pub fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Vec<Lack>> {
     // Outer directories first, or they would hide the inner ones; the sort keeps the order of equals.
     mounts.sort_by_key(|(path, _, _)| path.split('/').filter(|name| !name.is_empty()).count());
     let mut namespace = Namespace::new();

@@ -1,6 +1,7 @@
 //! `capfs-host`: runs agents natively.
 
 mod cli;
+mod reload;
 mod report;
 mod settings;
 
@@ -122,7 +123,7 @@ fn inspect_module(args: InspectArgs) -> ExitCode {
             terminal: Some(Arc::new(ProcessTerminal)),
             ..Host::default()
         };
-        Asked::examine(manifest, &Capabilities::new(host, &name, None, None))
+        Asked::examine(manifest, &Capabilities::new(host, &name, Family::alone()))
     });
     let described = engine::read(&program).and_then(|wasm| {
         let module = inspect::describe(&engine(), &wasm, &name)?;
@@ -186,8 +187,15 @@ fn run(args: RunArgs) -> ExitCode {
     let memory = MemoryBudget::new(settings.max_memory);
     let max_files: FileLimit = settings.max_files.into();
     let (clock, random) = (settings.clock, settings.random);
-    let family = Family::new(cache, memory.clone(), max_files.clone(), clock, random);
-    let mut capabilities = Capabilities::new(host, &name, sink, Some(family));
+    let family = Family::new(
+        cache,
+        memory.clone(),
+        max_files.clone(),
+        clock,
+        random,
+        sink,
+    );
+    let mut capabilities = Capabilities::new(host, &name, family);
     let granted = grants::namespace(&settings.wants, settings.memory_files, &mut capabilities);
     let granted = match granted {
         Ok(granted) => granted,
@@ -249,6 +257,13 @@ fn run(args: RunArgs) -> ExitCode {
         Ok(started) => started,
         Err(error) => return fail(codes::HOST, &format!("can't handle Ctrl-C: {error}"), None),
     };
+    if let Some(manifest) = args.manifest {
+        let reloaded = reload::on_signal(manifest, granted.revocable, args.quiet);
+        if let Err(error) = reloaded {
+            let text = format!("can't handle SIGHUP: {error}");
+            return fail(codes::HOST, &text, None);
+        }
+    }
     raise_file_limit();
     let timeout = config.timeout;
     capabilities.begin(&config.namespace);

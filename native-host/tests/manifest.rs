@@ -2,7 +2,8 @@
 
 mod bench;
 
-use std::process::Output;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Output, Stdio};
 
 use bench::{Bench, FD_WRITE, assert_ended, hello, program};
 
@@ -299,4 +300,76 @@ device = 'dom'
     );
     assert_eq!(asked["asks"][1]["fate"], "missing");
     assert!(!String::from_utf8_lossy(&output.stdout).contains("secret"));
+}
+
+/// Opens `f` in each of its two directories, writes a line, waits for its input, and reads `f` of the first and of the
+/// second: the code is the errno of the first, and 100 more if the second can't be read.
+fn reads_again() -> String {
+    let imports = format!(
+        r#"{FD_WRITE}
+        (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))"#
+    );
+    program(
+        &imports,
+        r#"(data (i32.const 0) "\40\00\00\00\06\00\00\00") (data (i32.const 64) "ready\n")
+           (data (i32.const 16) "\80\00\00\00\01\00\00\00") (data (i32.const 80) "f")
+           (func $open (param i32) (param i32) (result i32)
+             (call $path_open (local.get 0) (i32.const 0) (i32.const 80) (i32.const 1) (i32.const 0)
+               (i64.const 2) (i64.const 0) (i32.const 0) (local.get 1)))
+           (func $read (param i32) (result i32)
+             (call $fd_read (local.get 0) (i32.const 16) (i32.const 1) (i32.const 8)))
+           (func $main (result i32)
+             (if (call $open (i32.const 3) (i32.const 96)) (then (return (i32.const 201))))
+             (if (call $open (i32.const 4) (i32.const 100)) (then (return (i32.const 202))))
+             (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+             (drop (call $read (i32.const 0)))
+             (i32.add (call $read (i32.load (i32.const 96)))
+               (select (i32.const 100) (i32.const 0) (call $read (i32.load (i32.const 100))))))"#,
+    )
+}
+
+#[test]
+fn what_a_manifest_no_longer_asks_for_is_taken_away_while_the_program_runs() {
+    const ENODEV: i32 = 43;
+    let bench = Bench::new();
+    bench.agent(&reads_again());
+    for folder in ["one", "two"] {
+        std::fs::create_dir(bench.path(folder)).unwrap();
+        bench.file(&format!("{folder}/f"), "text");
+    }
+    let head = "agent = { program = 'agent.wasm' }\n[mounts]\n";
+    let [one, two] =
+        ["one", "two"].map(|name| format!("'/{name}' = {{ type = 'folder', host = '{name}' }}\n"));
+    let manifest = bench.file("agent.toml", format!("{head}{one}{two}"));
+    let mut command = bench.command("run");
+    command.arg("--manifest").arg(&manifest);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = [0; 6];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut line)
+        .unwrap();
+    assert_eq!(&line, b"ready\n");
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut hang_up = |text: String| {
+        std::fs::write(&manifest, text).unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        line
+    };
+    // What can't be read takes nothing away.
+    assert!(hang_up("mounts = 1\n".to_owned()).contains("agent.toml:1:10: expected a table"));
+    assert!(hang_up(format!("{head}{two}")).contains("revoked: folder "));
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(ENODEV));
 }

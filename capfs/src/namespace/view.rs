@@ -74,7 +74,10 @@ impl Node for View {
     }
 
     fn directory(&self) -> Option<&dyn Directory> {
-        (self.place.kind() == FileKind::Directory).then_some(self)
+        // Some files have names below them, though they are no directories.
+        let names =
+            self.place.kind() == FileKind::Directory || self.place.node().directory().is_some();
+        names.then_some(self)
     }
 
     fn read_link(&self) -> Op<String> {

@@ -19,14 +19,13 @@ struct Scripted {
 }
 
 impl Spawner for Scripted {
-    fn check(&self, grant: &Grant) -> Result<(), Refusal> {
-        match grant.device.name() {
-            "fetch" => Err(Refusal {
-                errno: Errno::Acces,
-                text: "the parent has no fetch".to_owned(),
-            }),
-            _ => Ok(()),
-        }
+    fn check(&self, task: Arc<Task>, grant: &Grant) -> Op<()> {
+        let held = [
+            Grant::from_flag("random").unwrap(),
+            Grant::from_flag("console").unwrap(),
+        ];
+        let source = source(held.iter().map(|held| (held, ())), grant);
+        source.map_err(|refusal| task.refused(refusal)).into()
     }
 
     fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {
@@ -170,12 +169,33 @@ fn bad_commands_say_why() {
         Err(Errno::Acces)
     );
     assert_eq!(says(&root, "error"), "the parent has no fetch\n");
+    put(&root, "1/ctl", "grant random\n").unwrap();
+    assert_eq!(put(&root, "1/ctl", "grant random\n"), Err(Errno::Exist));
     put(&root, "1/cmd", "/none").unwrap();
     assert_eq!(put(&root, "1/ctl", "start\n"), Err(Errno::Noent));
     assert_eq!(says(&root, "error"), "there is no /none\n");
     assert_eq!(says(&root, "1/status"), "new\n");
     put(&root, "1/env", "A").unwrap();
     assert_eq!(put(&root, "1/ctl", "start\n"), Err(Errno::Inval));
+}
+
+#[test]
+fn a_grant_is_about_one_of_the_parents() {
+    let grant = |flag: &str| Grant::from_flag(flag).unwrap();
+    let held = [
+        grant("fetch,origin=*"),
+        grant("fetch,origin=*,at=/net"),
+        grant("ws,origin=*"),
+    ];
+    let which = |flag: &str| {
+        let held = held.iter().zip(0..);
+        source(held, &grant(flag)).map_err(|refusal| refusal.errno)
+    };
+    assert_eq!(which("fetch,origin=*"), Ok(0));
+    assert_eq!(which("fetch,origin=*,at=/net/"), Ok(1));
+    assert_eq!(which("fetch,origin=*,at=/else"), Err(Errno::Inval));
+    assert_eq!(which("ws,origin=*,at=/else"), Ok(2));
+    assert_eq!(which("random"), Err(Errno::Acces));
 }
 
 #[test]
@@ -189,10 +209,12 @@ fn there_are_so_many_and_they_end_with_their_parent() {
     put(
         &root,
         "2/ctl",
-        "grant console\nrevoke /cap/console\nstart\nrevoke /cap/random\n",
+        "grant console\nrevoke /cap/console\ngrant random\nbind /a /b\nbind /c /d\nstart\n\
+         revoke /cap/random\nunbind /b/\n",
     )
     .unwrap();
-    assert_eq!(*lock(&scripted.revoked), ["/cap/random"]);
+    assert_eq!(*lock(&scripted.revoked), ["/cap/random", "/b/"]);
+    assert_eq!(says(&root, "2/ns"), "bind /c /d\n");
     device.end();
     assert_eq!(*lock(&scripted.killed), [2]);
     assert_eq!(walk(&root, "2").err(), Some(Errno::Noent));

@@ -8,19 +8,19 @@ mod fetch;
 mod indexeddb;
 pub mod net;
 mod random;
+pub mod signals;
 mod ws;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use capfs::NodeRef;
+use capfs_devices::capability::Capability;
 use capfs_devices::console::{Console, Terminal};
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::ws::Ws;
-use capfs_devices::{
-    crypto as crypto_device, indexeddb as indexeddb_device, random as random_device,
-};
+use capfs_devices::{crypto as crypto_device, indexeddb as indexeddb_device};
 use zeroize::Zeroizing;
 
 use net::{Net, Network};
@@ -96,42 +96,53 @@ impl Host {
         Ok(Arc::new(Net(self.network.clone())))
     }
 
-    /// Makes the device that a grant names, on its terms.
+    /// The tree of [`Host::capability`].
     ///
     /// # Errors
     /// A message that says what is wrong with the grant, or what this host lacks.
     pub fn device(&self, grant: &Grant) -> Result<NodeRef, String> {
+        Ok(self.capability(grant)?.root().clone())
+    }
+
+    /// Makes the capability that a grant names, on its terms.
+    ///
+    /// # Errors
+    /// A message that says what is wrong with the grant, or what this host lacks.
+    pub fn capability(&self, grant: &Grant) -> Result<Capability, String> {
         let invalid = |error: GrantError| error.to_string();
         match grant.device {
             DeviceKind::Fetch => {
                 let fetch = Fetch::new(self.net()?, grant).map_err(invalid)?;
-                Ok(fetch.root())
+                Ok(Capability::fetch(fetch))
             }
-            DeviceKind::Ws => Ok(Ws::new(self.net()?, grant).map_err(invalid)?.root()),
+            DeviceKind::Ws => {
+                let ws = Ws::new(self.net()?, grant).map_err(invalid)?;
+                Ok(Capability::ws(ws))
+            }
             DeviceKind::Random => {
                 grant.no_terms().map_err(invalid)?;
-                Ok(random_device::device(Arc::new(random::SystemEntropy)))
+                Ok(Capability::random(Arc::new(random::SystemEntropy)))
             }
             DeviceKind::Crypto => {
                 let policy = crypto_device::Policy::from_grant(grant).map_err(invalid)?;
                 let folder = self.folder(policy.name());
                 let keys = crypto::Keys::new(folder, self.passphrase.clone());
                 let entropy = Arc::new(random::SystemEntropy);
-                Ok(crypto_device::device(Arc::new(keys), entropy, policy))
+                Ok(Capability::crypto(Arc::new(keys), entropy, policy))
             }
             DeviceKind::Console => {
                 let terminal = self.terminal.clone();
                 let terminal = terminal.ok_or("this host has no console")?;
-                let console = Console::new(terminal, grant).map_err(|error| error.to_string())?;
-                Ok(console.root())
+                let console = Console::new(terminal, grant).map_err(invalid)?;
+                Ok(Capability::console(console))
             }
             DeviceKind::IndexedDb => {
                 let policy = indexeddb_device::Policy::from_grant(grant);
-                let policy = policy.map_err(|error| error.to_string())?;
+                let policy = policy.map_err(invalid)?;
                 let folder = self.folder(policy.name());
                 let folder = folder.ok_or("databases need a folder to be kept in (--state)")?;
                 let space = indexeddb::SqliteSpace::new(folder);
-                Ok(indexeddb_device::device(Arc::new(space), policy))
+                Ok(Capability::indexeddb(Arc::new(space), policy))
             }
             kind => Err(format!("this host has no device `{}`", kind.name())),
         }

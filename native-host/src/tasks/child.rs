@@ -1,17 +1,19 @@
 //! One child, from its plan to its end.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use capfs::device::gate::Gate;
 use capfs::device::parts::lock;
-use capfs::{BindFlags, BindOrder, Errno, FileKind, Namespace, OpenFile, OpenHow, Place, Rights};
+use capfs::{BindOrder, Errno, FileKind, Namespace, OpenFile, OpenHow, Place, Rights};
 use capfs_devices::task::{Bind, Ended, Plan, Refusal, Task};
 use capfs_runtime::Preopen;
 
-use super::Family;
 use super::promise::Promise;
+use super::{Family, Parent};
+use crate::capabilities::{self, Held};
 use crate::engine::{ModuleError, load_bytes};
-use crate::grants::absolute;
+use crate::grants::{self, Mounted, absolute};
 use crate::run::{Agent, Outcome, Report, RunConfig, codes};
 use crate::wait::{Cancelled, Canceller, Parker};
 
@@ -24,10 +26,15 @@ const CHUNK: usize = 256 << 10;
 /// What `exit` says of a child that never ran.
 const NEVER_RAN: u32 = 1;
 
+/// How long a child waits for its own children when it has ended.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A child that is started, or runs.
 pub(super) struct Child {
     family: Arc<Family>,
-    parent: Namespace,
+    parent: Arc<Parent>,
+    /// Its name in the audit.
+    name: String,
     life: Mutex<Life>,
 }
 
@@ -36,13 +43,16 @@ struct Life {
     killed: bool,
     /// Ends what its thread does at the moment.
     canceller: Option<Canceller>,
-    /// In front of each thing that it was given, by where it has it.
+    /// In front of each thing that was bound, by where it has it.
     gates: Vec<(String, Gate)>,
+    /// What it was granted.
+    held: Vec<Held>,
 }
 
 impl Child {
-    pub(super) fn new(family: Arc<Family>, parent: Namespace) -> Child {
+    pub(super) fn new(family: Arc<Family>, parent: Arc<Parent>, number: u64) -> Child {
         Child {
+            name: format!("{} task {number}", parent.name),
             family,
             parent,
             life: Mutex::default(),
@@ -72,13 +82,20 @@ impl Child {
         let Ok(at) = absolute(at) else {
             return false;
         };
-        let gates: Vec<Gate> = {
+        let (gates, held) = {
             let life = lock(&self.life);
-            let there = life.gates.iter().filter(|(path, _)| *path == at);
-            there.map(|(_, gate)| gate.clone()).collect()
+            let gates = life.gates.iter().filter(|(path, _)| *path == at);
+            let gates = gates.map(|(_, gate)| gate.clone());
+            let gates: Vec<Gate> = gates.filter(|gate| !gate.is_revoked()).collect();
+            let there = |held: &&Held| {
+                absolute(&held.grant.at).is_ok_and(|path| path == at) && !held.gate.is_revoked()
+            };
+            let held: Vec<Held> = life.held.iter().filter(there).cloned().collect();
+            (gates, held)
         };
         gates.iter().for_each(Gate::revoke);
-        !gates.is_empty()
+        held.iter().for_each(Held::revoke);
+        !gates.is_empty() || !held.is_empty()
     }
 
     /// Runs the program on this thread, to its end. `started` is told whether it runs.
@@ -95,6 +112,8 @@ impl Child {
             Ok(prepared) => prepared,
             Err(refusal) => return started.keep(Err(task.refused(refusal))),
         };
+        let held = lock(&self.life).held.clone();
+        capabilities::begin(&self.name, &config.namespace, &held);
         let mut started = Some(started);
         let report = agent.run(config, |canceller| {
             self.ended_by(canceller);
@@ -102,6 +121,9 @@ impl Child {
                 started.keep(Ok(()));
             }
         });
+        capabilities::end(&held, PATIENCE);
+        // What it holds has its children's devices in it, which would keep it.
+        drop(std::mem::take(&mut lock(&self.life).held));
         match (started, report) {
             // It did not come as far as its first instruction.
             (Some(started), Report { outcome, .. }) => {
@@ -157,11 +179,12 @@ impl Child {
     /// A place of the parent's.
     fn place(&self, parker: &Parker, path: &str) -> Result<Place, Errno> {
         let names = path.trim_start_matches('/');
-        let root = self.parent.root();
+        let namespace = &self.parent.namespace;
+        let root = namespace.root();
         if names.is_empty() {
             return Ok(root);
         }
-        let resolved = parker.wait_for(self.parent.resolve(&root, names, true).wait());
+        let resolved = parker.wait_for(namespace.resolve(&root, names, true).wait());
         let resolved = resolved.map_err(|_| Errno::Canceled)??;
         resolved.place.ok_or(Errno::Noent)
     }
@@ -180,7 +203,7 @@ impl Child {
                 read: true,
                 ..OpenHow::default()
             };
-            let opening = self.parent.open_place(&place, how).wait();
+            let opening = self.parent.namespace.open_place(&place, how).wait();
             let mut file = parker.wait_for(opening).map_err(|_| Errno::Canceled)??;
             let mut bytes = Vec::new();
             loop {
@@ -204,69 +227,54 @@ impl Child {
 
     /// The child's namespace, each part of it behind a gate, and the directories that it finds open.
     fn files(&self, parker: &Parker, plan: &Plan) -> Result<(Namespace, Vec<Preopen>), Refusal> {
+        let invalid = |text| Refusal {
+            errno: Errno::Inval,
+            text,
+        };
         let mut preopens: Vec<Preopen> = Vec::new();
-        // Where, what, how; outer directories first, or they would hide the inner ones.
-        let mut mounts: Vec<(String, Vec<&Bind>)> = Vec::new();
-        for bind in &plan.binds {
-            let at = absolute(&bind.to).map_err(|text| Refusal {
-                errno: Errno::Inval,
-                text,
-            })?;
-            let known = mounts.iter().position(|(path, _)| *path == at);
-            let members = match known {
-                Some(known) => &mut mounts[known].1,
-                None => {
+        let mut mounts = Vec::new();
+        for (at, members) in unions(&plan.binds).map_err(invalid)? {
+            for (index, bind) in members.into_iter().enumerate() {
+                if index == 0 {
                     preopens.push(Preopen {
                         name: bind.to.clone(),
                         path: at.clone(),
                     });
-                    mounts.push((at, Vec::new()));
-                    let last = mounts.len() - 1;
-                    &mut mounts[last].1
                 }
-            };
-            match bind.order {
-                BindOrder::Replace => *members = vec![bind],
-                BindOrder::Before => members.insert(0, bind),
-                BindOrder::After => members.push(bind),
-            }
-        }
-        mounts.sort_by_key(|(path, _)| path.split('/').filter(|name| !name.is_empty()).count());
-        let mut namespace = Namespace::new();
-        for (at, members) in mounts {
-            for (index, bind) in members.into_iter().enumerate() {
-                let flags = match index {
-                    0 => BindFlags::REPLACE,
-                    _ => BindFlags::AFTER.creating(),
-                };
-                let mounted = self.bind(parker, &mut namespace, bind, &at, flags);
-                mounted.map_err(|errno| Refusal {
+                let bound = self.bind(parker, bind, &at).map_err(|errno| Refusal {
                     errno,
                     text: format!("can't bind {} at {}: {errno}", bind.from, bind.to),
-                })?;
+                });
+                mounts.push(bound?);
             }
         }
+        for grant in &plan.grants {
+            let at = absolute(&grant.at).map_err(invalid)?;
+            let narrowed = self.parent.narrowed(grant)?;
+            // What the parent loses, the child loses.
+            let root = narrowed.of.guard(narrowed.root);
+            let sink = self.family.sink.clone();
+            let (held, root) = Held::new(&self.name, sink, grant.clone(), narrowed.kind, root);
+            lock(&self.life).held.push(held);
+            mounts.push((at, root, Rights::RW));
+        }
+        let tops = plan.grants.iter().map(|grant| grant.at.as_str());
+        grants::reach(tops, &mut preopens);
+        let namespace = grants::mounted(mounts).map_err(|lacks| Refusal {
+            errno: Errno::Inval,
+            text: lacks.iter().map(ToString::to_string).collect(),
+        })?;
         if let Some(dir) = &plan.dir {
-            let path = absolute(dir).map_err(|text| Refusal {
-                errno: Errno::Inval,
-                text,
-            })?;
             preopens.push(Preopen {
                 name: ".".to_owned(),
-                path,
+                path: absolute(dir).map_err(invalid)?,
             });
         }
         Ok((namespace, preopens))
     }
 
-    fn bind(
-        &self,
-        parker: &Parker,
-        namespace: &mut Namespace,
-        bind: &Bind,
-        at: &str,
-        flags: BindFlags,
-    ) -> Result<(), Errno> {
+    /// A directory of the parent's, as the child has it.
+    fn bind(&self, parker: &Parker, bind: &Bind, at: &str) -> Result<Mounted, Errno> {
         let place = self.place(parker, &bind.from)?;
         if place.kind() != FileKind::Directory {
             return Err(Errno::Notdir);
@@ -275,11 +283,32 @@ impl Child {
             true => Rights::RW,
             false => Rights::RO,
         };
-        let (gate, root) = Gate::new(self.parent.view(place), None);
-        namespace.mount(root, at, rights, flags)?;
+        let (gate, root) = Gate::new(self.parent.namespace.view(place), None);
         lock(&self.life).gates.push((at.to_owned(), gate));
-        Ok(())
+        Ok((at.to_owned(), root, rights))
     }
+}
+
+/// What is bound at each path, in the order in which it is searched; paths in the order of their first bind.
+fn unions(binds: &[Bind]) -> Result<Vec<(String, Vec<&Bind>)>, String> {
+    let mut unions: Vec<(String, Vec<&Bind>)> = Vec::new();
+    for bind in binds {
+        let at = absolute(&bind.to)?;
+        let index = match unions.iter().position(|(path, _)| *path == at) {
+            Some(index) => index,
+            None => {
+                unions.push((at, Vec::new()));
+                unions.len() - 1
+            }
+        };
+        let members = &mut unions[index].1;
+        match bind.order {
+            BindOrder::Replace => *members = vec![bind],
+            BindOrder::Before => members.insert(0, bind),
+            BindOrder::After => members.push(bind),
+        }
+    }
+    Ok(unions)
 }
 
 /// Variables, the last value of each name.

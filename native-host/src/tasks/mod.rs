@@ -1,8 +1,8 @@
 //! Child agents: what `/task` starts here.
 //!
 //! Each child is an agent in this process: a thread, a store, a namespace that begins empty and takes what its parent
-//! binds into it. What the parent may use (memory, descriptors, children) is one budget for it and all below it. A child
-//! ends with its parent; whatever a child does ends it alone.
+//! binds into it, and capabilities that are less of its parent's. What the parent may use (memory, descriptors, children) is one
+//! budget for it and all below it. A child ends with its parent; whatever a child does ends it alone.
 //!
 //! - [`Family`]: what a run and all of its descendants share
 //! - `Nursery`: the children of one parent
@@ -13,16 +13,20 @@ mod child;
 mod promise;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use capfs::device::gate::Gate;
 use capfs::device::parts::lock;
-use capfs::{Errno, Namespace, Op, OpenFile};
+use capfs::{Errno, Namespace, NodeRef, Op, OpenFile};
+use capfs_devices::audit::Sink;
 use capfs_devices::grant::{Grant, GrantError};
-use capfs_devices::task::{Plan, Refusal, Spawner, Task, TaskDevice};
+use capfs_devices::task::{self, Plan, Refusal, Spawner, Task, TaskDevice, source};
 use capfs_runtime::{ClockGrant, FileLimit};
 
 use crate::cache::Cache;
+use crate::capabilities::{Held, Kind};
 use crate::engine::{Engines, THREAD_STACK};
 use crate::limits::MemoryBudget;
 use child::Child;
@@ -41,9 +45,17 @@ pub struct Family {
     clock: ClockGrant,
     /// Whether WASI's own call gives them random bytes.
     random: bool,
+    /// Takes the audit of all of them.
+    pub sink: Option<Arc<dyn Sink>>,
 }
 
 impl Family {
+    /// A run in which nothing is started.
+    pub fn alone() -> Arc<Family> {
+        let (memory, files) = (MemoryBudget::default(), FileLimit::from(0));
+        Family::new(None, memory, files, ClockGrant::Nothing, false, None)
+    }
+
     /// A run that nobody is in yet, and its limits.
     pub fn new(
         cache: Option<Cache>,
@@ -51,6 +63,7 @@ impl Family {
         files: FileLimit,
         clock: ClockGrant,
         random: bool,
+        sink: Option<Arc<dyn Sink>>,
     ) -> Arc<Family> {
         Arc::new(Family {
             engines: Engines::without_pool(),
@@ -59,7 +72,84 @@ impl Family {
             files,
             clock,
             random,
+            sink,
         })
+    }
+}
+
+/// What children take from: their parent.
+pub struct Parent {
+    /// Its name in the audit.
+    pub name: String,
+    /// Its files.
+    pub namespace: Namespace,
+    /// Its capabilities.
+    pub held: Vec<Held>,
+}
+
+/// Less of what a parent holds, for a child.
+struct Narrowed {
+    /// Of which it is less.
+    of: Gate,
+    kind: Kind,
+    root: NodeRef,
+}
+
+impl Parent {
+    /// What a child is given by a grant.
+    fn narrowed(&self, grant: &Grant) -> Result<Narrowed, Refusal> {
+        let held = self.held.iter().map(|held| (&held.grant, held));
+        let held = source(held, grant)?;
+        let invalid = |error: GrantError| Refusal {
+            errno: Errno::Inval,
+            text: error.to_string(),
+        };
+        let (kind, root) = match &held.kind {
+            Kind::Capability(capability) => {
+                let less = capability.narrowed(grant).map_err(invalid)?;
+                let root = less.root().clone();
+                (Kind::Capability(less), root)
+            }
+            Kind::Tasks(tasks) => {
+                let less = Arc::new(tasks.narrowed(grant).map_err(invalid)?);
+                let root = less.device.root();
+                (Kind::Tasks(less), root)
+            }
+            Kind::Whole => {
+                let name = grant.device.name();
+                return Err(Refusal {
+                    errno: Errno::Notsup,
+                    text: format!("{name} is handed on by binding its directory"),
+                });
+            }
+        };
+        let of = held.gate.clone();
+        Ok(Narrowed { of, kind, root })
+    }
+}
+
+/// How many children may run, those of children included.
+#[derive(Clone)]
+struct Running {
+    max: usize,
+    count: Arc<AtomicUsize>,
+}
+
+/// One of them.
+struct Turn(Running);
+
+impl Running {
+    fn take(&self) -> Option<Turn> {
+        let more = |count| (count < self.max).then_some(count + 1);
+        let (order, relaxed) = (Ordering::Relaxed, Ordering::Relaxed);
+        let taken = self.count.fetch_update(order, relaxed, more);
+        taken.ok().map(|_| Turn(self.clone()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -76,8 +166,22 @@ impl Tasks {
     /// # Errors
     /// What is wrong with the grant.
     pub fn new(family: &Arc<Family>, grant: &Grant) -> Result<Tasks, GrantError> {
+        let running = Running {
+            max: task::children(grant)?,
+            count: Arc::default(),
+        };
+        Tasks::with(family, running, grant)
+    }
+
+    /// Those of a child, which count as these do.
+    fn narrowed(&self, grant: &Grant) -> Result<Tasks, GrantError> {
+        Tasks::with(&self.nursery.family, self.nursery.running.clone(), grant)
+    }
+
+    fn with(family: &Arc<Family>, running: Running, grant: &Grant) -> Result<Tasks, GrantError> {
         let nursery = Arc::new(Nursery {
             family: family.clone(),
+            running,
             parent: Mutex::default(),
             children: Mutex::default(),
             gone: Condvar::new(),
@@ -86,17 +190,17 @@ impl Tasks {
         Ok(Tasks { device, nursery })
     }
 
-    /// The parent begins, and these are its files.
-    pub fn begin(&self, namespace: Namespace) {
-        *lock(&self.nursery.parent) = Some(namespace);
+    /// The parent begins.
+    pub fn begin(&self, parent: Parent) {
+        *lock(&self.nursery.parent) = Some(Arc::new(parent));
     }
 
     /// The parent is over: so are its children. Waits for them as long as `patience`; one that sits in a call of the
     /// operating system is left there.
     pub fn end(&self, patience: Duration) {
-        // The namespace has this device in it: neither would ever go.
-        let files = lock(&self.nursery.parent).take();
-        drop(files);
+        // What the parent has has this device in it: neither would ever go.
+        let parent = lock(&self.nursery.parent).take();
+        drop(parent);
         self.device.end();
         self.nursery.end(patience);
     }
@@ -105,8 +209,9 @@ impl Tasks {
 /// The children of one parent.
 struct Nursery {
     family: Arc<Family>,
-    /// The files of the parent, while it runs.
-    parent: Mutex<Option<Namespace>>,
+    running: Running,
+    /// While it runs.
+    parent: Mutex<Option<Arc<Parent>>>,
     children: Mutex<BTreeMap<u64, Arc<Child>>>,
     /// Woken when a child's thread has ended.
     gone: Condvar,
@@ -115,6 +220,14 @@ struct Nursery {
 impl Nursery {
     fn children(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Child>>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parent(&self) -> Result<Arc<Parent>, Refusal> {
+        let parent = lock(&self.parent).clone();
+        parent.ok_or_else(|| Refusal {
+            errno: Errno::Io,
+            text: "the parent has ended".to_owned(),
+        })
     }
 
     fn child(&self, number: u64) -> Option<Arc<Child>> {
@@ -147,40 +260,44 @@ impl Nursery {
 struct Handle(Arc<Nursery>);
 
 impl Spawner for Handle {
-    fn check(&self, _grant: &Grant) -> Result<(), Refusal> {
-        Err(Refusal {
-            errno: Errno::Acces,
-            text: "an agent hands on a capability by binding its directory into the task"
-                .to_owned(),
-        })
+    fn check(&self, task: Arc<Task>, grant: &Grant) -> Op<()> {
+        let narrowed = self.0.parent().and_then(|parent| parent.narrowed(grant));
+        let checked = narrowed.map(drop);
+        checked.map_err(|refusal| task.refused(refusal)).into()
     }
 
     fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {
-        let refuse = |errno, text: &str| {
-            let text = text.to_owned();
-            Op::err(task.refused(Refusal { errno, text }))
-        };
-        let Some(parent) = lock(&self.0.parent).clone() else {
-            return refuse(Errno::Io, "the parent has ended");
-        };
-        let number = task.number();
-        let child = Arc::new(Child::new(self.0.family.clone(), parent));
-        let (promise, promised) = promise::promise();
-        self.0.children().insert(number, child.clone());
-        let (nursery, told) = (self.0.clone(), task.clone());
-        let thread = std::thread::Builder::new()
-            .name(format!("task {number}"))
-            .stack_size(THREAD_STACK)
-            .spawn(move || {
-                let _gone = Gone { nursery, number };
-                child.run(&told, plan, stdio, promise);
-            });
-        match thread {
-            Ok(_) => Op::later(promised),
-            Err(error) => {
+        let begin = || {
+            let refuse = |errno, text: String| Refusal { errno, text };
+            let parent = self.0.parent()?;
+            let turn = self.0.running.take().ok_or_else(|| {
+                let max = self.0.running.max;
+                refuse(
+                    Errno::Mfile,
+                    format!("{max} tasks run, and more are not granted"),
+                )
+            })?;
+            let number = task.number();
+            let child = Arc::new(Child::new(self.0.family.clone(), parent, number));
+            let (promise, promised) = promise::promise();
+            self.0.children().insert(number, child.clone());
+            let (nursery, told) = (self.0.clone(), task.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("task {number}"))
+                .stack_size(THREAD_STACK)
+                .spawn(move || {
+                    let _gone = Gone { nursery, number };
+                    child.run(&told, plan, stdio, promise);
+                    drop(turn);
+                });
+            thread.map(|_| promised).map_err(|error| {
                 self.0.ended(number);
-                refuse(Errno::Again, &format!("there is no thread for it: {error}"))
-            }
+                refuse(Errno::Again, format!("there is no thread for it: {error}"))
+            })
+        };
+        match begin() {
+            Ok(promised) => Op::later(promised),
+            Err(refusal) => Op::err(task.refused(refusal)),
         }
     }
 

@@ -141,6 +141,11 @@ impl Gate {
         (gate, node)
     }
 
+    /// Puts the gate in front of another device, too: it is counted, watched and taken away with the first.
+    pub fn guard(&self, root: NodeRef) -> NodeRef {
+        node::gated(root, self.0.clone())
+    }
+
     /// Takes the capability away, for good.
     pub fn revoke(&self) {
         self.0.revoked.store(true, Ordering::Release);

@@ -1,5 +1,6 @@
 //! Child agents by files. Without arguments it is the parent, and its own program is what its children run; with
-//! `limits` it is a parent whose children use up what it has.
+//! `limits` it is a parent whose children use up what it has, with `granting` one that hands on less of what it has, with
+//! `taking` one that takes away what it has given.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -38,6 +39,25 @@ fn main() {
         }
         ["root"] => list("/"),
         ["limits"] => limits(),
+        ["granting", server, other] => granting(server, other),
+        ["taking"] => taking(),
+        ["fetch", server, other] => {
+            for url in [format!("{server}/hello"), format!("{other}/hello"), format!("{server}/bytes?length=2000")] {
+                fetch(&url);
+            }
+        }
+        // A child of a child, which hands on less again.
+        ["hand-on", server, other] => {
+            let task = Task::new();
+            task.ctl("bind /bin /bin");
+            task.ctl(&format!("grant fetch,origin={server},max-body=100"));
+            task.ctl("grant random,at=/dev/random");
+            task.ctl("grant ws,origin=*");
+            task.run(&format!("fetch {server} {other}"));
+            Task::new().run("exit 3");
+            println!("{:?}", outcome(fs::read("/task/new/wasi")));
+        }
+        ["keep-reading", ref paths @ ..] => keep_reading(paths),
         ["hoard"] => loop {
             std::mem::forget(std::hint::black_box(vec![1u8; 1 << 20]));
         },
@@ -197,6 +217,104 @@ fn parent() {
     task.follow();
 
     refusals();
+}
+
+fn fetch(url: &str) {
+    let path = format!("/cap/fetch/{}", url.replacen("://", "/", 1));
+    match fs::read(&path) {
+        Ok(bytes) => println!("{url}: {} bytes", bytes.len()),
+        Err(error) => println!("{url}: {:?}", error.raw_os_error()),
+    }
+}
+
+/// Opens files, and reads from each again whenever a line comes.
+fn keep_reading(paths: &[&str]) {
+    let mut files: Vec<_> = paths.iter().map(|path| fs::File::open(path).expect("a file")).collect();
+    let mut byte = [0];
+    loop {
+        for (file, path) in files.iter_mut().zip(paths) {
+            let (old, new) = (outcome(file.read(&mut byte)), outcome(fs::File::open(path)));
+            println!("{path}: {old:?}, opened again {new:?}");
+        }
+        println!(".");
+        let mut line = String::new();
+        if io::stdin().read_line(&mut line).expect("a line") == 0 {
+            return;
+        }
+    }
+}
+
+/// A child gets less of a capability than its parent has, never more.
+fn granting(server: &str, other: &str) {
+    print!("{}", fs::read_to_string("/cap/crypto/policy").expect("a policy").lines().next().unwrap_or_default());
+    println!();
+    let task = Task::new();
+    for grant in [
+        "crypto,algorithm=ed25519,keys=2",
+        "crypto",
+        "crypto,algorithm=none,at=/c",
+        "crypto,name=other,at=/c",
+        "console",
+        "floppy",
+        "fetch,origin=*,header=* Cookie: a=b",
+        "fetch,at=/f",
+        "task,children=0,at=/t",
+    ] {
+        task.ctl(&format!("grant {grant}"));
+        print!("{}", fs::read_to_string("/task/error").expect("error"));
+    }
+    task.tell("ns");
+    task.run("cat /cap/crypto/policy");
+
+    // The parent may ask both servers.
+    for url in [format!("{server}/hello"), format!("{other}/hello")] {
+        fetch(&url);
+    }
+    // One of them, and less of it.
+    let task = Task::new();
+    task.ctl(&format!("grant fetch,origin={server},max-body=1000"));
+    task.run(&format!("fetch {server} {other}"));
+    // What was bound is the parent's as it is.
+    let task = Task::new();
+    task.ctl("bind /cap/fetch /cap/fetch");
+    task.run(&format!("fetch {server} {other}"));
+    // A child's child has less again, and counts as its own.
+    let task = Task::new();
+    task.ctl("bind /bin /bin");
+    task.ctl(&format!("grant fetch,origin={server},max-body=1000"));
+    task.ctl("grant random");
+    task.ctl("grant task,children=2");
+    task.run(&format!("hand-on {server} {other}"));
+}
+
+/// What a child was given is taken away while it runs.
+fn taking() {
+    let task = Task::new();
+    task.ctl("bind /data /in");
+    task.ctl("bind /other /other");
+    task.ctl("grant crypto");
+    let paths = "/in/a.txt /other/a.txt /cap/crypto/policy";
+    task.set("cmd", &format!("{PROGRAM} keep-reading {paths}"));
+    task.ctl("start");
+    let mut input = fs::OpenOptions::new().write(true).open(format!("{}/fd/0", task.0)).expect("input");
+    let mut output = fs::File::open(format!("{}/fd/1", task.0)).expect("output");
+    let mut shown = || {
+        let (mut text, mut byte) = (Vec::new(), [0]);
+        while !text.ends_with(b".\n") && output.read(&mut byte).expect("output") > 0 {
+            text.push(byte[0]);
+        }
+        print!("{}", String::from_utf8_lossy(&text));
+    };
+    shown();
+    for command in ["unbind /in", "revoke /cap/crypto", "unbind /in", "revoke /none", "unbind /other/"] {
+        println!("{command}");
+        task.ctl(command);
+        input.write_all(b"\n").expect("a line");
+        shown();
+    }
+    task.tell("ns");
+    drop(input);
+    task.tell("wait");
 }
 
 /// Children have what is left of their parent's memory and descriptors, and the parent gets it back.

@@ -126,9 +126,10 @@ fn refusal(error: &JsValue) -> Refusal {
 }
 
 impl Spawner for PageSpawner {
-    fn check(&self, grant: &Grant) -> Result<(), Refusal> {
+    fn check(&self, task: Arc<Task>, grant: &Grant) -> Op<()> {
         let checked = self.0.check(&grant.to_flag());
-        checked.map_err(|error| refusal(&error))
+        let checked = checked.map_err(|error| task.refused(refusal(&error)));
+        checked.into()
     }
 
     fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {

@@ -1,0 +1,124 @@
+//! A capability as an agent has it, of which others can be made that let less be done.
+//!
+//! What an agent hands to a child by `grant` (see [`task`](crate::task)) is made of its own: the same device on further terms, each
+//! of which must let an operation through. What is counted (requests under way, a rate, connections) is counted for both.
+
+use std::sync::Arc;
+
+use capfs::{MaybeSend, MaybeSync, NodeRef};
+
+use crate::console::Console;
+use crate::crypto::{self, KeyStore};
+use crate::fetch::Fetch;
+use crate::grant::{Grant, GrantError, Term};
+use crate::indexeddb::{self, Space};
+use crate::random::{self, Entropy};
+use crate::ws::Ws;
+
+/// Makes less of a capability.
+pub trait Narrow: MaybeSend + MaybeSync + 'static {
+    /// The capability on further terms.
+    ///
+    /// # Errors
+    /// What is wrong with the grant.
+    fn narrowed(&self, grant: &Grant) -> Result<Capability, GrantError>;
+}
+
+impl<F> Narrow for F
+where
+    F: Fn(&Grant) -> Result<Capability, GrantError> + MaybeSend + MaybeSync + 'static,
+{
+    fn narrowed(&self, grant: &Grant) -> Result<Capability, GrantError> {
+        self(grant)
+    }
+}
+
+/// A capability.
+#[derive(Clone)]
+pub struct Capability {
+    root: NodeRef,
+    narrow: Arc<dyn Narrow>,
+}
+
+impl Capability {
+    /// A tree, and how less of it is made.
+    pub fn new(root: NodeRef, narrow: impl Narrow) -> Capability {
+        Capability {
+            root,
+            narrow: Arc::new(narrow),
+        }
+    }
+
+    /// Requests.
+    pub fn fetch(fetch: Arc<Fetch>) -> Capability {
+        let root = fetch.root();
+        Capability::new(root, move |grant: &Grant| {
+            Ok(Capability::fetch(fetch.narrowed(grant)?))
+        })
+    }
+
+    /// Connections.
+    pub fn ws(ws: Arc<Ws>) -> Capability {
+        let root = ws.root();
+        Capability::new(root, move |grant: &Grant| {
+            Ok(Capability::ws(ws.narrowed(grant)?))
+        })
+    }
+
+    /// A console.
+    pub fn console(console: Console) -> Capability {
+        let root = console.root();
+        Capability::new(root, move |grant: &Grant| {
+            Ok(Capability::console(console.narrowed(grant)?))
+        })
+    }
+
+    /// Random bytes.
+    pub fn random(entropy: Arc<dyn Entropy>) -> Capability {
+        let root = random::device(entropy.clone());
+        Capability::new(root, move |grant: &Grant| {
+            grant.no_terms()?;
+            Ok(Capability::random(entropy.clone()))
+        })
+    }
+
+    /// Keys.
+    pub fn crypto(
+        store: Arc<dyn KeyStore>,
+        entropy: Arc<dyn Entropy>,
+        policy: crypto::Policy,
+    ) -> Capability {
+        let root = crypto::device(store.clone(), entropy.clone(), policy.clone());
+        Capability::new(root, move |grant: &Grant| {
+            let policy = policy.narrowed(grant)?;
+            Ok(Capability::crypto(store.clone(), entropy.clone(), policy))
+        })
+    }
+
+    /// Databases.
+    pub fn indexeddb(space: Arc<dyn Space>, policy: indexeddb::Policy) -> Capability {
+        let root = indexeddb::device(space.clone(), policy.clone());
+        Capability::new(root, move |grant: &Grant| {
+            let policy = policy.narrowed(grant)?;
+            Ok(Capability::indexeddb(space.clone(), policy))
+        })
+    }
+
+    /// The tree.
+    pub fn root(&self) -> &NodeRef {
+        &self.root
+    }
+
+    /// The capability on further terms, for a child of the agent that has it.
+    ///
+    /// # Errors
+    /// What is wrong with the grant; [`GrantError::Value`] for terms that say more than what is let through: a header
+    /// that the host adds can be one that agents may not set, and a name says whose things they are.
+    pub fn narrowed(&self, grant: &Grant) -> Result<Capability, GrantError> {
+        let more = |term: &&Term| matches!(term.key.as_str(), "header" | "name");
+        match grant.public_terms().iter().find(more) {
+            Some(term) => Err(term.expected("only the host can grant this")),
+            None => self.narrow.narrowed(grant),
+        }
+    }
+}
