@@ -55,6 +55,7 @@ export const SUITES = [
   { name: 'nostr', about: 'the Nostr client between hosts, over a real relay', command: node('tests/nostr.test.mjs'), count: 'summary', minutes: 5 },
   { name: 'line-discipline', about: "the page's terminal, in Node", command: node('tests/page/line-discipline.test.mjs'), count: 'summary', minutes: 2 },
   { name: 'page', about: 'the demo page, in Chromium', command: node('tests/page/page.test.mjs'), count: 'summary', minutes: 10 },
+  { name: 'page-firefox', about: 'the demo page, in Firefox', command: node('tests/page/firefox.test.mjs'), count: 'summary', minutes: 5 },
   { name: 'benchmarks', about: 'every measurement in Chromium can be made', command: node('bench/run.mjs', '--only', 'chromium,capabilities', '--smoke'), count: 'summary', minutes: 5 },
   { name: 'packaging', about: 'the npm package in sample consumers; size budget', command: node('tests/packaging/packaging.test.mjs'), count: 'summary', minutes: 10 },
 ]

@@ -306,6 +306,24 @@ await test('the feed reader shows a feed on its part of the page, until fetching
   await page.waitForSelector('.page-part p:has-text("ENODEV")')
 })
 
+await test('an agent starts another, which has what it was handed and nothing else', async (page) => {
+  await start(page, 'tasks')
+  await terminalShows(page, '/%')
+  /** Types a line when the prompt is there, and answers what came of it. */
+  const answer = async (line) => {
+    const before = (await terminal(page)).length
+    await page.keyboard.type(`${line}\n`)
+    await page.waitForFunction((length) => /\n\/%$/.test(globalThis.terminalText().slice(length)), before)
+    return (await terminal(page)).slice(before).split('\n').slice(1, -1)
+  }
+  assert.deepEqual(await answer('cat /task/new/wasi'), ['1'])
+  for (const line of ['echo /bin/tree.wasm /cap > /task/1/cmd', 'echo bind /cap /cap > /task/1/ctl', 'echo start > /task/1/ctl']) assert.deepEqual(await answer(line), [])
+  const shown = await answer('cat /task/1/fd/1 /task/1/wait')
+  assert.equal(shown[0], '/cap')
+  assert.match(shown[1], /random/)
+  assert.equal(shown.at(-1), '0')
+})
+
 await test('notes are there again for the next agent', async (page) => {
   await start(page, 'notes')
   await page.waitForSelector('[data-at="/cap/storage/opfs"]')

@@ -191,6 +191,7 @@ export class Launcher {
           title: sample.title,
           program: new URL(sample.program, document.baseURI),
           name: sample.name,
+          ...(sample.fetched ? { fetched: Object.fromEntries(Object.entries(sample.fetched).map(([path, address]) => [path, new URL(address, document.baseURI)])) } : {}),
           ...(sample.archive ? { archive: new URL(sample.archive, document.baseURI) } : {}),
           ...(sample.hint ? { hint: sample.hint } : {}),
         });

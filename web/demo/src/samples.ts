@@ -21,6 +21,8 @@ export interface Sample {
   readonly grants?: () => readonly string[];
   /** Address of a tar.gz that is laid under the agent's own files at `/`. */
   readonly archive?: string;
+  /** Further files of its `/`, by their addresses relative to the page. */
+  readonly fetched?: Readonly<Record<string, string>>;
   /** Text files that the agent's `/` has at the start. */
   readonly files?: Readonly<Record<string, string>>;
   /** A line shown in the terminal before the program's own output. */
@@ -39,6 +41,13 @@ for folder, _, files in os.walk('/usr/local/lib'):
 
 const WALK_JS = `for (let i = 1; i <= 20; i++)
   print(i % 15 === 0 ? 'FizzBuzz' : i % 5 === 0 ? 'Buzz' : i % 3 === 0 ? 'Fizz' : i);
+`;
+
+const START = `cat /task/new/wasi
+echo /bin/tree.wasm /cap > /task/1/cmd
+echo bind /cap /cap > /task/1/ctl
+echo start > /task/1/ctl
+cat /task/1/fd/1 /task/1/wait
 `;
 
 /** A public relay; any other does as well. */
@@ -69,6 +78,20 @@ export const SAMPLES: readonly Sample[] = [
     grants: () => ['random', `fetch,origin=${location.origin}`, 'opfs', 'console'],
     files: { 'readme.txt': 'What was granted is below /cap; each device has a file policy.\n' },
     hint: 'Try: ls /cap, xd /cap/random 64, echo hello > /cap/storage/opfs/greeting',
+  },
+  {
+    id: 'tasks',
+    title: 'Tasks',
+    language: 'Rust',
+    about: 'The explorer starts another program by the files of /task. What it hands on is what it has itself: here /cap.',
+    program: 'agents/explorer.wasm',
+    name: 'explorer',
+    args: [],
+    env: {},
+    grants: () => ['task,children=4', 'random'],
+    fetched: { 'bin/tree.wasm': 'agents/tree.wasm' },
+    files: { 'start.txt': START },
+    hint: 'Try: cat start.txt, then what it says, line by line.',
   },
   {
     id: 'feeds',

@@ -7,7 +7,7 @@ import { announce, el, fill, freshId } from '../element.js';
 import type { Engine } from '../engine.js';
 import { explain, explainExit, exitLabel, type Failure } from '../failures.js';
 import { Console } from '../terminal/console.js';
-import { SHARED, spawnOptions, type Launch } from './launch.js';
+import { ownFiles, SHARED, spawnOptions, type Launch } from './launch.js';
 
 /** Where an agent is in its life: it ends as `ended`, or as `refused` when it couldn't be started at all. */
 export type State = 'starting' | 'running' | 'ended' | 'refused';
@@ -100,7 +100,7 @@ export class AgentView {
     try {
       await capfs.makeDir(SHARED).catch(() => undefined);
       this.#agent = await capfs.spawn(this.launch.program, {
-        ...spawnOptions(this.launch, capfs.variant),
+        ...spawnOptions(this.launch, await ownFiles(this.launch), capfs.variant),
         audit: (event) => this.audit.add(event),
         ...(this.#page ? { dom: this.#page } : {}),
         console: {

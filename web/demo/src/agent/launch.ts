@@ -1,5 +1,5 @@
 /** What a start needs, as the launcher and the C editor put it together. */
-import type { SpawnOptions, Variant } from 'capfs';
+import { CapfsError, type SpawnOptions, type Variant } from 'capfs';
 
 /** Everything that starting one agent takes; kept by its tab so that it can be started again. */
 export interface Launch {
@@ -12,6 +12,8 @@ export interface Launch {
   readonly env: Record<string, string>;
   /** Files that `/` has at the start. */
   readonly files: Record<string, string | Uint8Array>;
+  /** Further files of `/`, by their addresses. */
+  readonly fetched?: Readonly<Record<string, URL>>;
   /** A tar.gz under the files at `/`. */
   readonly archive?: URL;
   /** Capabilities, as flags. */
@@ -25,11 +27,25 @@ export interface Launch {
 export const SHARED = '/shared';
 
 /**
+ * All files that `/` has at the start, with those that are fetched.
+ *
+ * @throws CapfsError `FETCH_FAILED`
+ */
+export async function ownFiles({ files, fetched = {} }: Launch): Promise<Launch['files']> {
+  const more = Object.entries(fetched).map(async ([path, address]) => {
+    const response = await fetch(address);
+    if (!response.ok) throw new CapfsError('FETCH_FAILED', `${address.href}: the server answers ${response.status}`);
+    return [path, new Uint8Array(await response.arrayBuffer())] as const;
+  });
+  return { ...files, ...Object.fromEntries(await Promise.all(more)) };
+}
+
+/**
  * The options of `spawn` for a launch: a private `/`, with the archive beneath it, and the shared tree. Where calls
  * can't wait there is nothing to type into, so the input has ended from the start.
  */
-export function spawnOptions(launch: Launch, { wait }: Variant): SpawnOptions {
-  const own = { type: 'memory', files: launch.files, rights: 'rw' } as const;
+export function spawnOptions(launch: Launch, files: Launch['files'], { wait }: Variant): SpawnOptions {
+  const own = { type: 'memory', files, rights: 'rw' } as const;
   return {
     name: launch.name,
     args: launch.args,
