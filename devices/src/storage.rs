@@ -1,8 +1,8 @@
-//! `/cap/storage/opfs`: a tree of files that stays, and `quota` beside it.
+//! `/cap/storage/opfs`: a tree of files that stays, and `quota` and `policy` beside it.
 //!
 //! The tree is an ordinary one, with POSIX meaning and nothing special inside. In a browser it is a volume of
 //! `capfs-storage` in the origin's private file system, natively a folder. What both have in common is here: the
-//! terms of a grant, and what `quota` says.
+//! terms of a grant, and the files beside the tree.
 //!
 //! | term | meaning |
 //! |---|---|
@@ -64,6 +64,19 @@ impl StorageTerms {
         }
         Ok(terms)
     }
+
+    /// What the file `policy` says: a line for each term.
+    fn policy(&self) -> String {
+        let StorageTerms {
+            name,
+            quota,
+            rights,
+            repair,
+        } = self;
+        let rights = if *rights == Rights::RO { "ro" } else { "rw" };
+        let repair = if *repair { "yes" } else { "no" };
+        format!("name {name}\nquota {quota}\nrights {rights}\nrepair {repair}\n")
+    }
 }
 
 /// The name of a program's own tree: its last name without `.wasm`, of letters, digits, `-`, `_` and `.` alone.
@@ -91,23 +104,28 @@ pub struct Quota {
     pub total: u64,
 }
 
-/// Makes the file `quota`: a line `used N` and a line `total N`, in bytes.
-pub fn quota_file<F>(source: F) -> NodeRef
-where
-    F: Fn() -> Op<Quota> + MaybeSend + MaybeSync + 'static,
-{
-    synthetic::text_file(move || {
-        source().map(|Quota { used, total }| format!("used {used}\ntotal {total}\n"))
-    })
-}
-
-/// Where `quota` is: beside the tree.
-pub fn quota_path(at: &str) -> String {
+/// Where the files beside a tree are: `quota` and `policy`.
+pub fn paths_beside(at: &str) -> [String; 2] {
     let parent = at
         .trim_end_matches('/')
         .rsplit_once('/')
         .map_or("", |(parent, _)| parent);
-    format!("{parent}/quota")
+    ["quota", "policy"].map(|name| format!("{parent}/{name}"))
+}
+
+/// Makes the files beside a tree at `at`, each with its path: `quota`, with a line `used N` and a line `total N` in bytes, and
+/// `policy`, with the terms.
+pub fn files_beside<F>(at: &str, terms: &StorageTerms, usage: F) -> [(String, NodeRef); 2]
+where
+    F: Fn() -> Op<Quota> + MaybeSend + MaybeSync + 'static,
+{
+    let [quota_path, policy_path] = paths_beside(at);
+    let quota = synthetic::text_file(move || {
+        usage().map(|Quota { used, total }| format!("used {used}\ntotal {total}\n"))
+    });
+    let policy = terms.policy();
+    let policy = synthetic::text_file(move || Op::ok(policy.clone()));
+    [(quota_path, quota), (policy_path, policy)]
 }
 
 #[cfg(test)]
@@ -151,8 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn the_quota_is_beside_the_tree() {
-        assert_eq!(quota_path("/cap/storage/opfs"), "/cap/storage/quota");
-        assert_eq!(quota_path("/files/"), "/quota");
+    fn quota_and_policy_are_beside_the_tree() {
+        let expected = ["/cap/storage/quota", "/cap/storage/policy"];
+        assert_eq!(paths_beside("/cap/storage/opfs"), expected);
+        assert_eq!(paths_beside("/files/"), ["/quota", "/policy"]);
     }
 }

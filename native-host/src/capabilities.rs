@@ -109,8 +109,10 @@ impl Capabilities {
                 let stored = stored.map_err(failed)?;
                 self.locks.push(stored.lock);
                 let tree = self.hold(grant, Kind::Whole, stored.tree);
-                let quota = (stored.quota_path, stored.quota, Rights::RO);
-                Ok(vec![(at, tree, stored.rights), quota])
+                let mut made = vec![(at, tree, stored.rights)];
+                let beside = stored.beside.into_iter();
+                made.extend(beside.map(|(path, file)| (path, file, Rights::RO)));
+                Ok(made)
             }
             DeviceKind::Task => {
                 let tasks = Tasks::new(&self.family, grant);

@@ -37,10 +37,8 @@ pub struct Stored {
     pub tree: NodeRef,
     /// Everything, or reading alone.
     pub rights: Rights,
-    /// Where `quota` is.
-    pub quota_path: String,
-    /// The file `quota`.
-    pub quota: NodeRef,
+    /// The files beside it, `quota` and `policy`, and where they are.
+    pub beside: [(String, NodeRef); 2],
     /// Held for as long as the agent has the folder.
     pub lock: File,
 }
@@ -65,7 +63,7 @@ pub fn granted(grant: &Grant, program: &str, state: Option<&Path>) -> Result<Sto
             )
         })?;
     let (tree, ledger) = folder(&path, terms.quota).map_err(failed)?;
-    let quota = storage::quota_file(move || {
+    let beside = storage::files_beside(&grant.at, &terms, move || {
         Op::ok(Quota {
             used: ledger.used(),
             total: ledger.limit(),
@@ -74,8 +72,7 @@ pub fn granted(grant: &Grant, program: &str, state: Option<&Path>) -> Result<Sto
     Ok(Stored {
         tree,
         rights: terms.rights,
-        quota_path: storage::quota_path(&grant.at),
-        quota,
+        beside,
         lock,
     })
 }
@@ -150,13 +147,19 @@ mod tests {
         let grant = Grant::from_flag("opfs,name=notes,quota=64KiB").unwrap();
         let first = granted(&grant, "a.wasm", Some(scratch.path())).unwrap();
         testkit::write(&first.tree, "f", b"kept").unwrap();
-        assert_eq!(first.quota_path, "/cap/storage/quota");
+        let [(path, _), (_, policy)] = &first.beside;
+        assert_eq!(path, "/cap/storage/quota");
+        let mut policy = now(policy.open(READ)).unwrap();
+        assert_eq!(
+            read_at(&mut *policy, 0, 99).unwrap(),
+            b"name notes\nquota 65536\nrights rw\nrepair no\n"
+        );
         let again = granted(&grant, "b.wasm", Some(scratch.path()));
         assert!(again.err().unwrap().contains("another agent"));
         drop(first);
         let again = granted(&grant, "b.wasm", Some(scratch.path())).unwrap();
         assert_eq!(testkit::read(&again.tree, "f").unwrap(), b"kept");
-        let mut quota = now(again.quota.open(READ)).unwrap();
+        let mut quota = now(again.beside[0].1.open(READ)).unwrap();
         assert_eq!(
             read_at(&mut *quota, 0, 99).unwrap(),
             b"used 4096\ntotal 65536\n"

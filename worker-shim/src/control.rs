@@ -101,8 +101,9 @@ pub async fn grant(
     if grant.device == DeviceKind::Opfs {
         let clock = machine(|machine| Ok(machine.clock.clone()))?;
         let granted = opfs::granted(&grant, &program, clock).await?;
-        let (path, quota) = granted.quota;
-        mount_node(quota, &path, Rights::RO)?;
+        for (path, file) in granted.beside {
+            mount_node(file, &path, Rights::RO)?;
+        }
         return install(&agent, grant, granted.tree, granted.rights, audit);
     }
     let root = devices::device(&grant, &program).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use capfs::Rights;
 use capfs_devices::grant::{DeviceKind, Grant as Capability, GrantError, Term};
-use capfs_devices::storage::quota_path;
+use capfs_devices::storage::paths_beside;
 use capfs_devices::terms;
 use capfs_runtime::ClockGrant;
 
@@ -433,7 +433,9 @@ impl Reader<'_> {
     fn granted(&mut self, node: &Node, grant: Capability, need: Needs) {
         self.take(node.at, grant.at.trim_end_matches('/'));
         if grant.device == DeviceKind::Opfs {
-            self.take(node.at, &quota_path(&grant.at));
+            for path in paths_beside(&grant.at) {
+                self.take(node.at, &path);
+            }
         }
         self.want(node, Grant::Capability(grant), need);
     }

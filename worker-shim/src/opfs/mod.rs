@@ -86,8 +86,8 @@ pub struct Granted {
     pub tree: NodeRef,
     /// Everything, or reading alone.
     pub rights: capfs::Rights,
-    /// The file `quota`, and where it is.
-    pub quota: (String, NodeRef),
+    /// The files beside it, `quota` and `policy`, and where they are.
+    pub beside: [(String, NodeRef); 2],
 }
 
 /// Makes what a grant of stored files to `program` stands for.
@@ -108,7 +108,7 @@ pub async fn granted(
         .await
         .map_err(|error| sentence(&error))?;
     let measured = volume.clone();
-    let quota = storage::quota_file(move || {
+    let beside = storage::files_beside(&grant.at, &terms, move || {
         let measured = measured.clone();
         measured.root().stat().then(move |_| {
             let usage = measured.usage();
@@ -121,7 +121,7 @@ pub async fn granted(
     Ok(Granted {
         tree: volume.root(),
         rights: terms.rights,
-        quota: (storage::quota_path(&grant.at), quota),
+        beside,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Stored files: what one run has written the next one finds; the quota is beside them, and is kept.
+//! Stored files: what one run has written the next one finds; quota and policy are beside them, and the quota is kept.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -34,6 +34,7 @@ fn fill(name: &str) {
 
 fn main() {
     println!("/cap/storage holds {:?}", names("/cap/storage"));
+    print!("{}", fs::read_to_string("/cap/storage/policy").expect("the policy"));
     println!("before: {:?}", names(TREE));
     quota();
     if std::env::args().nth(1).as_deref() == Some("again") {
