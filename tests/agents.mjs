@@ -32,20 +32,23 @@ const exported = lines(
 )
 const stored = ['native', 'chromium', 'firefox']
 
-/** The host's own relay, its own key; what these make is new each time. */
+/** Hosts that have WebSockets: Node has them from version 22 on. */
+const connected = ['native', 'chromium', 'firefox', 'webkit']
+
+/** A real relay, and a key that the host keeps; what these make is new each time. */
 const nostr = {
   servers: ['relay'],
   grants: ['ws,origin={relay}', 'crypto'],
   masks: { npub: 'npub1[a-z0-9]{58}', note: 'note1[a-z0-9]{58}', key: '\\b[0-9a-f]{64}\\b', time: '\\d{4}-\\d\\d-\\d\\dT[0-9:]{8}Z' },
   outside: true,
-  hosts: stored,
+  hosts: connected,
 }
 /** A relay that lies. Reading needs no key of one's own. */
 const hostile = {
   servers: ['hostile-relay'],
   grants: ['ws,origin={hostile-relay}', 'crypto,persist=no'],
   outside: true,
-  hosts: ['native', 'chromium', 'firefox', 'webkit'],
+  hosts: connected,
 }
 const failed = { exit: { reason: 'exit', code: 1 } }
 /** Its cases. */
@@ -253,6 +256,14 @@ export const agentCases = [
     hosts: stored,
     exit: { reason: 'exit', code: 1 },
   }),
+  // What a command has answered to is kept, however the agent ends.
+  agent('notes', 'killed', {
+    grants: ['opfs,name=notes-killed'],
+    dialogue: [{ until: '', send: lines('add first') }, { until: '1  first', send: lines('add second', 'tag 1 kept', 'edit 2 other') }, { until: '2  other', kill: true }],
+    hosts: stored,
+    exit: { reason: 'killed' },
+  }),
+  agent('notes', 'killed_kept', { waits: true, grants: ['opfs,name=notes-killed'], stdin: lines('list', 'search other', 'remove 1 2'), hosts: stored }),
   agent('notes', 'full', {
     grants: ['opfs,name=notes-full,quota=64KiB'],
     stdin: lines('add first', 'add second', 'search first', `edit 1 ${'long '.repeat(12_000)}`, `add ${'long '.repeat(12_000)}`, 'show 1 2', 'list', 'remove 1 2'),
@@ -276,8 +287,8 @@ export const agentCases = [
   misread('closed'),
   misread('flood'),
   misread('follow_hangup', { args: ['follow', '--relay', '{hostile-relay}/hangup'] }),
-  agent('nostr', 'post_refused', { ...nostr, ...hostile, ...failed, hosts: stored, grants: ['ws,origin={hostile-relay}', 'crypto'], args: ['post', '--relay', '{hostile-relay}/refuse', 'x'] }),
-  agent('nostr', 'post_hangup', { ...nostr, ...hostile, ...failed, hosts: stored, grants: ['ws,origin={hostile-relay}', 'crypto'], args: ['post', '--relay', '{hostile-relay}/hangup', 'x'] }),
+  agent('nostr', 'post_refused', { ...nostr, ...hostile, ...failed, grants: ['ws,origin={hostile-relay}', 'crypto'], args: ['post', '--relay', '{hostile-relay}/refuse', 'x'] }),
+  agent('nostr', 'post_hangup', { ...nostr, ...hostile, ...failed, grants: ['ws,origin={hostile-relay}', 'crypto'], args: ['post', '--relay', '{hostile-relay}/hangup', 'x'] }),
   agent('nostr', 'other_origin', { ...hostile, ...failed, args: ['read', '--relay', 'wss://elsewhere.example'] }),
   agent('nostr', 'not_kept', { ...hostile, ...failed, waits: true, args: ['key'], grants: ['crypto,persist=no'] }),
   agent('nostr', 'without_ws', { grants: ['crypto,persist=no'], ...failed, args: ['read', '--relay', 'wss://relay.example'] }),

@@ -135,6 +135,7 @@ function ended(argv, wanted) {
       if (step.kill) child.kill('SIGINT')
       await clients.act(step)
     })
+    observe().catch(reject)
     child.stdout.on('data', (chunk) => {
       // What still arrives after the reader has gone is chance.
       if (deaf) return

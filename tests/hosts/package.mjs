@@ -70,6 +70,7 @@ export async function runCase(capfs, program, wanted) {
     })
     const stdout = []
     const reading = (async () => {
+      await observe()
       for (;;) {
         const { value, done } = await reader.read()
         if (done) return

@@ -54,6 +54,8 @@ pub struct Session<'a> {
     pub input: &'a mut dyn BufRead,
     /// Whether commands come from there, too.
     pub shell: bool,
+    /// Whether somebody types them.
+    pub prompt: bool,
 }
 
 impl<'a> Session<'a> {
@@ -63,6 +65,7 @@ impl<'a> Session<'a> {
             store,
             input,
             shell: false,
+            prompt: false,
         }
     }
 
@@ -77,8 +80,9 @@ impl<'a> Session<'a> {
             ["edit", number, ref text @ ..] => {
                 let number = note_number(number)?;
                 let mut note = self.store.note(number)?;
-                note.replace(&self.text(text)?, &now())?;
+                note.replace(&self.text(text, &mut print)?, &now())?;
                 self.store.put(number, &note)?;
+                print(&headline(number, &note.title(), &note))?;
                 Ok(Outcome::Done)
             }
             ["show", first, ref more @ ..] => self.show(first, more, out),
@@ -170,7 +174,8 @@ impl<'a> Session<'a> {
             note.tag(tag)?;
         }
         let tags = note.tags;
-        let mut note = Note::new(&self.text(words)?, &now())?;
+        let mut print = |text: &str| writeln!(out, "{text}").said("output");
+        let mut note = Note::new(&self.text(words, &mut print)?, &now())?;
         note.tags = tags;
         let number = self.store.add(std::slice::from_ref(&note))?;
         writeln!(out, "{}", headline(number, &note.title(), &note)).said("output")?;
@@ -178,9 +183,16 @@ impl<'a> Session<'a> {
     }
 
     /// A text: these words, or what the input has.
-    fn text(&mut self, words: &[&str]) -> Result<String> {
+    fn text(
+        &mut self,
+        words: &[&str],
+        print: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<String> {
         if !words.is_empty() {
             return Ok(words.join(" "));
+        }
+        if self.prompt {
+            print("(the text; a line that has only a dot ends it)")?;
         }
         let mut text = Vec::new();
         let mut bounded = self.input.take(TEXT_MAX as u64 + 1);

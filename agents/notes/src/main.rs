@@ -71,6 +71,7 @@ fn shell(session: &mut Session) -> Result<Outcome> {
     let mut out = io::stdout().lock();
     let prompt = io::stdin().is_terminal();
     session.shell = true;
+    session.prompt = prompt;
     if prompt {
         writeln!(out, "Notes. `help` lists the commands; Ctrl-D ends.").said("output")?;
     }
