@@ -52,6 +52,7 @@ export const SUITES = [
   { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },
   { name: 'conformance-stored', about: 'the guests that write files, on stored files in browsers', command: node('tests/run.mjs', '--stored', '--host', 'chromium,firefox'), count: 'summary', minutes: 10 },
   { name: 'programs', about: 'Python, QuickJS, SQLite and clang, unmodified', command: node('tests/run.mjs', '--programs', '--host', 'native,node,chromium'), count: 'summary', minutes: 15 },
+  { name: 'manifests', about: 'the manifests of the sample agents', command: node('tests/manifests.test.mjs'), count: 'summary', minutes: 2 },
   { name: 'nostr', about: 'the Nostr client between hosts, over a real relay', command: node('tests/nostr.test.mjs'), count: 'summary', minutes: 5 },
   { name: 'line-discipline', about: "the page's terminal, in Node", command: node('tests/page/line-discipline.test.mjs'), count: 'summary', minutes: 2 },
   { name: 'page', about: 'the demo page, in Chromium', command: node('tests/page/page.test.mjs'), count: 'summary', minutes: 10 },

@@ -5,12 +5,14 @@
 mod conversation;
 pub mod errno;
 mod failure;
+mod replace;
 mod text;
 mod time;
 mod wait;
 
 pub use conversation::Conversation;
 pub use failure::{Failure, Result, Said};
+pub use replace::replace;
 pub use text::{plain, printable, shortened};
 pub use time::{rfc3339, seconds_now};
 pub use wait::wait_readable;

@@ -1,10 +1,10 @@
 //! The subscriptions, each in a directory of its own: `url`, the document as it came in `feed.xml`, and what the server gave to ask
 //! for changes by, in `validators`. A file is written beside, synced and renamed, so that it is whole or the one before.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 
-use cap::{Failure, Result, Said};
+use cap::{Failure, Result, Said, replace};
 
 use crate::parse::{Feed, parse};
 
@@ -159,17 +159,7 @@ impl Subscription {
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (path, new) = (
-            format!("{}/{name}", self.dir),
-            format!("{}/{name}.new", self.dir),
-        );
-        File::create(&new)
-            .and_then(|mut file| {
-                file.write_all(bytes)?;
-                file.sync_all()
-            })
-            .said(&new)?;
-        fs::rename(&new, &path).said(&path)
+        replace(&format!("{}/{name}", self.dir), bytes)
     }
 }
 

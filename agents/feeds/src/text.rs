@@ -1,37 +1,14 @@
 //! Text from what feeds send: markup is taken away, and nothing is left that a terminal would obey.
 
+pub use cap::plain;
+
 /// Characters of a summary, at most.
 const SUMMARY_MAX: usize = 300;
-
-/// Text on one line: control characters, which a terminal would obey, and runs of white space become single blanks.
-pub fn plain(text: &str) -> String {
-    let spaced: String = text
-        .chars()
-        .map(|c| {
-            if c.is_control() || is_direction(c) {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect();
-    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Marks that change the direction in which text is shown, so that it reads otherwise than it is.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// The text of HTML: no tags, no scripts, characters for their references, shortened.
 pub fn from_html(html: &str) -> String {
     let text = plain(&references(&without_tags(html)));
-    if text.chars().count() <= SUMMARY_MAX {
-        return text;
-    }
-    let mut short: String = text.chars().take(SUMMARY_MAX - 1).collect();
-    short.push('…');
-    short
+    cap::shortened(&text, SUMMARY_MAX)
 }
 
 /// Takes tags away, and with `script` and `style` what is in them. It need not understand HTML as a browser does: what is left

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::time::UNIX_EPOCH;
 
-use cap::{Failure, Result, Said};
+use cap::{Failure, Result, Said, replace};
 
 use crate::note::{Note, TEXT_MAX};
 
@@ -237,25 +237,12 @@ impl Store {
         text.trim().parse().unwrap_or(0)
     }
 
-    /// Writes a file beside, syncs it and gives it its name, which lasts once the directory is synced.
+    /// Replaces a file, or makes it.
     ///
     /// # Errors
     /// What the files say; what had the name before still has it then.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.beside(name);
-        let new = format!("{path}.new");
-        let written = File::create(&new)
-            .and_then(|mut file| {
-                file.write_all(bytes)?;
-                file.sync_all()
-            })
-            .said(&new)
-            .map_err(explained)
-            .and_then(|()| fs::rename(&new, &path).said(&path));
-        if written.is_err() {
-            let _ = fs::remove_file(&new);
-        }
-        written
+        replace(&self.beside(name), bytes).map_err(explained)
     }
 
     /// Syncs the directory: the names of its files.
