@@ -37,6 +37,22 @@ fn unless_nonblocking<T>(flags: FdFlags, poll: Poll<Result<T, Errno>>) -> Poll<R
     }
 }
 
+/// Where a read or a write begins: at `offset`, or at the descriptor's own. Checks that it may.
+#[inline(always)]
+fn transfers(descriptor: &Descriptor, rights: Rights, offset: Option<u64>) -> Result<u64, Errno> {
+    let Some(offset) = offset else {
+        not_a_directory(descriptor)?;
+        descriptor.demand(rights)?;
+        return Ok(descriptor.offset);
+    };
+    if !descriptor.file.seekable() && descriptor.place.is_none() {
+        return Err(Errno::Spipe);
+    }
+    not_a_directory(descriptor)?;
+    descriptor.demand(rights | Rights::FD_SEEK)?;
+    checked_offset(offset)
+}
+
 impl Process {
     /// `fd_read`: reads at the descriptor's offset.
     #[inline]
@@ -49,20 +65,7 @@ impl Process {
         iovs_len: u32,
         nread: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
-        memory.check(nread, 4)?;
-        let descriptor = self.fds.get(fd)?;
-        not_a_directory(descriptor)?;
-        descriptor.demand(Rights::FD_READ)?;
-        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
-        let mut sink = iovecs.cursor(memory, 0);
-        let read = descriptor
-            .file
-            .poll_read(context, descriptor.offset, &mut sink);
-        let count = ready!(unless_nonblocking(descriptor.flags, read))?;
-        descriptor.offset = descriptor.offset.saturating_add(count as u64);
-        self.usage.bytes_read += count as u64;
-        Poll::Ready(memory.write_u32(nread, count as u32))
+        self.read(context, memory, fd, (iovs, iovs_len), None, nread)
     }
 
     /// `fd_pread`: reads at `offset` and leaves the descriptor's offset as it is.
@@ -76,19 +79,32 @@ impl Process {
         offset: u64,
         nread: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.read(context, memory, fd, (iovs, iovs_len), Some(offset), nread)
+    }
+
+    /// Reads at `offset`, or at the descriptor's own, which then moves on.
+    // Always inlined: the most frequent calls must not pay for the choice.
+    #[inline(always)]
+    fn read<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        (iovs, iovs_len): (u32, u32),
+        offset: Option<u64>,
+        nread: u32,
+    ) -> Poll<Result<(), Errno>> {
         self.usage.calls += 1;
         memory.check(nread, 4)?;
         let descriptor = self.fds.get(fd)?;
-        if !descriptor.file.seekable() && descriptor.place.is_none() {
-            return Poll::Ready(Err(Errno::Spipe));
-        }
-        not_a_directory(descriptor)?;
-        descriptor.demand(Rights::FD_READ | Rights::FD_SEEK)?;
-        checked_offset(offset)?;
+        let from = transfers(descriptor, Rights::FD_READ, offset)?;
         let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
         let mut sink = iovecs.cursor(memory, 0);
-        let read = descriptor.file.poll_read(context, offset, &mut sink);
+        let read = descriptor.file.poll_read(context, from, &mut sink);
         let count = ready!(unless_nonblocking(descriptor.flags, read))?;
+        if offset.is_none() {
+            descriptor.offset = from.saturating_add(count as u64);
+        }
         self.usage.bytes_read += count as u64;
         Poll::Ready(memory.write_u32(nread, count as u32))
     }
@@ -104,31 +120,7 @@ impl Process {
         iovs_len: u32,
         nwritten: u32,
     ) -> Poll<Result<(), Errno>> {
-        if self.pending.is_some() {
-            return self.finish_synced_write(context, memory, nwritten);
-        }
-        self.usage.calls += 1;
-        memory.check(nwritten, 4)?;
-        let descriptor = self.fds.get(fd)?;
-        not_a_directory(descriptor)?;
-        descriptor.demand(Rights::FD_WRITE)?;
-        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
-        let at = match descriptor.flags.contains(FdFlags::APPEND) {
-            true => WriteAt::End,
-            false => WriteAt::Offset(descriptor.offset),
-        };
-        let mut source = iovecs.cursor(memory, 0);
-        let written = descriptor.file.poll_write(context, at, &mut source);
-        let written = ready!(unless_nonblocking(descriptor.flags, written))?;
-        if descriptor.file.seekable() {
-            descriptor.offset = written.end;
-        }
-        self.usage.bytes_written += written.bytes as u64;
-        if descriptor.flags.intersects(FdFlags::SYNC | FdFlags::DSYNC) {
-            self.sync_after_write(fd, written.bytes as u32)?;
-            return self.finish_synced_write(context, memory, nwritten);
-        }
-        Poll::Ready(memory.write_u32(nwritten, written.bytes as u32))
+        self.write(context, memory, fd, (iovs, iovs_len), None, nwritten)
     }
 
     /// `fd_pwrite`: writes at `offset` and leaves the descriptor's offset as it is. With `APPEND` it
@@ -143,26 +135,45 @@ impl Process {
         offset: u64,
         nwritten: u32,
     ) -> Poll<Result<(), Errno>> {
+        self.write(
+            context,
+            memory,
+            fd,
+            (iovs, iovs_len),
+            Some(offset),
+            nwritten,
+        )
+    }
+
+    /// Writes at `offset`, or at the descriptor's own, which then moves on; with `APPEND` at the end.
+    #[inline(always)]
+    fn write<M: GuestMemory + ?Sized>(
+        &mut self,
+        context: &mut Context<'_>,
+        memory: &mut M,
+        fd: u32,
+        (iovs, iovs_len): (u32, u32),
+        offset: Option<u64>,
+        nwritten: u32,
+    ) -> Poll<Result<(), Errno>> {
         if self.pending.is_some() {
             return self.finish_synced_write(context, memory, nwritten);
         }
         self.usage.calls += 1;
         memory.check(nwritten, 4)?;
         let descriptor = self.fds.get(fd)?;
-        if !descriptor.file.seekable() && descriptor.place.is_none() {
-            return Poll::Ready(Err(Errno::Spipe));
-        }
-        not_a_directory(descriptor)?;
-        descriptor.demand(Rights::FD_WRITE | Rights::FD_SEEK)?;
-        checked_offset(offset)?;
+        let from = transfers(descriptor, Rights::FD_WRITE, offset)?;
         let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
         let at = match descriptor.flags.contains(FdFlags::APPEND) {
             true => WriteAt::End,
-            false => WriteAt::Offset(offset),
+            false => WriteAt::Offset(from),
         };
         let mut source = iovecs.cursor(memory, 0);
         let written = descriptor.file.poll_write(context, at, &mut source);
         let written = ready!(unless_nonblocking(descriptor.flags, written))?;
+        if offset.is_none() && descriptor.file.seekable() {
+            descriptor.offset = written.end;
+        }
         self.usage.bytes_written += written.bytes as u64;
         if descriptor.flags.intersects(FdFlags::SYNC | FdFlags::DSYNC) {
             self.sync_after_write(fd, written.bytes as u32)?;
