@@ -22,8 +22,9 @@ const MEASURED = {
   echo: (count, address) => echo(count, address, SMALL, 1),
   'echo-many': (count, address) => echo(count, address, SMALL, UNDER_WAY),
   'echo-large': (count, address) => echo(count, address, LARGE, UNDER_WAY),
-  'store-4k': (count) => store(count, 4096),
-  'store-1m': (count) => store(count, 1 << 20),
+  'store-4k': async (count) => (await store(count, 4096)).written,
+  'sync-4k': async (count) => (await store(count, 4096)).synced,
+  'store-1m': async (count) => (await store(count, 1 << 20)).written,
   'load-4k': (count) => load(count, 4096),
   'load-1m': (count) => load(count, 1 << 20),
   records: async (count) => {
@@ -113,8 +114,9 @@ const store = (count, size) =>
     handle.truncate(0)
     const begun = performance.now()
     for (let done = 0; done < count; done++) same(handle.write(piece, { at: done * size }), size)
+    const written = performance.now() - begun
     handle.flush()
-    return performance.now() - begun
+    return { written, synced: performance.now() - begun - written }
   })
 
 const load = (count, size) =>

@@ -96,8 +96,15 @@ fn echo<const SIZE: usize>(count: u64, under_way: u64, address: &str) -> u64 {
 
 const STORED: &str = "/cap/storage/opfs/bench";
 
-/// `count` pieces into a new file, until they are stored.
-fn stored_write<const SIZE: usize>(count: u64) -> u64 {
+/// What is measured of storing a file.
+#[derive(Clone, Copy)]
+enum Part {
+    Writing,
+    Syncing,
+}
+
+/// `count` pieces into a new file, and until they are stored.
+fn stored<const SIZE: usize>(count: u64, part: Part) -> u64 {
     let piece = vec![7; SIZE];
     drop(fs::remove_file(STORED));
     let begun = Instant::now();
@@ -105,8 +112,12 @@ fn stored_write<const SIZE: usize>(count: u64) -> u64 {
     for _ in 0..count {
         file.write_all(&piece).expect("a write");
     }
+    let written = nanoseconds(begun);
     file.sync_all().expect("a sync");
-    nanoseconds(begun)
+    match part {
+        Part::Writing => written,
+        Part::Syncing => nanoseconds(begun) - written,
+    }
 }
 
 /// `count` pieces of the file that was written last.
@@ -211,8 +222,9 @@ fn main() {
             "echo" => echo::<SMALL>(count, 1, address),
             "echo-many" => echo::<SMALL>(count, UNDER_WAY, address),
             "echo-large" => echo::<LARGE>(count, UNDER_WAY, address),
-            "store-4k" => stored_write::<4096>(count),
-            "store-1m" => stored_write::<{ 1 << 20 }>(count),
+            "store-4k" => stored::<4096>(count, Part::Writing),
+            "sync-4k" => stored::<4096>(count, Part::Syncing),
+            "store-1m" => stored::<{ 1 << 20 }>(count, Part::Writing),
             "load-4k" => stored_read::<4096>(count),
             "load-1m" => stored_read::<{ 1 << 20 }>(count),
             "records" => records(count),
