@@ -54,6 +54,12 @@ pub trait Node: MaybeSend + MaybeSync + Any {
         Op::err(Errno::Inval)
     }
 
+    /// What outside of the tree the file stands for, such as the address of a request: what an audit should say of an
+    /// opening beside the file's name, of one that was refused as well.
+    fn subject(&self) -> Option<String> {
+        None
+    }
+
     /// For a device to recognise its own nodes, in [`EditDirectory::link`] and
     /// [`EditDirectory::rename`].
     fn as_any(&self) -> &dyn Any;

@@ -240,6 +240,7 @@ await test('an origin that was not granted is refused, and the refusal is told',
   await page.keyboard.type('cat /cap/fetch/https/example.com/\n')
   await terminalShows(page, 'the origin https://example.com is not granted')
   await page.locator('.operations tbody .failed', { hasText: 'EACCES' }).first().waitFor()
+  assert.deepEqual(await page.locator('.operations tbody .failed .what').allTextContents(), ['https://example.com'])
   await page.waitForSelector('[data-at="/cap/fetch"]:has-text("1 refused")')
 })
 
@@ -353,6 +354,7 @@ await test('a Nostr client posts to a relay and reads what it posted, with a key
   await page.locator('.agent:not([hidden]) .operations tbody tr', { hasText: 'crypto' }).first().waitFor()
   await run('read --relay wss://elsewhere.example')
   await stateIs(page, 'failed')
+  await page.locator('.agent:not([hidden]) .operations tbody .failed .what', { hasText: 'wss://elsewhere.example/' }).first().waitFor()
   assert.match((await terminal(page)).replaceAll('\n', ''), /the origin wss:\/\/elsewhere\.example is not granted/)
 })
 
@@ -364,6 +366,7 @@ await test('a program in C hashes what it may fetch, and is refused what it may 
   assert(shown.includes(`${digest}  ${server.address}feed.xml`), shown)
   assert.match(shown, /https:\/\/example\.com\/: .*not granted/)
   await page.locator('.operations tbody .failed', { hasText: 'EACCES' }).first().waitFor()
+  assert.deepEqual(await page.locator('.operations tbody .failed .what').allTextContents(), ['https://example.com/'])
 })
 
 await test(

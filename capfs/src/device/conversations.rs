@@ -37,6 +37,11 @@ pub trait Dialogue: MaybeSend + MaybeSync + 'static {
     /// Its files beside `ctl`. Called once.
     fn files(self: Arc<Self>) -> SyntheticBuilder;
 
+    /// What it is about, such as the address of its request; see [`OpenFile::subject`].
+    fn subject(&self) -> Option<String> {
+        None
+    }
+
     /// It is over: what is under way is given up, and whoever waits is woken.
     fn end(&self) {}
 }
@@ -228,6 +233,10 @@ impl Command for Ctl {
         }
         Op::ok(())
     }
+
+    fn subject(&self) -> Option<String> {
+        self.dialogue.subject()
+    }
 }
 
 /// `ctl` of a conversation, as a node.
@@ -375,6 +384,10 @@ impl Node for Member {
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
         self.inner.set_stat(change)
+    }
+
+    fn subject(&self) -> Option<String> {
+        self.inner.subject()
     }
 
     fn directory(&self) -> Option<&dyn Directory> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use capfs::device::conversations::Dialogue;
 use capfs::device::parts::fresh_qid;
-use capfs::device::synthetic::{DynamicNames, SyntheticBuilder, SyntheticDir, text_file};
+use capfs::device::synthetic::{
+    DynamicNames, StreamSource, SyntheticBuilder, SyntheticDir, text_file,
+};
 use capfs::{DirEntry, Errno, FileKind, NodeRef, Op, OpenFile};
 
 use super::exchange::{Exchange, Settings};
@@ -145,9 +147,7 @@ impl Dialogue for Conversation {
         );
         SyntheticDir::builder()
             .writes("postbody", move || OpenPostBody::open(posted.clone()))
-            .reads("body", move || -> Op<Box<dyn OpenFile>> {
-                body.open_body()
-            })
+            .reads("body", Body(body))
             .text("status", move || {
                 status.answer().map_or_else(String::new, |answer| {
                     format!("{} {}", answer.status, answer.reason)
@@ -171,8 +171,25 @@ impl Dialogue for Conversation {
             .text("error", move || error.text())
     }
 
+    fn subject(&self) -> Option<String> {
+        Some(self.exchange.url()?.href)
+    }
+
     fn end(&self) {
         self.exchange.abort(true);
+    }
+}
+
+/// `body`, which sends the request.
+struct Body(Arc<Exchange>);
+
+impl StreamSource for Body {
+    fn open(&self) -> Op<Box<dyn OpenFile>> {
+        self.0.open_body()
+    }
+
+    fn subject(&self) -> Option<String> {
+        Some(self.0.url()?.href)
     }
 }
 

@@ -93,6 +93,10 @@ impl Node for Resource {
         set_device_stat(change)
     }
 
+    fn subject(&self) -> Option<String> {
+        Some(self.url.clone())
+    }
+
     fn directory(&self) -> Option<&dyn Directory> {
         Some(self)
     }

@@ -86,8 +86,17 @@ impl Connection {
         lock(&self.waiters.0).forget(waiter);
     }
 
-    pub fn url(&self) -> String {
-        lock(&self.state).url.clone()
+    /// The address that it is connected to, or that was asked for last.
+    pub fn url(&self) -> Option<String> {
+        Some(lock(&self.state).url.clone()).filter(|url| !url.is_empty())
+    }
+
+    /// What is asked for, unless there is a connection.
+    fn asked_for(&self, url: &str) {
+        let mut state = lock(&self.state);
+        if let Phase::Idle | Phase::Failed(_) = state.phase {
+            url.clone_into(&mut state.url);
+        }
     }
 
     fn explain(&self, failure: Failure) -> Errno {
@@ -140,6 +149,7 @@ impl Connection {
             return Err(Failure::new(Errno::Inval, text));
         }
         let policies = &self.ws.policies;
+        self.asked_for(&url.href);
         policies.check(&url)?;
         let mut state = lock(&self.state);
         match &state.phase {
@@ -494,6 +504,10 @@ impl Dialogue for Conversation {
                 text(|connection| connection.about(|connected| connected.remote.clone())),
             )
             .text("error", text(|connection| connection.error.text()))
+    }
+
+    fn subject(&self) -> Option<String> {
+        self.0.url()
     }
 
     fn end(&self) {

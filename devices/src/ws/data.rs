@@ -87,6 +87,6 @@ impl OpenFile for OpenData {
     }
 
     fn subject(&self) -> Option<String> {
-        Some(self.connection.url())
+        self.connection.url()
     }
 }

@@ -147,25 +147,25 @@ impl OpenFile for GatedFile {
     fn stat(&self) -> Op<Stat> {
         let start = || self.inner.stat();
         self.gate
-            .through(OperationKind::Stat, &self.path, start, |_| 0)
+            .through(OperationKind::Stat, &self.path, None, start, |_| 0)
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         let start = || self.inner.set_stat(change);
         self.gate
-            .through(OperationKind::Stat, &self.path, start, |()| 0)
+            .through(OperationKind::Stat, &self.path, None, start, |()| 0)
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
         let start = || self.inner.allocate(offset, length);
         self.gate
-            .through(OperationKind::Write, &self.path, start, |()| 0)
+            .through(OperationKind::Write, &self.path, None, start, |()| 0)
     }
 
     fn sync(&mut self, data_only: bool) -> Op<()> {
         let start = || self.inner.sync(data_only);
         self.gate
-            .through(OperationKind::Sync, &self.path, start, |()| 0)
+            .through(OperationKind::Sync, &self.path, None, start, |()| 0)
     }
 
     fn subject(&self) -> Option<String> {
@@ -195,7 +195,7 @@ impl Entries for GatedFile {
             None => Op::err(Errno::Notdir),
         };
         self.gate
-            .through(OperationKind::List, &self.path, start, |entries| {
+            .through(OperationKind::List, &self.path, None, start, |entries| {
                 entries.len() as u64
             })
     }

@@ -241,6 +241,7 @@ impl Shared {
         self: &Arc<Self>,
         kind: OperationKind,
         path: &Path,
+        subject: Option<String>,
         start: impl FnOnce() -> Op<T>,
         amount: impl FnOnce(&T) -> u64 + MaybeSend + 'static,
     ) -> Op<T> {
@@ -254,7 +255,7 @@ impl Shared {
             // What was under way when the gate was shut has not happened for the guest.
             let result = gate.pass().and(result);
             let outcome = result.as_ref().map(amount).map_err(|errno| *errno);
-            gate.ended(kind, (&path, None), began, outcome);
+            gate.ended(kind, (&path, subject.as_deref()), began, outcome);
             result.into()
         })
     }

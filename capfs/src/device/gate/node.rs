@@ -45,7 +45,7 @@ impl GatedNode {
             None => Op::err(Errno::Rofs),
         };
         let path = self.path.child(name.as_str());
-        self.gate.through(kind, &path, start, |()| 0)
+        self.gate.through(kind, &path, None, start, |()| 0)
     }
 }
 
@@ -62,21 +62,28 @@ impl Node for GatedNode {
     }
 
     fn stat(&self) -> Op<Stat> {
-        self.gate
-            .through(OperationKind::Stat, &self.path, || self.inner.stat(), |_| 0)
+        self.gate.through(
+            OperationKind::Stat,
+            &self.path,
+            None,
+            || self.inner.stat(),
+            |_| 0,
+        )
     }
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        // A device is asked what the file stands for only if somebody wants to know.
+        let subject = self.gate.watch.as_ref().and_then(|_| self.inner.subject());
         let start = || self.inner.open(how);
         self.gate
-            .through(OperationKind::Open, &self.path, start, |_| 0)
+            .through(OperationKind::Open, &self.path, subject, start, |_| 0)
             .map(self.open_file(self.path.clone()))
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
         let start = || self.inner.set_stat(change);
         self.gate
-            .through(OperationKind::Stat, &self.path, start, |()| 0)
+            .through(OperationKind::Stat, &self.path, None, start, |()| 0)
     }
 
     fn directory(&self) -> Option<&dyn Directory> {
@@ -88,6 +95,10 @@ impl Node for GatedNode {
             Ok(()) => self.inner.read_link(),
             Err(errno) => Op::err(errno),
         }
+    }
+
+    fn subject(&self) -> Option<String> {
+        self.inner.subject()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -122,7 +133,7 @@ impl EditDirectory for GatedNode {
         let path = self.path.child(name.as_str());
         let (child, file) = (self.child(name), self.open_file(path.clone()));
         self.gate
-            .through(OperationKind::Create, &path, start, |_| 0)
+            .through(OperationKind::Create, &path, None, start, |_| 0)
             .map(|opened| Opened {
                 node: child(opened.node),
                 file: file(opened.file),
@@ -136,7 +147,7 @@ impl EditDirectory for GatedNode {
         };
         let path = self.path.child(name.as_str());
         self.gate
-            .through(OperationKind::Create, &path, start, |_| 0)
+            .through(OperationKind::Create, &path, None, start, |_| 0)
             .map(self.child(name))
     }
 

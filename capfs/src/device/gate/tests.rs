@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::WriteAt;
 use crate::device::memory::{MemoryFs, MemoryLimits};
 use crate::device::pipe::pipe_nodes;
+use crate::device::synthetic::{StreamSource, SyntheticDir};
 use crate::testkit::{self, ManualClock, READ, READ_WRITE, now, walk};
+use crate::{Op, OpenFile, WriteAt};
 
 /// A clock that moves by one whenever it is asked.
 struct Counting(AtomicU64);
@@ -125,4 +126,36 @@ fn who_waits_learns_that_it_was_shut() {
     });
     assert_eq!(waiting.join().unwrap(), Err(REVOKED));
     drop(writer);
+}
+
+/// A stream that stands for an address, which is not granted.
+struct Refused;
+
+impl StreamSource for Refused {
+    fn open(&self) -> Op<Box<dyn OpenFile>> {
+        Op::err(Errno::Acces)
+    }
+
+    fn subject(&self) -> Option<String> {
+        Some("https://a/".to_owned())
+    }
+}
+
+struct Subjects(Mutex<Vec<String>>);
+
+impl Observer for Subjects {
+    fn observe(&self, operation: &Operation<'_>) {
+        let subject = operation.subject.unwrap_or_default();
+        lock(&self.0).push(format!("{} {subject}", operation.kind.name()));
+    }
+}
+
+#[test]
+fn what_was_refused_is_told_with_what_it_stands_for() {
+    let subjects = Arc::new(Subjects(Mutex::default()));
+    let clock = Arc::new(Counting(AtomicU64::new(0)));
+    let device = SyntheticDir::builder().reads("body", Refused).build();
+    let (_gate, root) = Gate::new(device, Some((subjects.clone(), clock)));
+    assert_eq!(testkit::read(&root, "body").err(), Some(Errno::Acces));
+    assert_eq!(*lock(&subjects.0), ["open https://a/"]);
 }

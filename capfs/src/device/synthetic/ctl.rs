@@ -29,6 +29,11 @@ pub trait Command: MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// What the write that carried the command fails with.
     fn run(&self, line: &str) -> Op<()>;
+
+    /// What the file stands for; see [`OpenFile::subject`].
+    fn subject(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F, R> Command for F
@@ -258,6 +263,10 @@ impl OpenFile for OpenCtl {
             self.line.clear();
         }
         outcome.map(|result| result.map(|bytes| Written { bytes, end: 0 }))
+    }
+
+    fn subject(&self) -> Option<String> {
+        self.command.subject()
     }
 
     fn seekable(&self) -> bool {

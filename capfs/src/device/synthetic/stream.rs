@@ -20,6 +20,11 @@ pub trait StreamSource: MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// What opening the stream file fails with.
     fn open(&self) -> Op<Box<dyn OpenFile>>;
+
+    /// What the file stands for before it is open; see [`Node::subject`].
+    fn subject(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F, R> StreamSource for F
@@ -93,6 +98,11 @@ impl Node for StreamNode {
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
         set_device_stat(change)
+    }
+
+    fn subject(&self) -> Option<String> {
+        let sides = [&self.reads, &self.writes];
+        sides.into_iter().flatten().find_map(|side| side.subject())
     }
 
     fn as_any(&self) -> &dyn Any {
