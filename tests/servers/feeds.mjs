@@ -1,6 +1,7 @@
 // Feeds for the reader: RSS and Atom with validators, and what is none. Everybody may ask, from any page.
 
 import { createServer } from 'node:http'
+import { loopback } from './loopback.mjs'
 
 const RSS = `<?xml version="1.0" encoding="utf-8"?>
 <rss version="2.0"><channel><title>News &amp; more</title>
@@ -31,10 +32,5 @@ export async function serve() {
     if (request.headers['if-none-match'] === etag) return void response.writeHead(304).end()
     response.setHeader('content-type', 'application/xml').end(feed)
   })
-  await new Promise((listening, failed) => server.once('error', failed).listen(0, '127.0.0.1', listening))
-  const close = () => new Promise((closed) => {
-    server.close(closed)
-    server.closeAllConnections()
-  })
-  return { address: `http://127.0.0.1:${server.address().port}`, close }
+  return loopback(server)
 }

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
+import { loopback } from './loopback.mjs'
 
 /** What somebody signed, once. */
 const GENUINE = {
@@ -73,13 +74,5 @@ export async function serve() {
     socket.on('error', () => {})
     socket.once('message', (message) => PATHS[request.url](socket, request.socket, JSON.parse(message)))
   })
-  await new Promise((listening, failed) => http.once('error', failed).listen(0, '127.0.0.1', listening))
-  return {
-    address: `ws://127.0.0.1:${http.address().port}`,
-    async close() {
-      for (const socket of sockets.clients) socket.terminate()
-      http.closeAllConnections()
-      await new Promise((closed) => http.close(closed))
-    },
-  }
+  return loopback(http, sockets)
 }

@@ -2,6 +2,7 @@
 
 import { createServer } from 'node:http'
 import { gzipSync } from 'node:zlib'
+import { loopback } from './loopback.mjs'
 
 const OPEN = {
   'access-control-allow-origin': '*',
@@ -80,12 +81,5 @@ export async function serve() {
     if (path) await path(request, response, url)
     else response.writeHead(404).end('not here\n')
   })
-  await new Promise((listening, failed) => server.once('error', failed).listen(0, '127.0.0.1', listening))
-  return {
-    address: `http://127.0.0.1:${server.address().port}`,
-    async close() {
-      server.closeAllConnections()
-      await new Promise((closed) => server.close(closed))
-    },
-  }
+  return loopback(server)
 }

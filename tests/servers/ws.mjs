@@ -9,6 +9,7 @@
 
 import { createServer } from 'node:http'
 import { WebSocketServer } from 'ws'
+import { loopback } from './loopback.mjs'
 
 const PATHS = {
   '/echo': (socket) => socket.on('message', (data, binary) => socket.send(data, { binary })),
@@ -46,13 +47,5 @@ export async function serve() {
       path(socket, tcp)
     })
   })
-  await new Promise((listening, failed) => http.once('error', failed).listen(0, '127.0.0.1', listening))
-  return {
-    address: `ws://127.0.0.1:${http.address().port}`,
-    async close() {
-      for (const socket of sockets.clients) socket.terminate()
-      http.closeAllConnections()
-      await new Promise((closed) => http.close(closed))
-    },
-  }
+  return loopback(http, sockets)
 }
