@@ -266,7 +266,6 @@ export const cases = [
     grants: ['task,children=32', 'crypto', 'random', 'fetch,origin={http},origin={other}'],
     mounts: { '/bin': readOnly({ 'tasks.wasm': { guest: true } }) },
     waits: true,
-    hosts: ['native'],
   },
   {
     name: 'tasks_taking',
@@ -279,7 +278,6 @@ export const cases = [
       '/other': memory({ 'a.txt': 'the other' }),
     },
     waits: true,
-    hosts: ['native'],
   },
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },

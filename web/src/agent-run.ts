@@ -1,7 +1,7 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
-import type { AgentConfig, EndReason, KernelModules, Peer, Report, Sender } from './protocol.js';
+import type { AgentConfig, EndReason, KernelModules, Mail, Peer, RemoteTree, Report, Sender } from './protocol.js';
 import type { Exit, Usage, Variant } from './types.js';
 import type { Waitable, Waiting } from './waiting.js';
 
@@ -133,6 +133,16 @@ export class AgentRun implements Waitable, KernelHost {
   /** Takes a capability away; whether there was one. */
   revoke(at: string): boolean {
     return this.kernel.bindings.revoke(at);
+  }
+
+  /** Hands what another kernel has made for this one on to a task's kernel. */
+  adopt({ client, of, at, peer, tree }: Extract<Mail, { type: 'adopt' }>): { value?: RemoteTree; error?: string } {
+    try {
+      const post = (bytes: Uint8Array) => this.remote(peer, bytes);
+      return { value: this.kernel.bindings.adopt(client, of, at, peer, Uint32Array.from(tree), post) };
+    } catch (error) {
+      return { error: String(error) };
+    }
   }
 
   /** Runs the agent to its end. Never rejects; resolves to whether the worker can be used again. */

@@ -5,7 +5,7 @@ import type { DeviceClient, DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import type { HomeTree } from './home.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
-import { Peer, type EndReason, type FileRequest, type Report } from './protocol.js';
+import { Peer, type EndReason, type FileRequest, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
 import type { AuditEvent, Exit, SpawnOptions, Timings, Usage } from './types.js';
 
@@ -63,7 +63,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     timings: Pick<Timings, 'worker' | 'compile'>,
     options: SpawnOptions,
     /** The agent whose task it is. */
-    private readonly parent?: Agent,
+    readonly parent?: Agent,
   ) {
     super();
     this.timings = { ...timings, mount: 0, instantiate: 0 };
@@ -179,6 +179,22 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   serve(client: number, bytes: Uint8Array): void {
     if (this.#exit) this.owner.agent(client)?.parentLost();
     else this.worker.send({ type: 'serve', id: this.id, client, bytes });
+  }
+
+  /** Has its kernel make less of a capability; not for users. */
+  async narrow(wanted: NarrowRequest): Promise<Narrowing> {
+    if (this.#exit) return ['refused', 'EIO', 'the parent has ended'];
+    return (await this.worker.ask({ type: 'narrow', id: this.id, ...wanted })) as Narrowing;
+  }
+
+  /** Has its kernel hand a tree that another one made for it on to a task's; not for users. */
+  async adopt(client: number, of: number, at: string, peer: Peer, tree: [number: number, kind: number]): Promise<RemoteTree> {
+    if (this.#exit) throw new CapfsError('EIO', 'the parent has ended');
+    try {
+      return (await this.worker.ask({ type: 'adopt', id: this.id, client, of, at, peer, tree })) as RemoteTree;
+    } catch (error) {
+      throw error instanceof CapfsError ? error : kernelError(error, 'handing a capability on');
+    }
   }
 
   /** The agent whose task it is has ended; not for users. */

@@ -12,14 +12,20 @@ import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
 import type { CapfsOptions, ConsoleOptions, Grant, Program, SpawnOptions, Variant } from './types.js';
-import { TaskHost, type ChildOptions, type TaskOwner } from './task.js';
+import { narrowed } from './narrow.js';
+import { TaskHost, type ChildOptions, type Running, type TaskOwner } from './task.js';
 import { chooseVariant } from './variant.js';
 
 /** Devices that an agent's worker can serve itself although it blocks: what they ask of the platform, it answers at once. */
 const NEEDS_NO_EVENTS = new Set(['random', 'console', 'opfs']);
 
+/** Tasks that there may be at once, unless told; as in the kernel. */
+const CHILDREN = 64;
+
 export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwner {
   readonly #agents = new Set<Agent>();
+  /** How many tasks there may be of an agent and of those below it. */
+  readonly #running = new WeakMap<Agent, Running>();
   #nextId = 1;
   #devices: DeviceWorker | undefined;
   #closed = false;
@@ -130,7 +136,11 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const name = options.name ?? programName(program);
     let configured: ConfiguredGrant[];
     try {
-      configured = await Promise.all(grants.map(([device, terms]) => this.#prepare(agent, name, device, terms, options)));
+      configured = await Promise.all(
+        grants.map(([device, terms]) =>
+          parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, name, device, terms, options),
+        ),
+      );
     } catch (error) {
       agent.lost((error as Error).message);
       await agent.dispose();
@@ -181,6 +191,19 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     }
   }
 
+  /** Makes less of what a parent has for its task. */
+  async #narrow(agent: Agent, parent: Agent, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
+    const tree = await narrowed(parent, this.#devices, { client: agent.id, tree: 0, device, terms, check: false });
+    if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
+    return { device, terms, from: { peer: Peer.Parent, tree: Uint32Array.from(tree) } };
+  }
+
+  /** That an agent's task could be granted this; not for users. */
+  async checkNarrowed(parent: Agent, flag: string): Promise<void> {
+    const [device, terms] = grantPairs(flag);
+    await narrowed(parent, this.#devices, { client: 0, tree: 0, device, terms, check: true });
+  }
+
   /** That this kernel has a device of this name, if any has. */
   #mayGrant(device: string): void {
     if (this.full || NEEDS_NO_EVENTS.has(device)) return;
@@ -210,7 +233,9 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     }
     const { clock, random, limits: { time: _, ...limits } = {} } = options;
     const inherited = { ...(clock === undefined ? {} : { clock }), ...(random === undefined ? {} : { random }), limits };
-    const host = new TaskHost(this, agent, inherited);
+    const running = (agent.parent && this.#running.get(agent.parent)) ?? { max: childrenOf(terms), count: 0 };
+    this.#running.set(agent, running);
+    const host = new TaskHost(this, agent, inherited, running);
     agent.atEnd(() => host.end());
     try {
       return this.home.grantTasks(agent.id, terms, host);
@@ -256,6 +281,12 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   disposed(agent: Agent): void {
     this.#agents.delete(agent);
   }
+}
+
+/** How many tasks a grant allows, whose terms the kernel looks at later. */
+function childrenOf(terms: string[]): number {
+  const at = terms.findLastIndex((key, index) => index % 2 === 0 && key === 'children');
+  return at < 0 ? CHILDREN : Number(terms[at + 1]);
 }
 
 /** Nanoseconds, as the kernel takes them. */

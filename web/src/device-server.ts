@@ -1,7 +1,7 @@
 /** The worker's half of a device worker: a kernel that makes capabilities and serves them to agents' kernels. */
 import { KernelInstance } from './kernel-instance.js';
 import type { BindingsFactory } from './kernels.js';
-import type { DeviceCommand, DeviceReport, Sender } from './protocol.js';
+import type { DeviceCommand, DeviceReport, Narrowing, Sender } from './protocol.js';
 
 export class DeviceServer {
   readonly #kernel: KernelInstance;
@@ -24,6 +24,11 @@ export class DeviceServer {
         case 'device-grant':
           void this.#grant(command);
           break;
+        case 'device-narrow': {
+          const narrowing = kernel.narrow(client, command.tree, command.device, command.terms, command.check) as Narrowing;
+          this.port.post({ type: 'device-narrowed', request: command.request, narrowing });
+          break;
+        }
         case 'device-request':
           kernel.remote_serve(client, command.bytes, (bytes: Uint8Array) => {
             this.port.post({ type: 'device-answer', client, bytes }, [bytes.buffer as ArrayBuffer]);

@@ -5,7 +5,7 @@
  */
 import { CapfsError } from './errors.js';
 import { platform, type WorkerHandle } from './platform.js';
-import type { DeviceReport, RemoteTree } from './protocol.js';
+import type { DeviceReport, Narrowing, NarrowRequest, RemoteTree } from './protocol.js';
 
 /** Who has capabilities there. */
 export interface DeviceClient {
@@ -19,6 +19,7 @@ export class DeviceWorker {
   readonly #handle: WorkerHandle;
   readonly #clients = new Map<number, DeviceClient>();
   readonly #granting = new Map<number, { resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
+  readonly #narrowing = new Map<number, { resolve: (narrowing: Narrowing) => void; reject: (error: Error) => void }>();
   #nextRequest = 1;
   #gone: string | undefined;
 
@@ -50,6 +51,16 @@ export class DeviceWorker {
     return tree.finally(() => this.#handle.release?.());
   }
 
+  /** Makes less of a tree that an agent has there, for the same agent. */
+  narrow(wanted: NarrowRequest): Promise<Narrowing> {
+    if (this.#gone !== undefined) return Promise.reject(new CapfsError('EIO', this.#gone));
+    const request = this.#nextRequest++;
+    this.#handle.hold?.();
+    const narrowing = new Promise<Narrowing>((resolve, reject) => this.#narrowing.set(request, { resolve, reject }));
+    this.#handle.post({ type: 'device-narrow', request, ...wanted });
+    return narrowing.finally(() => this.#handle.release?.());
+  }
+
   /** Hands on a request of an agent's kernel. */
   request(client: number, bytes: Uint8Array): void {
     if (this.#gone !== undefined) this.#clients.get(client)?.devicesLost();
@@ -67,6 +78,8 @@ export class DeviceWorker {
     this.#handle.terminate();
     for (const { reject } of this.#granting.values()) reject(new CapfsError('HOST', message));
     this.#granting.clear();
+    for (const { reject } of this.#narrowing.values()) reject(new CapfsError('EIO', message));
+    this.#narrowing.clear();
     for (const client of this.#clients.values()) client.devicesLost();
     this.onGone();
   }
@@ -80,6 +93,10 @@ export class DeviceWorker {
         else waiting?.reject(new Error(report.error));
         return;
       }
+      case 'device-narrowed':
+        this.#narrowing.get(report.request)?.resolve(report.narrowing);
+        this.#narrowing.delete(report.request);
+        return;
       case 'device-answer':
         return this.#clients.get(report.client)?.answered(report.bytes);
       case 'device-failed':

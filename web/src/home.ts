@@ -20,7 +20,7 @@ export class HomeTree {
     // The page's thread may not instantiate a module of this size at once.
     await kernel({ module_or_path: module });
     kernel.on_wake(() => queueMicrotask(() => kernel.advance()));
-    kernel.mount(kernel.memory_device(STORAGE), '/', false, true);
+    kernel.mount(kernel.memory_device(STORAGE), '/', false, true, false);
     const home = new HomeTree(kernel);
     if (full) await home.request('make-dir', 'task');
     return home;
@@ -66,7 +66,7 @@ export class HomeTree {
   /** Makes `/task` for the page itself. */
   serveTasks(host: TaskHost): void {
     // The directory that it hides is there, so that the root stays what agents share.
-    this.kernel.mount(this.kernel.task_device(PAGE_TASKS, host), '/task', false, true);
+    this.kernel.mount(this.kernel.task_device(PAGE_TASKS, host), '/task', false, true, false);
   }
 
   /**

@@ -99,7 +99,7 @@ export class KernelInstance {
         const device = this.#device(member, config, host);
         const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
         // Behind what is there: in the place of the root it would hide the capabilities, which are mounted already.
-        kernel.mount(device, at, index > 0 || (at === '/' && granted.length > 0), writable);
+        kernel.mount(device, at, index > 0 || (at === '/' && granted.length > 0), writable, member.type === 'shared');
       });
       const first = members[0];
       const isFile = first?.type === 'null' || first?.type === 'zero';

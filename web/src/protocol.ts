@@ -38,6 +38,25 @@ export interface ConfiguredGrant {
   from?: { peer: Peer; tree: RemoteTree };
 }
 
+/**
+ * What a kernel answers that was asked to make less of a capability: the number and kind of the tree that was made here; the peer
+ * and the tree that it must be made of, and the path at which the agent has it; or why not.
+ */
+export type Narrowing =
+  | [what: 'here', tree?: number, kind?: number]
+  | [what: 'there', peer: Peer, tree: number, at: string]
+  | [what: 'refused', errno: string, text: string];
+
+/** Of which of its capabilities a kernel is to make less: of tree `tree` of this client, or for 0 of what its agent holds. */
+export interface NarrowRequest {
+  client: number;
+  tree: number;
+  device: string;
+  terms: string[];
+  /** Makes nothing. */
+  check: boolean;
+}
+
 export interface AgentConfig {
   args: string[];
   /** Standard input as a whole; none when the page writes it piece by piece. */
@@ -80,12 +99,14 @@ export type Command =
 export type DeviceCommand =
   | { type: 'prepare-devices'; kernel: WebAssembly.Module }
   | { type: 'device-grant'; request: number; client: number; program: string; device: string; terms: string[] }
+  | ({ type: 'device-narrow'; request: number } & NarrowRequest)
   | { type: 'device-request'; client: number; bytes: Uint8Array }
   | { type: 'device-forget'; client: number };
 
 /** What a device worker sends. */
 export type DeviceReport =
   | { type: 'device-granted'; request: number; tree?: RemoteTree; error?: string }
+  | { type: 'device-narrowed'; request: number; narrowing: Narrowing }
   | { type: 'device-answer'; client: number; bytes: Uint8Array }
   | { type: 'device-failed'; message: string };
 
@@ -103,6 +124,8 @@ export type Mail =
   | { type: 'remote-lost'; id: number; peer: Peer }
   | { type: 'serve'; id: number; client: number; bytes: Uint8Array }
   | { type: 'revoke'; id: number; request: number; at: string }
+  | ({ type: 'narrow'; id: number; request: number } & NarrowRequest)
+  | { type: 'adopt'; id: number; request: number; client: number; of: number; at: string; peer: Peer; tree: [number: number, kind: number] }
   | { type: 'dispose'; id: number };
 
 /** Tells an idle worker to look into its mailbox. */

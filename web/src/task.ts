@@ -29,11 +29,19 @@ export interface ChildOptions extends SpawnOptions {
 /** What a task takes from its parent, whatever it is given. */
 export type Inherited = Pick<SpawnOptions, 'clock' | 'random' | 'limits'>;
 
+/** How many tasks may run, those of tasks included. */
+export interface Running {
+  readonly max: number;
+  count: number;
+}
+
 /** What it needs of the Capfs whose agents these are. */
 export interface TaskOwner {
   readFile(path: string): Promise<Uint8Array>;
   stat(path: string): Promise<Stat>;
   spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent>;
+  /** That an agent's task could be granted this. */
+  checkNarrowed(parent: Agent, flag: string): Promise<void>;
 }
 
 export class TaskHost {
@@ -47,17 +55,21 @@ export class TaskHost {
     /** The agent whose tasks these are; none where they are the page's. */
     private readonly parent: Agent | undefined,
     private readonly inherited: Inherited = {},
+    /** The same for an agent and all that are below. */
+    readonly running: Running = { max: Infinity, count: 0 },
   ) {}
 
-  /** An agent hands on what it has by binding it; new capabilities are the page's to give. */
-  check(flag: string): void {
-    if (this.parent) throw new CapfsError('EACCES', 'an agent hands on a capability by binding its directory into the task');
-    grantPairs(flag);
+  /** The page gives what it likes; an agent less of what it has. */
+  async check(flag: string): Promise<void> {
+    if (this.parent) await this.owner.checkNarrowed(this.parent, flag);
+    else grantPairs(flag);
   }
 
   async start(number: number, plan: Plan, child: TaskChild): Promise<void> {
     if (this.#ended) throw new CapfsError('EIO', 'the parent has ended');
     const [program, args, env, dir, binds, grants] = plan;
+    if (this.running.count >= this.running.max) throw new CapfsError('EMFILE', `${this.running.max} tasks run, and more are not granted`);
+    this.running.count += 1;
     const abort = new AbortController();
     this.#starting.set(number, abort);
     try {
@@ -78,6 +90,7 @@ export class TaskHost {
       this.#children.set(number, agent);
       void this.#follow(number, agent, child);
     } catch (error) {
+      this.running.count -= 1;
       throw errnoOf(error);
     } finally {
       this.#starting.delete(number);
@@ -127,6 +140,7 @@ export class TaskHost {
     // What nobody reads of an ended child must not keep it.
     const printed = Promise.all([pump(1, agent.stdout), pump(2, agent.stderr)]).catch(() => undefined);
     const { code, reason } = await agent.exit;
+    this.running.count -= 1;
     await printed;
     child.ended(code, reason);
     this.#children.delete(number);

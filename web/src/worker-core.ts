@@ -26,7 +26,7 @@ export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Re
   const receive = (message: Message) => {
     if (early) early.push(message);
     else if (message.type === 'prepare' || message.type === 'prepare-devices') void prepare(message);
-    else if (message.type === 'device-grant' || message.type === 'device-request' || message.type === 'device-forget') devices?.receive(message);
+    else if (message.type === 'device-grant' || message.type === 'device-narrow' || message.type === 'device-request' || message.type === 'device-forget') devices?.receive(message);
     else worker?.receive(message);
   };
   port.listen(receive);
@@ -98,7 +98,7 @@ class AgentWorker {
     const run = this.#runs.get(mail.id);
     if (!run) {
       if (mail.id > this.#latest) this.#early.push(mail);
-      else if (mail.type === 'request' || mail.type === 'usage' || mail.type === 'revoke') {
+      else if ('request' in mail) {
         this.port.post({ type: 'answer', request: mail.request, error: 'the agent was disposed of' });
       }
       return;
@@ -133,6 +133,14 @@ class AgentWorker {
         break;
       case 'revoke':
         this.port.post({ type: 'answer', request: mail.request, value: run.revoke(mail.at) });
+        break;
+      case 'narrow': {
+        const value = kernel.narrow(mail.client, mail.tree, mail.device, mail.terms, mail.check);
+        this.port.post({ type: 'answer', request: mail.request, value });
+        break;
+      }
+      case 'adopt':
+        this.port.post({ type: 'answer', request: mail.request, ...run.adopt(mail) });
         break;
       case 'remote':
         kernel.remote_answer(mail.peer, mail.bytes);

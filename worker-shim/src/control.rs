@@ -21,7 +21,8 @@ use wasm_bindgen::prelude::*;
 use crate::devices::console::{ConsoleState, Streams};
 use crate::files;
 use crate::guest::Guest;
-use crate::machine::{Machine, Patience, Running, with_machine, with_running};
+use crate::machine::{Held, Kind, Machine, Patience, Running, with_machine, with_running};
+use crate::remote::server::Tree;
 use crate::remote::{client, connection, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 use crate::wake::waker;
@@ -64,7 +65,7 @@ pub fn on_wake(wake: Function) {
 }
 
 /// Reads a grant; `terms` alternates keys and values, `at` among them.
-fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
+pub fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
     let (pairs, _) = terms.as_chunks::<2>();
     let pairs = pairs
         .iter()
@@ -104,10 +105,19 @@ pub async fn grant(
         for (path, file) in granted.beside {
             mount_node(file, &path, Rights::RO)?;
         }
-        return install(&agent, grant, granted.tree, granted.rights, audit);
+        let (tree, rights) = (granted.tree, granted.rights);
+        return install(&agent, grant, Kind::Whole, tree, rights, audit);
     }
-    let root = devices::device(&grant, &program).await?;
-    install(&agent, grant, root, Rights::RW, audit)
+    let capability = devices::capability(&grant, &program).await?;
+    let root = capability.root().clone();
+    install(
+        &agent,
+        grant,
+        Kind::Here(capability),
+        root,
+        Rights::RW,
+        audit,
+    )
 }
 
 /// Mounts a capability that another kernel has made for this one by [`remote_grant`]; returns where. See [`grant`]
@@ -131,7 +141,8 @@ pub fn grant_from(
     };
     let kind = FileKind::from_number(kind);
     let root = client::attach(peer, number, kind, "", post);
-    install(agent, grant, root, Rights::RW, audit)
+    let kind = Kind::There { peer, tree: number };
+    install(agent, grant, kind, root, Rights::RW, audit)
 }
 
 /// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
@@ -147,9 +158,16 @@ pub async fn remote_grant(
     terms: Vec<String>,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse(&device, terms)?;
-    let root = devices::device(&grant, &program).await?;
-    let kind = root.qid().kind as u32;
-    Ok(vec![server::export(client, root), kind])
+    let capability = devices::capability(&grant, &program).await?;
+    let root = capability.root().clone();
+    Ok(exported(client, root, Kind::Here(capability)))
+}
+
+/// Hands a client a device of its own; returns what [`remote_grant`] does.
+fn exported(client: u32, root: NodeRef, kind: Kind) -> Vec<u32> {
+    let file_kind = root.qid().kind as u32;
+    let gate = None;
+    vec![server::export(client, Tree { root, kind, gate }), file_kind]
 }
 
 /// Makes `dom` for a client of this kernel, over a part of the page; returns what [`remote_grant`] does.
@@ -165,8 +183,7 @@ pub fn remote_grant_dom(
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse("dom", terms)?;
     let root = devices::web::dom::part(&grant, part)?;
-    let kind = root.qid().kind as u32;
-    Ok(vec![server::export(client, root), kind])
+    Ok(exported(client, root, Kind::Whole))
 }
 
 /// Makes `task` for a client of this kernel, whose children `host` starts; returns what [`remote_grant`] does.
@@ -182,8 +199,7 @@ pub fn remote_grant_task(
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse("task", terms)?;
     let root = devices::web::task::tasks(&grant, host)?;
-    let kind = root.qid().kind as u32;
-    Ok(vec![server::export(client, root), kind])
+    Ok(exported(client, root, Kind::Whole))
 }
 
 /// Makes `task` for the page itself and returns its handle.
@@ -201,6 +217,7 @@ pub fn task_device(terms: Vec<String>, host: devices::web::task::JsTasks) -> Res
 fn install(
     agent: &str,
     grant: Grant,
+    kind: Kind,
     root: NodeRef,
     rights: Rights,
     audit: Option<Function>,
@@ -217,8 +234,9 @@ fn install(
     let (gate, root) = Gate::new(root, observer);
     mount_node(root, &grant.at, rights)?;
     machine(|machine| {
-        machine.gates.push((grant.at.clone(), gate));
-        Ok(grant.at)
+        let at = grant.at.clone();
+        machine.held.push(Held { grant, gate, kind });
+        Ok(at)
     })
 }
 
@@ -231,14 +249,22 @@ fn mount_node(root: NodeRef, at: &str, rights: Rights) -> Result<(), JsValue> {
     })
 }
 
-/// Takes a capability away, for good; whether there was one at this path.
+/// Takes a capability, or a mount that is revocable, away, for good; whether there was one at this path.
 #[wasm_bindgen]
 pub fn revoke(at: &str) -> bool {
-    let gates = with_machine(|machine| machine.gates.clone()).unwrap_or_default();
+    let plain = |path: &str| path.trim_end_matches('/').to_owned();
+    let at = plain(at);
+    let gates = with_machine(|machine| {
+        let held = machine.held.iter();
+        let held = held.map(|held| (held.grant.at.clone(), held.gate.clone()));
+        held.chain(machine.gates.clone()).collect::<Vec<_>>()
+    });
     let mut found = false;
-    for (_, gate) in gates.iter().filter(|(path, _)| path == at) {
-        gate.revoke();
-        found = true;
+    for (path, gate) in gates.unwrap_or_default() {
+        if plain(&path) == at && !gate.is_revoked() {
+            gate.revoke();
+            found = true;
+        }
     }
     found
 }
@@ -342,14 +368,27 @@ pub fn device_write(device: u32, path: &str, bytes: Vec<u8>) -> Result<(), JsVal
     }
 }
 
-/// Mounts a device at an absolute path; as a later member of a union when `after`.
+/// Mounts a device at an absolute path; as a later member of a union when `after`. What is `revocable` has a gate in
+/// front of it; see [`revoke`].
 #[wasm_bindgen]
-pub fn mount(device: u32, at: &str, after: bool, writable: bool) -> Result<(), JsValue> {
+pub fn mount(
+    device: u32,
+    at: &str,
+    after: bool,
+    writable: bool,
+    revocable: bool,
+) -> Result<(), JsValue> {
     machine(|machine| {
         let root = machine
             .devices
             .get(device as usize)
             .ok_or_else(|| named(Errno::Nodev))?;
+        let mut root = root.clone();
+        if revocable {
+            let (gate, gated) = Gate::new(root, None);
+            machine.gates.push((at.to_owned(), gate));
+            root = gated;
+        }
         let order = if after {
             BindFlags::AFTER
         } else {
@@ -362,7 +401,7 @@ pub fn mount(device: u32, at: &str, after: bool, writable: bool) -> Result<(), J
         };
         machine
             .namespace
-            .mount(root.clone(), at, rights, flags)
+            .mount(root, at, rights, flags)
             .map_err(named)
     })
 }

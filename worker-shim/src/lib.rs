@@ -20,6 +20,7 @@ mod devices;
 mod files;
 mod guest;
 mod machine;
+mod narrow;
 mod opfs;
 mod remote;
 mod stdio;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use capfs::clock::Clock;
 use capfs::device::gate::Gate;
 use capfs::{Namespace, NodeRef};
+use capfs_devices::capability::Capability;
+use capfs_devices::grant::Grant;
 use capfs_runtime::{ClockGrant, Process};
 
 use crate::devices::console::Streams;
@@ -29,13 +31,42 @@ pub struct Running {
     pub patience: Patience,
 }
 
+/// How less of something is made.
+#[derive(Clone)]
+pub enum Kind {
+    /// Here, by further terms.
+    Here(Capability),
+    /// By another kernel, of whose tree of this number it is made.
+    There {
+        /// Which kernel.
+        peer: u32,
+        /// Which tree.
+        tree: u32,
+    },
+    /// Not at all, but for a bind of its directory.
+    Whole,
+}
+
+/// Something that an agent was granted.
+#[derive(Clone)]
+pub struct Held {
+    /// On which terms.
+    pub grant: Grant,
+    /// What is in front of it.
+    pub gate: Gate,
+    /// How less of it is made.
+    pub kind: Kind,
+}
+
 /// Everything that one kernel holds.
 pub struct Machine {
     pub clock: Arc<dyn Clock>,
     pub namespace: Namespace,
     /// Devices that were made and can be mounted, by handle.
     pub devices: Vec<NodeRef>,
-    /// The gates of what was granted, by path.
+    /// What was granted.
+    pub held: Vec<Held>,
+    /// The gates of mounts that can be taken away, by path.
     pub gates: Vec<(String, Gate)>,
     /// The ways to the page; none in a kernel that runs no agent.
     pub streams: Option<Streams>,
@@ -73,6 +104,7 @@ impl Machine {
             clock: WebClock::shared(),
             namespace: Namespace::new(),
             devices: Vec::new(),
+            held: Vec::new(),
             gates: Vec::new(),
             streams: None,
             running: None,

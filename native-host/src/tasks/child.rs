@@ -10,7 +10,7 @@ use capfs_devices::task::{Bind, Ended, Plan, Refusal, Task};
 use capfs_runtime::Preopen;
 
 use super::promise::Promise;
-use super::{Family, Parent};
+use super::{Family, Parent, Turn};
 use crate::capabilities::{self, Held};
 use crate::engine::{ModuleError, load_bytes};
 use crate::grants::{self, Mounted, absolute};
@@ -105,12 +105,16 @@ impl Child {
         plan: Plan,
         stdio: [Box<dyn OpenFile>; 3],
         started: Promise,
+        turn: Turn,
     ) {
         let parker = Parker::new();
         self.ended_by(parker.canceller(self.family.engines.on_demand()));
         let (agent, config) = match self.prepare(&parker, plan, stdio) {
             Ok(prepared) => prepared,
-            Err(refusal) => return started.keep(Err(task.refused(refusal))),
+            Err(refusal) => {
+                drop(turn);
+                return started.keep(Err(task.refused(refusal)));
+            }
         };
         let held = lock(&self.life).held.clone();
         capabilities::begin(&self.name, &config.namespace, &held);
@@ -124,6 +128,8 @@ impl Child {
         capabilities::end(&held, PATIENCE);
         // What it holds has its children's devices in it, which would keep it.
         drop(std::mem::take(&mut lock(&self.life).held));
+        // Whoever learns that it has ended may start another.
+        drop(turn);
         match (started, report) {
             // It did not come as far as its first instruction.
             (Some(started), Report { outcome, .. }) => {

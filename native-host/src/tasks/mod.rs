@@ -234,9 +234,15 @@ impl Nursery {
         self.children().get(&number).cloned()
     }
 
-    /// The thread of a child has ended.
-    fn ended(&self, number: u64) {
-        let gone = self.children().remove(&number);
+    /// The thread of a child has ended. A task that could not be started may have been started again meanwhile.
+    fn ended(&self, number: u64, child: &Arc<Child>) {
+        let gone = {
+            let mut children = self.children();
+            match children.get(&number) {
+                Some(there) if Arc::ptr_eq(there, child) => children.remove(&number),
+                _ => None,
+            }
+        };
         drop(gone);
         self.gone.notify_all();
     }
@@ -281,17 +287,16 @@ impl Spawner for Handle {
             let child = Arc::new(Child::new(self.0.family.clone(), parent, number));
             let (promise, promised) = promise::promise();
             self.0.children().insert(number, child.clone());
-            let (nursery, told) = (self.0.clone(), task.clone());
+            let (gone, told) = (Gone(self.0.clone(), number, child), task.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("task {number}"))
                 .stack_size(THREAD_STACK)
                 .spawn(move || {
-                    let _gone = Gone { nursery, number };
-                    child.run(&told, plan, stdio, promise);
-                    drop(turn);
+                    let Gone(_, _, child) = &gone;
+                    child.run(&told, plan, stdio, promise, turn);
                 });
+            // Without a thread what it was to own is gone, and the child with it.
             thread.map(|_| promised).map_err(|error| {
-                self.0.ended(number);
                 refuse(Errno::Again, format!("there is no thread for it: {error}"))
             })
         };
@@ -316,13 +321,10 @@ impl Spawner for Handle {
 }
 
 /// Says that a child's thread has ended, however it did.
-struct Gone {
-    nursery: Arc<Nursery>,
-    number: u64,
-}
+struct Gone(Arc<Nursery>, u64, Arc<Child>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        self.nursery.ended(self.number);
+        self.0.ended(self.1, &self.2);
     }
 }

@@ -10,7 +10,7 @@ pub mod web;
 
 #[cfg(not(feature = "capabilities"))]
 mod web {
-    use capfs::NodeRef;
+    use capfs_devices::capability::Capability;
     use capfs_devices::grant::{Grant, GrantError};
     use wasm_bindgen::JsValue;
 
@@ -20,7 +20,7 @@ mod web {
     }
 
     /// Says that the other kernel is needed.
-    pub async fn device(grant: &Grant, _program: &str) -> Result<NodeRef, JsValue> {
+    pub async fn capability(grant: &Grant, _program: &str) -> Result<Capability, JsValue> {
         Err(JsValue::from_str(&format!(
             "`{}` needs Capfs.create({{ capabilities: true }})",
             grant.device.name()
@@ -30,11 +30,11 @@ mod web {
 
 use std::sync::Arc;
 
-use capfs::NodeRef;
+use capfs_devices::capability::Capability;
+use capfs_devices::console as console_device;
 use capfs_devices::console::Console;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::storage::StorageTerms;
-use capfs_devices::{console as console_device, random as random_device};
 use wasm_bindgen::JsValue;
 
 use crate::machine::with_machine;
@@ -53,24 +53,24 @@ pub fn check(grant: &Grant) -> Result<(), GrantError> {
     }
 }
 
-/// Makes the device that a grant names, on its terms, for a program of this name.
+/// Makes the capability that a grant names, on its terms, for a program of this name.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine or this kernel lacks.
-pub async fn device(grant: &Grant, program: &str) -> Result<NodeRef, JsValue> {
+pub async fn capability(grant: &Grant, program: &str) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Random => {
             grant.no_terms().map_err(invalid)?;
-            Ok(random_device::device(Arc::new(random::WebEntropy)))
+            Ok(Capability::random(Arc::new(random::WebEntropy)))
         }
         DeviceKind::Console => {
             let streams = with_machine(|machine| machine.streams.clone()).flatten();
             let streams = streams.ok_or_else(|| JsValue::from_str("there is no agent here"))?;
             let terminal = Arc::new(console::PageTerminal(streams));
             let console = Console::new(terminal, grant).map_err(invalid)?;
-            Ok(console.root())
+            Ok(Capability::console(console))
         }
-        _ => web::device(grant, program).await,
+        _ => web::capability(grant, program).await,
     }
 }

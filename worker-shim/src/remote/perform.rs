@@ -141,8 +141,8 @@ async fn attach(
             }
         }
         tree => {
-            let root = client.borrow().trees.get(&tree).cloned();
-            root.ok_or(Errno::Noent)?
+            let tree = client.borrow().trees.get(&tree).cloned();
+            tree.ok_or(Errno::Noent)?.root
         }
     };
     let qid = root.qid();

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use capfs::device::gate::Gate;
 use capfs::{Errno, Namespace, NodeRef, OpenFile};
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::JsValue;
 
 use super::perform::perform;
 use super::wire::{Code, Decoder, Encoder};
+use crate::machine::Kind;
 use crate::wake;
 
 /// Nodes and open files of one client, at most: somewhat more than its own descriptors and mounts can hold.
@@ -108,13 +110,23 @@ impl<T: Clone> Table<T> {
     }
 }
 
+/// A device that was made for a client.
+#[derive(Clone)]
+pub struct Tree {
+    pub root: NodeRef,
+    /// How less of it is made.
+    pub kind: Kind,
+    /// What is in front of it, where an agent of this kernel has handed it on.
+    pub gate: Option<Gate>,
+}
+
 /// What one client has here.
 #[derive(Default)]
 pub(super) struct Client {
     pub nodes: Table<NodeRef>,
     pub files: Table<Rc<SharedFile>>,
     /// Devices that were made for it, by number.
-    pub trees: HashMap<u32, NodeRef>,
+    pub trees: HashMap<u32, Tree>,
     tasks: HashMap<u64, Task>,
     /// Bytes of the requests under way.
     bytes: usize,
@@ -163,12 +175,17 @@ fn client(number: u32) -> ClientRef {
 }
 
 /// Hands a client a device of its own; returns the number by which it attaches to it.
-pub fn export(number: u32, root: NodeRef) -> u32 {
+pub fn export(number: u32, device: Tree) -> u32 {
     let client = client(number);
     let mut client = client.borrow_mut();
     let tree = client.trees.len() as u32 + 1;
-    client.trees.insert(tree, root);
+    client.trees.insert(tree, device);
     tree
+}
+
+/// A device that was made for a client.
+pub fn tree(number: u32, tree: u32) -> Option<Tree> {
+    client(number).borrow().trees.get(&tree).cloned()
 }
 
 /// Closes everything that a client has here, and gives up what is under way.

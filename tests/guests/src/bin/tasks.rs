@@ -250,7 +250,7 @@ fn granting(server: &str, other: &str) {
     println!();
     let task = Task::new();
     for grant in [
-        "crypto,algorithm=ed25519,keys=2",
+        "crypto,algorithm=ed25519,keys=2,persist=no",
         "crypto",
         "crypto,algorithm=none,at=/c",
         "crypto,name=other,at=/c",

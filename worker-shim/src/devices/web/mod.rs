@@ -13,7 +13,8 @@ mod ws;
 
 use std::sync::Arc;
 
-use capfs::{Errno, NodeRef};
+use capfs::Errno;
+use capfs_devices::capability::Capability;
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::ws::Ws;
@@ -35,27 +36,30 @@ pub fn check(grant: &Grant) -> Result<(), GrantError> {
     }
 }
 
-/// Makes the device that a grant names, on its terms, for a program of this name.
+/// Makes the capability that a grant names, on its terms, for a program of this name.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
-pub async fn device(grant: &Grant, program: &str) -> Result<NodeRef, JsValue> {
+pub async fn capability(grant: &Grant, program: &str) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Fetch => {
             let fetch = Fetch::new(Arc::new(Web), grant).map_err(invalid)?;
-            Ok(fetch.root())
+            Ok(Capability::fetch(fetch))
         }
         DeviceKind::Ws if !has("WebSocket") => {
             Err(JsValue::from_str("this engine has no WebSocket"))
         }
-        DeviceKind::Ws => Ok(Ws::new(Arc::new(Web), grant).map_err(invalid)?.root()),
+        DeviceKind::Ws => {
+            let ws = Ws::new(Arc::new(Web), grant).map_err(invalid)?;
+            Ok(Capability::ws(ws))
+        }
         DeviceKind::Crypto => {
             let policy = crypto_device::Policy::from_grant(grant).map_err(invalid)?;
             let own = storage::own_name(program);
             let keys = crypto::WebKeys::new(policy.name().unwrap_or(&own));
             let entropy = Arc::new(WebEntropy);
-            Ok(crypto_device::device(Arc::new(keys), entropy, policy))
+            Ok(Capability::crypto(Arc::new(keys), entropy, policy))
         }
         DeviceKind::IndexedDb => {
             let policy = indexeddb_device::Policy::from_grant(grant).map_err(invalid)?;
@@ -64,7 +68,7 @@ pub async fn device(grant: &Grant, program: &str) -> Result<NodeRef, JsValue> {
             }
             let own = storage::own_name(program);
             let space = indexeddb::WebSpace::new(policy.name().unwrap_or(&own));
-            Ok(indexeddb_device::device(Arc::new(space), policy))
+            Ok(Capability::indexeddb(Arc::new(space), policy))
         }
         kind => Err(JsValue::from_str(&format!(
             "this host has no device `{}`",

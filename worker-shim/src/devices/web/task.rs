@@ -20,8 +20,8 @@ extern "C" {
     /// `TaskHost` of `web/src/task.ts`. What it throws has the name of an errno as its `code`.
     pub type JsTasks;
 
-    #[wasm_bindgen(method, catch)]
-    fn check(this: &JsTasks, flag: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method)]
+    fn check(this: &JsTasks, flag: &str) -> Promise;
     #[wasm_bindgen(method)]
     fn start(this: &JsTasks, number: f64, plan: &JsValue, child: TaskChild) -> Promise;
     #[wasm_bindgen(method)]
@@ -128,8 +128,11 @@ fn refusal(error: &JsValue) -> Refusal {
 impl Spawner for PageSpawner {
     fn check(&self, task: Arc<Task>, grant: &Grant) -> Op<()> {
         let checked = self.0.check(&grant.to_flag());
-        let checked = checked.map_err(|error| task.refused(refusal(&error)));
-        checked.into()
+        Op::later(async move {
+            let checked = JsFuture::from(checked).await;
+            let checked = checked.map_err(|error| task.refused(refusal(&error)));
+            checked.map(|_| ())
+        })
     }
 
     fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {

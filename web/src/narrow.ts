@@ -1,0 +1,41 @@
+/**
+ * Less of what an agent has, for a task of its: made where the capability itself was made, and handed on from kernel to kernel down
+ * to the task's, so that each agent on the way can lose it for all that are below.
+ */
+import type { Agent } from './agent.js';
+import type { DeviceWorker } from './device-worker.js';
+import { CapfsError } from './errors.js';
+import { Peer, type NarrowRequest } from './protocol.js';
+
+type Made = [number: number, kind: number];
+
+/**
+ * Has an agent's kernel make what is wanted; resolves to the tree of the client there. With `check` nothing is made.
+ *
+ * @throws CapfsError an errno, and why
+ */
+export async function narrowed(agent: Agent, devices: DeviceWorker | undefined, wanted: NarrowRequest): Promise<Made> {
+  const { client, tree, check } = wanted;
+  const answer = await agent.narrow(wanted);
+  if (answer[0] === 'refused') throw new CapfsError(answer[1], answer[2]);
+  if (answer[0] === 'here') return made(answer);
+  const [, peer, theirs, at] = answer;
+  // There it is the agent that is the client.
+  const less = { ...wanted, client: agent.id, tree: theirs };
+  if (peer === Peer.Home) return [0, 0];
+  const found = peer === Peer.Parent && agent.parent ? await narrowed(agent.parent, devices, less) : await byDevices(devices, less);
+  if (check) return found;
+  const [number = 0, kind = 0] = await agent.adopt(client, tree, at, peer, found);
+  return [number, kind];
+}
+
+async function byDevices(devices: DeviceWorker | undefined, wanted: NarrowRequest): Promise<Made> {
+  const answer = await devices?.narrow(wanted);
+  if (answer?.[0] === 'refused') throw new CapfsError(answer[1], answer[2]);
+  if (answer?.[0] !== 'here') throw new CapfsError('EIO', 'the capability is gone');
+  return made(answer);
+}
+
+function made([, number = 0, kind = 0]: ['here', number?, number?]): Made {
+  return [number, kind];
+}

@@ -1,0 +1,153 @@
+//! Less of a capability that an agent has, for a task of its: made where the capability itself was made, and handed on from
+//! kernel to kernel, so that the gate of every agent on the way is in front of it.
+//!
+//! The page asks the parent's kernel by [`narrow`]. What was made there is made less there. Of what came from elsewhere (the
+//! device worker, the kernel of the parent's own parent) it says whence; the page has it made less there by the same call,
+//! for the parent as the client, and has the parent's kernel [`adopt`] the outcome.
+
+use capfs::device::gate::Gate;
+use capfs::{Errno, FileKind, NodeRef};
+use capfs_devices::grant::{DeviceKind, Grant};
+use capfs_devices::task::{Refusal, source};
+use js_sys::{Array, Function};
+use wasm_bindgen::prelude::*;
+
+use crate::control::parse;
+use crate::devices;
+use crate::machine::{Kind, with_machine};
+use crate::remote::client;
+use crate::remote::server::{self, Tree};
+
+fn refused(errno: Errno, text: &str) -> Array {
+    Array::of3(&"refused".into(), &errno.name().into(), &text.into())
+}
+
+/// What a grant is about: of what this kernel's agent holds, or of a tree that a client has here.
+fn found(client: u32, tree: u32, grant: &Grant) -> Result<(Kind, Option<Gate>, String), Refusal> {
+    if tree == 0 {
+        let held = with_machine(|machine| machine.held.clone()).unwrap_or_default();
+        let held = source(held.iter().map(|held| (&held.grant, held)), grant)?;
+        let at = held.grant.at.clone();
+        return Ok((held.kind.clone(), Some(held.gate.clone()), at));
+    }
+    let tree = server::tree(client, tree).ok_or_else(|| Refusal {
+        errno: Errno::Noent,
+        text: "the parent's capability is gone".to_owned(),
+    })?;
+    Ok((tree.kind, tree.gate, String::new()))
+}
+
+/// Makes less of a capability for a client: of the tree of this number that the client has here, or, for 0, of
+/// what the agent of this kernel holds. `only_check`: makes nothing.
+///
+/// Answers a list: `here`, and the number and kind of the tree that was made for the client; `there`, and the peer and the
+/// number of the tree that it must be made of, and the path at which the agent has it; or `refused`, and an errno and a
+/// sentence.
+#[wasm_bindgen]
+pub fn narrow(client: u32, tree: u32, device: &str, terms: Vec<String>, only_check: bool) -> Array {
+    match less(client, tree, device, terms, only_check) {
+        Ok(answer) => answer,
+        Err(Refusal { errno, text }) => refused(errno, &text),
+    }
+}
+
+fn less(
+    client: u32,
+    tree: u32,
+    device: &str,
+    terms: Vec<String>,
+    only_check: bool,
+) -> Result<Array, Refusal> {
+    let invalid = |text: String| Refusal {
+        errno: Errno::Inval,
+        text,
+    };
+    let grant = parse(device, terms);
+    let grant = grant.map_err(|error| invalid(error.as_string().unwrap_or_default()))?;
+    let (kind, gate, at) = found(client, tree, &grant)?;
+    // A part of the page is another kernel's, but nobody can make less of it.
+    let whole = matches!(grant.device, DeviceKind::Dom | DeviceKind::Opfs);
+    match kind {
+        Kind::There { peer, tree } if !whole => {
+            // Its own kernel looks at the terms again, but may be told nothing of tasks.
+            devices::check(&grant).map_err(|error| invalid(error.to_string()))?;
+            Ok(Array::of4(
+                &"there".into(),
+                &peer.into(),
+                &tree.into(),
+                &at.into(),
+            ))
+        }
+        Kind::Here(capability) => {
+            let less = capability.narrowed(&grant);
+            let less = less.map_err(|error| invalid(error.to_string()))?;
+            if only_check {
+                return Ok(Array::of1(&"here".into()));
+            }
+            let kind = less.root().qid().kind as u32;
+            let root = guarded(gate.as_ref(), less.root().clone());
+            let made = server::export(
+                client,
+                Tree {
+                    root,
+                    kind: Kind::Here(less),
+                    gate,
+                },
+            );
+            Ok(Array::of3(&"here".into(), &made.into(), &kind.into()))
+        }
+        _ => Err(Refusal {
+            errno: Errno::Notsup,
+            text: format!(
+                "{} is handed on by binding its directory",
+                grant.device.name()
+            ),
+        }),
+    }
+}
+
+fn guarded(gate: Option<&Gate>, root: NodeRef) -> NodeRef {
+    match gate {
+        Some(gate) => gate.guard(root),
+        None => root,
+    }
+}
+
+/// Hands a tree that another kernel has made for this one on to a client, behind the gate of what it is less of: what the
+/// agent has at this path, or else the tree of this number that the client has. Returns the number of the client's tree,
+/// and its kind.
+///
+/// # Errors
+/// `ENOENT`: that is gone
+#[wasm_bindgen]
+pub fn adopt(
+    client: u32,
+    of: u32,
+    at: &str,
+    peer: u32,
+    tree: Vec<u32>,
+    post: Function,
+) -> Result<Vec<u32>, JsValue> {
+    let gone = || JsValue::from_str(Errno::Noent.name());
+    let gate = match of {
+        0 => {
+            let held = with_machine(|machine| machine.held.clone()).unwrap_or_default();
+            held.into_iter()
+                .find(|held| held.grant.at == at)
+                .map(|held| held.gate)
+        }
+        of => server::tree(client, of).and_then(|tree| tree.gate),
+    };
+    let gate = gate.ok_or_else(gone)?;
+    let [number, kind] = tree[..] else {
+        return Err(gone());
+    };
+    let file_kind = FileKind::from_number(kind);
+    let root = client::attach(peer, number, file_kind, "", post);
+    let made = Tree {
+        root: gate.guard(root),
+        kind: Kind::There { peer, tree: number },
+        gate: Some(gate),
+    };
+    Ok(vec![server::export(client, made), kind])
+}
