@@ -105,6 +105,16 @@ await test('shows the variant in use, and forces another one', async (page) => {
   await stateIs(page, 'done')
 })
 
+await test('runs programs where calls can’t wait, and says what they can’t have', async (page) => {
+  await page.selectOption('#variant select', 'none · single')
+  await page.waitForSelector('#variant[data-variant=none-single]')
+  await start(page, 'hello')
+  await stateIs(page, 'done')
+  await start(page, 'tasks')
+  await stateIs(page, 'failed')
+  assert.match(await page.textContent('.agent:not([hidden]) .failure'), /it has no tasks/)
+})
+
 await test('a program in C reads what is typed, to the end of the input', async (page) => {
   await start(page, 'lines')
   await stateIs(page, 'running')
@@ -279,16 +289,31 @@ await test('says what is wrong with a grant before the start, as the kernel does
   assert.match(await page.textContent('[data-grant=fetch] .problem'), /expected \* or SCHEME:\/\/HOST/)
 })
 
+/** The terms of a device, as the kernel lists them to whoever names another. */
+const termsOf = async (device) => {
+  const { Capfs } = await import('capfs')
+  globalThis.other ??= await Capfs.create({ capabilities: true, spares: 0 })
+  try {
+    globalThis.other.checkGrant(`${device},no-such-term=1`)
+  } catch ({ message }) {
+    const [, list] = /it knows (.*)$/.exec(message)
+    return list.replaceAll('`', '').replace(' alone', '').split(', ')
+  }
+  throw new Error(`${device} takes any term`)
+}
+
 await test('every grant that the page offers can be given', async (page) => {
   await page.check('input[value=hello]')
-  for (const device of await page.$$eval('[data-role=add-grant] option', (options) => options.map(({ value }) => value).filter(Boolean))) {
+  const values = (select) => page.$$eval(`${select} option`, (options) => options.map(({ value }) => value).filter(Boolean))
+  for (const device of await values('[data-role=add-grant]')) {
     await page.selectOption('[data-role=add-grant]', device)
-    // Its terms, each with the value that a new one begins with.
+    // Its terms, each with the value that a new one begins with: all that the kernel knows, but for those of other hosts alone.
     await page.click(`[data-grant=${device}] summary`)
     const more = `[data-grant=${device}] .more`
-    for (const term of await page.$$eval(`${more} option`, (options) => options.map(({ value }) => value).filter(Boolean))) {
-      await page.selectOption(more, term)
-    }
+    const known = await page.evaluate(termsOf, device)
+    const given = await page.$$eval(`[data-grant=${device}] [data-term]`, (fields) => fields.map(({ dataset }) => dataset.term))
+    assert.deepEqual([...new Set([...given, ...(await values(more))])].sort(), known.filter((term) => `${device} ${term}` !== 'ws header').sort())
+    for (const term of await values(more)) await page.selectOption(more, term)
     assert.equal(await page.textContent(`[data-grant=${device}] .problem`), '')
     await page.click(`[data-grant=${device}] .head button`)
     await page.selectOption('[data-role=add-grant]', device)

@@ -113,12 +113,14 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     if (streamed && this.variant.wait === 'none') {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for its standard input: give it as a whole');
     }
+    for (const grant of options.grants ?? []) this.checkGrant(grant);
     const grants = (options.grants ?? []).map(grantPairs);
     const all = Object.values(options.mounts ?? {}).flat();
     if (this.variant.wait === 'none' && all.some(({ type }) => type === 'shared')) {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page\'s answers: there are no shared mounts');
     }
-    if (all.some(({ type }) => type === 'opfs') && typeof globalThis.navigator?.storage?.getDirectory !== 'function') {
+    const stored = all.some(({ type }) => type === 'opfs') || grants.some(([device]) => device === 'opfs');
+    if (stored && typeof globalThis.navigator?.storage?.getDirectory !== 'function') {
       throw new CapfsError('STORAGE_UNAVAILABLE', 'there are no stored files here: they need a browser\'s private file system, on a page from https or localhost');
     }
     const [module, mounts] = await Promise.all([

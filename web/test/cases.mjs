@@ -72,6 +72,17 @@ export const everywhere = {
       same([error?.code, thrown(() => capfs.checkGrant(wrong))], ['GRANT_INVALID', ['GRANT_INVALID', error?.message]])
     }
   },
+  async 'grants stored files where there are any, and says so where there are none'({ capfs, guest }) {
+    const outcome = await capfs.spawn(guest, { args: ['hello'], grants: ['opfs,name=granted'] }).then(
+      async (agent) => {
+        await agent.exit
+        await agent.dispose()
+        return 'granted'
+      },
+      ({ code }) => code,
+    )
+    same(outcome, typeof globalThis.navigator?.storage?.getDirectory === 'function' ? 'granted' : 'STORAGE_UNAVAILABLE')
+  },
   async 'may not write where it may only read'({ capfs, guest }) {
     const mounts = { '/w': { type: 'memory', files: { 'a.txt': 'one' }, rights: 'ro' } }
     const { agent, code } = await run(capfs, guest, ['append', '/w/a.txt', 'two'], { mounts })

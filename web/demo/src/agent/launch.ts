@@ -42,7 +42,7 @@ export async function ownFiles({ files, fetched = {} }: Launch): Promise<Launch[
 
 /**
  * The options of `spawn` for a launch: a private `/`, with the archive beneath it, and the shared tree. Where calls
- * can't wait there is nothing to type into, so the input has ended from the start.
+ * can't wait there is nothing to type into, so the input has ended from the start, and there is no shared tree.
  */
 export function spawnOptions(launch: Launch, files: Launch['files'], { wait }: Variant): SpawnOptions {
   const own = { type: 'memory', files, rights: 'rw' } as const;
@@ -56,7 +56,7 @@ export function spawnOptions(launch: Launch, files: Launch['files'], { wait }: V
     limits: launch.limits,
     mounts: {
       '/': launch.archive ? [own, { type: 'archive', data: launch.archive }] : own,
-      [SHARED]: { type: 'shared', path: SHARED, rights: 'rw' },
+      ...(wait === 'none' ? {} : { [SHARED]: { type: 'shared', path: SHARED, rights: 'rw' } as const }),
     },
   };
 }
