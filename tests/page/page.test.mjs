@@ -2,10 +2,13 @@
 // Prints what it does, then `N passed, N failed`.
 
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { binary } from '../../scripts/project.mjs'
 import { badModules } from './bad-modules.mjs'
 import { launchChromium } from './chromium.mjs'
 import { serve as serveRelay } from '../servers/relay.mjs'
@@ -271,6 +274,35 @@ await test('grants are said in words, added, changed and taken away, and said as
   await page.keyboard.type('ls /dev\n')
   await terminalShows(page, '\nrandom')
   await page.waitForSelector('[data-revoke="/dev/random"]')
+})
+
+await test('what it says to run natively runs natively, as a command and by a manifest', async (page) => {
+  const folder = await mkdtemp(join(tmpdir(), 'capfs-page-'))
+  try {
+    await symlink(join(dist, 'agents'), join(folder, 'agents'))
+    const host = binary('capfs-host')
+    const native = () => page.textContent('[data-role=native]')
+    for (const sample of ['explorer', 'feeds', 'nostr', 'tasks']) {
+      await page.check(`input[value=${sample}]`)
+      await page.click('[data-form=manifest]')
+      await writeFile(join(folder, 'agent.toml'), await native())
+      const told = spawnSync(host, ['inspect', '--manifest', 'agent.toml', '--state', 'state'], { cwd: folder, encoding: 'utf8' })
+      assert.equal(told.status, 0, told.stderr)
+      await page.click('[data-form=command]')
+    }
+    await page.check('input[value=hello]')
+    await page.fill('.launcher input[name=args]', "it\\'s 'two words'")
+    const command = await native()
+    await page.click('[data-form=manifest]')
+    await writeFile(join(folder, 'agent.toml'), await native())
+    await writeFile(join(folder, 'note.txt'), 'a note')
+    const options = { cwd: folder, encoding: 'utf8', env: { ...process.env, PATH: `${dirname(host)}:${process.env.PATH}` } }
+    const [one, other] = [command, 'capfs-host run --manifest agent.toml'].map((line) => spawnSync('sh', ['-c', line], options))
+    assert.match(one.stdout, /hello, it's two words/, one.stderr)
+    assert.equal(other.stdout, one.stdout, other.stderr)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 await test('says what is wrong with a grant before the start, as the kernel does', async (page) => {

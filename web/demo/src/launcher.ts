@@ -2,7 +2,8 @@
 import type { Launch } from './agent/launch.js';
 import { readGrant } from './capabilities/grant.js';
 import { GrantEditor, type Check } from './capabilities/grant-editor.js';
-import { nativeCommand } from './capabilities/native-command.js';
+import { nativeCommand, type NativeParts } from './capabilities/native-command.js';
+import { nativeManifest } from './capabilities/native-manifest.js';
 import { CommandLineError, joinArguments, parseEnvironment, splitArguments } from './command-line.js';
 import { chosenFiles, droppedFiles, type Files } from './dropped-files.js';
 import { el, fill, freshId } from './element.js';
@@ -26,6 +27,8 @@ export class Launcher {
   readonly #grants: GrantEditor;
   readonly #native = el('pre', { 'data-role': 'native', tabindex: 0, 'aria-label': 'Command line' });
   readonly #without = el('small');
+  readonly #forms: Record<'command' | 'manifest', HTMLButtonElement>;
+  #form: 'command' | 'manifest' = 'command';
   readonly #fileList = el('ul', { class: 'files' });
   readonly #problem = el('p', { class: 'problem', role: 'alert', hidden: true });
   #own: OwnProgram | null = null;
@@ -42,8 +45,11 @@ export class Launcher {
     dropTarget(moduleZone, (files) => this.#take(files));
     dropTarget(fileZone, (files) => this.#add(files));
     const copy = el('button', { type: 'button', onclick: () => void navigator.clipboard?.writeText(this.#native.textContent ?? '') }, 'Copy');
+    const form = (name: 'command' | 'manifest', label: string): HTMLButtonElement =>
+      el('button', { type: 'button', 'aria-pressed': 'false', 'data-form': name, onclick: () => { this.#form = name; this.#drawNative(); } }, label);
+    this.#forms = { command: form('command', 'Command'), manifest: form('manifest', 'Manifest') };
     for (const control of [this.#args, this.#env, this.#memory, this.#time]) control.addEventListener('input', () => this.#drawNative());
-    const form = el(
+    const fields = el(
       'form',
       { novalidate: true, onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
       this.#list,
@@ -53,11 +59,11 @@ export class Launcher {
       field('Files', fileZone, this.#fileList),
       el('details', {}, el('summary', {}, 'Environment'), field('Variables, a line each', this.#env)),
       el('details', {}, el('summary', {}, 'Limits'), el('div', { class: 'pair' }, field('Memory, MiB', this.#memory), field('Time, s', this.#time))),
-      el('details', { open: true }, el('summary', {}, 'The same natively'), el('div', { class: 'native' }, this.#native, copy), this.#without),
+      el('details', { open: true }, el('summary', {}, 'The same natively'), el('div', { class: 'native' }, el('span', { class: 'forms' }, this.#forms.command, this.#forms.manifest, copy), this.#native), this.#without),
       this.#problem,
       el('button', { type: 'submit', class: 'primary' }, 'Start agent'),
     );
-    root.append(el('h2', { class: 'tag', id: 'start-title' }, el('span', { class: 'box', 'aria-hidden': 'true' }), 'New agent'), form);
+    root.append(el('h2', { class: 'tag', id: 'start-title' }, el('span', { class: 'box', 'aria-hidden': 'true' }), 'New agent'), fields);
     this.#draw();
     this.#choose(SAMPLES[0]);
   }
@@ -112,7 +118,7 @@ export class Launcher {
   #drawNative(): void {
     const { sample, own } = this.#chosen();
     try {
-      const { command, without } = nativeCommand({
+      const parts: NativeParts = {
         program: sample?.program ?? own?.name ?? 'program.wasm',
         args: splitArguments(this.#args.value),
         env: parseEnvironment(this.#env.value),
@@ -120,8 +126,11 @@ export class Launcher {
         files: Object.keys(this.#files).length > 0,
         ...(sample?.archive ? { archive: sample.archive } : {}),
         limits: this.#limits(),
-      });
-      this.#native.textContent = command;
+      };
+      const { command, without, state } = nativeCommand(parts);
+      const run = `capfs-host run --manifest agent.toml${state ? ' --state state' : ''}`;
+      for (const form of ['command', 'manifest'] as const) this.#forms[form].setAttribute('aria-pressed', String(form === this.#form));
+      this.#native.textContent = this.#form === 'command' ? command : `# agent.toml, for ${run}\n${nativeManifest(parts)}`;
       this.#without.textContent = without.length > 0 ? `Without ${without.join(' and ')}: a page alone has ${without.length > 1 ? 'these' : 'this'}.` : '';
     } catch (error) {
       if (!(error instanceof CommandLineError)) throw error;

@@ -1,7 +1,7 @@
 /** The command that does natively what the page does: the same module, arguments, files, grants and limits. */
 import type { SpawnOptions } from 'capfs';
 import { Values } from './devices.js';
-import { readGrant, type GrantDraft } from './grant.js';
+import { readGrant, writeGrant, type GrantDraft } from './grant.js';
 
 /** What it is made of. */
 export interface NativeParts {
@@ -16,21 +16,23 @@ export interface NativeParts {
   readonly limits: NonNullable<SpawnOptions['limits']>;
 }
 
-/** Capabilities that natively nobody has. */
-const PAGE_ALONE: ReadonlySet<string> = new Set(['dom']);
+/** Whether natively nobody has a capability. */
+export function onPageAlone({ device }: GrantDraft): boolean {
+  return device === 'dom';
+}
+
 /** Whether a capability keeps something, which natively it does in the folder `--state`. */
 function keeps({ device, terms }: GrantDraft): boolean {
   return device === 'indexeddb' || device === 'opfs' || (device === 'crypto' && !new Values(terms).no('persist'));
 }
 
-/** A command line for a shell, an option a line, and the devices that it has to do without. */
-export function nativeCommand({ program, args, env, grants, files, archive, limits }: NativeParts): { command: string; without: string[] } {
+/** A command line for a shell, an option a line; the devices that it has to do without; whether it keeps anything. */
+export function nativeCommand({ program, args, env, grants, files, archive, limits }: NativeParts): { command: string; without: string[]; state: boolean } {
   const drafts = grants.map(readGrant);
-  const alone = (index: number): boolean => PAGE_ALONE.has(drafts[index]?.device ?? '');
   const options: string[][] = [
     files ? ['--dir', '.::/:rw'] : ['--mount', 'memory:/:rw'],
     ...(archive ? [['--mount', `archive=${archive}:/`]] : []),
-    ...grants.filter((_, index) => !alone(index)).map((grant) => ['--grant', grant]),
+    ...drafts.filter((draft) => !onPageAlone(draft)).map((draft) => ['--grant', writeGrant(draft)]),
     ...(drafts.some(keeps) ? [['--state', 'state']] : []),
     ...Object.entries(env).map(([name, value]) => ['--env', `${name}=${value}`]),
     ...(limits.memory ? [['--max-memory', String(limits.memory)]] : []),
@@ -39,7 +41,8 @@ export function nativeCommand({ program, args, env, grants, files, archive, limi
   ];
   return {
     command: ['capfs-host run', ...options.map((words) => words.map(quoted).join(' '))].join(' \\\n  '),
-    without: drafts.filter((_, index) => alone(index)).map(({ device }) => device),
+    state: drafts.some(keeps),
+    without: drafts.filter(onPageAlone).map(({ device }) => device),
   };
 }
 
