@@ -17,9 +17,9 @@ const fingerprint = () =>
     .digest('hex')
 
 function recorded() {
-  if (!existsSync(stamp)) return { scope: [] }
+  if (!existsSync(stamp)) return { scope: [], current: false }
   const { of, scope } = JSON.parse(readFileSync(stamp, 'utf8'))
-  return of === fingerprint() ? { scope } : { scope: [] }
+  return { scope, current: of === fingerprint() }
 }
 
 /**
@@ -30,12 +30,14 @@ function recorded() {
 export async function installNpmPackages(workspaces) {
   const wanted = workspaces.filter((name) => existsSync(path(name, 'package.json')))
   if (wanted.length === 0) return
-  const { scope } = recorded()
-  if (wanted.every((name) => scope.includes(name))) return
+  const { scope, current } = recorded()
+  if (current && wanted.every((name) => scope.includes(name))) return
   if (!existsSync(path('package-lock.json'))) {
     throw new Problem('package-lock.json is missing', { hint: 'run `npm install` once and commit it' })
   }
-  const all = [...new Set([...scope, ...wanted])].sort()
+  // What was installed for another purpose stays, also where the lockfile has changed.
+  const installed = scope.filter((name) => existsSync(path(name, 'package.json')))
+  const all = [...new Set([...installed, ...wanted])].sort()
   await step(`Install npm packages (${all.join(', ')})`, (report) =>
     run(
       ['npm', 'ci', '--prefer-offline', '--no-audit', '--no-fund', '--include-workspace-root',
