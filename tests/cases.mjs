@@ -282,7 +282,7 @@ export const cases = [
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },
   { name: 'memory_growth', limits: { memory: 16 * 1024 * 1024 } },
-  { name: 'closed_pipe', waits: true, dialogue: [{ until: 'first words\n', deafen: true }] },
+  { name: 'closed_pipe', waits: true, dialogue: [{ until: 'first words\n', deafen: true }, { until: '', send: 'nobody reads\n', close: true }] },
   { name: 'crash_unreachable', guest: 'crash', args: ['unreachable'], exit: trap },
   { name: 'crash_overflow', guest: 'crash', args: ['overflow'], exit: trap },
   { name: 'crash_stray', guest: 'crash', args: ['stray'], exit: trap },

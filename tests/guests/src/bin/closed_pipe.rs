@@ -6,9 +6,10 @@ use transcript::write;
 
 fn main() {
     println!("first words");
+    // It is said that the reader has left; when the stream knows of it is another matter.
+    std::io::stdin().read_line(&mut String::new()).expect("a line");
     let mut lines = 0;
     let errno = loop {
-        // Slowly: the reader leaves after the first words and reads nothing of these.
         std::thread::sleep(Duration::from_millis(20));
         match write(1, b"more words\n") {
             Ok(_) => lines += 1,
