@@ -32,6 +32,7 @@ pub mod grant;
 mod hex;
 mod host_header;
 pub mod indexeddb;
+mod layers;
 mod message;
 pub mod origin;
 pub mod outside;

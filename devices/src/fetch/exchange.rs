@@ -221,7 +221,7 @@ impl Exchange {
             return Err(Failure::new(Errno::Inval, text));
         }
         policies.check(&url, &method)?;
-        let permit = policies.permit()?;
+        let permit = policies.begin()?;
         let most = policies.least(|policy| policy.timeout);
         let cancel = Cancel::new();
         let body = match (state.streaming, has_body) {
@@ -593,7 +593,7 @@ impl Hops {
         policies.add_headers(&self.url.origin, &mut headers);
         let redirect = if self.fetch.host.abilities().sees_redirects {
             Redirect::Show
-        } else if !self.follow || policies.adds_headers(&self.url.origin) {
+        } else if !self.follow || !policies.headers(&self.url.origin).is_empty() {
             // The host would take along what it added, to wherever the redirect leads.
             Redirect::Refuse
         } else {

@@ -166,7 +166,7 @@ impl Connection {
         }
         // A connection that has ended no longer counts.
         state.phase = Phase::Idle;
-        let permit = policies.permit()?;
+        let permit = policies.begin()?;
         let cancel = Cancel::new();
         state.phase = Phase::Connecting(cancel.clone());
         (state.read, state.reading) = (None, None);

@@ -1,0 +1,184 @@
+//! Layers of terms: those of a grant, and those of each grant that narrowed it on the way to a child.
+//!
+//! What is asked of a device of a network must pass all of them, and what is limited is counted in each: so a child
+//! never gets more than its parent has left.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use capfs::{Errno, MaybeSend, MaybeSync};
+
+use crate::address::{Addresses, Network, granted};
+use crate::grant::{Grant, GrantError, Term};
+use crate::host_header::HostHeader;
+use crate::origin::{Origin, OriginPattern};
+use crate::outside::Failure;
+use crate::url::Url;
+
+/// To whom a grant lets an agent speak, and what the host adds.
+#[derive(Default)]
+pub struct Reach {
+    /// Which servers.
+    pub origins: Vec<OriginPattern>,
+    /// What the host adds for some of them.
+    pub headers: Vec<HostHeader>,
+    /// Addresses that are not public and may be connected to all the same.
+    pub networks: Vec<Network>,
+}
+
+impl Reach {
+    /// Reads a term, if it is one of these; whether it is.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn read(&mut self, term: &Term, schemes: &[&str]) -> Result<bool, GrantError> {
+        match term.key.as_str() {
+            "origin" => self.origins.push(OriginPattern::from_term(term, schemes)?),
+            "header" => self.headers.push(HostHeader::from_term(term, schemes)?),
+            "network" => self.networks.push(Network::from_term(term)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// That some server was named.
+    ///
+    /// # Errors
+    /// [`GrantError::Missing`], with the reason.
+    pub fn complete(&self, grant: &Grant, why: &'static str) -> Result<(), GrantError> {
+        match self.origins.is_empty() {
+            true => Err(GrantError::Missing {
+                device: grant.device.name(),
+                key: "origin",
+                why,
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The terms of one grant.
+pub trait Terms: MaybeSend + MaybeSync + 'static {
+    /// To whom.
+    fn reach(&self) -> &Reach;
+
+    /// How much at once.
+    fn at_once(&self) -> usize;
+
+    /// What the file `policy` says of them.
+    fn text(&self) -> String;
+}
+
+/// Terms, and what is used of them.
+struct Layer<T> {
+    terms: T,
+    active: AtomicUsize,
+}
+
+/// The right to have one more at once.
+pub struct Permit<T>(Vec<Arc<Layer<T>>>);
+
+impl<T> Drop for Permit<T> {
+    fn drop(&mut self) {
+        for layer in &self.0 {
+            layer.active.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// The terms of a grant, and of those that narrowed it.
+pub struct Layers<T>(Vec<Arc<Layer<T>>>);
+
+impl<T> Clone for Layers<T> {
+    fn clone(&self) -> Self {
+        Layers(self.0.clone())
+    }
+}
+
+impl<T: Terms> Layers<T> {
+    /// One grant's.
+    pub fn new(terms: T) -> Layers<T> {
+        Layers(Vec::new()).and(terms)
+    }
+
+    /// These, and one more grant's.
+    pub fn and(&self, terms: T) -> Layers<T> {
+        let mut layers = self.0.clone();
+        layers.push(Arc::new(Layer {
+            terms,
+            active: AtomicUsize::new(0),
+        }));
+        Layers(layers)
+    }
+
+    /// Each grant's.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|layer| &layer.terms)
+    }
+
+    /// What the file `policy` says, the narrowest last.
+    pub fn text(&self) -> String {
+        let texts: Vec<_> = self.all().map(Terms::text).collect();
+        texts.join("and\n")
+    }
+
+    /// The limit that all of them keep.
+    pub fn least(&self, limit: impl Fn(&T) -> u64) -> u64 {
+        self.all().map(limit).min().unwrap_or(0)
+    }
+
+    /// Whether all of them let an agent speak to the server of a URL.
+    ///
+    /// # Errors
+    /// - `EACCES`: they don't, or it is not one of these schemes
+    pub fn reaches(&self, url: &Url, schemes: &[&str]) -> Result<(), Failure> {
+        if !schemes.contains(&&*url.origin.scheme) {
+            let text = format!("`{}` is not spoken here", url.origin.scheme);
+            return Err(Failure::new(Errno::Acces, text));
+        }
+        let granted = |terms: &T| {
+            let mut origins = terms.reach().origins.iter();
+            origins.any(|each| each.matches(&url.origin))
+        };
+        if !self.all().all(granted) {
+            let text = format!("the origin {} is not granted", url.origin);
+            return Err(Failure::new(Errno::Acces, text));
+        }
+        Ok(())
+    }
+
+    /// The host's headers for an origin.
+    pub fn headers(&self, origin: &Origin) -> Vec<(String, String)> {
+        self.all()
+            .flat_map(|terms| &terms.reach().headers)
+            .filter(|header| header.is_for(origin))
+            .map(HostHeader::pair)
+            .collect()
+    }
+
+    /// Takes the right to have one more at once; `full` says that there are as many as there may be.
+    ///
+    /// # Errors
+    /// - `EMFILE`: there are
+    pub fn permit(&self, full: impl Fn(usize) -> String) -> Result<Permit<T>, Failure> {
+        let mut permit = Permit(Vec::new());
+        for layer in &self.0 {
+            permit.0.push(layer.clone());
+            let most = layer.terms.at_once();
+            if layer.active.fetch_add(1, Ordering::AcqRel) >= most {
+                return Err(Failure::new(Errno::Mfile, full(most)));
+            }
+        }
+        Ok(permit)
+    }
+}
+
+impl<T: Terms> Addresses for Layers<T> {
+    fn allowed(&self, origin: &Origin, address: IpAddr) -> bool {
+        self.all().all(|terms| {
+            let reach = terms.reach();
+            granted(&reach.origins, &reach.networks, origin, address)
+        })
+    }
+}
