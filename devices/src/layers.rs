@@ -182,3 +182,53 @@ impl<T: Terms> Addresses for Layers<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct AtOnce(usize, Reach);
+
+    impl Terms for AtOnce {
+        fn reach(&self) -> &Reach {
+            &self.1
+        }
+
+        fn at_once(&self) -> usize {
+            self.0
+        }
+
+        fn text(&self) -> String {
+            format!("at-once {}\n", self.0)
+        }
+    }
+
+    fn terms(most: usize) -> AtOnce {
+        AtOnce(most, Reach::default())
+    }
+
+    #[test]
+    fn what_a_child_uses_its_parent_has_less_of() {
+        let parent = Layers::new(terms(3));
+        let child = parent.and(terms(2));
+        let wide = parent.and(terms(9));
+        assert_eq!(child.text(), "at-once 3\nand\nat-once 2\n");
+        assert_eq!(wide.least(|terms| terms.at_once() as u64), 3);
+        let permit = |layers: &Layers<AtOnce>| layers.permit(|most| most.to_string());
+        let full = |layers: &Layers<AtOnce>| permit(layers).err().map(|failure| failure.text);
+        let (first, second) = (permit(&child).ok(), permit(&child).ok());
+        assert_eq!(full(&child), Some("2".to_owned()));
+        let third = permit(&wide).ok();
+        assert_eq!(
+            [full(&parent), full(&wide)],
+            [Some("3".to_owned()), Some("3".to_owned())]
+        );
+        drop(second);
+        assert_eq!(full(&child), None);
+        // What was refused counts nowhere.
+        drop((first, third));
+        let all = [&parent, &child, &wide].map(|layers| permit(layers).ok());
+        assert!(all.iter().all(Option::is_some));
+        assert_eq!(full(&wide), Some("3".to_owned()));
+    }
+}
