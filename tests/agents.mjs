@@ -96,6 +96,12 @@ export const agentCases = [
     mounts: { '/': memory({ file: 'x' }) },
     args: ['-c', 'ls /; ls /cap; head 10 /cap/random > bytes; ls -l'],
   }),
+  // Why is in `error` of the device, two directories above what was opened.
+  agent('explorer', 'refused', {
+    grants: ['fetch,origin=https://granted.example'],
+    stdin: lines('cat /cap/fetch/https/elsewhere.example/a/b', 'cat /cap/fetch/7/body'),
+    exit: { reason: 'exit', code: 1 },
+  }),
   agent('explorer', 'devices', {
     grants: ['random'],
     mounts: { '/tmp': memory({}) },

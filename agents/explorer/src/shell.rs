@@ -199,13 +199,23 @@ pub(crate) fn print(out: &mut dyn Write, text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).said("output")
 }
 
-/// A failure with the words of the nearest `error` file above it that is a device's.
+/// A failure with the words of the nearest `error` file above it that is a device's. Of a conversation that is not there the device has said
+/// nothing: its words are of something else.
 pub(crate) fn explained(mut failure: Failure) -> Failure {
     if failure.detail.is_some() || failure.what.ends_with("/error") {
         return failure;
     }
-    let above = Path::new(&failure.what).ancestors().skip(1);
-    if let Some(device) = above.into_iter().find(|directory| is_device(directory)) {
+    let path = Path::new(&failure.what);
+    let Some(device) = path.ancestors().skip(1).find(|above| is_device(above)) else {
+        return failure;
+    };
+    let below = path.strip_prefix(device).ok();
+    let first = below.and_then(|below| below.components().next());
+    let gone = first.is_some_and(|first| {
+        let name = first.as_os_str().as_encoded_bytes();
+        name.iter().all(u8::is_ascii_digit) && std::fs::metadata(device.join(first)).is_err()
+    });
+    if !gone {
         let words = std::fs::read_to_string(device.join("error")).unwrap_or_default();
         failure.detail = Some(words.trim().to_owned()).filter(|words| !words.is_empty());
     }
