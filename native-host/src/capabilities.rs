@@ -187,20 +187,30 @@ pub fn end(held: &[Held], patience: Duration) {
 /// What opening the file fails with.
 pub fn audit_file(path: &Path) -> std::io::Result<Arc<dyn Sink>> {
     let file = OpenOptions::new().append(true).create(true).open(path)?;
-    Ok(Arc::new(AuditFile(Mutex::new(file))))
+    let failed = false;
+    Ok(Arc::new(AuditFile(Mutex::new(Appended { file, failed }))))
 }
 
-struct AuditFile(Mutex<File>);
+struct AuditFile(Mutex<Appended>);
+
+struct Appended {
+    file: File,
+    /// Whether the last line could not be written.
+    failed: bool,
+}
 
 impl Sink for AuditFile {
     fn line(&self, line: &str) {
         let mut bytes = Vec::with_capacity(line.len() + 1);
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The agent must not fail because the audit's disk is full; the host says so.
-        if let Err(error) = file.write_all(&bytes) {
-            eprintln!("error: can't write to the audit: {error}");
+        let mut audit = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = audit.file.write_all(&bytes);
+        // The agent must not fail because the audit's disk is full. The host says so, but not for each line.
+        match &written {
+            Err(error) if !audit.failed => eprintln!("error: can't write to the audit: {error}"),
+            _ => {}
         }
+        audit.failed = written.is_err();
     }
 }

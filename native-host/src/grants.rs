@@ -252,6 +252,22 @@ impl Want {
             },
         }
     }
+
+    /// That there is a capability at its path already. Capabilities can't be united: the second one's terms would
+    /// hold for nothing.
+    fn taken(&self, held: &[Held]) -> Option<Lack> {
+        let Grant::Capability(grant) = &self.grant else {
+            return None;
+        };
+        let path = absolute(&grant.at).ok();
+        let there = held
+            .iter()
+            .find(|held| absolute(&held.grant.at).ok() == path)?;
+        let (own, at, other) = (grant.shown(), &grant.at, there.grant.shown());
+        let hint = "put the terms into one grant, or one of them elsewhere by `at=PATH`";
+        let why = format!("can't grant `{own}`: at `{at}` there is `{other}` already; {hint}");
+        Some(self.lack(why, false))
+    }
 }
 
 /// The namespace that an agent starts with.
@@ -313,7 +329,7 @@ pub fn namespace(
             }
             lack => lack,
         };
-        let opened = match lack {
+        let opened = match lack.or_else(|| want.taken(capabilities.held())) {
             Some(lack) => Err(lack),
             None => open(&want.grant, memory, capabilities).map_err(|why| want.lack(why, false)),
         };

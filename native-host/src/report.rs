@@ -34,7 +34,7 @@ pub fn explain(report: &Report, timeout: Option<Duration>) {
             eprintln!("error: the program was ended by Ctrl-C");
         }
         Outcome::Cancelled(Cancelled::Killed) => eprintln!("error: the program was killed"),
-        Outcome::Refused(text) => eprintln!("error: the program could not be started: {text}"),
+        Outcome::Refused(text, _) => eprintln!("error: the program could not be started: {text}"),
     }
 }
 
@@ -59,7 +59,7 @@ pub fn as_json(
     let granted: Vec<_> = granted.collect();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let message = match &report.outcome {
-        Outcome::Trapped(text) | Outcome::Refused(text) => Some(text),
+        Outcome::Trapped(text) | Outcome::Refused(text, _) => Some(text),
         _ => None,
     };
     json!({

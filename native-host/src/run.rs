@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use capfs::{Namespace, OpenFile};
+use capfs::{Errno, Namespace, OpenFile};
 use capfs_runtime::{
     ClockGrant, ExitStatus, FileLimit, NoRandom, Preopen, Process, ProcessConfig, Usage,
 };
@@ -73,8 +73,8 @@ pub enum Outcome {
     OutOfMemory,
     /// It was ended from outside.
     Cancelled(Cancelled),
-    /// It could not be started.
-    Refused(String),
+    /// It could not be started: why, and what stands for that where another agent started it.
+    Refused(String, Errno),
 }
 
 impl Outcome {
@@ -88,7 +88,7 @@ impl Outcome {
             Outcome::Cancelled(Cancelled::Timeout) => codes::TIMEOUT,
             Outcome::Cancelled(Cancelled::Interrupt) => codes::INTERRUPT,
             Outcome::Cancelled(Cancelled::Killed) => codes::KILLED,
-            Outcome::Refused(_) => codes::HOST,
+            Outcome::Refused(..) => codes::HOST,
         }
     }
 
@@ -102,7 +102,7 @@ impl Outcome {
             Outcome::Cancelled(Cancelled::Timeout) => "timeout",
             Outcome::Cancelled(Cancelled::Interrupt) => "interrupt",
             Outcome::Cancelled(Cancelled::Killed) => "killed",
-            Outcome::Refused(_) => "refused",
+            Outcome::Refused(..) => "refused",
         }
     }
 }
@@ -173,7 +173,7 @@ impl Agent {
         let begun = Instant::now();
         let engine = self.pre.module().engine();
         let mut report = Report {
-            outcome: Outcome::Refused(String::new()),
+            outcome: Outcome::Refused(String::new(), Errno::Io),
             usage: Usage::default(),
             memory: 0,
             instantiate: Duration::ZERO,
@@ -197,16 +197,15 @@ impl Agent {
         let process = match process {
             Ok(process) => process,
             Err(error) => {
-                report.outcome = Outcome::Refused(error.to_string());
+                report.outcome = Outcome::Refused(error.to_string(), error.errno());
                 return report;
             }
         };
         if let (Some(needed), Some(limit)) = (self.memory_minimum(), config.memory.left())
             && needed > limit as u64
         {
-            report.outcome = Outcome::Refused(format!(
-                "it needs {needed} bytes of memory to start, and may have {limit}"
-            ));
+            let text = format!("it needs {needed} bytes of memory to start, and may have {limit}");
+            report.outcome = Outcome::Refused(text, Errno::Nomem);
             return report;
         }
         let parker = Parker::new();
@@ -262,7 +261,7 @@ fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
         Some(Trap::UnreachableCodeReached) if store.data().limits.refused() => Outcome::OutOfMemory,
         Some(_) => Outcome::Trapped(format!("{error:?}")),
         // Instantiation failed before the first instruction.
-        None => Outcome::Refused(format!("{error:#}")),
+        None => Outcome::Refused(format!("{error:#}"), Errno::Nomem),
     }
 }
 

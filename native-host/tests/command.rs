@@ -502,3 +502,36 @@ fn a_fifo_does_not_hold_the_host_up() {
         assert_ended(&bench.run(&["--dir", &grant], &agent), ENOTSUP, "");
     }
 }
+
+#[test]
+fn two_capabilities_at_one_path_are_refused() {
+    let bench = Bench::new();
+    let first = ["--grant", "fetch,origin=https://a.example"];
+    let second = ["--grant", "fetch,origin=https://b.example"];
+    let output = bench.run(&[first, second].concat(), &bench.agent(&hello()));
+    assert_ended(&output, 125, "at `/cap/fetch` there is");
+    assert!(output.stdout.is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_audit_that_can_not_be_written_is_told_once() {
+    let bench = Bench::new();
+    let body = r#"(data (i32.const 100) "random")
+        (func $main (result i32)
+            (loop $again
+                (drop (call $path_open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 6)
+                    (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 0)))
+                (i32.store (i32.const 200) (i32.add (i32.load (i32.const 200)) (i32.const 1)))
+                (br_if $again (i32.lt_u (i32.load (i32.const 200)) (i32.const 10))))
+            (i32.const 0))"#;
+    let agent = bench.agent(&program(PATH_OPEN, body));
+    let output = bench.run(&["--grant", "random", "--audit", "/dev/full"], &agent);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert_eq!(
+        told.matches("can't write to the audit").count(),
+        1,
+        "{told}"
+    );
+}

@@ -133,11 +133,10 @@ impl Child {
         match (started, report) {
             // It did not come as far as its first instruction.
             (Some(started), Report { outcome, .. }) => {
-                let text = match outcome {
-                    Outcome::Refused(text) => text,
-                    _ => "it could not be started".to_owned(),
+                let (text, errno) = match outcome {
+                    Outcome::Refused(text, errno) => (text, errno),
+                    _ => ("it could not be started".to_owned(), Errno::Io),
                 };
-                let errno = Errno::Nomem;
                 started.keep(Err(task.refused(Refusal { errno, text })));
             }
             (None, report) => task.ended(ended(&report.outcome)),
@@ -336,7 +335,7 @@ fn ended(outcome: &Outcome) -> Ended {
         // A child is stopped at its limit as by a trap.
         Outcome::OutOfMemory => (codes::TRAP.into(), "memory"),
         Outcome::Cancelled(Cancelled::Interrupt) => (codes::KILLED.into(), "killed"),
-        Outcome::Refused(_) => (NEVER_RAN, "host"),
+        Outcome::Refused(..) => (NEVER_RAN, "host"),
         outcome => (outcome.code().into(), outcome.reason()),
     };
     Ended {

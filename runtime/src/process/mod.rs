@@ -110,6 +110,17 @@ pub enum ConfigError {
     TooManyFiles,
 }
 
+impl ConfigError {
+    /// What stands for it where a process that makes another is told.
+    pub fn errno(&self) -> Errno {
+        match self {
+            ConfigError::Nul { .. } | ConfigError::EnvName { .. } => Errno::Inval,
+            ConfigError::Preopen { errno, .. } => *errno,
+            ConfigError::TooManyFiles => Errno::Mfile,
+        }
+    }
+}
+
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

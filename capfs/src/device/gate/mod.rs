@@ -7,15 +7,16 @@
 mod file;
 mod node;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use super::lock::lock;
 use super::waiters::Waiters;
 use crate::clock::Clock;
-use crate::{Errno, MaybeSend, MaybeSync, NodeRef, Op};
+use crate::{BoxedFuture, Errno, MaybeSend, MaybeSync, NodeRef, Op};
 
 /// What every operation fails with after a capability was revoked: the device is gone.
 pub const REVOKED: Errno = Errno::Nodev;
@@ -236,6 +237,27 @@ impl Shared {
         }
     }
 
+    /// Goes on with an operation that waits, but not beyond the moment when the gate is shut: it is cancelled then.
+    async fn until_shut<T>(
+        self: Arc<Self>,
+        mut operation: BoxedFuture<Result<T, Errno>>,
+    ) -> Result<T, Errno> {
+        let id = self.next_file.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting { gate: self, id };
+        poll_fn(|context| {
+            let polled = operation.as_mut().poll(context);
+            if polled.is_pending() {
+                waiting.gate.wait(waiting.id, context);
+                // It may have been shut just before that.
+                if let Err(errno) = waiting.gate.pass() {
+                    return Poll::Ready(Err(errno));
+                }
+            }
+            polled
+        })
+        .await
+    }
+
     /// Lets a control operation through, and notes its end.
     fn through<T: MaybeSend + 'static>(
         self: &Arc<Self>,
@@ -247,7 +269,10 @@ impl Shared {
     ) -> Op<T> {
         let began = self.now();
         let op = match self.pass() {
-            Ok(()) => start(),
+            Ok(()) => match start() {
+                Op::Later(future) => Op::later(self.clone().until_shut(future)),
+                ended => ended,
+            },
             Err(errno) => Op::err(errno),
         };
         let (gate, path) = (self.clone(), path.clone());
@@ -258,6 +283,18 @@ impl Shared {
             gate.ended(kind, (&path, subject.as_deref()), began, outcome);
             result.into()
         })
+    }
+}
+
+/// An operation that is to be woken when the gate is shut, as long as it waits.
+struct Waiting {
+    gate: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        lock(&self.gate.waiters).forget(self.id);
     }
 }
 

@@ -128,6 +128,34 @@ fn who_waits_learns_that_it_was_shut() {
     drop(writer);
 }
 
+/// A stream that waits for ever to be opened.
+struct Silent;
+
+impl StreamSource for Silent {
+    fn open(&self) -> Op<Box<dyn OpenFile>> {
+        Op::later(std::future::pending())
+    }
+}
+
+#[test]
+fn who_waits_for_an_opening_learns_that_it_was_shut() {
+    let device = SyntheticDir::builder().reads("body", Silent).build();
+    let (gate, root) = Gate::new(device, None);
+    let body = walk(&root, "body").unwrap();
+    let waiting = std::thread::spawn(move || {
+        let mut opening = Box::pin(body.open(READ).wait());
+        testkit::wait(|context| {
+            let polled = opening.as_mut().poll(context);
+            if polled.is_pending() {
+                // Shut only once somebody waits, however the threads run.
+                gate.revoke();
+            }
+            polled.map(|opened| opened.map(drop))
+        })
+    });
+    assert_eq!(waiting.join().unwrap(), Err(REVOKED));
+}
+
 /// A stream that stands for an address, which is not granted.
 struct Refused;
 
