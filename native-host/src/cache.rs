@@ -203,10 +203,12 @@ impl Seal {
     /// Whether a file is as its name says. Read in pieces that stay in the processor's cache, which is
     /// several times faster than reading it whole.
     fn matches(self, path: &Path) -> io::Result<bool> {
-        let mut file = fs::File::open(path)?;
-        if file.metadata()?.len() != self.len {
+        // Asked before it is opened: opening a pipe would wait.
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() || metadata.len() != self.len {
             return Ok(false);
         }
+        let mut file = fs::File::open(path)?;
         let mut hasher = crc32fast::Hasher::new();
         let mut piece = vec![0; 256 << 10];
         loop {
@@ -260,6 +262,19 @@ mod tests {
             cache.store(&key, &module).unwrap();
             assert!(load(&cache, &engine, &key).is_some());
         }
+    }
+
+    #[test]
+    fn a_pipe_is_no_entry() {
+        let (_directory, cache, engine, key, module) = setup();
+        cache.store(&key, &module).unwrap();
+        let path = cache.entry(&key).unwrap().0;
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(load(&cache, &engine, &key).is_none());
+        cache.store(&key, &module).unwrap();
+        assert!(load(&cache, &engine, &key).is_some());
     }
 
     #[test]

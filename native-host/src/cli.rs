@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 const EXIT_CODES: &str = "\
 Exit codes:
   the program's own (255 for what is beyond), and where it has none:
+  2    the command line can't be understood
   124  its time was up (--timeout)
   125  it could not be started: a folder is not there, its memory is over the limit
   126  the file is not an agent that can run here

@@ -177,6 +177,8 @@ pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
 /// # Errors
 /// [`ManifestError::Wrong`]
 pub fn parse(text: &str, json: bool, name: &str, folder: &Path) -> Result<Manifest, ManifestError> {
+    // Some editors put a byte order mark in front, which TOML allows and JSON does not.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let places = Places { file: name, text };
     let wrong = |problems: Vec<tree::Problem>| {
         let lines = problems.iter();
@@ -247,6 +249,16 @@ required = false
 
     fn read(text: &str) -> Result<Manifest, ManifestError> {
         parse(text, false, "m.toml", Path::new("/folder"))
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_nothing() {
+        for (text, json) in [
+            ("\u{feff}{\"agent\": {}}", true),
+            ("\u{feff}[agent]", false),
+        ] {
+            assert!(parse(text, json, "m", Path::new("/folder")).is_ok());
+        }
     }
 
     #[test]
