@@ -15,19 +15,18 @@ use capfs::{Errno, NodeRef, Op};
 use capfs_devices::grant::Grant;
 use capfs_devices::storage::{self, Quota, StorageTerms};
 use capfs_storage::{StorageError, StorageOptions, Volume};
-use js_sys::{Function, Promise};
+use gloo_timers::future::TimeoutFuture;
 use wasm_bindgen::prelude::*;
-use web_sys::WorkerGlobalScope;
 
 use crate::machine::with_machine;
 use files::PrivateFiles;
 
 /// Milliseconds for which a volume is waited for that another has open. A worker that is ended while it
 /// computes keeps its files open for 2 s in Chromium.
-const HANDOVER_MAX: i32 = 3_000;
+const HANDOVER_MAX: u32 = 3_000;
 
 /// Milliseconds between two looks.
-const HANDOVER_STEP: i32 = 100;
+const HANDOVER_STEP: u32 = 100;
 
 thread_local! {
     static VOLUMES: RefCell<Vec<Volume>> = const { RefCell::new(Vec::new()) };
@@ -52,7 +51,7 @@ async fn volume(
         match volume.open().wait().await {
             Ok(()) => break,
             Err(Errno::Busy) if waited < HANDOVER_MAX => {
-                pause(HANDOVER_STEP).await;
+                TimeoutFuture::new(HANDOVER_STEP).await;
                 waited += HANDOVER_STEP;
             }
             Err(Errno::Busy) => break,
@@ -61,19 +60,6 @@ async fn volume(
     }
     VOLUMES.with_borrow_mut(|volumes| volumes.push(volume.clone()));
     Ok(volume)
-}
-
-/// Lets so many milliseconds go by.
-async fn pause(millis: i32) {
-    let timer = |resolve: Function, _: Function| {
-        let scope: WorkerGlobalScope = js_sys::global().unchecked_into();
-        let set = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
-        if set.is_err() {
-            // Without timers there is nothing to wait for.
-            let _ = resolve.call0(&JsValue::NULL);
-        }
-    };
-    let _ = Promise::new(&mut { timer }).await;
 }
 
 fn sentence(error: &impl std::fmt::Display) -> JsValue {
