@@ -133,7 +133,8 @@ impl Fetch {
             Ok(Arc::new(Conversation::new(begun.clone())) as Arc<dyn Dialogue>)
         });
         let error: Arc<LastError> = Arc::default();
-        let (set, shown, said) = (self.clone(), self.clone(), error.clone());
+        let (set, shown) = (self.clone(), self.clone());
+        let (refused, said) = (error.clone(), error.clone());
         let hosts = |scheme| {
             SyntheticDir::builder().dynamic(Hosts {
                 fetch: self.clone(),
@@ -144,7 +145,7 @@ impl Fetch {
         let tree = SyntheticDir::builder()
             .ctl("ctl", move |line: &str| {
                 let outcome = set_default(&set, &mut lock(&set.defaults), line);
-                outcome.map_err(refusal)
+                outcome.map_err(|text| refused.explain(refusal(text), text))
             })
             .text("policy", move || shown.policies.text())
             .text("error", move || said.text())

@@ -175,6 +175,12 @@ fn commands_that_are_none() {
         assert_eq!(get.tell(command), Err(errno), "{command}");
         assert!(!get.text("error").is_empty(), "{command}");
     }
+    // What new conversations begin with is set by another file, and explained beside it.
+    let defaults = || now(walk(&root, "ctl").unwrap().open(READ_WRITE)).unwrap();
+    let set = write_all(&mut *defaults(), b"redirect maybe\n");
+    assert_eq!(set, Err(Errno::Inval));
+    let mut error = now(walk(&root, "error").unwrap().open(READ)).unwrap();
+    assert!(!all(&mut *error).unwrap().is_empty());
     assert_eq!(get.body(), Err(Errno::Inval));
     let long = format!("url http://a.example/{}", "x".repeat(9_000));
     assert_eq!(get.tell(&long), Err(Errno::Nametoolong));
