@@ -319,6 +319,19 @@ fn taking() {
 
 /// Children have what is left of their parent's memory and descriptors, and the parent gets it back.
 fn limits() {
+    // What can't be put together is not started, and can be mended.
+    let task = Task::new();
+    task.set("cmd", &format!("{PROGRAM} root"));
+    task.set("dir", "/nowhere");
+    task.ctl("start");
+    task.set("dir", "");
+    task.set("env", "A=\0\n");
+    task.ctl("start");
+    task.set("env", "");
+    task.tell("status");
+    task.ctl("start");
+    task.follow();
+
     for _ in 0..2 {
         let task = Task::new();
         task.set("cmd", &format!("{PROGRAM} hoard"));
