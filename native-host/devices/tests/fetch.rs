@@ -645,3 +645,45 @@ fn nobody_listens() {
     assert_eq!(get.get("http://127.0.0.1:1/"), Err(Errno::Connrefused));
     assert!(get.text("error").contains("can't connect to `127.0.0.1`"));
 }
+
+/// A server may leave a connection at any time: one that was kept is not proof that it is still there.
+#[test]
+fn a_connection_that_was_kept_and_left() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let next_request = |connection: &mut BufReader<std::net::TcpStream>| {
+            let mut line = String::new();
+            while connection.read_line(&mut line).unwrap() > 0 && line != "\r\n" {
+                line.clear();
+            }
+        };
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let (first, _) = listener.accept().unwrap();
+        let mut first = BufReader::new(first);
+        next_request(&mut first);
+        first.get_mut().write_all(answer).unwrap();
+        // It takes the next request on this connection and leaves without a word.
+        next_request(&mut first);
+        drop(first);
+        let (second, _) = listener.accept().unwrap();
+        let mut second = BufReader::new(second);
+        next_request(&mut second);
+        second.get_mut().write_all(answer).unwrap();
+        // A new connection that breaks off is no reason to ask again.
+        next_request(&mut second);
+        drop(second);
+        let (third, _) = listener.accept().unwrap();
+        drop(third);
+    });
+    let root = device(&format!("fetch,origin=http://{address}"));
+    let url = format!("http://{address}/");
+    let mut get = Conversation::begin(&root).unwrap();
+    assert_eq!(get.get(&url).unwrap(), b"ok");
+    assert_eq!(get.get(&url).unwrap(), b"ok");
+    assert_eq!(get.get(&url), Err(Errno::Connreset));
+    server.join().unwrap();
+}

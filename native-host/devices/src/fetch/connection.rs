@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use capfs_devices::origin::{Origin, default_port};
@@ -39,17 +41,33 @@ impl tower_service::Service<Uri> for Service {
         };
         Box::pin(async move {
             let stream = connector.connect(&origin, PROTOCOLS).await?;
-            Ok(Pooled(TokioIo::new(stream)))
+            Ok(Pooled(TokioIo::new(stream), Proven::default()))
         })
     }
 }
 
+/// Whether a connection has brought an answer. If it then breaks off, the server has tired of it.
+#[derive(Clone, Default)]
+pub struct Proven(Arc<AtomicBool>);
+
+impl Proven {
+    /// An answer has come.
+    pub fn prove(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was one.
+    pub fn is_proven(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection in the pool.
-pub struct Pooled(TokioIo<NetStream>);
+pub struct Pooled(TokioIo<NetStream>, Proven);
 
 impl Connection for Pooled {
     fn connected(&self) -> Connected {
-        let connected = Connected::new();
+        let connected = Connected::new().extra(self.1.clone());
         match self.0.inner().speaks_h2() {
             true => connected.negotiated_h2(),
             false => connected,

@@ -13,13 +13,15 @@ use std::time::Duration;
 use capfs::{BoxedFuture, Errno};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{Abilities, Client, Failure, Host, Request, Response};
+use hyper::http::Extensions;
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::JoinHandle;
 
 use crate::net::{ConnectError, Connector, Net, Network, errno_of};
 use body::Body;
-use connection::Service;
+use connection::{Proven, Service};
 use request::Outgoing;
 
 /// How long a connection is kept for the next request.
@@ -71,7 +73,7 @@ impl Client for NativeClient {
                 let text = error.to_string();
                 Failure::new(Errno::Nfile, text)
             })?;
-            Ok(Aborting(handle.spawn(self.client.request(request))))
+            Ok(Aborting(handle.spawn(ask(self.client.clone(), request))))
         });
         Box::pin(async move {
             let mut sending = sending?;
@@ -98,6 +100,43 @@ impl Client for NativeClient {
             })
         })
     }
+}
+
+/// Sends a request, and once more if nothing has been said on a connection that was kept and that the server has left
+/// meanwhile (RFC 9112, section 9.3.1), where doing it twice is as good as once.
+async fn ask(
+    client: legacy::Client<Service, Outgoing>,
+    mut request: hyper::Request<Outgoing>,
+) -> Result<hyper::Response<hyper::body::Incoming>, legacy::Error> {
+    let again = request::again(&request);
+    let used = capture_connection(&mut request);
+    let answered = client.request(request).await;
+    let answered = match (answered, again) {
+        (Err(error), Some(again)) if broke_off(&error) && was_kept(&used) => {
+            client.request(again).await
+        }
+        (answered, _) => answered,
+    };
+    if let Ok(answer) = &answered
+        && let Some(proven) = answer.extensions().get::<Proven>()
+    {
+        proven.prove();
+    }
+    answered
+}
+
+/// Whether a connection ended before it said anything.
+fn broke_off(error: &legacy::Error) -> bool {
+    !error.is_connect() && failure(error).errno == Errno::Connreset
+}
+
+fn was_kept(used: &CaptureConnection) -> bool {
+    let Some(connection) = &*used.connection_metadata() else {
+        return false;
+    };
+    let mut known = Extensions::new();
+    connection.get_extras(&mut known);
+    known.get::<Proven>().is_some_and(Proven::is_proven)
 }
 
 /// A task that is given up when nobody waits for it.

@@ -56,6 +56,18 @@ pub fn build(request: Request) -> Result<hyper::Request<Outgoing>, Failure> {
     Ok(made)
 }
 
+/// The same request, where it may be sent again if nothing was answered: it changes nothing and has no body.
+pub fn again(request: &hyper::Request<Outgoing>) -> Option<hyper::Request<Outgoing>> {
+    let safe = request.method().is_safe() && request.body().is_end_stream();
+    safe.then(|| {
+        let mut again = hyper::Request::new(Outgoing::Whole(Bytes::new()));
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        again
+    })
+}
+
 /// The body of a request.
 pub enum Outgoing {
     /// All of it, until it is taken.
