@@ -7,6 +7,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, Module, PoolingAlloca
 
 use crate::cache::Cache;
 use crate::limits::TABLE_MAX;
+use crate::read::{PROGRAM_MAX, read_at_most};
 
 /// Why a file is not an agent that can run here.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +199,7 @@ pub fn load(
 /// # Errors
 /// [`ModuleError::Read`]
 pub fn read(path: &Path) -> Result<Vec<u8>, ModuleError> {
-    std::fs::read(path).map_err(|source| ModuleError::Read {
+    read_at_most(path, PROGRAM_MAX).map_err(|source| ModuleError::Read {
         path: path.display().to_string(),
         source,
     })

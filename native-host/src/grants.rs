@@ -21,6 +21,7 @@ use crate::capabilities::{Capabilities, Held};
 use crate::clock::SystemClock;
 use crate::device::dir;
 use crate::manifest::{Need, Place, Want};
+use crate::read::read_at_most;
 
 /// Bytes that a compressed archive may unpack to: it is kept in memory.
 const ARCHIVE_MAX: u64 = 1 << 30;
@@ -469,7 +470,7 @@ fn device(grant: &MountGrant, memory: MemoryLimits) -> Result<NodeRef, String> {
 
 fn archive(file: &Path) -> Result<NodeRef, String> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
-    let mut bytes = std::fs::read(file).map_err(|error| error.to_string())?;
+    let mut bytes = read_at_most(file, ARCHIVE_MAX).map_err(|error| error.to_string())?;
     if bytes.starts_with(GZIP) {
         let mut unpacked = Vec::new();
         flate2::read::MultiGzDecoder::new(&bytes[..])

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod linker;
 pub mod listen;
 pub mod manifest;
+pub mod read;
 pub mod run;
 pub mod storage;
 pub mod tasks;

@@ -56,6 +56,11 @@ pub fn linker(module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError>
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
         match (is_wasi(from), import.ty()) {
+            (true, ExternType::Func(ty))
+                if is_known(name) && !is_draft(name) && !has_our_type(from, name, &ty) =>
+            {
+                unknown.push(format!("{from}.{name} of another type"));
+            }
             (true, ExternType::Func(ty)) if !is_known(name) || !has_our_type(from, name, &ty) => {
                 let missing = format!("{from}.{name}");
                 let defined = linker.func_new(from, name, ty.clone(), move |_, _, results| {
@@ -88,8 +93,12 @@ pub fn is_known(name: &str) -> bool {
     name == "proc_exit" || abi::PREVIEW1.iter().any(|call| call.name == name)
 }
 
-/// Whether an import has the type that we give the call: some programs import an older draft of one
-/// (WasmEdge's `sock_accept`).
+/// Whether some programs import an older draft of a call, of another type: WasmEdge's `sock_accept`.
+fn is_draft(name: &str) -> bool {
+    name == "sock_accept"
+}
+
+/// Whether an import has the type that we give the call.
 fn has_our_type(from: &str, name: &str, ty: &FuncType) -> bool {
     if name == "proc_exit" {
         return ty.params().len() == 1 && ty.results().len() == 0;

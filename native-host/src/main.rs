@@ -5,7 +5,7 @@ mod reload;
 mod report;
 mod settings;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use capfs_host::inspect::{self, Asked};
 use capfs_host::limits::MemoryBudget;
 use capfs_host::listen;
 use capfs_host::manifest::{self, ManifestError};
+use capfs_host::read::read_at_most;
 use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
 use capfs_host::tasks::Family;
 use capfs_host::wait::{Cancelled, Canceller};
@@ -136,7 +137,7 @@ fn inspect_module(args: InspectArgs) -> ExitCode {
         Ok(text) => text,
         Err(error) => return fail_module(&error),
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(codes::HOST, &format!("can't write: {error}"), None),
     }
@@ -167,7 +168,8 @@ fn run(args: RunArgs) -> ExitCode {
     let sink = match args.audit.as_deref().map(audit_file).transpose() {
         Ok(sink) => sink,
         Err(error) => {
-            let text = format!("can't write the audit: {error}");
+            let file = args.audit.as_deref().unwrap_or(Path::new("")).display();
+            let text = format!("can't write the audit to `{file}`: {error}");
             return fail(codes::HOST, &text, None);
         }
     };
@@ -180,7 +182,12 @@ fn run(args: RunArgs) -> ExitCode {
             ..Host::default()
         },
         Err(error) => {
-            let text = format!("can't read the passphrase: {error}");
+            let file = args
+                .passphrase_file
+                .as_deref()
+                .unwrap_or(Path::new(""))
+                .display();
+            let text = format!("can't read a passphrase from `{file}`: {error}");
             return fail(codes::HOST, &text, None);
         }
     };
@@ -308,7 +315,7 @@ fn run_apart(
     agent: Agent,
     config: RunConfig,
     started: impl FnOnce(Canceller) + Send + 'static,
-) -> std::io::Result<Option<Report>> {
+) -> io::Result<Option<Report>> {
     let timeout = config.timeout;
     let (done, outcome) = mpsc::channel();
     std::thread::Builder::new()
@@ -324,7 +331,7 @@ fn run_apart(
     match report {
         Ok(report) => Ok(Some(report)),
         Err(RecvTimeoutError::Timeout) => Ok(None),
-        Err(RecvTimeoutError::Disconnected) => Err(std::io::Error::other("its thread has ended")),
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("its thread has ended")),
     }
 }
 
@@ -341,12 +348,16 @@ fn raise_file_limit() {
     );
 }
 
+/// Bytes of a file that holds a passphrase, at most.
+const PASSPHRASE_MAX: u64 = 64 << 10;
+
 /// The first line of a file that holds a secret, without its end.
-fn first_line(path: &Path) -> std::io::Result<Zeroizing<String>> {
-    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+fn first_line(path: &Path) -> io::Result<Zeroizing<String>> {
+    let bytes = Zeroizing::new(read_at_most(path, PASSPHRASE_MAX)?);
+    let text = str::from_utf8(&bytes).map_err(io::Error::other)?;
     match text.lines().next().unwrap_or_default() {
-        "" => Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
+        "" => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
             "its first line is empty",
         )),
         line => Ok(Zeroizing::new(line.to_owned())),

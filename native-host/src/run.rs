@@ -259,9 +259,22 @@ fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) if store.data().limits.refused() => Outcome::OutOfMemory,
-        Some(_) => Outcome::Trapped(format!("{error:?}")),
+        Some(_) => Outcome::Trapped(told(&error)),
         // Instantiation failed before the first instruction.
         None => Outcome::Refused(format!("{error:#}"), Errno::Nomem),
+    }
+}
+
+/// An error with its causes. Its debugging form would have the host's own stack as well, where the environment asks for that.
+fn told(error: &wasmtime::Error) -> String {
+    let causes: String = error
+        .chain()
+        .skip(1)
+        .map(|cause| format!("\n    {cause}"))
+        .collect();
+    match causes.as_str() {
+        "" => error.to_string(),
+        causes => format!("{error}\n\nCaused by:{causes}"),
     }
 }
 

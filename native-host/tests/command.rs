@@ -1,7 +1,7 @@
 //! `capfs-host` from the outside, on the input that programs and people should not give it.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 mod bench;
@@ -82,6 +82,23 @@ fn unknown_imports_are_all_named() {
     let output = bench.run(&[], &agent);
     assert_ended(&output, 126, "env.one");
     assert_ended(&output, 126, "env.two");
+}
+
+#[test]
+fn a_call_of_another_type_is_refused() {
+    let bench = Bench::new();
+    let agent = bench.agent(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i64) (result i32)))
+            (memory (export "memory") 1) (func (export "_start")))"#,
+    );
+    assert_ended(&bench.run(&[], &agent), 126, "fd_write of another type");
+}
+
+#[test]
+fn a_program_without_an_end_is_not_read_to_it() {
+    let output = Bench::new().run(&[], Path::new("/dev/zero"));
+    assert_ended(&output, 127, "it has more than");
 }
 
 #[test]
