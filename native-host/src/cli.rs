@@ -254,7 +254,7 @@ impl FromStr for DurationArg {
         let millis = with_unit(text, &units)?;
         Duration::try_from_secs_f64(millis / 1_000.0)
             .map(DurationArg)
-            .map_err(|error| error.to_string())
+            .map_err(|_| "it is too long".to_owned())
     }
 }
 

@@ -67,6 +67,14 @@ pub enum ModuleError {
         /// The file.
         path: String,
     },
+    /// `_start` takes or returns values.
+    #[error(
+        "`{path}` has a `_start` that takes or returns values, which nobody would give or take"
+    )]
+    StartType {
+        /// The file.
+        path: String,
+    },
     /// No memory.
     #[error("`{path}` exports no memory named `memory`, so WASI calls can't reach its data")]
     NoMemory {

@@ -5,7 +5,9 @@ mod reload;
 mod report;
 mod settings;
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use capfs::OpenFile;
 use capfs_native_devices::Host;
 use capfs_runtime::FileLimit;
 use cli::{Cli, Command, InspectArgs, RunArgs};
+use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Settings, SettingsError};
 use zeroize::Zeroizing;
@@ -173,6 +176,12 @@ fn run(args: RunArgs) -> ExitCode {
             return fail(codes::HOST, &text, None);
         }
     };
+    if let Some(state) = &args.state
+        && let Err(error) = state_folder(state)
+    {
+        let text = format!("nothing can be kept in `{}`: {error}", state.display());
+        return fail(codes::HOST, &text, None);
+    }
     let passphrase = args.passphrase_file.as_deref().map(first_line).transpose();
     let host = match passphrase {
         Ok(passphrase) => Host {
@@ -346,6 +355,13 @@ fn raise_file_limit() {
             maximum: limit.maximum,
         },
     );
+}
+
+/// Makes sure of the folder for what lasts before the agent runs, which would not know what to do about it.
+fn state_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    Ok(access(path, needed)?)
 }
 
 /// Bytes of a file that holds a passphrase, at most.

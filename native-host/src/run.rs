@@ -132,7 +132,7 @@ impl Agent {
     /// Checks that a module is a WASI command, and resolves its imports.
     ///
     /// # Errors
-    /// [`ModuleError::UnknownImports`], [`ModuleError::NoStart`], [`ModuleError::NoMemory`]
+    /// [`ModuleError::UnknownImports`], [`ModuleError::NoStart`], [`ModuleError::StartType`], [`ModuleError::NoMemory`]
     pub fn new(module: &Module, name: &str) -> Result<Agent, ModuleError> {
         let path = name.to_owned();
         let linker = linker(module, name)?;
@@ -141,7 +141,8 @@ impl Agent {
             .and_then(|export| export.func().cloned());
         match start {
             Some(ty) if ty.params().len() == 0 && ty.results().len() == 0 => {}
-            _ => return Err(ModuleError::NoStart { path }),
+            Some(_) => return Err(ModuleError::StartType { path }),
+            None => return Err(ModuleError::NoStart { path }),
         }
         if module
             .get_export("memory")

@@ -102,6 +102,24 @@ fn a_program_without_an_end_is_not_read_to_it() {
 }
 
 #[test]
+fn a_start_that_takes_values_is_told() {
+    let bench = Bench::new();
+    let agent = bench
+        .agent(r#"(module (memory (export "memory") 1) (func (export "_start") (param i32)))"#);
+    assert_ended(&bench.run(&[], &agent), 126, "takes or returns values");
+}
+
+#[test]
+fn a_folder_that_can_keep_nothing_is_told_at_once() {
+    let bench = Bench::new();
+    let file = bench.file("file", b"");
+    let state = file.join("state");
+    let options = ["--state", state.to_str().unwrap(), "--grant", "indexeddb"];
+    let agent = bench.agent(&hello());
+    assert_ended(&bench.run(&options, &agent), 125, "nothing can be kept in");
+}
+
+#[test]
 fn an_unknown_call_of_wasi_fails_in_the_guest() {
     let bench = Bench::new();
     let agent = bench.agent(&program(

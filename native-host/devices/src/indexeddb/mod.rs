@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
@@ -58,7 +58,18 @@ impl SqliteSpace {
             let text = format!("can't make the state folder: {}", error.kind());
             Failure::new(Errno::Acces, text)
         })?;
-        let connection = Connection::open(self.folder.join("databases.sqlite")).map_err(failure)?;
+        let file = self.folder.join("databases.sqlite");
+        // Nobody else's to read, as the folder may have been there; the log beside it is made alike.
+        let made = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&file);
+        made.map_err(|error| {
+            let text = format!("can't make the database's file: {}", error.kind());
+            Failure::new(Errno::Acces, text)
+        })?;
+        let connection = Connection::open(file).map_err(failure)?;
         let prepared = || {
             connection.busy_timeout(BUSY)?;
             // With a log beside it, readers don't wait for a writer; FULL syncs it at each commit.

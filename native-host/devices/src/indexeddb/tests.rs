@@ -77,6 +77,19 @@ fn feeds() -> (TempDir, NodeRef) {
 }
 
 #[test]
+fn nobody_else_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (state, root) = feeds();
+    put(&root, "feeds/items", "a", "1").unwrap();
+    for entry in fs::read_dir(state.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{entry:?}");
+    }
+}
+
+#[test]
 fn databases_and_stores() {
     let (state, root) = feeds();
     assert_eq!(ctl(&root, "ctl", "create feeds"), Err(Errno::Exist));
