@@ -158,7 +158,8 @@ fn run(args: RunArgs) -> ExitCode {
         Cache::of_user()
     };
     let name = settings.program.display().to_string();
-    let loaded = load(&Engines::new(1), &settings.program, cache.as_ref());
+    // One agent takes its memory once: there is nothing to hand on.
+    let loaded = load(&Engines::without_pool(), &settings.program, cache.as_ref());
     let (module, source) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => return fail_module(&error),
