@@ -147,7 +147,8 @@ async function starts({ onPage, variants, size, say, add }) {
   row('cold', 'nothing loaded yet, to the first byte', Object.fromEntries(cold))
   row('new-worker', 'everything compiled, a new worker, to the first byte', await collect([...hosts, BARE], size.starts, 'newWorker'), { of: BARE, at: 1.3 })
   row('warm', 'a warm worker, from the page, to the first byte', await collect(hosts, size.starts, 'warmStart'), { most: 2 })
-  row('in-worker', 'spawn to exit, measured in the worker, a fresh kernel each time', await collect(hosts, size.starts, 'inWorker', size.inWorker), { most: 0.3 })
+  row('in-worker', 'spawn to exit, measured in a spare worker with its fresh kernel', await collect(hosts, size.starts, 'inWorker', size.inWorker, true), { most: 0.3 })
+  row('in-worker-kernel', 'the same, and the making of the next kernel', await collect(hosts, size.starts, 'inWorker', size.inWorker, false))
 }
 
 async function kills({ onPage, variants, size, say, add }) {

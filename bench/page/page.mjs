@@ -177,11 +177,11 @@ export async function cold(contender) {
  * Milliseconds of one hello from spawn to exit, measured in the worker over `times` runs. The worker is ended
  * after it, and the memories of all these runs with it.
  */
-export async function inWorker(contender, times) {
+export async function inWorker(contender, times, prepared) {
   const module = await program('hello')
   const variant = variantOf(contender)
   let worker
-  let order = { module, args: [], quiet: true }
+  let order = { module, args: [], quiet: true, prepared }
   if (variant) {
     worker = new Worker(new URL('kernel-worker.mjs', import.meta.url), { type: 'module' })
     await message(worker, ({ ready }) => ready)
