@@ -15,6 +15,8 @@
 
 use std::fmt::Write as _;
 
+use crate::storage::paths_beside;
+
 /// The devices that can be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceKind {
@@ -333,6 +335,33 @@ impl Grant {
         Grant::from_pairs(&device, pairs)
     }
 
+    /// What appears for the grant: itself, and what belongs beside it.
+    fn paths(&self) -> Vec<String> {
+        let mut paths = vec![self.at.clone()];
+        if self.device == DeviceKind::Opfs {
+            paths.extend(paths_beside(&self.at));
+        }
+        paths
+    }
+
+    /// Why it can't be granted beside others, in words. Capabilities can't be united: at one path, the second one's terms
+    /// would hold for nothing.
+    pub fn clash<'a>(&self, others: impl Iterator<Item = &'a Grant>) -> Option<String> {
+        let own = self.paths();
+        let taken = |other: &Grant| {
+            let theirs = other.paths();
+            let taken = |path: &&String| theirs.iter().any(|their| same_path(path, their));
+            own.iter().find(taken).cloned()
+        };
+        let (path, other) = others
+            .filter_map(|other| Some((taken(other)?, other.shown())))
+            .next()?;
+        let hint = "put the terms into one grant, or one of them elsewhere by `at=PATH`";
+        Some(format!(
+            "at `{path}` there is what `{other}` gives already; {hint}"
+        ))
+    }
+
     /// The terms for people to read: what only the host may know is `***`.
     pub fn public_terms(&self) -> Vec<Term> {
         let shown = |term: &Term| {
@@ -409,6 +438,16 @@ fn split(text: &str) -> Vec<String> {
     parts
 }
 
+/// Whether two paths are one.
+pub(crate) fn same_path(one: &str, other: &str) -> bool {
+    plain(one).eq(plain(other))
+}
+
+/// The names of a path.
+fn plain(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|name| !matches!(*name, "" | "."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,6 +456,29 @@ mod tests {
         Term {
             key: "k".to_owned(),
             value: value.to_owned(),
+        }
+    }
+
+    #[test]
+    fn at_one_path_there_is_one() {
+        let grants = ["fetch,origin=*", "opfs", "ws,origin=*,at=/net/ws"];
+        let grants = grants.map(|flag| Grant::from_flag(flag).unwrap());
+        let clash = |flag: &str| Grant::from_flag(flag).unwrap().clash(grants.iter());
+        for (flag, path) in [
+            ("fetch,origin=https://a.example", "/cap/fetch"),
+            ("random,at=/net//ws/", "/net//ws/"),
+            // The files beside it would be those of the other.
+            ("opfs,name=more,at=/cap/storage/more", "/cap/storage/quota"),
+            ("random,at=/cap/storage/policy", "/cap/storage/policy"),
+        ] {
+            let told = clash(flag).unwrap();
+            assert!(
+                told.starts_with(&format!("at `{path}` there is what `")),
+                "{told}"
+            );
+        }
+        for flag in ["random", "opfs,name=more,at=/more/files", "ws,origin=*"] {
+            assert_eq!(clash(flag), None);
         }
     }
 

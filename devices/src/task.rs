@@ -36,7 +36,7 @@ use capfs::device::pipe::{PIPE_CAPACITY, pipe_nodes};
 use capfs::device::synthetic::{DynamicNames, SyntheticDir, stream_node};
 use capfs::{BindOrder, DirEntry, Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile, OpenHow};
 
-use crate::grant::{Grant, GrantError};
+use crate::grant::{Grant, GrantError, same_path};
 
 /// Tasks that there may be at once, unless told.
 const CHILDREN: usize = 64;
@@ -337,15 +337,6 @@ fn directory(task: &Arc<Task>) -> NodeRef {
         .build()
 }
 
-/// Whether two paths are one.
-fn same(one: &str, other: &str) -> bool {
-    let names = |path: &str| {
-        let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
-        names.map(str::to_owned).collect::<Vec<_>>()
-    };
-    names(one) == names(other)
-}
-
 /// Which of an agent's capabilities a further grant is about: the one at the same path, or the only one of its device.
 ///
 /// # Errors
@@ -360,7 +351,7 @@ pub fn source<'a, T>(
         .collect();
     let there = all
         .iter()
-        .position(|(grant, _)| same(&grant.at, &wanted.at));
+        .position(|(grant, _)| same_path(&grant.at, &wanted.at));
     let name = wanted.device.name();
     match (there, all.len()) {
         (Some(index), _) => Ok(all.swap_remove(index).1),
@@ -528,7 +519,7 @@ impl Task {
             self.unstarted()?;
             let grant = Grant::from_flag(flag)
                 .map_err(|error| self.explain(Errno::Inval, error.to_string()))?;
-            let taken = |other: &Grant| same(&other.at, &grant.at);
+            let taken = |other: &Grant| same_path(&other.at, &grant.at);
             match lock(&self.life).grants.iter().any(taken) {
                 true => {
                     let text = format!("something is granted at {} already", grant.at);
@@ -550,7 +541,7 @@ impl Task {
         self.unstarted()?;
         let mut life = lock(&self.life);
         let before = life.binds.len();
-        life.binds.retain(|bind| !same(&bind.to, to));
+        life.binds.retain(|bind| !same_path(&bind.to, to));
         match life.binds.len() < before {
             true => Ok(()),
             false => Err(Errno::Inval),
@@ -561,7 +552,7 @@ impl Task {
         self.unstarted()?;
         let mut life = lock(&self.life);
         let before = life.grants.len();
-        life.grants.retain(|grant| !same(&grant.at, at));
+        life.grants.retain(|grant| !same_path(&grant.at, at));
         match life.grants.len() < before {
             true => Ok(()),
             false => Err(Errno::Inval),
@@ -574,8 +565,8 @@ impl Task {
         let taken = self.shared.spawner.revoke(self.number, at);
         taken.map(move |()| {
             let mut life = lock(&task.life);
-            life.binds.retain(|bind| !same(&bind.to, &path));
-            life.grants.retain(|grant| !same(&grant.at, &path));
+            life.binds.retain(|bind| !same_path(&bind.to, &path));
+            life.grants.retain(|grant| !same_path(&grant.at, &path));
         })
     }
 

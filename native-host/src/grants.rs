@@ -254,19 +254,13 @@ impl Want {
         }
     }
 
-    /// That there is a capability at its path already. Capabilities can't be united: the second one's terms would
-    /// hold for nothing.
+    /// That there is a capability at its path already.
     fn taken(&self, held: &[Held]) -> Option<Lack> {
         let Grant::Capability(grant) = &self.grant else {
             return None;
         };
-        let path = absolute(&grant.at).ok();
-        let there = held
-            .iter()
-            .find(|held| absolute(&held.grant.at).ok() == path)?;
-        let (own, at, other) = (grant.shown(), &grant.at, there.grant.shown());
-        let hint = "put the terms into one grant, or one of them elsewhere by `at=PATH`";
-        let why = format!("can't grant `{own}`: at `{at}` there is `{other}` already; {hint}");
+        let clash = grant.clash(held.iter().map(|held| &held.grant))?;
+        let why = format!("can't grant `{}`: {clash}", grant.shown());
         Some(self.lack(why, false))
     }
 }

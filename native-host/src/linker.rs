@@ -55,13 +55,13 @@ pub fn linker(module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError>
     let mut unknown = Vec::new();
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
-        match (is_wasi(from), import.ty()) {
-            (true, ExternType::Func(ty))
-                if is_known(name) && !is_draft(name) && !has_our_type(from, name, &ty) =>
-            {
-                unknown.push(format!("{from}.{name} of another type"));
-            }
-            (true, ExternType::Func(ty)) if !is_known(name) || !has_our_type(from, name, &ty) => {
+        let ExternType::Func(ty) = import.ty() else {
+            unknown.push(format!("{from}.{name}"));
+            continue;
+        };
+        match answer(from, name, ty.params().map(param), ty.results().map(param)) {
+            Answer::Provided => {}
+            Answer::Nosys => {
                 let missing = format!("{from}.{name}");
                 let defined = linker.func_new(from, name, ty.clone(), move |_, _, results| {
                     unsupported(&ty, results, &missing)
@@ -70,8 +70,8 @@ pub fn linker(module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError>
                     unknown.push(format!("{from}.{name}"));
                 }
             }
-            (true, ExternType::Func(_)) => {}
-            _ => unknown.push(format!("{from}.{name}")),
+            Answer::OtherType => unknown.push(format!("{from}.{name} of another type")),
+            Answer::Missing => unknown.push(format!("{from}.{name}")),
         }
     }
     match unknown.is_empty() {
@@ -88,34 +88,53 @@ pub fn is_wasi(module: &str) -> bool {
     matches!(module, PREVIEW1_MODULE | UNSTABLE_MODULE)
 }
 
-/// Whether a WASI call of this name is provided.
-pub fn is_known(name: &str) -> bool {
-    name == "proc_exit" || abi::PREVIEW1.iter().any(|call| call.name == name)
+/// How a function that a module imports is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// By the call.
+    Provided,
+    /// By `ENOSYS`: an extension, or an older draft, that programs can do without.
+    Nosys,
+    /// Not at all: the call of this name has another type.
+    OtherType,
+    /// Not at all: it is none of WASI's.
+    Missing,
 }
 
-/// Whether some programs import an older draft of a call, of another type: WasmEdge's `sock_accept`.
-fn is_draft(name: &str) -> bool {
-    name == "sock_accept"
-}
-
-/// Whether an import has the type that we give the call.
-fn has_our_type(from: &str, name: &str, ty: &FuncType) -> bool {
-    if name == "proc_exit" {
-        return ty.params().len() == 1 && ty.results().len() == 0;
+/// How a function is answered. Types are `None` where no call has such a parameter or result.
+pub fn answer(
+    from: &str,
+    name: &str,
+    params: impl Iterator<Item = Option<Param>>,
+    results: impl Iterator<Item = Option<Param>>,
+) -> Answer {
+    const EXIT: (&[Param], &[Param]) = (&[Param::I32], &[]);
+    if !is_wasi(from) {
+        return Answer::Missing;
     }
     let old = abi::UNSTABLE
         .iter()
         .find(|call| from == UNSTABLE_MODULE && call.name.strip_prefix("unstable_") == Some(name));
     let call = old.or_else(|| abi::PREVIEW1.iter().find(|call| call.name == name));
-    call.is_some_and(|call| {
-        let params = ty.params().map(|param| match param {
-            ValType::I32 => Some(Param::I32),
-            ValType::I64 => Some(Param::I64),
-            _ => None,
-        });
-        params.eq(call.params.iter().copied().map(Some))
-            && matches!(ty.results().collect::<Vec<_>>()[..], [ValType::I32])
-    })
+    let call = call.map(|call| (call.params, &[Param::I32][..]));
+    let Some(call) = call.or((name == "proc_exit").then_some(EXIT)) else {
+        return Answer::Nosys;
+    };
+    let all = |types: &'static [Param]| types.iter().copied().map(Some);
+    match params.eq(all(call.0)) && results.eq(all(call.1)) {
+        true => Answer::Provided,
+        // WasmEdge's is that of an older draft.
+        false if name == "sock_accept" => Answer::Nosys,
+        false => Answer::OtherType,
+    }
+}
+
+fn param(ty: ValType) -> Option<Param> {
+    match ty {
+        ValType::I32 => Some(Param::I32),
+        ValType::I64 => Some(Param::I64),
+        _ => None,
+    }
 }
 
 fn unsupported(ty: &FuncType, results: &mut [Val], name: &str) -> wasmtime::Result<()> {

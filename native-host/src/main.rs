@@ -180,7 +180,7 @@ fn run(args: RunArgs) -> ExitCode {
     if let Some(state) = &args.state
         && let Err(error) = state_folder(state)
     {
-        let text = format!("nothing can be kept in `{}`: {error}", state.display());
+        let text = format!("can't use the state folder `{}`: {error}", state.display());
         return fail(codes::HOST, &text, None);
     }
     let passphrase = args.passphrase_file.as_deref().map(first_line).transpose();
@@ -361,8 +361,8 @@ fn raise_file_limit() {
 /// Makes sure of the folder for what lasts before the agent runs, which would not know what to do about it.
 fn state_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    Ok(access(path, needed)?)
+    // Keys that are kept already can be used where nothing can be written.
+    Ok(access(path, Access::READ_OK | Access::EXEC_OK)?)
 }
 
 /// Bytes of a file that holds a passphrase, at most.

@@ -93,6 +93,10 @@ fn a_call_of_another_type_is_refused() {
             (memory (export "memory") 1) (func (export "_start")))"#,
     );
     assert_ended(&bench.run(&[], &agent), 126, "fd_write of another type");
+    let output = bench.command("inspect").arg(&agent).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("(missing: the call has another type)")
+    );
 }
 
 #[test]
@@ -116,7 +120,11 @@ fn a_folder_that_can_keep_nothing_is_told_at_once() {
     let state = file.join("state");
     let options = ["--state", state.to_str().unwrap(), "--grant", "indexeddb"];
     let agent = bench.agent(&hello());
-    assert_ended(&bench.run(&options, &agent), 125, "nothing can be kept in");
+    assert_ended(
+        &bench.run(&options, &agent),
+        125,
+        "can't use the state folder",
+    );
 }
 
 #[test]

@@ -4,47 +4,26 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { binary } from '../../scripts/project.mjs'
 import { badModules } from './bad-modules.mjs'
 import { launchChromium } from './chromium.mjs'
 import { serve as serveRelay } from '../servers/relay.mjs'
 import { serveFolder } from './static-server.mjs'
+import { conclude, dist, runTest } from './suite.mjs'
 
-const root = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../..')
-const dist = join(root, 'web/dist/demo')
-assert(existsSync(join(dist, 'index.html')), 'the demo page is not built: npm run build')
 /** Loading and compiling clang, 31 MB, on a busy machine of 2 cores. */
 const SLOW = { timeout: 90_000 }
 
 const server = await serveFolder(dist)
 const relay = await serveRelay()
 const browser = await launchChromium()
-const results = { passed: 0, failed: 0 }
-
-/** Runs one test on a page of its own; nothing may be thrown in the page meanwhile. */
 async function test(name, body, options = {}) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, ...options })
   page.setDefaultTimeout(30_000)
-  const errors = []
-  page.on('pageerror', (error) => errors.push(error))
-  try {
-    await page.goto(server.address)
-    await page.waitForSelector('body[data-ready=true]')
-    await body(page)
-    assert.deepEqual(errors, [])
-    results.passed++
-    console.log(`ok   ${name}`)
-  } catch (error) {
-    results.failed++
-    console.log(`FAIL ${name}\n${error.stack}\n${errors.join('\n')}`)
-    console.log(await page.evaluate(() => globalThis.terminalText?.()).catch(() => 'the page is gone'))
-  } finally {
-    await page.close()
-  }
+  await runTest(name, page, server.address, body)
 }
 
 const terminalShows = (page, text, options) =>
@@ -447,5 +426,4 @@ await test(
 await browser.close()
 server.close()
 await relay.close()
-console.log(`${results.passed} passed, ${results.failed} failed`)
-process.exitCode = results.failed > 0 ? 1 : 0
+conclude()

@@ -72,6 +72,13 @@ export const everywhere = {
       same([error?.code, thrown(() => capfs.checkGrant(wrong))], ['GRANT_INVALID', ['GRANT_INVALID', error?.message]])
     }
   },
+  async 'refuses a second grant at one path'({ capfs, guest }) {
+    for (const grants of [['random', 'random'], ['console', { device: 'random', at: '/cap/console/' }]]) {
+      const error = await capfs.spawn(guest, { grants }).then(() => undefined, (failure) => failure)
+      same([error?.code, error?.message.includes('gives already')], ['GRANT_INVALID', true])
+    }
+    same((await run(capfs, guest, ['hello'], { grants: ['random', 'random,at=/dev/random'] })).code, 0)
+  },
   async 'grants stored files where there are any, and says so where there are none'({ capfs, guest }) {
     const outcome = await capfs.spawn(guest, { args: ['hello'], grants: ['opfs,name=granted'] }).then(
       async (agent) => {

@@ -73,6 +73,15 @@ pub fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
     Grant::from_pairs(device, pairs).map_err(|error| sentence(&error))
 }
 
+/// That a grant has a place beside what was granted before.
+fn vacant(grant: Grant) -> Result<Grant, JsValue> {
+    let clash = with_machine(|machine| grant.clash(machine.held.iter().map(|held| &held.grant)));
+    match clash.flatten() {
+        Some(clash) => Err(sentence(&clash)),
+        None => Ok(grant),
+    }
+}
+
 /// Reads a grant as [`grant`] does, and gives nothing; returns where it would appear.
 ///
 /// # Errors
@@ -98,7 +107,7 @@ pub async fn grant(
     terms: Vec<String>,
     audit: Option<Function>,
 ) -> Result<String, JsValue> {
-    let grant = parse(&device, terms)?;
+    let grant = vacant(parse(&device, terms)?)?;
     if grant.device == DeviceKind::Opfs {
         let clock = machine(|machine| Ok(machine.clock.clone()))?;
         let granted = opfs::granted(&grant, &program, clock).await?;
@@ -135,7 +144,7 @@ pub fn grant_from(
     tree: Vec<u32>,
     post: Function,
 ) -> Result<String, JsValue> {
-    let grant = parse(device, terms)?;
+    let grant = vacant(parse(device, terms)?)?;
     let [number, kind] = tree[..] else {
         return Err(named(Errno::Inval));
     };

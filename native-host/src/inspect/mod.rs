@@ -2,6 +2,7 @@
 
 mod asked;
 
+use capfs_runtime::abi::Param;
 use serde_json::{Value, json};
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, GlobalType, MemoryType, Parser,
@@ -10,7 +11,7 @@ use wasmparser::{
 use wasmtime::Engine;
 
 use crate::engine::{ModuleError, validate};
-use crate::linker::{is_known, is_wasi};
+use crate::linker::{Answer, answer, is_wasi};
 pub use asked::{Asked, lacks};
 
 /// A module's imports and exports.
@@ -25,7 +26,7 @@ struct Import {
     module: String,
     name: String,
     ty: String,
-    is_function: bool,
+    answer: Answer,
 }
 
 #[derive(Debug)]
@@ -117,30 +118,36 @@ impl Definitions {
     }
 
     fn import(&mut self, import: wasmparser::Import<'_>) {
-        let (ty, is_function) = match import.ty {
+        let mut answered = Answer::Missing;
+        let ty = match import.ty {
             TypeRef::Func(index) | TypeRef::FuncExact(index) => {
                 self.functions.push(index);
-                (self.function(index), true)
+                if let Some(ty) = self.function_type(index) {
+                    let (params, results) = (ty.params().iter(), ty.results().iter());
+                    let (params, results) = (params.map(param), results.map(param));
+                    answered = answer(import.module, import.name, params, results);
+                }
+                self.function(index)
             }
             TypeRef::Table(ty) => {
                 self.tables.push(ty);
-                (table(&ty), false)
+                table(&ty)
             }
             TypeRef::Memory(ty) => {
                 self.memories.push(ty);
-                (memory(&ty), false)
+                memory(&ty)
             }
             TypeRef::Global(ty) => {
                 self.globals.push(ty);
-                (global(&ty), false)
+                global(&ty)
             }
-            TypeRef::Tag(_) => ("tag".to_owned(), false),
+            TypeRef::Tag(_) => "tag".to_owned(),
         };
         self.description.imports.push(Import {
             module: import.module.to_owned(),
             name: import.name.to_owned(),
             ty,
-            is_function,
+            answer: answered,
         });
     }
 
@@ -159,14 +166,23 @@ impl Definitions {
     }
 
     fn function(&self, ty: u32) -> String {
-        match self
-            .types
-            .get(ty as usize)
-            .map(|ty| &ty.composite_type.inner)
-        {
-            Some(CompositeInnerType::Func(ty)) => function(ty),
-            _ => "func".to_owned(),
+        let described = self.function_type(ty).map(function);
+        described.unwrap_or_else(|| "func".to_owned())
+    }
+
+    fn function_type(&self, ty: u32) -> Option<&FuncType> {
+        match &self.types.get(ty as usize)?.composite_type.inner {
+            CompositeInnerType::Func(ty) => Some(ty),
+            _ => None,
         }
+    }
+}
+
+fn param(ty: &wasmparser::ValType) -> Option<Param> {
+    match ty {
+        wasmparser::ValType::I32 => Some(Param::I32),
+        wasmparser::ValType::I64 => Some(Param::I64),
+        _ => None,
     }
 }
 
@@ -196,13 +212,11 @@ fn global(ty: &GlobalType) -> String {
 impl Import {
     /// How this host answers it.
     fn provided(&self) -> &'static str {
-        match (
-            self.is_function && is_wasi(&self.module),
-            is_known(&self.name),
-        ) {
-            (true, true) => "provided",
-            (true, false) => "answered with ENOSYS",
-            (false, _) => "missing",
+        match self.answer {
+            Answer::Provided => "provided",
+            Answer::Nosys => "answered with ENOSYS",
+            Answer::OtherType => "missing: the call has another type",
+            Answer::Missing => "missing",
         }
     }
 }
