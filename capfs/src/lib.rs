@@ -17,6 +17,7 @@
 //! and `unsafe` is forbidden.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod clock;
 pub mod device;
 mod directory_file;
