@@ -47,6 +47,8 @@ export const SUITES = [
   { name: 'dom-chromium', about: 'what agents can and can\'t do with their part of a page', command: node('web/test/dom.mjs'), count: 'summary', minutes: 5 },
   { name: 'dom-firefox', about: 'the same in Firefox', command: node('web/test/dom.mjs', '--browser', 'firefox'), count: 'summary', minutes: 5 },
   { name: 'dom-webkit', about: 'the same in WebKitGTK', command: node('web/test/dom.mjs', '--browser', 'webkit'), count: 'summary', minutes: 5 },
+  { name: 'delivery-chromium', about: 'the package under policies and from another origin', command: node('web/test/delivery.mjs'), count: 'summary', minutes: 5 },
+  { name: 'delivery-firefox', about: 'the same in Firefox', command: node('web/test/delivery.mjs', '--browser', 'firefox'), count: 'summary', minutes: 5 },
   { name: 'stored-chromium', about: 'stored files in Chromium: kills, two tabs, full disks', command: node('web/test/opfs.mjs'), count: 'summary', minutes: 10 },
   { name: 'stored-firefox', about: 'stored files in Firefox', command: node('web/test/opfs.mjs', '--browser', 'firefox'), count: 'summary', minutes: 10 },
   { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },

@@ -7,18 +7,22 @@
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
-/** Each with what it loads from files of their own. */
-const BUNDLES = {
+/**
+ * Each with what it loads from files of their own. There is a script of a worker for each kernel, and nothing beside it: a bundler that takes
+ * it for a file, and a page of another origin, need no other. The first of them is made of the compiler's output, before that is replaced.
+ */
+const BUNDLES = [
   // The page has time for its kernel's glue: it comes while the kernel does.
-  'index.js': ['./errors.js', './dom.js', './kernel.js', './kernel-full.js'],
-  'worker.js': ['./kernel-full.js'],
-}
+  { from: 'index.js', to: 'index.js', external: ['./errors.js', './dom.js', './kernel.js', './kernel-full.js'] },
+  { from: 'worker.js', to: 'worker-full.js', external: ['./kernel.js'] },
+  { from: 'worker.js', to: 'worker.js', external: ['./kernel-full.js'] },
+]
 
-for (const [name, external] of Object.entries(BUNDLES)) {
-  const file = fileURLToPath(new URL(`dist/${name}`, import.meta.url))
+const dist = (name) => fileURLToPath(new URL(`dist/${name}`, import.meta.url))
+for (const { from, to, external } of BUNDLES) {
   await build({
-    entryPoints: [file],
-    outfile: file,
+    entryPoints: [dist(from)],
+    outfile: dist(to),
     allowOverwrite: true,
     bundle: true,
     external,
@@ -27,6 +31,7 @@ for (const [name, external] of Object.entries(BUNDLES)) {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
+    sourcemap: 'linked',
     logLevel: 'warning',
   })
 }

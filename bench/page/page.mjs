@@ -78,7 +78,7 @@ export async function output(contender, name, args) {
 export async function granted(name, args, grants) {
   const { Capfs } = await import('/web/dist/index.js')
   const capfs = (machines.get('granted') ?? machines.set('granted', Capfs.create({ capabilities: true })).get('granted'))
-  const agent = await (await capfs).spawn(await program(name), { args, grants })
+  const agent = await (await capfs).spawn(await program(name), { id: name, args, grants })
   const [text, errors] = await Promise.all([agent.stdout, agent.stderr].map((stream) => new Response(stream).text()))
   const { code, message } = await agent.exit
   await agent.dispose()

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** An agent, as the page holds it. */
 import { ConsoleEnd } from './console.js';
 import { CapfsError, kernelError } from './errors.js';
@@ -7,7 +8,7 @@ import type { HomeTree } from './home.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
 import { Peer, type EndReason, type FileRequest, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
-import type { AuditEvent, Exit, SpawnOptions, Timings, Usage } from './types.js';
+import type { AuditEvent, Exit, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
@@ -160,10 +161,11 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     return this.dispose();
   }
 
-  protected async request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown> {
+  protected async request(what: FileRequest, path: string, bytes?: Uint8Array, { maxBytes, signal }: ReadOptions = {}): Promise<unknown> {
     if (this.#disposed) throw new CapfsError('CLOSED', 'the agent was disposed of');
     try {
-      return await this.worker.ask({ type: 'request', id: this.id, what, path, ...(bytes ? { bytes } : {}) });
+      const asked = { type: 'request', id: this.id, what, path, ...(maxBytes === undefined ? {} : { max: maxBytes }), ...(bytes ? { bytes } : {}) } as const;
+      return await this.worker.ask(asked, signal);
     } catch (error) {
       throw error instanceof CapfsError ? error : kernelError(error, `${what} ${path}`);
     }

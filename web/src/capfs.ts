@@ -1,19 +1,23 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The package's main class. */
 import { Agent, type AgentOwner } from './agent.js';
-import { CapfsError } from './errors.js';
+import { abortError, CapfsError } from './errors.js';
 import { DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import { grantPairs } from './grants.js';
 import { HomeTree } from './home.js';
+import { checkId, findsByIdentity } from './identity.js';
 import { loadMounts } from './mounts.js';
 import { canStream, checkModule } from './module.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
-import { compileProgram, programName } from './program.js';
+import { compileProgram, programName, shown } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
-import type { CapfsOptions, ConsoleOptions, Grant, Program, SpawnOptions, Variant } from './types.js';
+import type { CapfsOptions, ConsoleOptions, Grant, Program, ReadOptions, SpawnOptions, Variant } from './types.js';
 import { narrowed } from './narrow.js';
 import { TaskHost, type ChildOptions, type Running, type TaskOwner } from './task.js';
+import { stub } from './stub.js';
+import { trustedMarkup } from './trusted.js';
 import { chooseVariant } from './variant.js';
 
 /** Devices that an agent's worker can serve itself although it blocks: what they ask of the platform, it answers at once. */
@@ -38,6 +42,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     private readonly pool: WorkerPool,
     private readonly kernel: WebAssembly.Module,
     private readonly full: boolean,
+    private readonly assets: URL | undefined,
   ) {
     super();
     if (full) home.serveTasks(new TaskHost(this, undefined));
@@ -51,12 +56,14 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   static async create(options: CapfsOptions = {}): Promise<Capfs> {
     const variant = chooseVariant(options.variant);
     const full = options.capabilities ?? false;
-    const modules = loadModules(variant, full, options.assets);
+    const assets = options.assets === undefined ? undefined : assetsFolder(options.assets);
+    const modules = loadModules(variant, full, assets);
     // The first worker starts while the modules are on their way.
-    const pool = new WorkerPool(modules, variant, options.spares ?? 1);
+    modules.catch(() => undefined);
+    const pool = new WorkerPool(modules, variant, options.spares ?? 1, { full, assets });
     try {
       const home = await HomeTree.create(modules, full);
-      return new Capfs(variant, home, pool, (await modules).kernel, full);
+      return new Capfs(variant, home, pool, (await modules).kernel, full, assets);
     } catch (error) {
       pool.close();
       throw error;
@@ -74,7 +81,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
    * @throws CapfsError `MODULE_…`, `FETCH_FAILED`
    */
   async compile(program: Program): Promise<WebAssembly.Module> {
-    const module = await compileProgram(program);
+    const { module } = await compileProgram(program);
     checkModule(module);
     return module;
   }
@@ -106,7 +113,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   /** Starts an agent as a task of another; not for users. */
   async spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent> {
     const begun = performance.now();
-    options.signal?.throwIfAborted();
+    if (options.signal?.aborted) throw abortError(options.signal, 'the start');
     if (this.#closed) throw new CapfsError('CLOSED', 'this Capfs has been closed');
     const stdin = options.stdin ?? 'closed';
     const streamed = stdin === 'pipe' || stdin instanceof ReadableStream;
@@ -123,24 +130,31 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     if (stored && typeof globalThis.navigator?.storage?.getDirectory !== 'function') {
       throw new CapfsError('STORAGE_UNAVAILABLE', 'there are no stored files here: they need a browser\'s private file system, on a page from https or localhost');
     }
-    const [module, mounts] = await Promise.all([
-      compileProgram(program, options.limits?.memory),
+    const id = options.id === undefined ? undefined : checkId(options.id);
+    // What a task has is less of what its parent has, and found by whose that is.
+    const finding = parent ? undefined : grants.find(([device, terms]) => findsByIdentity(device, terms));
+    if (finding && id === undefined && program instanceof WebAssembly.Module) {
+      throw new CapfsError('GRANT_INVALID', `${finding[0]}: what is kept is found by the identity of the agent, and a compiled module has none: give it an id, or the grant a name`);
+    }
+    const [{ module, digest }, mounts] = await Promise.all([
+      compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal: options.signal }),
       loadMounts(options.mounts ?? {}),
     ]);
     checkModule(module);
     const compiled = performance.now();
     const worker = this.pool.take();
     await worker.ready;
-    options.signal?.throwIfAborted();
+    if (options.signal?.aborted) throw abortError(options.signal, 'the start');
     const timings = { worker: performance.now() - compiled, compile: compiled - begun };
     const agent = new Agent(this.#nextId++, this, worker, begun, timings, options, parent);
     this.#agents.add(agent);
     const name = options.name ?? programName(program);
+    const identity = id ?? digest ?? '';
     let configured: ConfiguredGrant[];
     try {
       configured = await Promise.all(
         grants.map(([device, terms]) =>
-          parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, name, device, terms, options),
+          parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, identity, device, terms, options),
         ),
       );
     } catch (error) {
@@ -150,6 +164,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     }
     const config: AgentConfig = {
       args: [name, ...(options.args ?? [])],
+      identity,
       env: Object.entries(options.env ?? {}).flat(),
       mounts,
       ...(options.dir === undefined ? {} : { dir: options.dir }),
@@ -176,16 +191,16 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
-  async #prepare(agent: Agent, program: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
+  async #prepare(agent: Agent, identity: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
     this.#mayGrant(device);
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
-    this.#devices ??= new DeviceWorker(this.kernel, () => {
+    this.#devices ??= new DeviceWorker(this.kernel, this.assets, () => {
       this.#devices = undefined;
     });
     try {
-      const tree = await this.#devices.grant(agent.id, agent, program, device, terms);
+      const tree = await this.#devices.grant(agent.id, agent, identity, device, terms);
       return { device, terms, from: { peer: Peer.Devices, tree } };
     } catch (error) {
       if (error instanceof CapfsError) throw error;
@@ -217,8 +232,9 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page: it has no dom');
     }
     if (!element) throw new CapfsError('GRANT_INVALID', 'dom: it needs an element of the page: spawn(program, { dom: element })');
+    if (typeof Element !== 'function') throw new CapfsError('GRANT_INVALID', 'dom: there is no page here');
     const { domPart } = await import('./dom.js');
-    const part = await domPart(element);
+    const part = domPart(element, trustedMarkup);
     // The agent may have been ended meanwhile.
     agent.atEnd(() => part.end());
     try {
@@ -268,9 +284,9 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     this.close();
   }
 
-  protected request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown> {
+  protected request(what: FileRequest, path: string, bytes?: Uint8Array, reading?: ReadOptions): Promise<unknown> {
     if (this.#closed) return Promise.reject(new CapfsError('CLOSED', 'this Capfs has been closed'));
-    return this.home.request(what, path, bytes);
+    return this.home.request(what, path, bytes, reading);
   }
 
   /** An agent has ended; not for users. */
@@ -310,22 +326,32 @@ function whole(stdin: NonNullable<SpawnOptions['stdin']>): Pick<AgentConfig, 'st
   return { stdin: typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin };
 }
 
-/** Where the modules lie. The addresses are literal, so that bundlers find the files. */
-function assetUrls({ memory }: Variant, full: boolean, assets: string | URL | undefined): URL[] {
-  if (assets !== undefined) {
-    const here = typeof location === 'object' ? location.href : import.meta.url;
-    const folder = new URL(String(assets).replace(/\/?$/, '/'), here);
-    return [full ? 'kernel-full.wasm' : 'kernel.wasm', 'stub.wasm', `adapter-${memory}.wasm`].map((name) => new URL(name, folder));
+/** The folder that a page names for the package's files. */
+function assetsFolder(assets: string | URL): URL {
+  const here = typeof location === 'object' ? location.href : import.meta.url;
+  try {
+    return new URL(String(assets).replace(/\/?$/, '/'), here);
+  } catch {
+    throw new CapfsError('FETCH_FAILED', `${shown(String(assets))} is no address of a folder`);
   }
+}
+
+/** Where the modules lie. The addresses are literal, so that bundlers find the files. */
+function assetUrls({ memory }: Variant, full: boolean, assets: URL | undefined): URL[] {
+  if (assets) return [full ? 'kernel-full.wasm' : 'kernel.wasm', `adapter-${memory}.wasm`].map((name) => new URL(name, assets));
   const adapter =
     memory === 'multi' ? new URL('./adapter-multi.wasm', import.meta.url) : new URL('./adapter-single.wasm', import.meta.url);
   const kernel = full ? new URL('./kernel-full.wasm', import.meta.url) : new URL('./kernel.wasm', import.meta.url);
-  return [kernel, new URL('./stub.wasm', import.meta.url), adapter];
+  return [kernel, adapter];
 }
 
-async function loadModules(variant: Variant, full: boolean, assets: string | URL | undefined): Promise<KernelModules> {
-  const [kernel, stub, adapter] = await Promise.all(assetUrls(variant, full, assets).map(loadModule));
-  return { kernel: kernel!, full, stub: stub!, adapter: adapter! };
+async function loadModules(variant: Variant, full: boolean, assets: URL | undefined): Promise<KernelModules> {
+  const [stubModule, kernel, adapter] = await Promise.all([
+    // In the code itself: bundlers make a `data:` URL of so small a file, which a page's policy lets nobody fetch.
+    WebAssembly.compile(Uint8Array.from(atob(stub), (character) => character.charCodeAt(0))),
+    ...assetUrls(variant, full, assets).map(loadModule),
+  ]);
+  return { kernel: kernel!, full, stub: stubModule!, adapter: adapter! };
 }
 
 async function loadModule(url: URL): Promise<WebAssembly.Module> {
@@ -334,6 +360,6 @@ async function loadModule(url: URL): Promise<WebAssembly.Module> {
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return await (canStream(response) ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
   } catch (error) {
-    throw new CapfsError('FETCH_FAILED', `${url.href} can't be loaded: ${(error as Error).message}`, { cause: error });
+    throw new CapfsError('FETCH_FAILED', `${shown(url.href)} can't be loaded: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -42,9 +42,9 @@ export class DeviceServer {
     }
   }
 
-  async #grant({ request, client, program, device, terms }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
+  async #grant({ request, client, identity, device, terms }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
     try {
-      this.port.post({ type: 'device-granted', request, tree: await this.#kernel.bindings.remote_grant(client, program, device, terms) });
+      this.port.post({ type: 'device-granted', request, tree: await this.#kernel.bindings.remote_grant(client, identity, device, terms) });
     } catch (error) {
       this.port.post({ type: 'device-granted', request, error: error instanceof Error ? error.message : String(error) });
     }

@@ -25,10 +25,11 @@ export class DeviceWorker {
 
   constructor(
     kernel: WebAssembly.Module,
+    assets: URL | undefined,
     /** Called once, when the worker is of no more use. */
     private readonly onGone: () => void,
   ) {
-    this.#handle = platform().startWorker();
+    this.#handle = platform().startWorker(true, assets);
     this.#handle.listen(
       (report) => this.#receive(report as DeviceReport),
       (error) => this.end(`the device worker failed: ${error.message}`),
@@ -37,17 +38,17 @@ export class DeviceWorker {
   }
 
   /**
-   * Makes a capability for an agent that runs `program`; resolves to its tree.
+   * Makes a capability for an agent of this identity; resolves to its tree.
    *
    * @throws Error a sentence that says what is wrong with the grant
    */
-  grant(client: number, receiver: DeviceClient, program: string, device: string, terms: string[]): Promise<RemoteTree> {
+  grant(client: number, receiver: DeviceClient, identity: string, device: string, terms: string[]): Promise<RemoteTree> {
     if (this.#gone !== undefined) return Promise.reject(new Error(this.#gone));
     this.#clients.set(client, receiver);
     const request = this.#nextRequest++;
     this.#handle.hold?.();
     const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { resolve, reject }));
-    this.#handle.post({ type: 'device-grant', request, client, program, device, terms });
+    this.#handle.post({ type: 'device-grant', request, client, identity, device, terms });
     return tree.finally(() => this.#handle.release?.());
   }
 

@@ -52,16 +52,18 @@ const ATTRIBUTES: Record<string, string> = {
 const INPUT_TYPES = new Set('button checkbox color date datetime-local email month number radio range reset search submit tel text time url week'.split(' '));
 /** Where a link may lead. A person follows it, in a tab of its own. */
 const LINKS = new Set(['http:', 'https:', 'mailto:', 'tel:']);
-/** Pictures and sounds whose bytes are in the address. Not SVG: it is a document. */
-const INLINE = /^data:(image\/(png|jpeg|gif|webp|avif|bmp)|audio\/[\w.+-]+|video\/[\w.+-]+)[;,]/i;
+/** Pictures whose bytes are in the address. Not SVG: it is a document. */
+const PICTURE = /^data:image\/(png|jpeg|gif|webp|avif|bmp)[;,]/i;
+/**
+ * Sounds and films whose bytes are in the address, by what the bytes begin with: WAV, FLAC, Ogg, WebM. A player goes by the bytes
+ * and not by the type, and playlists (HLS, DASH) and containers that refer to other files have it load those.
+ */
+const SOUND = /^data:(audio|video)\/[\w.+-]+(;codecs=[\w.]+)?;base64,(UklGR|ZkxhQ|T2dnU|GkXfo)/i;
 
 /** Whether the policy lets something be loaded from this origin. */
 export type MayLoad = (scheme: string, host: string, port: number) => boolean;
 
 export const isTag = (tag: string): boolean => TAGS.has(tag);
-export const allTags = (): string[] => [...TAGS];
-export const allAttributes = (): string[] => [...new Set([...EVERYWHERE, 'style', ...Object.values(ATTRIBUTES).flatMap((names) => names.split(' '))])].filter((name) => name !== '');
-
 /** That an attribute isn't one that an agent may set, if it isn't. */
 export function unknownAttribute(tag: string, name: string): string | undefined {
   const own = (ATTRIBUTES[tag] ?? '').split(' ');
@@ -69,21 +71,33 @@ export function unknownAttribute(tag: string, name: string): string | undefined 
   return known ? undefined : `an agent can't set ${name || 'nothing'} of ${tag}`;
 }
 
-/** What is wrong with an attribute, if anything; `style` is not looked at here. */
-export function attributeProblem(tag: string, name: string, value: string, mayLoad: MayLoad): string | undefined {
-  const unknown = unknownAttribute(tag, name);
-  if (unknown !== undefined) return unknown;
-  if (name === 'type' && tag === 'input' && !INPUT_TYPES.has(value.toLowerCase())) return `an agent can't make an input of the type ${value}`;
+/** What an agent may set, as it is set, or what is wrong with it. */
+export type Judged = { value: string } | { problem: string };
+
+/**
+ * Judges an attribute; `style` is not looked at here. An address is set as it was read here: elsewhere `https:x` can mean
+ * something on the page's own server.
+ *
+ * @param hidesProperty whether a control of this name would hide a property of its form's
+ */
+export function judgeAttribute(tag: string, name: string, value: string, mayLoad: MayLoad, hidesProperty: (name: string) => boolean): Judged {
+  const problem = unknownAttribute(tag, name);
+  if (problem !== undefined) return { problem };
+  if (name === 'type' && tag === 'input' && !INPUT_TYPES.has(value.toLowerCase())) return { problem: `an agent can't make an input of the type ${value}` };
+  if (name === 'name' && hidesProperty(value)) return { problem: `an agent can't name something ${value}: it would hide a property of a form` };
   if (name === 'href') {
     const url = parse(value);
-    if (!url || !LINKS.has(url.protocol)) return 'a link must be absolute, and lead to http, https, mailto or tel';
+    if (!url || !LINKS.has(url.protocol)) return { problem: 'a link must be absolute, and lead to http, https, mailto or tel' };
+    return { value: url.href };
   }
-  if (name === 'src' && !INLINE.test(value)) {
+  if (name === 'src') {
+    if ((tag === 'img' ? PICTURE : SOUND).test(value)) return { value };
     const url = parse(value);
     const port = url && Number(url.port || { 'http:': 80, 'https:': 443 }[url.protocol]);
-    if (!url || !port || !mayLoad(url.protocol.slice(0, -1), url.hostname, port)) return `the grant lets nothing be loaded from ${url ? url.origin : 'there'}`;
+    if (!url || !port || !mayLoad(url.protocol.slice(0, -1), url.hostname, port)) return { problem: `the grant lets nothing be loaded from ${url ? url.origin : 'there'}` };
+    return { value: url.href };
   }
-  return undefined;
+  return { value };
 }
 
 function parse(address: string): URL | undefined {
@@ -94,12 +108,31 @@ function parse(address: string): URL | undefined {
   }
 }
 
-/** Functions of CSS by which something is loaded, or that stand for text which is not seen here. */
-const LOADING = /(url|src|image|image-set|-webkit-image-set|cross-fade|element|attr|expression|paint|if|env)\s*\(|\\/i;
+/** Functions of CSS that load nothing and stand for no text that isn't seen here; `var` stands for the page's own. */
+const FUNCTIONS = new Set(
+  (
+    'abs acos anchor anchor-size asin atan atan2 blur brightness calc calc-size circle clamp color color-mix conic-gradient contrast cos counter counters ' +
+    'cubic-bezier device-cmyk drop-shadow ellipse exp fit-content grayscale hsl hsla hue-rotate hwb hypot inset invert lab lch light-dark linear ' +
+    'linear-gradient log matrix matrix3d max min minmax mod oklab oklch opacity path perspective polygon pow progress radial-gradient ray rect rem ' +
+    'repeat repeating-conic-gradient repeating-linear-gradient repeating-radial-gradient rgb rgba rotate rotate3d rotatex rotatey rotatez round ' +
+    'saturate scale scale3d scalex scaley scalez sepia shape sign sin skew skewx skewy sqrt steps symbols tan translate translate3d translatex ' +
+    'translatey translatez var xywh'
+  ).split(' '),
+);
+/** What stands before a parenthesis. */
+const CALLED = /([^\s,()/*+:;"']*)\(/g;
+/** Properties by which an element has a name for the rest of the page. */
+const NAMES = /^(--|anchor-name$|anchor-scope$|(scroll|view)-timeline|timeline-scope$|view-transition)/;
 
-/** What is wrong with a declaration of style, as the browser's own parser wrote it, if anything. */
-export function styleProblem(property: string, value: string): string | undefined {
-  if (property.startsWith('--')) return `an agent can't set the property ${property}`;
-  if (LOADING.test(value)) return `an agent can't set ${property} to something that is loaded`;
+/**
+ * What is wrong with a style, if anything: its properties' names, and the whole as the browser's own parser wrote it. Of a shorthand with
+ * `var()` the parts have no text of their own.
+ */
+export function styleProblem(properties: Iterable<string>, text: string): string | undefined {
+  for (const property of properties) if (NAMES.test(property)) return `an agent can't set the property ${property}`;
+  if (text.includes('\\') || text.includes('/*')) return "an agent's style has no escapes and no comments";
+  for (const [, name] of text.matchAll(CALLED)) {
+    if (name !== '' && !FUNCTIONS.has(name!.toLowerCase())) return `an agent can't set a style to ${name}()`;
+  }
   return undefined;
 }

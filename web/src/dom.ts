@@ -1,9 +1,11 @@
 /**
  * One element of the page and what is below it, as `/cap/dom` has it. Everything that an agent asks for passes through here: elements
- * by number, parts of them as text, events as lines. It is loaded only when `dom` is granted.
+ * by number, parts of them as text, events as lines. It is loaded only when `dom` is granted. Nothing is read of an element itself: see
+ * `dom-native.ts`.
  */
-import { CapfsError } from './errors.js';
-import { allAttributes, allTags, attributeProblem, isTag, styleProblem, unknownAttribute, type MayLoad } from './dom-policy.js';
+import { CapfsError, type CapfsErrorCode } from './errors.js';
+import * as native from './dom-native.js';
+import { isTag, judgeAttribute, styleProblem, unknownAttribute, type Judged, type MayLoad } from './dom-policy.js';
 
 /** Characters of text or markup that are read at once, at most: 16 Mi. */
 const READ_MAX = 16 << 20;
@@ -17,15 +19,22 @@ const ROOT = 1;
 /** Elements that an agent has by now: no two share one. */
 const granted = new WeakSet<Element>();
 
+/** Elements of the page that are no place for an agent: what is in them runs, or is seen nowhere. */
+const NO_PLACE = new Set(['script', 'style', 'template', 'iframe', 'object', 'noscript']);
+/** How an element looks for whose box `contain` does nothing, if not `inline`: CSS Containment Level 2, 3.2 and 3.4. */
+const UNCONTAINED = /^(contents|table-(row|column|header|footer)(-group)?|ruby.*)$/;
+/** Kinds of nodes. */
+const ELEMENT = 1;
+const TEXT = 3;
+
 /** What was in the element before, and how it looked. */
 interface Before {
   nodes: Set<Node>;
   contain: string;
+  display: string;
 }
 
-type Parsing = { setHTML?: (markup: string, options?: unknown) => void };
-
-const refuse = (code: string, message: string): never => {
+const refuse = (code: CapfsErrorCode, message: string): never => {
   throw new CapfsError(code, message);
 };
 
@@ -45,18 +54,35 @@ export class DomPart {
   /** Nothing is sent to where a form would send it: an agent listens for `submit`. */
   readonly #noSubmit = (event: Event): void => event.preventDefault();
 
-  /** @param purify sanitises markup where the browser can't */
+  readonly #document: Document;
+  /** Whether `contain` is known to do something for it. */
+  #contained = false;
+  /** Whether it was made a box for that. */
+  #boxed = false;
+
+  /** @param trusted makes of markup what the page's policy lets be parsed */
   constructor(
     private readonly root: HTMLElement,
-    private readonly purify: ((markup: string, tags: string[], attributes: string[]) => string) | undefined,
+    private readonly trusted: (markup: string) => unknown,
   ) {
+    if (!native.isElement(root) || !native.isHtml(root)) throw new CapfsError('GRANT_INVALID', 'dom: it needs an HTML element of the page');
+    if (NO_PLACE.has(native.localName(root))) throw new CapfsError('GRANT_INVALID', `dom: an agent can't have a ${native.localName(root)}`);
+    if (native.inForm(root)) throw new CapfsError('GRANT_INVALID', "dom: the element is in a form of the page, and the agent's fields would be sent with it");
     if (granted.has(root)) throw new CapfsError('GRANT_INVALID', 'dom: an agent has this element already');
-    granted.add(root);
-    this.#inert = root.ownerDocument.implementation.createHTMLDocument('');
-    this.#before = { nodes: new Set(everything(root)), contain: root.style.contain };
+    this.#document = native.ownerDocument(root)!;
+    this.#inert = native.implementation(this.#document).createHTMLDocument('');
+    const style = native.style(root);
+    this.#before = { nodes: native.everyNode(root), contain: style.contain, display: style.display };
     // Whatever is in it is drawn within it, fixed and absolute places included, and can't cover the rest of the page.
-    root.style.contain = 'layout paint';
-    root.addEventListener('submit', this.#noSubmit, true);
+    style.contain = 'content';
+    try {
+      this.#contain();
+    } catch (error) {
+      this.#restore();
+      throw new CapfsError('GRANT_INVALID', `dom: ${(error as Error).message}`);
+    }
+    granted.add(root);
+    native.addEventListener(root, 'submit', this.#noSubmit, true);
     this.#number(root, ROOT);
   }
 
@@ -69,7 +95,7 @@ export class DomPart {
 
   create(tag: string): number {
     if (!isTag(tag)) refuse('EACCES', `an agent can't make a ${tag}`);
-    const element = this.root.ownerDocument.createElement(tag);
+    const element = native.createElement(this.#document, tag);
     harden(element);
     return this.#take(element);
   }
@@ -92,19 +118,22 @@ export class DomPart {
   #read(element: Element, part: string): string {
     switch (part) {
       case 'type':
-        return element.localName;
+        return native.localName(element);
       case 'attrs':
-        return [...element.attributes].map(({ name, value }) => `${name} ${value.replaceAll('\n', ' ')}\n`).join('');
+        return native
+          .getAttributeNames(element)
+          .map((name) => `${name} ${(native.getAttribute(element, name) ?? '').replaceAll('\n', ' ')}\n`)
+          .join('');
       case 'text':
-        return element.textContent ?? '';
+        return native.textContent(element) ?? '';
       case 'html':
-        return element.innerHTML;
+        return native.innerHTML(element);
       case 'value':
-        return this.#field(element).value;
+        return this.#field(element).value(element);
       case 'style':
-        return element.getAttribute('style') ?? '';
+        return native.getAttribute(element, 'style') ?? '';
       case 'children':
-        return [...element.children].map((child) => `${this.#numbers.get(child) ?? this.#take(child)}\n`).join('');
+        return [...native.elementsIn(element)].map((child) => `${this.#numbers.get(child) ?? this.#take(child)}\n`).join('');
       default:
         return refuse('EINVAL', `there is no part ${part}`);
     }
@@ -112,19 +141,20 @@ export class DomPart {
 
   set(number: number, part: string, text: string): void {
     const element = this.#element(number);
-    if (!isTag(element.localName) && number !== ROOT) refuse('EACCES', `an agent can't change a ${element.localName}`);
+    this.#mayChange(element);
+    this.#contain();
     switch (part) {
       case 'attrs':
         return this.#attribute(this.#own(number, element), text);
       case 'style':
         return this.#style(this.#own(number, element), text);
       case 'text':
-        element.textContent = text;
+        native.setTextContent(element, text);
         return;
       case 'html':
         return this.#html(element, text);
       case 'value':
-        this.#field(element).value = text;
+        this.#field(element).set(element, text);
         return;
       default:
         refuse('EINVAL', `there is no part ${part} to set`);
@@ -138,13 +168,13 @@ export class DomPart {
         return this.#place(element, this.#child(first as number), null);
       case 'insert': {
         const before = this.#element(second!);
-        if (before.parentNode !== element) refuse('EINVAL', `${second} is not in ${number}`);
+        if (native.parentNode(before) !== element) refuse('EINVAL', `${second} is not in ${number}`);
         return this.#place(element, this.#child(first as number), before);
       }
       case 'remove':
-        return this.#own(number, element).remove();
+        return native.remove(this.#own(number, element));
       case 'delete':
-        this.#own(number, element).remove();
+        native.remove(this.#own(number, element));
         for (const event of this.#listeners.get(number)?.keys() ?? []) this.#unlisten(number, element, event);
         this.#elements.delete(number);
         this.#numbers.delete(element);
@@ -154,7 +184,7 @@ export class DomPart {
       case 'unlisten':
         return this.#unlisten(number, element, first as string);
       case 'focus':
-        (element as HTMLElement).focus();
+        if (native.isHtml(element)) native.focus(element);
     }
   }
 
@@ -167,11 +197,37 @@ export class DomPart {
       for (const event of [...events.keys()]) if (element) this.#unlisten(number, element, event);
     }
     if (this.#cleanup) removeOthers(this.root, this.#before.nodes);
-    this.root.removeEventListener('submit', this.#noSubmit, true);
-    this.root.style.contain = this.#before.contain;
-    if (this.root.getAttribute('style') === '') this.root.removeAttribute('style');
+    native.removeEventListener(this.root, 'submit', this.#noSubmit, true);
+    this.#restore();
     this.#elements.clear();
     granted.delete(this.root);
+  }
+
+  /** Puts the element's own style back. */
+  #restore(): void {
+    const style = native.style(this.root);
+    style.contain = this.#before.contain;
+    if (this.#boxed && style.display === 'inline-block') style.display = this.#before.display;
+    if (native.getAttribute(this.root, 'style') === '') native.removeAttribute(this.root, 'style');
+  }
+
+  /** Sees to it that what is in the element is drawn within it. What it looks like is known once it is on the page and shown. */
+  #contain(): void {
+    if (this.#contained || !native.isConnected(this.root)) return;
+    let { display } = native.computedStyle(this.root);
+    if (display === 'inline') {
+      native.style(this.root).display = 'inline-block';
+      this.#boxed = true;
+      ({ display } = native.computedStyle(this.root));
+    }
+    if (display === 'inline' || UNCONTAINED.test(display)) refuse('EIO', `what is in an element with the style display: ${display} can't be kept within it`);
+    this.#contained = display !== 'none';
+  }
+
+  /** The granted element's contents may be changed whatever it is, and those of what an agent could have made. */
+  #mayChange(element: Element): void {
+    if (element === this.root || (native.isHtml(element) && isTag(native.localName(element)))) return;
+    refuse('EACCES', `an agent can't change a ${native.localName(element)}`);
   }
 
   #number(element: Element, number: number): void {
@@ -190,8 +246,8 @@ export class DomPart {
   #element(number: number): Element {
     if (this.#ended) refuse('EIO', 'the element is not the agent\'s any more');
     const element = this.#elements.get(number) ?? refuse('ENOENT', `there is no element ${number}`);
-    if (!this.root.isConnected) refuse('EIO', 'the element that was granted is on no page any more');
-    if (element.isConnected && !this.root.contains(element)) refuse('ENOENT', `element ${number} is elsewhere on the page`);
+    if (!native.isConnected(this.root)) refuse('EIO', 'the element that was granted is on no page any more');
+    if (native.isConnected(element) && !native.contains(this.root, element)) refuse('ENOENT', `element ${number} is elsewhere on the page`);
     return element;
   }
 
@@ -204,20 +260,15 @@ export class DomPart {
     return this.#own(number, this.#element(number));
   }
 
-  #field(element: Element): { value: string } {
-    const { HTMLInputElement: I, HTMLTextAreaElement: T, HTMLSelectElement: S } = this.#window();
-    if (element instanceof I || element instanceof T || element instanceof S) return element;
-    return refuse('ENOTSUP', `a ${element.localName} has no value`);
-  }
-
-  #window(): typeof globalThis {
-    return (this.root.ownerDocument.defaultView ?? refuse('EIO', 'the page is gone')) as unknown as typeof globalThis;
+  #field(element: Element): NonNullable<ReturnType<typeof native.field>> {
+    return native.field(element) ?? refuse('ENOTSUP', `a ${native.localName(element)} has no value`);
   }
 
   #place(parent: Element, child: Element, before: Element | null): void {
-    if (!isTag(parent.localName) && parent !== this.root) refuse('EACCES', `an agent can't change a ${parent.localName}`);
+    this.#mayChange(parent);
+    this.#contain();
     try {
-      parent.insertBefore(child, before);
+      native.insertBefore(parent, child, before);
     } catch (error) {
       refuse('EINVAL', (error as Error).message);
     }
@@ -230,65 +281,84 @@ export class DomPart {
     const name = (blank < 0 ? line : line.slice(0, blank)).slice(remove ? 1 : 0).toLowerCase();
     const value = blank < 0 ? '' : line.slice(blank + 1);
     if (name === 'style') return this.#style(element, remove ? '' : value);
-    const problem = remove ? unknownAttribute(element.localName, name) : attributeProblem(element.localName, name, value, this.#mayLoad);
-    if (problem !== undefined) refuse('EACCES', problem);
-    if (remove) element.removeAttribute(name);
-    else element.setAttribute(name, value);
-    harden(element);
-  }
-
-  /** Has the browser read a style where nothing is loaded, and takes it only as a whole. */
-  #style(element: Element, text: string): void {
-    const problem = this.#styleProblem(text);
-    if (problem !== undefined) refuse('EACCES', problem);
-    if (text.trim() === '') element.removeAttribute('style');
-    else element.setAttribute('style', this.#parsed(text).cssText);
-  }
-
-  #parsed(text: string): CSSStyleDeclaration {
-    const { style } = this.#inert.createElement('p');
-    style.cssText = text;
-    return style;
-  }
-
-  #styleProblem(text: string): string | undefined {
-    const style = this.#parsed(text);
-    for (const property of style) {
-      const problem = styleProblem(property, style.getPropertyValue(property));
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
-  }
-
-  /** Parses markup where nothing is loaded and nothing runs, takes off what is refused, and moves the rest in. */
-  #html(element: Element, markup: string): void {
-    const box = this.#inert.createElement(element.localName);
-    if (this.#raw) box.innerHTML = markup;
+    const problem = remove && unknownAttribute(native.localName(element), name);
+    if (problem) refuse('EACCES', problem);
+    if (remove) native.removeAttribute(element, name);
     else {
-      this.#sanitise(box, markup);
-      for (const inside of box.querySelectorAll('*')) this.#strip(inside);
-    }
-    element.replaceChildren(...[...box.childNodes].map((node) => element.ownerDocument.adoptNode(node)));
-  }
-
-  #sanitise(box: Element & Parsing, markup: string): void {
-    if (box.setHTML) {
-      box.setHTML(markup, { sanitizer: { elements: allTags(), attributes: allAttributes(), dataAttributes: true, comments: false } });
-    } else if (this.purify) {
-      box.innerHTML = this.purify(markup, allTags(), allAttributes());
-    } else {
-      refuse('ENOTSUP', 'nothing here can sanitise markup');
-    }
-  }
-
-  /** Takes off what the policy refuses: an element with what is in it, or an attribute. */
-  #strip(element: Element): void {
-    if (element.namespaceURI !== 'http://www.w3.org/1999/xhtml' || !isTag(element.localName)) return element.remove();
-    for (const { name, value } of [...element.attributes]) {
-      const problem = name === 'style' ? this.#styleProblem(value) : attributeProblem(element.localName, name, value, this.#mayLoad);
-      if (problem !== undefined) element.removeAttribute(name);
+      const judged = this.#judge(element, name, value);
+      if ('problem' in judged) refuse('EACCES', judged.problem);
+      else native.setAttribute(element, name, judged.value);
     }
     harden(element);
+  }
+
+  #judge(element: Element, name: string, value: string): Judged {
+    return judgeAttribute(native.localName(element), name, value, this.#mayLoad, native.hidesProperty);
+  }
+
+  /** Takes a style only as a whole. */
+  #style(element: Element, text: string): void {
+    const judged = this.#judgeStyle(text);
+    if ('problem' in judged) refuse('EACCES', judged.problem);
+    else setStyle(element, judged.value);
+  }
+
+  /** Has the browser read a style where nothing is loaded. What it made of it is set, so that nothing can be read otherwise. */
+  #judgeStyle(text: string): Judged {
+    const style = native.style(native.createElement(this.#inert, 'p'));
+    style.cssText = text;
+    const value = style.cssText;
+    const problem = styleProblem(style, value);
+    return problem === undefined ? { value } : { problem };
+  }
+
+  /**
+   * Parses markup where nothing is loaded and nothing runs, and makes anew what is allowed of it: nothing that a parser has made reaches
+   * the page, so nothing needs to be taken off it.
+   */
+  #html(element: Element, markup: string): void {
+    const box = native.createElement(this.#inert, native.localName(element));
+    try {
+      native.setInnerHTML(box, this.trusted(markup));
+    } catch (error) {
+      refuse('ENOTSUP', `the page's policy lets no markup be parsed: ${(error as Error).message}`);
+    }
+    const made = native.createDocumentFragment(this.#document);
+    if (this.#raw) for (const node of native.nodesIn(box)) native.insertBefore(made, native.adoptNode(this.#document, node), null);
+    else this.#copy(box, made);
+    native.replaceChildren(element, made);
+  }
+
+  /** Copies what is allowed: texts, and elements with their attributes; with an element that isn't goes what is in it. */
+  #copy(from: Node, to: Node): void {
+    const pending: [from: Node, to: Node][] = [[from, to]];
+    for (let next = pending.pop(); next; next = pending.pop()) {
+      const [source, target] = next;
+      for (const node of native.nodesIn(source)) {
+        const kind = native.nodeType(node);
+        if (kind === TEXT) native.insertBefore(target, native.createTextNode(this.#document, native.textContent(node) ?? ''), null);
+        if (kind !== ELEMENT) continue;
+        const copy = this.#copied(node as Element);
+        if (!copy) continue;
+        native.insertBefore(target, copy, null);
+        pending.push([node, copy]);
+      }
+    }
+  }
+
+  #copied(element: Element): Element | undefined {
+    const tag = native.localName(element);
+    if (!native.isHtml(element) || !isTag(tag)) return undefined;
+    const copy = native.createElement(this.#document, tag);
+    for (const name of native.getAttributeNames(element)) {
+      const value = native.getAttribute(element, name) ?? '';
+      const judged = name === 'style' ? this.#judgeStyle(value) : this.#judge(copy, name, value);
+      if ('problem' in judged) continue;
+      if (name === 'style') setStyle(copy, judged.value);
+      else native.setAttribute(copy, name, judged.value);
+    }
+    harden(copy);
+    return copy;
   }
 
   #listen(number: number, element: Element, event: string): void {
@@ -297,7 +367,7 @@ export class DomPart {
     if (listeners.has(event)) return;
     if (listeners.size >= LISTENERS_MAX) refuse('ENOSPC', `an element listens for ${LISTENERS_MAX} kinds of events at most`);
     const listener = (happened: Event): void => this.#tell(number, this.#line(happened));
-    element.addEventListener(event, listener);
+    native.addEventListener(element, event, listener);
     this.#listeners.set(number, listeners.set(event, listener));
   }
 
@@ -305,50 +375,63 @@ export class DomPart {
     const listeners = this.#listeners.get(number);
     const listener = listeners?.get(event);
     if (!listeners || !listener) return;
-    element.removeEventListener(event, listener);
+    native.removeEventListener(element, event, listener);
     listeners.delete(event);
     if (listeners.size === 0) this.#listeners.delete(number);
   }
 
   /** `EVENT TARGET KEY=VALUE…`: what an agent needs to know of an event. */
   #line(event: Event): string {
-    const page = this.#window();
     const words = [event.type];
-    let target = event.target instanceof page.Element ? event.target : null;
-    while (target && !this.#numbers.has(target) && target !== this.root) target = target.parentElement;
+    const happened = native.isElement(event.target) ? event.target : null;
+    let target = happened;
+    while (target && !this.#numbers.has(target) && target !== this.root) target = native.parentElement(target);
     words.push(String((target && this.#numbers.get(target)) ?? ROOT));
     const tell = (key: string, value: unknown): number => words.push(`${key}=${escaped(String(value))}`);
-    if (event instanceof page.MouseEvent) {
-      const corner = this.root.getBoundingClientRect();
+    if (native.isMouseEvent(event)) {
+      const corner = native.getBoundingClientRect(this.root);
       tell('x', Math.round(event.clientX - corner.left));
       tell('y', Math.round(event.clientY - corner.top));
       tell('button', event.button);
     }
-    if (event instanceof page.KeyboardEvent) {
+    if (native.isKeyboardEvent(event)) {
       tell('key', event.key);
       tell('code', event.code);
     }
-    if (event instanceof page.MouseEvent || event instanceof page.KeyboardEvent) {
+    if (native.isMouseEvent(event) || native.isKeyboardEvent(event)) {
       const held = [event.ctrlKey && 'ctrl', event.shiftKey && 'shift', event.altKey && 'alt', event.metaKey && 'meta'].filter(Boolean);
       if (held.length > 0) tell('held', held.join('+'));
     }
-    const field = event.target;
-    if (field instanceof page.HTMLInputElement || field instanceof page.HTMLTextAreaElement || field instanceof page.HTMLSelectElement) {
-      tell('value', field.value.slice(0, VALUE_TOLD));
-      if (field instanceof page.HTMLInputElement && (field.type === 'checkbox' || field.type === 'radio')) tell('checked', field.checked);
+    const field = happened && native.field(happened);
+    if (field) {
+      tell('value', field.value(happened).slice(0, VALUE_TOLD));
+      const checked = native.checked(happened);
+      if (checked !== undefined) tell('checked', checked);
     }
     return words.join(' ');
   }
 }
 
 /** What every element of an agent has, whatever it sets: links open elsewhere and tell nothing, browsers fill nothing in. */
+const HARDENED: Record<string, [name: string, value: string][]> = {
+  a: [
+    ['target', '_blank'],
+    ['rel', 'noopener noreferrer nofollow'],
+  ],
+  input: [['autocomplete', 'off']],
+  textarea: [['autocomplete', 'off']],
+  select: [['autocomplete', 'off']],
+  img: [['referrerpolicy', 'no-referrer']],
+};
+
 function harden(element: Element): void {
-  if (element.localName === 'a') {
-    element.setAttribute('target', '_blank');
-    element.setAttribute('rel', 'noopener noreferrer nofollow');
-  }
-  if (element.localName === 'input' || element.localName === 'textarea' || element.localName === 'select') element.setAttribute('autocomplete', 'off');
-  if (element.localName === 'img') element.setAttribute('referrerpolicy', 'no-referrer');
+  for (const [name, value] of HARDENED[native.localName(element)] ?? []) native.setAttribute(element, name, value);
+}
+
+/** By the interface for it, which no policy of the page (`style-src`) forbids. */
+function setStyle(element: Element, text: string): void {
+  if (text === '' || !native.isHtml(element)) native.removeAttribute(element, 'style');
+  else native.style(element).cssText = text;
 }
 
 /** Blanks, control characters and `%` as `%XX`. */
@@ -356,24 +439,18 @@ function escaped(text: string): string {
   return text.replace(/[\s%\u0000-\u001f\u007f]/g, (character) => encodeURIComponent(character));
 }
 
-function everything(root: Node): Node[] {
-  return [...root.childNodes].flatMap((node) => [node, ...everything(node)]);
-}
-
 /** Takes every node out that was not there before. */
 function removeOthers(root: Node, before: Set<Node>): void {
-  for (const node of [...root.childNodes]) {
-    if (before.has(node)) removeOthers(node, before);
-    else root.removeChild(node);
+  const pending = [root];
+  for (let parent = pending.pop(); parent; parent = pending.pop()) {
+    for (const node of native.nodesIn(parent)) {
+      if (before.has(node)) pending.push(node);
+      else native.removeChild(parent, node);
+    }
   }
 }
 
-/** The part of the page below an element; loads a sanitiser where the browser has none. */
-export async function domPart(root: HTMLElement): Promise<DomPart> {
-  if ((root as Parsing).setHTML) return new DomPart(root, undefined);
-  const { default: createPurify } = await import('./dompurify.js');
-  const purify = createPurify(root.ownerDocument.defaultView!);
-  return new DomPart(root, (markup, tags, attributes) =>
-    purify.sanitize(markup, { ALLOWED_TAGS: tags, ALLOWED_ATTR: attributes, ALLOW_ARIA_ATTR: true, ALLOW_DATA_ATTR: true }),
-  );
+/** The part of the page below an element; `trusted` makes of markup what the page's policy lets be parsed. */
+export function domPart(root: HTMLElement, trusted: (markup: string) => unknown): DomPart {
+  return new DomPart(root, trusted);
 }

@@ -1,13 +1,68 @@
-/**
- * What the package throws. `code` is stable: an errno's name for files, such as `ENOENT`, or one of
- * `MODULE_INVALID`, `MODULE_COMPONENT`, `MODULE_IMPORTS`, `MODULE_NO_START`, `MODULE_NO_MEMORY`, `MEMORY_LIMIT`,
- * `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`, `CLOSED`, `HOST`.
- */
+/** What the package throws. */
+
+/** The names of WASI's errnos, as files and devices fail with them. */
+const ERRNOS = [
+  'E2BIG', 'EACCES', 'EADDRINUSE', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EAGAIN', 'EALREADY', 'EBADF', 'EBADMSG', 'EBUSY',
+  'ECANCELED', 'ECHILD', 'ECONNABORTED', 'ECONNREFUSED', 'ECONNRESET', 'EDEADLK', 'EDESTADDRREQ', 'EDOM', 'EDQUOT', 'EEXIST',
+  'EFAULT', 'EFBIG', 'EHOSTUNREACH', 'EIDRM', 'EILSEQ', 'EINPROGRESS', 'EINTR', 'EINVAL', 'EIO', 'EISCONN', 'EISDIR', 'ELOOP',
+  'EMFILE', 'EMLINK', 'EMSGSIZE', 'EMULTIHOP', 'ENAMETOOLONG', 'ENETDOWN', 'ENETRESET', 'ENETUNREACH', 'ENFILE', 'ENOBUFS',
+  'ENODEV', 'ENOENT', 'ENOEXEC', 'ENOLCK', 'ENOLINK', 'ENOMEM', 'ENOMSG', 'ENOPROTOOPT', 'ENOSPC', 'ENOSYS', 'ENOTCONN',
+  'ENOTDIR', 'ENOTEMPTY', 'ENOTRECOVERABLE', 'ENOTSOCK', 'ENOTSUP', 'ENOTTY', 'ENXIO', 'EOVERFLOW', 'EOWNERDEAD', 'EPERM',
+  'EPIPE', 'EPROTO', 'EPROTONOSUPPORT', 'EPROTOTYPE', 'ERANGE', 'EROFS', 'ESPIPE', 'ESRCH', 'ESTALE', 'ETIMEDOUT', 'ETXTBSY',
+  'EXDEV', 'ENOTCAPABLE',
+] as const;
+
+/** The name of an errno. */
+export type Errno = (typeof ERRNOS)[number];
+
+/** What went wrong, stable from version to version. */
+export type CapfsErrorCode =
+  | Errno
+  /** It is no WebAssembly module, or the engine refuses it. */
+  | 'MODULE_INVALID'
+  /** It is a component; agents are preview 1 modules. */
+  | 'MODULE_COMPONENT'
+  /** It imports what no agent is given; the message lists it. */
+  | 'MODULE_IMPORTS'
+  /** It has no `_start`. */
+  | 'MODULE_NO_START'
+  /** It exports no memory. */
+  | 'MODULE_NO_MEMORY'
+  /** It needs more memory from the start than it may have. */
+  | 'MEMORY_LIMIT'
+  /** A program, an archive or a file of the package can't be loaded. */
+  | 'FETCH_FAILED'
+  /** An archive can't be unpacked or read. */
+  | 'ARCHIVE_INVALID'
+  /** A grant that its device doesn't know, or can't give. */
+  | 'GRANT_INVALID'
+  /** An option that there isn't, or a value that it can't have; the message names both. */
+  | 'OPTION_INVALID'
+  /** There is no private file system here. */
+  | 'STORAGE_UNAVAILABLE'
+  /** The engine, or this place in it, lacks what agents need. */
+  | 'VARIANT_UNAVAILABLE'
+  /** The page's policy (CSP, Trusted Types) forbids it. */
+  | 'POLICY_BLOCKED'
+  /** The `signal` that was given was aborted; `cause` is its reason. */
+  | 'ABORTED'
+  /** What it was asked of is closed, has ended, or holds nothing any more. */
+  | 'CLOSED'
+  /** The host itself failed: a worker, or the kernel in it. */
+  | 'HOST';
+
+const KNOWN: ReadonlySet<string> = new Set(ERRNOS);
+
+/** Whether this is the name of an errno. */
+export function isErrno(text: string): text is Errno {
+  return KNOWN.has(text);
+}
+
 export class CapfsError extends Error {
   override readonly name = 'CapfsError';
 
   constructor(
-    readonly code: string,
+    readonly code: CapfsErrorCode,
     message: string,
     options?: ErrorOptions,
   ) {
@@ -15,9 +70,32 @@ export class CapfsError extends Error {
   }
 }
 
+/** What was thrown, in words. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 /** An error that the kernel named by an errno, or described in a sentence. */
 export function kernelError(error: unknown, context: string): CapfsError {
-  const text = typeof error === 'string' ? error : error instanceof Error ? error.message : String(error);
-  const code = /^E[A-Z0-9]+$/.test(text) ? text : 'HOST';
-  return new CapfsError(code, `${context}: ${text}`);
+  const text = messageOf(error);
+  return new CapfsError(isErrno(text) ? text : 'HOST', `${context}: ${text}`, typeof error === 'string' ? undefined : { cause: error });
+}
+
+/** What was aborted, as an error of the package; an abort for a reason of the package's own is that. */
+export function abortError(signal: AbortSignal, what: string): CapfsError {
+  const reason: unknown = signal.reason;
+  return reason instanceof CapfsError ? reason : new CapfsError('ABORTED', `${what} was aborted`, { cause: reason });
+}
+
+/**
+ * Reports what a function of the user's has thrown, as the platform does for a listener's: nothing of the agent's may depend on it,
+ * and it must not be lost.
+ */
+export function reportThrown(thrown: unknown): void {
+  if (typeof globalThis.reportError === 'function') globalThis.reportError(thrown);
+  else {
+    queueMicrotask(() => {
+      throw thrown;
+    });
+  }
 }

@@ -1,6 +1,7 @@
 /** Whole-file access to a namespace: the page's own, or an agent's. */
 import type { FileRequest } from './protocol.js';
-import type { DirEntry, FileType, Stat } from './types.js';
+import { abortError, CapfsError } from './errors.js';
+import type { DirEntry, FileType, ReadOptions, Stat } from './types.js';
 
 /** By WASI's number of a file type. */
 const TYPES: FileType[] = ['unknown', 'block-device', 'character-device', 'directory', 'file', 'datagram-socket', 'stream-socket', 'symlink'];
@@ -8,15 +9,25 @@ const TYPES: FileType[] = ['unknown', 'block-device', 'character-device', 'direc
 const typeOf = (kind: number): FileType => TYPES[kind] ?? 'unknown';
 
 export abstract class FileAccess {
-  protected abstract request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown>;
+  protected abstract request(what: FileRequest, path: string, bytes?: Uint8Array, reading?: ReadOptions): Promise<unknown>;
 
-  async readFile(path: string): Promise<Uint8Array> {
-    return (await this.request('read', path)) as Uint8Array;
+  /**
+   * Reads a file to its end. Reading a device does what the device does: it may wait, and what it gives is gone for others.
+   *
+   * @throws CapfsError `EFBIG` for what is longer than `maxBytes`; `ABORTED`
+   */
+  async readFile(path: string, options: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { maxBytes, signal } = options;
+    if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes >= 0)) {
+      throw new CapfsError('EINVAL', `maxBytes is a whole number of bytes, not ${String(maxBytes)}`);
+    }
+    if (signal?.aborted) throw abortError(signal, `reading ${path}`);
+    return (await this.request('read', path, undefined, options)) as Uint8Array<ArrayBuffer>;
   }
 
-  /** Reads a file as UTF-8. */
-  async readText(path: string): Promise<string> {
-    return new TextDecoder().decode(await this.readFile(path));
+  /** Reads a file as UTF-8; see {@link readFile}. */
+  async readText(path: string, options?: ReadOptions): Promise<string> {
+    return new TextDecoder().decode(await this.readFile(path, options));
   }
 
   /** Writes a whole file; makes its parent directories. */

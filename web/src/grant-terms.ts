@@ -93,7 +93,7 @@ export interface CryptoGrant extends Granted<'crypto'> {
   keys?: Count;
   /** Whether keys can be kept under a name; they can unless told. */
   persist?: YesNo;
-  /** Whose keys are kept and found: 1 to 64 of `a-z 0-9 . _ -`; the program's own unless told. */
+  /** Whose keys are kept and found: 1 to 64 of `a-z 0-9 . _ -`; the agent's own unless told, by its identity. */
   name?: string;
   /** Whether secrets can be imported; they can unless told. Public keys always can. */
   import?: YesNo;
@@ -101,7 +101,7 @@ export interface CryptoGrant extends Granted<'crypto'> {
 
 /** Files that stay: `/cap/storage/opfs`. */
 export interface OpfsGrant extends Granted<'opfs'> {
-  /** Which tree; one that belongs to the program's name unless told. */
+  /** Which tree; one that belongs to the agent's identity unless told. */
   name?: string;
   /** Bytes that the contents of files may take, in blocks of 4 KiB; 1 GiB unless told, then `EDQUOT`. */
   quota?: Size;
@@ -117,7 +117,7 @@ export interface IndexedDbGrant extends Granted<'indexeddb'> {
   databases?: Count;
   /** Bytes that each may take, keys and indexes included; 64 MiB unless told. */
   quota?: Size;
-  /** Whose databases: 1 to 64 letters, digits, `.`, `_`, `-`; the program's own unless told. */
+  /** Whose databases: 1 to 64 letters, digits, `.`, `_`, `-`; the agent's own unless told, by its identity. */
   name?: string;
 }
 

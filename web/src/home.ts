@@ -1,9 +1,11 @@
 /** The page's own tree: a kernel on the page's thread, parts of which agents mount. */
 import type { DomPart } from './dom.js';
 import type { TaskHost } from './task.js';
+import { cancellable } from './cancel.js';
 import { kernelError } from './errors.js';
 import { loadBindings, type KernelBindings } from './kernels.js';
 import type { FileRequest, KernelModules, RemoteTree } from './protocol.js';
+import type { ReadOptions } from './types.js';
 
 /** Bytes that the page's tree may hold: 1 GiB. */
 const STORAGE = 2 ** 30;
@@ -12,6 +14,8 @@ const STORAGE = 2 ** 30;
 const PAGE_TASKS = ['children', '1024'];
 
 export class HomeTree {
+  #nextRequest = 1;
+
   private constructor(private readonly kernel: KernelBindings) {}
 
   static async create(loading: Promise<KernelModules>, full: boolean): Promise<HomeTree> {
@@ -26,18 +30,20 @@ export class HomeTree {
     return home;
   }
 
-  request(what: FileRequest, path: string, bytes?: Uint8Array): Promise<unknown> {
-    return new Promise((resolve, reject) => {
+  request(what: FileRequest, path: string, bytes?: Uint8Array, { maxBytes, signal }: ReadOptions = {}): Promise<unknown> {
+    const number = this.#nextRequest++;
+    const answered = new Promise((resolve, reject) => {
       const answer = (error: string | null, value: unknown) => {
         if (error === null) resolve(value);
         else reject(kernelError(error, `${what} ${path}`));
       };
       try {
-        this.kernel.request(what, path, bytes, answer);
+        this.kernel.request(number, what, path, bytes, maxBytes, answer);
       } catch (error) {
         reject(kernelError(error, `${what} ${path}`));
       }
     });
+    return cancellable(answered, signal, `${what} ${path}`, () => this.kernel.cancel(number));
   }
 
   /**

@@ -76,7 +76,7 @@ export class KernelInstance {
       try {
         const agent = config.audit ?? '';
         if (from === undefined) {
-          paths.push(await this.bindings.grant(config.args[0] ?? '', agent, device, terms, audit));
+          paths.push(await this.bindings.grant(config.identity, agent, device, terms, audit));
           continue;
         }
         const post = (bytes: Uint8Array) => host.remote(from.peer, bytes);
@@ -159,9 +159,16 @@ export class KernelInstance {
   }
 
   /** Asks about files of the namespace; `answer` is called once, now or from a later `advance`. */
-  request(what: FileRequest, path: string, bytes: Uint8Array | undefined, answer: (error: string | null, value: unknown) => void): void {
+  request(
+    number: number,
+    what: FileRequest,
+    path: string,
+    bytes: Uint8Array | undefined,
+    max: number | undefined,
+    answer: (error: string | null, value: unknown) => void,
+  ): void {
     try {
-      this.bindings.request(what, path, bytes, answer);
+      this.bindings.request(number, what, path, bytes, max, answer);
     } catch (error) {
       answer(typeof error === 'string' ? error : (this.panic ?? String(error)), undefined);
     }

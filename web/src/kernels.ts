@@ -1,4 +1,5 @@
 /** Which of the two kernels: the one that every page loads, or the one with the capabilities that need the web platform. */
+import { CapfsError } from './errors.js';
 import type { KernelBindings } from './kernel.js';
 
 export type { KernelBindings };
@@ -8,6 +9,10 @@ export type BindingsFactory = () => KernelBindings;
 
 /** Loads the glue of a kernel; each has its own. */
 export async function loadBindings(full: boolean): Promise<BindingsFactory> {
-  const { kernelBindings } = full ? await import('./kernel-full.js') : await import('./kernel.js');
-  return kernelBindings;
+  try {
+    const { kernelBindings } = full ? await import('./kernel-full.js') : await import('./kernel.js');
+    return kernelBindings;
+  } catch (error) {
+    throw new CapfsError('FETCH_FAILED', `the kernel's glue can't be loaded: ${(error as Error).message}`, { cause: error });
+  }
 }

@@ -24,6 +24,8 @@ const enum Word {
   Count,
 }
 const HEADER = Word.Count * 4;
+/** Bytes of a frame's two lengths. */
+const LENGTHS = 8;
 
 export function createMailbox(): SharedArrayBuffer {
   return new SharedArrayBuffer(HEADER + RING);
@@ -78,7 +80,12 @@ export class MailboxWriter {
 export class MailboxReader {
   readonly #words: Int32Array;
   readonly #ring: Uint8Array;
-  #partial = new Uint8Array(0);
+  /** The next frame's length and that of its head, as far as they have come. */
+  readonly #lengths = new Uint8Array(LENGTHS);
+  /** The next frame, once its length is known. */
+  #frame: Uint8Array<ArrayBuffer> | undefined;
+  /** Bytes of it that have come. */
+  #filled = 0;
 
   /** @param madeRoom called when the page waits for room and there is some */
   constructor(
@@ -115,38 +122,45 @@ export class MailboxReader {
       const available = (Atomics.load(this.#words, Word.Written) - read) >>> 0;
       if (available === 0) return;
       const at = (read >>> 0) % RING;
-      const count = Math.min(available, RING - at);
-      const joined = new Uint8Array(this.#partial.length + count);
-      joined.set(this.#partial);
-      joined.set(this.#ring.subarray(at, at + count), this.#partial.length);
-      this.#partial = joined;
+      const count = this.#take(at, Math.min(available, RING - at));
       Atomics.store(this.#words, Word.Read, (read + count) | 0);
-      if (Atomics.exchange(this.#words, Word.WantsRoom, 0) === 1) this.madeRoom();
-      for (let mail = this.#frame(); mail; mail = this.#frame()) yield mail;
+      // Not for every few bytes: the page is told once there is room worth a message.
+      if (available - count <= RING / 2 && Atomics.exchange(this.#words, Word.WantsRoom, 0) === 1) this.madeRoom();
+      const frame = this.#frame;
+      if (!frame || this.#filled < frame.length) continue;
+      [this.#frame, this.#filled] = [undefined, 0];
+      yield decode(frame);
     }
   }
 
-  #frame(): Mail | undefined {
-    const bytes = this.#partial;
-    if (bytes.length < 8) return undefined;
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
-    const length = view.getUint32(0, true);
-    if (bytes.length < length) return undefined;
-    const head = 8 + view.getUint32(4, true);
-    const mail = JSON.parse(new TextDecoder().decode(bytes.subarray(8, head))) as Mail & { bytes?: unknown };
-    if (mail.bytes !== undefined) mail.bytes = bytes.slice(head, length);
-    this.#partial = bytes.subarray(length);
-    return mail;
+  /** Takes what the next frame lacks, each byte once however long the frame is; answers how much that was. */
+  #take(at: number, available: number): number {
+    const into = this.#frame ?? this.#lengths;
+    const count = Math.min(available, into.length - this.#filled);
+    into.set(this.#ring.subarray(at, at + count), this.#filled);
+    this.#filled += count;
+    if (into === this.#lengths && this.#filled === LENGTHS) {
+      this.#frame = new Uint8Array(new DataView(into.buffer).getUint32(0, true));
+      this.#frame.set(into);
+    }
+    return count;
   }
+}
+
+function decode(frame: Uint8Array): Mail {
+  const head = LENGTHS + new DataView(frame.buffer).getUint32(4, true);
+  const mail = JSON.parse(new TextDecoder().decode(frame.subarray(LENGTHS, head))) as Mail & { bytes?: unknown };
+  if (mail.bytes !== undefined) mail.bytes = frame.subarray(head);
+  return mail;
 }
 
 function encode(mail: Mail): Uint8Array[] {
   const body = 'bytes' in mail && mail.bytes ? mail.bytes : undefined;
   const head = new TextEncoder().encode(JSON.stringify(body ? { ...mail, bytes: true } : mail));
-  const frame = new Uint8Array(8 + head.length);
+  const frame = new Uint8Array(LENGTHS + head.length);
   const view = new DataView(frame.buffer);
   view.setUint32(0, frame.length + (body?.length ?? 0), true);
   view.setUint32(4, head.length, true);
-  frame.set(head, 8);
+  frame.set(head, LENGTHS);
   return body && body.length > 0 ? [frame, body] : [frame];
 }

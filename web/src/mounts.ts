@@ -1,6 +1,7 @@
 /** Loads what mounts are made of, so that a worker gets bytes alone. */
 import { CapfsError } from './errors.js';
 import { platform } from './platform.js';
+import { shown, versionOf } from './program.js';
 import type { AgentConfig, MountMember } from './protocol.js';
 import type { Mount } from './types.js';
 
@@ -29,7 +30,7 @@ async function load(mount: Mount): Promise<MountMember> {
       return { type: 'memory', files, writable: mount.rights !== 'ro' };
     }
     case 'archive':
-      return { type: 'archive', tar: await unpack(await archiveBytes(mount.data)) };
+      return { type: 'archive', tar: await unpacked(mount.data) };
     case 'shared':
       return { type: 'shared', path: mount.path, writable: mount.rights !== 'ro' };
     case 'opfs': {
@@ -42,21 +43,82 @@ async function load(mount: Mount): Promise<MountMember> {
   }
 }
 
-async function archiveBytes(data: BufferSource | URL | string): Promise<Uint8Array<ArrayBuffer>> {
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+/** An archive that was unpacked, and of what. */
+interface Unpacked {
+  version: string;
+  tar: Promise<Uint8Array>;
+}
+
+/** Archives unpacked before, by their bytes, for as long as the page has those, and by their addresses. */
+const ofBytes = new WeakMap<ArrayBufferLike, Unpacked>();
+const ofAddresses = new Map<string, Unpacked>();
+/** Addresses whose archives are kept, the last that were used. */
+const KEPT_MAX = 4;
+/** Bytes of an unpacked archive up to which it is kept. */
+const KEPT_SIZE_MAX = 64 << 20;
+/** Bytes at a gzip file's end: the checksum and the length of what is packed. */
+const TRAILER = 8;
+
+/** The tar of an archive; one that is mounted again and again is unpacked once. */
+async function unpacked(data: BufferSource | URL | string): Promise<Uint8Array> {
+  if (ArrayBuffer.isView(data) || data instanceof ArrayBuffer) {
+    const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    if (!isGzip(bytes)) return bytes;
+    // Whoever has written something else into them has another checksum at their end.
+    const version = `${bytes.byteOffset} ${bytes.length} ${bytes.subarray(-TRAILER).join(' ')}`;
+    return kept(ofBytes, bytes.buffer, version, async () => bytes);
+  }
+  const address = String(data);
+  const response = await archiveResponse(address);
+  const version = versionOf(response);
+  const load = async () => {
+    try {
+      return new Uint8Array(await response.arrayBuffer());
+    } catch (error) {
+      throw unloadable(address, error);
+    }
+  };
+  if (version === undefined) return unpack(await load());
+  if (ofAddresses.get(address)?.version === version) response.body?.cancel().catch(() => undefined);
+  const tar = kept(ofAddresses, address, version, load);
+  if (ofAddresses.size > KEPT_MAX) ofAddresses.delete(ofAddresses.keys().next().value!);
+  return tar;
+}
+
+/** What is kept of this version, or else what `load` brings, unpacked; small ones are kept. */
+function kept<K>(known: { get(key: K): Unpacked | undefined; set(key: K, value: Unpacked): unknown; delete(key: K): boolean }, key: K, version: string, load: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Uint8Array> {
+  let entry = known.get(key);
+  if (entry?.version !== version) entry = { version, tar: load().then(unpack) };
+  const { tar } = entry;
+  // Behind the others: the last that was used goes last.
+  known.delete(key);
+  known.set(key, entry);
+  const forget = () => {
+    if (known.get(key)?.tar === tar) known.delete(key);
+  };
+  tar.then(({ length }) => length > KEPT_SIZE_MAX && forget(), forget);
+  return tar;
+}
+
+function unloadable(address: string, error: unknown): CapfsError {
+  return new CapfsError('FETCH_FAILED', `the archive ${shown(address)} can't be loaded: ${(error as Error).message}`, { cause: error });
+}
+
+async function archiveResponse(address: string): Promise<Response> {
   try {
-    const response = await platform().read(data as string | URL);
+    const response = await platform().read(address);
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
+    return response;
   } catch (error) {
-    throw new CapfsError('FETCH_FAILED', `the archive ${String(data)} can't be loaded: ${(error as Error).message}`, { cause: error });
+    throw unloadable(address, error);
   }
 }
 
+const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
 /** Unpacks gzip, which is known by its first two bytes; anything else is a tar already. */
 async function unpack(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  if (!isGzip(bytes)) return bytes;
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {

@@ -4,7 +4,7 @@
  */
 import type { Agent } from './agent.js';
 import type { DeviceWorker } from './device-worker.js';
-import { CapfsError } from './errors.js';
+import { CapfsError, isErrno } from './errors.js';
 import { Peer, type NarrowRequest } from './protocol.js';
 
 type Made = [number: number, kind: number];
@@ -17,7 +17,7 @@ type Made = [number: number, kind: number];
 export async function narrowed(agent: Agent, devices: DeviceWorker | undefined, wanted: NarrowRequest): Promise<Made> {
   const { client, tree, check } = wanted;
   const answer = await agent.narrow(wanted);
-  if (answer[0] === 'refused') throw new CapfsError(answer[1], answer[2]);
+  if (answer[0] === 'refused') throw refused(answer);
   if (answer[0] === 'here') return made(answer);
   const [, peer, theirs, at] = answer;
   // There it is the agent that is the client.
@@ -31,9 +31,13 @@ export async function narrowed(agent: Agent, devices: DeviceWorker | undefined, 
 
 async function byDevices(devices: DeviceWorker | undefined, wanted: NarrowRequest): Promise<Made> {
   const answer = await devices?.narrow(wanted);
-  if (answer?.[0] === 'refused') throw new CapfsError(answer[1], answer[2]);
+  if (answer?.[0] === 'refused') throw refused(answer);
   if (answer?.[0] !== 'here') throw new CapfsError('EIO', 'the capability is gone');
   return made(answer);
+}
+
+function refused([, errno, text]: ['refused', errno: string, text: string]): CapfsError {
+  return new CapfsError(isErrno(errno) ? errno : 'EIO', text);
 }
 
 function made([, number = 0, kind = 0]: ['here', number?, number?]): Made {

@@ -1,9 +1,45 @@
 /** The package's entry in Node. */
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { isAbsolute, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { installPlatform } from './platform.js';
 import type { DeviceReport, Report } from './protocol.js';
+
+/** A scheme and a colon. A letter alone is a drive of Windows. */
+const ADDRESS = /^[a-z][a-z0-9+.-]+:/i;
+
+/** What a string or URL stands for: an address, or else the path of a file, whatever characters are in it. */
+function addressOf(given: string | URL): URL {
+  const text = String(given);
+  if (typeof given !== 'string' || (ADDRESS.test(text) && !isAbsolute(text))) return new URL(text);
+  return pathToFileURL(resolve(text));
+}
+
+/** A file as a response, with a tag for its version. */
+async function readFile(address: URL, signal: AbortSignal | undefined): Promise<Response> {
+  const path = fileURLToPath(address);
+  const { size, mtimeMs, ino } = await stat(path);
+  const headers = {
+    'Content-Type': path.endsWith('.wasm') ? 'application/wasm' : 'application/octet-stream',
+    'Content-Length': String(size),
+    ETag: `"${ino}-${size}-${mtimeMs}"`,
+  };
+  // Opened when it is read: a version that is known already isn't.
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const chunks = Readable.toWeb(createReadStream(path, { highWaterMark: 1 << 20, ...(signal ? { signal } : {}) }));
+        for await (const chunk of chunks) controller.enqueue(chunk as Uint8Array);
+        controller.close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers });
+}
 
 installPlatform({
   startWorker: () => {
@@ -22,11 +58,9 @@ installPlatform({
       release: () => worker.unref(),
     };
   },
-  read: async (url) => {
-    const address = new URL(url, `file://${process.cwd()}/`);
-    if (address.protocol !== 'file:') return fetch(address);
-    const headers = { 'Content-Type': address.pathname.endsWith('.wasm') ? 'application/wasm' : 'application/octet-stream' };
-    return new Response(await readFile(fileURLToPath(address)), { headers });
+  read: async (url, signal) => {
+    const address = addressOf(url);
+    return address.protocol === 'file:' ? readFile(address, signal) : fetch(address, signal ? { signal } : {});
   },
 });
 

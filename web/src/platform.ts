@@ -13,9 +13,14 @@ export interface WorkerHandle {
 }
 
 export interface Platform {
-  startWorker(): WorkerHandle;
-  /** Reads what lies at an address; a `file:` URL in Node. */
-  read(url: string | URL): Promise<Response>;
+  /**
+   * Starts a worker for one of the two kernels, by its script in the folder `assets`, or beside this module.
+   *
+   * @throws CapfsError `POLICY_BLOCKED`, `VARIANT_UNAVAILABLE`
+   */
+  startWorker(full: boolean, assets: URL | undefined): WorkerHandle;
+  /** Reads what lies at an address; in Node also a `file:` URL or a path. */
+  read(url: string | URL, signal?: AbortSignal): Promise<Response>;
 }
 
 let installed: Platform | undefined;

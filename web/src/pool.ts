@@ -1,8 +1,9 @@
 /** The workers: one agent at a time in each, and spares that wait for the next. */
+import { cancellable } from './cancel.js';
 import { CapfsError } from './errors.js';
 import { MailboxWriter, createMailbox } from './mailbox.js';
 import { platform, type WorkerHandle } from './platform.js';
-import type { Command, KernelModules, Mail, Report } from './protocol.js';
+import type { Assets, Command, KernelModules, Mail, Report } from './protocol.js';
 import type { Variant } from './types.js';
 
 /** What an agent does with its worker's reports. */
@@ -32,9 +33,10 @@ export class PooledWorker {
   constructor(
     modules: Promise<KernelModules>,
     variant: Variant,
+    { full, assets }: Assets,
     private readonly onGone: (worker: PooledWorker) => void,
   ) {
-    this.#handle = platform().startWorker();
+    this.#handle = platform().startWorker(full, assets);
     this.ready = new Promise((resolve, reject) => {
       this.#ready = resolve;
       this.#failed = reject;
@@ -43,7 +45,7 @@ export class PooledWorker {
     this.ready.catch(() => undefined);
     this.#handle.listen(
       (report) => this.#receive(report as Report),
-      (error) => this.end(`the worker failed: ${error.message}`),
+      (error) => this.end(`the worker failed: ${error.message}`, error instanceof CapfsError ? error : undefined),
     );
     let mailbox: { mailbox?: SharedArrayBuffer } = {};
     if (variant.wait === 'sab') {
@@ -76,15 +78,16 @@ export class PooledWorker {
     else this.#handle.post(mail);
   }
 
-  /** Sends a request and awaits its answer. */
-  ask(mail: Question): Promise<unknown> {
+  /** Sends a request and awaits its answer; rejects with the signal's reason where that gives it up. */
+  ask(mail: Question, signal?: AbortSignal): Promise<unknown> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('CLOSED', this.#gone));
     const request = this.#nextRequest++;
-    return new Promise((resolve, reject) => {
+    const answered = new Promise((resolve, reject) => {
       this.#answers.set(request, { resolve, reject });
       this.#hold(1);
       this.send({ ...mail, request } as Mail);
     });
+    return cancellable(answered, signal, 'the question', () => this.send({ type: 'cancel', id: mail.id, of: request }));
   }
 
   /** Lets go of an ended agent's files. */
@@ -101,11 +104,11 @@ export class PooledWorker {
   }
 
   /** Ends the worker, whatever it does. */
-  end(message: string): void {
+  end(message: string, cause?: CapfsError): void {
     if (this.#gone !== undefined) return;
     this.#gone = message;
     this.#handle.terminate();
-    this.#failed(new CapfsError('HOST', message));
+    this.#failed(cause ?? new CapfsError('HOST', message));
     for (const { reject } of this.#answers.values()) reject(new CapfsError('CLOSED', message));
     this.#answers.clear();
     for (const agent of this.#agents.values()) agent.lost(message);
@@ -142,6 +145,7 @@ export class WorkerPool {
     private readonly modules: Promise<KernelModules>,
     private readonly variant: Variant,
     private readonly spares: number,
+    private readonly assets: Assets,
   ) {
     this.#refill();
   }
@@ -173,7 +177,7 @@ export class WorkerPool {
   }
 
   #start(): PooledWorker {
-    const worker = new PooledWorker(this.modules, this.variant, (gone) => {
+    const worker = new PooledWorker(this.modules, this.variant, this.assets, (gone) => {
       this.#all.delete(gone);
       this.#idle = this.#idle.filter((idle) => idle !== gone);
     });

@@ -1,74 +1,183 @@
 /** From what a user gives as a program to a compiled module. */
-import { CapfsError } from './errors.js';
+import { cancellable } from './cancel.js';
+import { abortError, CapfsError, messageOf } from './errors.js';
+import { digestOf } from './identity.js';
 import { canStream, checkHeader, compileBytes, limitMemory } from './module.js';
 import { platform } from './platform.js';
 import type { Program } from './types.js';
 
-/** Modules compiled from addresses, so that the same program is compiled once. */
-const compiled = new Map<string, Promise<WebAssembly.Module>>();
-/** Modules kept in {@link compiled}; a page that runs more different programs compiles the oldest again. */
-const COMPILED_MAX = 16;
+/** What a program was compiled to, and the digest of its bytes, if that was asked for. */
+export interface Compiled {
+  module: WebAssembly.Module;
+  /** `sha256:` and 64 hexadecimal digits; none of what was given compiled. */
+  digest?: string;
+}
 
-/** Compiles a program, with a limit for its memory where one is given. */
-export async function compileProgram(program: Program, memory?: number): Promise<WebAssembly.Module> {
-  if (program instanceof WebAssembly.Module) return program;
-  if (typeof program === 'string' || program instanceof URL) {
-    const key = `${memory ?? ''} ${String(program)}`;
-    let module = compiled.get(key);
-    if (!module) {
-      module = compileAddress(program, memory);
-      compiled.set(key, module);
-      module.catch(() => compiled.delete(key));
-      if (compiled.size > COMPILED_MAX) compiled.delete(compiled.keys().next().value!);
-    }
-    return module;
-  }
-  if (program instanceof Response) return compileResponse(program, memory);
-  const bytes = ArrayBuffer.isView(program)
-    ? new Uint8Array(program.buffer as ArrayBuffer, program.byteOffset, program.byteLength)
-    : new Uint8Array(program);
-  return compileLimited(bytes, memory);
+/** How a program is compiled. */
+export interface Compiling {
+  /** Bytes of memory that it may have; without limit unless told. */
+  memory?: number | undefined;
+  /** Whether the digest of its bytes is needed: then they are read as a whole first. */
+  digest?: boolean;
+  /** Gives it up; the download with it, if nobody else waits for that. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What was compiled from an address, and what the server called that version of it. */
+interface Kept {
+  version: string;
+  compiled: Compiled;
+}
+
+/** A compilation that others may wait for as well. */
+interface UnderWay {
+  compiled: Promise<Compiled>;
+  download: AbortController;
+  waiting: number;
+}
+
+/** Modules compiled from addresses, so that the same program is compiled once; the one that was used last is the last. */
+const kept = new Map<string, Kept>();
+/** Modules kept in {@link kept}; a page that runs more different programs compiles the oldest again. */
+const KEPT_MAX = 16;
+const underWay = new Map<string, UnderWay>();
+
+/**
+ * Compiles a program, with a limit for its memory where one is given. What lies at an address is asked for each time, as `fetch` does:
+ * its cache decides what goes to the server. It is compiled anew when it is another version.
+ *
+ * @throws CapfsError `FETCH_FAILED`, `MODULE_INVALID`, `MODULE_COMPONENT`, `MEMORY_LIMIT`, `ABORTED`
+ */
+export async function compileProgram(program: Program, how: Compiling = {}): Promise<Compiled> {
+  if (how.signal?.aborted) throw abortError(how.signal, 'the start');
+  if (program instanceof WebAssembly.Module) return { module: program };
+  if (typeof program === 'string' || program instanceof URL) return shared(String(program), how);
+  if (program instanceof Response) return cancellable(compileResponse(program, how), how.signal, 'the start', () => undefined);
+  return cancellable(compileGiven(bytesOf(program), how), how.signal, 'the start', () => undefined);
+}
+
+function bytesOf(program: BufferSource): Uint8Array<ArrayBuffer> {
+  if (ArrayBuffer.isView(program)) return new Uint8Array(program.buffer as ArrayBuffer, program.byteOffset, program.byteLength);
+  // An array buffer of another window isn't an instance of this one's.
+  if (/^\[object (Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(program))) return new Uint8Array(program);
+  throw new CapfsError('MODULE_INVALID', `a program is an address, bytes, a Response or a WebAssembly.Module, not ${program === null ? 'null' : typeof program}`);
 }
 
 /** `argv[0]` for a program without a name. */
 export function programName(program: Program): string {
   const address = program instanceof Response ? program.url : typeof program === 'string' || program instanceof URL ? String(program) : '';
   const file = address.split(/[?#]/)[0]!.split('/').at(-1);
-  return file ? decodeURIComponent(file) : 'agent.wasm';
+  if (!file) return 'agent.wasm';
+  try {
+    return decodeURIComponent(file).replaceAll('\0', '%00');
+  } catch {
+    // A file may be called `100%.wasm`.
+    return file;
+  }
 }
 
-async function fetchProgram(address: string | URL): Promise<Response> {
-  let response: Response;
-  try {
-    response = await platform().read(address);
-  } catch (error) {
-    throw new CapfsError('FETCH_FAILED', `${String(address)} can't be loaded: ${(error as Error).message}`, { cause: error });
+/** Compiles what lies at an address once for all who want it at the same time. */
+function shared(address: string, how: Compiling): Promise<Compiled> {
+  const key = `${how.memory ?? ''} ${how.digest ? 'digest' : ''} ${address}`;
+  let work = underWay.get(key);
+  if (!work) {
+    const download = new AbortController();
+    const compiled = compileAddress(key, address, { ...how, signal: download.signal });
+    work = { compiled, download, waiting: 0 };
+    underWay.set(key, work);
+    const begun = work;
+    const over = () => {
+      if (underWay.get(key) === begun) underWay.delete(key);
+    };
+    compiled.then(over, over);
   }
-  if (!response.ok) throw new CapfsError('FETCH_FAILED', `${String(address)} can't be loaded: the server answers ${response.status}`);
-  return response;
+  const { compiled, download } = work;
+  const waited = work;
+  waited.waiting += 1;
+  return cancellable(compiled, how.signal, `the download of ${shown(address)}`, () => {
+    waited.waiting -= 1;
+    if (waited.waiting > 0) return;
+    // The next one begins anew.
+    if (underWay.get(key) === waited) underWay.delete(key);
+    download.abort();
+  });
+}
+
+/** What the server calls this version of the file, if it says so. */
+export function versionOf({ headers }: Response): string | undefined {
+  const tag = headers.get('ETag');
+  if (tag) return tag;
+  const modified = headers.get('Last-Modified');
+  return modified ? `${modified} ${headers.get('Content-Length') ?? ''}` : undefined;
 }
 
 /**
- * Compiles while the bytes arrive where no limit has to be written into them: then a browser can keep the compiled code with its
- * copy of the file (Chromium's code cache), and the next page that starts the program compiles nothing.
+ * Compiles while the bytes arrive where no limit has to be written into them and nobody needs their digest: then a browser can keep the
+ * compiled code with its copy of the file (Chromium's code cache), and the next page that starts the program compiles nothing.
  */
-async function compileAddress(address: string | URL, memory: number | undefined): Promise<WebAssembly.Module> {
-  const response = await fetchProgram(address);
-  if (memory !== undefined || !canStream(response)) return compileResponse(response, memory);
+async function compileAddress(key: string, address: string, how: Compiling): Promise<Compiled> {
+  const response = await fetchProgram(address, how.signal);
+  const version = versionOf(response);
+  const known = kept.get(key);
+  kept.delete(key);
+  if (known && known.version === version) {
+    kept.set(key, known);
+    response.body?.cancel().catch(() => undefined);
+    return known.compiled;
+  }
+  const compiled = await (how.memory === undefined && !how.digest && canStream(response) ? streamed(response, address, how) : compileResponse(response, how, address));
+  if (version !== undefined) {
+    kept.set(key, { version, compiled });
+    if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value!);
+  }
+  return compiled;
+}
+
+async function streamed(response: Response, address: string, how: Compiling): Promise<Compiled> {
   try {
-    return await WebAssembly.compileStreaming(response);
-  } catch {
+    return { module: await WebAssembly.compileStreaming(response) };
+  } catch (error) {
+    if (how.signal?.aborted) throw error;
     // The bytes tell better what is wrong with them, or the connection was lost and is tried once more.
-    return compileResponse(await fetchProgram(address), memory);
+    return compileResponse(await fetchProgram(address, how.signal), how, address);
   }
 }
 
-async function compileResponse(response: Response, memory: number | undefined): Promise<WebAssembly.Module> {
-  return compileLimited(new Uint8Array(await response.arrayBuffer()), memory);
+async function fetchProgram(address: string, signal: AbortSignal | undefined): Promise<Response> {
+  let response: Response;
+  try {
+    response = await platform().read(address, signal);
+  } catch (error) {
+    throw unloadable(address, error);
+  }
+  if (!response.ok) throw unloadable(address, new Error(`the server answers ${response.status}`));
+  return response;
 }
 
-function compileLimited(bytes: Uint8Array<ArrayBuffer>, memory: number | undefined): Promise<WebAssembly.Module> {
-  if (memory === undefined) return compileBytes(bytes);
+function unloadable(address: string, error: unknown): CapfsError {
+  return new CapfsError('FETCH_FAILED', `${shown(address)} can't be loaded: ${messageOf(error)}`, { cause: error });
+}
+
+/** An address as messages have it: a `data:` URL is as long as its file. */
+export const shown = (address: string): string => (address.length > 200 ? `${address.slice(0, 200)}…` : address);
+
+async function compileResponse(response: Response, how: Compiling, address = response.url || 'the response'): Promise<Compiled> {
+  if (!response.ok) throw unloadable(address, new Error(`the server answers ${response.status}`));
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = new Uint8Array(await response.arrayBuffer());
+  } catch (error) {
+    // Cut short, or read already.
+    throw unloadable(address, error);
+  }
+  return compileGiven(bytes, how);
+}
+
+async function compileGiven(bytes: Uint8Array<ArrayBuffer>, { memory, digest }: Compiling): Promise<Compiled> {
   checkHeader(bytes);
-  return compileBytes(limitMemory(bytes, memory));
+  const [module, named] = await Promise.all([
+    compileBytes(memory === undefined ? bytes : limitMemory(bytes, memory)),
+    digest ? digestOf(bytes) : undefined,
+  ]);
+  return named === undefined ? { module } : { module, digest: named };
 }

@@ -1,6 +1,12 @@
 /** The messages between the page and its workers. */
 import type { Exit, Timings, Variant } from './types.js';
 
+/** Which of the two kernels, and the folder of the package's files where that isn't the one of its modules. */
+export interface Assets {
+  full: boolean;
+  assets: URL | undefined;
+}
+
 /** The modules that every worker instantiates, compiled once. */
 export interface KernelModules {
   kernel: WebAssembly.Module;
@@ -59,6 +65,8 @@ export interface NarrowRequest {
 
 export interface AgentConfig {
   args: string[];
+  /** Who it is, for what it keeps; empty where it keeps nothing by that. */
+  identity: string;
   /** Standard input as a whole; none when the page writes it piece by piece. */
   stdin?: Uint8Array;
   /** Names and values in turn. */
@@ -98,7 +106,7 @@ export type Command =
 /** What a device worker receives; `client` is an agent's number. */
 export type DeviceCommand =
   | { type: 'prepare-devices'; kernel: WebAssembly.Module }
-  | { type: 'device-grant'; request: number; client: number; program: string; device: string; terms: string[] }
+  | { type: 'device-grant'; request: number; client: number; identity: string; device: string; terms: string[] }
   | ({ type: 'device-narrow'; request: number } & NarrowRequest)
   | { type: 'device-request'; client: number; bytes: Uint8Array }
   | { type: 'device-forget'; client: number };
@@ -118,7 +126,9 @@ export type Mail =
   | { type: 'output-read'; id: number; stream: number; count: number }
   | { type: 'output-closed'; id: number; stream: number }
   | { type: 'kill'; id: number; reason: EndReason }
-  | { type: 'request'; id: number; request: number; what: FileRequest; path: string; bytes?: Uint8Array }
+  | { type: 'request'; id: number; request: number; what: FileRequest; path: string; max?: number; bytes?: Uint8Array }
+  /** Gives a request up. It is answered, with an error unless it has been already. */
+  | { type: 'cancel'; id: number; of: number }
   | { type: 'usage'; id: number; request: number }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'remote-lost'; id: number; peer: Peer }

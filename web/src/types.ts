@@ -24,7 +24,7 @@ export interface CapfsOptions {
    * and `opfs` alone, and there is no `task`. It is more than twice as large, hence no by default.
    */
   capabilities?: boolean;
-  /** Where `kernel.wasm`, `stub.wasm` and the adapters lie; beside this module unless told. */
+  /** The folder of the kernels, the adapters and the workers' scripts (all files of `dist/`); beside this module unless told. In Node it moves the kernels and adapters alone. */
   assets?: string | URL;
 }
 
@@ -109,6 +109,12 @@ export interface SpawnOptions {
   args?: string[];
   /** `argv[0]`; the file's name unless told. */
   name?: string;
+  /**
+   * Who the agent is, for what it keeps: keys, databases and stored files are found again by it. 1 to 64 letters, digits, `.`, `_` and
+   * `-`. The digest of the program's bytes unless told, so that no other program has what it keeps; with an id of your own a new
+   * version of the program still has it. A compiled module needs one where something is kept.
+   */
+  id?: string;
   env?: Record<string, string>;
   /** By guest path, in the order of the preopened directories. An array is a union, searched in order. */
   mounts?: Record<string, Mount | Mount[]>;
@@ -134,6 +140,17 @@ export interface SpawnOptions {
 
 /** Anything that a program can be given as. A string is an address. */
 export type Program = string | URL | BufferSource | WebAssembly.Module | Response;
+
+/** How a file is read. */
+export interface ReadOptions {
+  /**
+   * Bytes that are read at most; what is longer is `EFBIG`. 512 MiB unless told, and no more than that; 16 MiB unless told for what is
+   * no regular file, such as a device, which may give bytes without end.
+   */
+  maxBytes?: number;
+  /** Gives the reading up: it rejects with `ABORTED`, and the file is closed. */
+  signal?: AbortSignal;
+}
 
 export type FileType =
   | 'unknown'

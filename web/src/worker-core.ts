@@ -124,9 +124,12 @@ class AgentWorker {
         run.kill(mail.reason);
         break;
       case 'request':
-        run.kernel.request(mail.what, mail.path, mail.bytes, (error, value) => {
+        run.kernel.request(mail.request, mail.what, mail.path, mail.bytes, mail.max, (error, value) => {
           this.port.post({ type: 'answer', request: mail.request, value, ...(error === null ? {} : { error }) });
         });
+        break;
+      case 'cancel':
+        if (kernel.cancel(mail.of)) this.port.post({ type: 'answer', request: mail.of, error: 'ECANCELED' });
         break;
       case 'usage':
         this.port.post({ type: 'answer', request: mail.request, value: run.usage() });

@@ -165,6 +165,51 @@ export const everywhere = {
     await rejects(capfs.spawn(guest, { limits: { memory: 65536 } }), 'MEMORY_LIMIT')
     await rejects(capfs.spawn(guest, { mounts: { '/': { type: 'archive', data: Uint8Array.of(0x1f, 0x8b, 1) } } }), 'ARCHIVE_INVALID')
   },
+  async 'reads files up to a limit'({ capfs }) {
+    await capfs.writeFile('/sized', '12345')
+    same((await capfs.readFile('/sized', { maxBytes: 5 })).length, 5)
+    await rejects(capfs.readFile('/sized', { maxBytes: 4 }), 'EFBIG')
+    for (const maxBytes of [-1, 1.5, NaN, Infinity]) await rejects(capfs.readFile('/sized', { maxBytes }), 'EINVAL')
+    await rejects(capfs.readText('/sized', { signal: AbortSignal.abort() }), 'ABORTED')
+    await capfs.remove('/sized')
+  },
+  async 'keeps what an agent stores by its identity, and not by a name'({ capfs, guest }) {
+    if (typeof globalThis.navigator?.storage?.getDirectory !== 'function') return
+    // Programs that do the same and are others, here and to what ran before: by a custom section at the end.
+    const variant = () => Uint8Array.from([...new Uint8Array(guest), 0, 10, 1, 0x78, ...crypto.getRandomValues(new Uint8Array(8))])
+    const [bytes, other] = [variant(), variant()]
+    const [one, two] = [`one-${crypto.randomUUID()}`, `two-${crypto.randomUUID()}`]
+    const tell = async (program, line, options = {}) => {
+      const { agent, out } = await run(capfs, program, ['script'], { name: 'same.wasm', stdin: `${line}\n`, grants: ['opfs'], ...options })
+      await agent.dispose()
+      return out
+    }
+    const [set, get, none] = ['set /cap/storage/opfs/who me', 'cat /cap/storage/opfs/who', '!44\n']
+    // The guest makes no file: it is there as soon as one agent has it.
+    const seed = async (program, options = {}) => {
+      const { agent } = await run(capfs, program, ['write', '/cap/storage/opfs/who', '1'], { name: 'same.wasm', grants: ['opfs'], ...options })
+      await agent.dispose()
+    }
+    for (const options of [{}, { id: one }]) same(await tell(bytes, get, options), none)
+    await seed(bytes)
+    same([await tell(bytes, set), await tell(bytes, get)], ['=\n', '=me\n'])
+    same([await tell(other, get), await tell(bytes, get, { id: one }), await tell(bytes, get, { name: 'different' })], [none, none, '=me\n'])
+    const module = await WebAssembly.compile(bytes)
+    await seed(module, { id: one })
+    same([await tell(other, set, { id: one }), await tell(module, get, { id: one }), await tell(bytes, get, { id: two })], ['=\n', '=me\n', none])
+    await rejects(capfs.spawn(module, { grants: ['opfs'] }), 'GRANT_INVALID')
+    for (const id of ['', 'a/b', '.hidden', 'notes.wasm', 'x'.repeat(65), 'sha256:00']) await rejects(capfs.spawn(bytes, { id }), 'EINVAL')
+  },
+  async 'rejects with an error of its own, whatever it is given'({ capfs }) {
+    for (const program of [null, undefined, 5, {}, [], new Map()]) await rejects(capfs.spawn(program), 'MODULE_INVALID')
+    for (const program of ['http://[', new Response('x', { status: 404 })]) await rejects(capfs.spawn(program), 'FETCH_FAILED')
+    const used = new Response('x')
+    await used.text()
+    await rejects(capfs.spawn(used), 'FETCH_FAILED')
+    const broken = new Response(new ReadableStream({ pull: (controller) => controller.error(new Error('cut short')) }), { headers: { 'Content-Type': 'application/wasm' } })
+    await rejects(capfs.spawn(broken), 'FETCH_FAILED')
+    await rejects(capfs.spawn('x', { signal: AbortSignal.abort() }), 'ABORTED')
+  },
   async 'has a tree of its own'({ capfs }) {
     await capfs.writeFile('/notes/today.txt', 'work')
     same(await capfs.readText('notes/today.txt'), 'work')
@@ -231,6 +276,38 @@ export const waiting = {
       same((await agent.usage()).memory > 0, true)
       await agent.dispose()
     }
+  },
+  async 'writes more than fits anywhere, by one call'({ capfs, guest }) {
+    const size = 40 << 20
+    await capfs.makeDir('/large')
+    const mounts = { '/c': { type: 'shared', path: '/large' } }
+    const { agent, code, out } = await run(capfs, guest, ['write', '/c/by-agent', String(size)], { mounts })
+    same([code, Number(out) > 0], [0, true])
+    const bytes = await capfs.readFile('/large/by-agent')
+    same([bytes.length, bytes.findIndex((byte, i) => byte !== ((i * 31 + Math.floor(i / 251)) & 255))], [size, -1])
+    // The page by way of the agent's kernel.
+    await agent.writeFile('/c/by-page', bytes)
+    const back = await capfs.readFile('/large/by-page')
+    same([back.length, back.findIndex((byte, i) => byte !== bytes[i])], [size, -1])
+    await agent.dispose()
+    await capfs.remove('/large')
+  },
+  async 'reads no device without end, and gives a read up'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', grants: ['random', 'console'], console: { write() {} } })
+    await rejects(agent.readFile('/cap/random'), 'EFBIG')
+    await rejects(agent.readFile('/cap/random', { maxBytes: 1000 }), 'EFBIG')
+    const given = new AbortController()
+    const reading = agent.readText('/cap/console/cons', { signal: given.signal }).catch((error) => error)
+    await agent.readDir('/cap')
+    const reason = new Error('closed')
+    given.abort(reason)
+    same([(await reading).code, (await reading).cause === reason], ['ABORTED', true])
+    // Nobody takes the agent's keys any more.
+    const reader = agent.stdout.pipeThrough(new TextDecoderStream()).getReader()
+    await agent.write('once /cap/console/cons\n')
+    await agent.type('key\n')
+    same((await reader.read()).value, '=key|\n')
+    await agent.dispose()
   },
   async 'shares the page\'s tree'({ capfs, guest }) {
     await capfs.writeFile('/common/log.txt', 'page ')

@@ -137,6 +137,21 @@ int main(int argc, char **argv) {
     fputs(argv[3], file);
     return fclose(file);
   }
+  if (!strcmp(what, "write")) {
+    // All of it by as few calls as it takes; says how many bytes the first of them took.
+    size_t size = (size_t)atol(argv[3]), at = 0;
+    unsigned char *bytes = malloc(size);
+    int fd = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (!bytes || fd < 0) return errno;
+    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)(i * 31 + i / 251);
+    while (at < size) {
+      ssize_t count = write(fd, bytes + at, size - at);
+      if (count <= 0) return errno;
+      if (at == 0) printf("%zd\n", count);
+      at += (size_t)count;
+    }
+    return close(fd);
+  }
   if (!strcmp(what, "script")) return script(), 0;
   if (!strcmp(what, "console")) {
     // Raw keys, one after the other, until q.

@@ -625,19 +625,23 @@ pub fn usage() -> Vec<f64> {
 }
 
 /// Asks for something about the namespace's files; `answer(error, value)` is called once, at once
-/// or from a later [`advance`]. `what` is `read`, `write`, `list`, `stat`, `make-dir` or `remove`.
+/// or from a later [`advance`], unless [`cancel`] is with the same `number`. `what` is `read` (of up to `max` bytes, see
+/// [`files::read`]), `write`, `list`, `stat`, `make-dir` or `remove`.
 #[wasm_bindgen]
 pub fn request(
+    number: u32,
     what: &str,
     path: &str,
     bytes: Option<Vec<u8>>,
+    max: Option<f64>,
     answer: Function,
 ) -> Result<(), JsValue> {
     let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
     let path = relative(path);
     let result: BoxedFuture<Result<JsValue, Errno>> = match what {
         "read" => Box::pin(async move {
-            Ok(Uint8Array::from(files::read(namespace, path).await?.as_slice()).into())
+            let read = files::read(namespace, path, max.map(|max| max as u64)).await?;
+            Ok(Uint8Array::from(read.as_slice()).into())
         }),
         "write" => Box::pin(async move {
             files::write(namespace, path, bytes.unwrap_or_default()).await?;
@@ -668,13 +672,25 @@ pub fn request(
             Err(errno) => answer.call2(&JsValue::NULL, &named(errno), &JsValue::UNDEFINED),
         };
     });
-    PENDING.with_borrow_mut(|pending| pending.push(work));
+    PENDING.with_borrow_mut(|pending| pending.push((number, work)));
     advance();
     Ok(())
 }
 
 thread_local! {
-    static PENDING: RefCell<Vec<BoxedFuture<()>>> = const { RefCell::new(Vec::new()) };
+    /// Requests that wait, by number.
+    static PENDING: RefCell<Vec<(u32, BoxedFuture<()>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives a request up that waits, and closes what it had open; its answer isn't called any more. Whether it waited.
+#[wasm_bindgen]
+pub fn cancel(number: u32) -> bool {
+    // Dropped when nothing is borrowed: what a device does then may come back here.
+    let given_up = PENDING.with_borrow_mut(|pending| {
+        let at = pending.iter().position(|(waiting, _)| *waiting == number)?;
+        Some(pending.remove(at))
+    });
+    given_up.is_some()
 }
 
 /// Goes on with every request that waits. To be called whenever something has arrived.
@@ -683,7 +699,7 @@ pub fn advance() {
     server::advance();
     // Taken out while they run: an answer's receiver may make a new request.
     let mut work = PENDING.take();
-    work.retain_mut(|future| {
+    work.retain_mut(|(_, future)| {
         future
             .as_mut()
             .poll(&mut Context::from_waker(waker()))

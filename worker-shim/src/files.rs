@@ -11,17 +11,25 @@ const LIST_BATCH: usize = 1024;
 /// must hold it a second time.
 pub const READ_MAX: u64 = 512 << 20;
 
+/// Bytes that are read of what is no regular file, unless told: 16 MiB. It may give more without end.
+pub const DEVICE_READ_MAX: u64 = 16 << 20;
+
+/// Bytes asked of a file at a time whose size isn't known.
+const READ_STEP: usize = 64 << 10;
+
 /// One name in a listing.
 pub struct Listed {
     pub name: String,
     pub kind: FileKind,
 }
 
-/// Reads a whole file.
+/// Reads a whole file of up to `max` bytes: unless told, and at most, [`READ_MAX`]; of what is no regular file
+/// [`DEVICE_READ_MAX`] unless told.
 ///
 /// # Errors
-/// - [`Errno::Fbig`]: longer than [`READ_MAX`]
-pub async fn read(namespace: Namespace, path: String) -> Result<Vec<u8>, Errno> {
+/// - [`Errno::Fbig`]: longer than that. Nothing is read of what says so itself
+/// - [`Errno::Nomem`]: longer than there is memory for
+pub async fn read(namespace: Namespace, path: String, max: Option<u64>) -> Result<Vec<u8>, Errno> {
     let how = OpenAt {
         how: OpenHow {
             read: true,
@@ -31,16 +39,29 @@ pub async fn read(namespace: Namespace, path: String) -> Result<Vec<u8>, Errno> 
         ..OpenAt::default()
     };
     let (_, mut file) = namespace.open(&namespace.root(), &path, how).wait().await?;
-    let size = file.stat().wait().await?.size;
-    if size > READ_MAX {
+    let Stat { size, qid, .. } = file.stat().wait().await?;
+    let default = match qid.kind {
+        FileKind::RegularFile => READ_MAX,
+        _ => DEVICE_READ_MAX,
+    };
+    let max = max.unwrap_or(default).min(READ_MAX);
+    if size > max {
         return Err(Errno::Fbig);
     }
-    let mut bytes = vec![0; size as usize];
+    let mut bytes = Vec::new();
+    let mut step = match size as usize {
+        0 => READ_STEP,
+        // One more than there are, to see the end.
+        size => size + 1,
+    };
     let mut filled = 0;
     // What has no size, or grows meanwhile, is read until its end.
     loop {
         if filled == bytes.len() {
-            bytes.resize(filled + 4096, 0);
+            let room = (max as usize + 1 - filled).min(step);
+            bytes.try_reserve(room).map_err(|_| Errno::Nomem)?;
+            bytes.resize(filled + room, 0);
+            step = READ_STEP;
         }
         let count = poll_fn(|context| {
             file.poll_read(context, filled as u64, &mut bytes[filled..].as_mut())
@@ -51,7 +72,7 @@ pub async fn read(namespace: Namespace, path: String) -> Result<Vec<u8>, Errno> 
             bytes.truncate(filled);
             return Ok(bytes);
         }
-        if filled as u64 > READ_MAX {
+        if filled as u64 > max {
             return Err(Errno::Fbig);
         }
     }

@@ -200,6 +200,8 @@ export class Launcher {
           title: sample.title,
           program: new URL(sample.program, document.baseURI),
           name: sample.name,
+          // A new version of a sample finds what the last one kept. Another program has its digest, whatever its file is called.
+          id: sample.id,
           ...(sample.fetched ? { fetched: Object.fromEntries(Object.entries(sample.fetched).map(([path, address]) => [path, new URL(address, document.baseURI)])) } : {}),
           ...(sample.archive ? { archive: new URL(sample.archive, document.baseURI) } : {}),
           ...(sample.hint ? { hint: sample.hint } : {}),

@@ -12,7 +12,7 @@ use capfs::{
 
 use super::client::{Fid, later};
 use super::connection::Answer;
-use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX, WRITE_MAX};
+use super::wire::{Code, DATA_MAX, Decoder, Encoder, FILE_WRITE_MAX, LIST_MAX, WRITE_MAX};
 
 /// A transfer that has been asked for: where, and its answer.
 struct Transfer {
@@ -181,7 +181,11 @@ impl OpenFile for RemoteFile {
         self.ready[1] = None;
         if !self.goes_on(self.write.as_ref(), at) {
             self.write = None;
-            let mut bytes = vec![0; source.remaining().min(WRITE_MAX)];
+            let most = match self.seekable {
+                true => FILE_WRITE_MAX,
+                false => WRITE_MAX,
+            };
+            let mut bytes = vec![0; source.remaining().min(most)];
             let taken = source.take(&mut bytes);
             let answer = self.ask(Code::Write, |request| request.at(at).bytes(&bytes[..taken]));
             self.write = Some(Transfer { at, answer });

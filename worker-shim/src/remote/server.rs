@@ -19,7 +19,7 @@ use js_sys::{Function, Uint8Array};
 use wasm_bindgen::JsValue;
 
 use super::perform::perform;
-use super::wire::{Code, Decoder, Encoder};
+use super::wire::{Code, Decoder, Encoder, HEAD_MAX, WRITE_MAX};
 use crate::machine::Kind;
 use crate::wake;
 
@@ -30,8 +30,8 @@ const FIDS_MAX: usize = 1 << 18;
 /// request fails with `ENOBUFS`.
 const REQUESTS_MAX: usize = 1 << 14;
 
-/// Bytes of one client's requests under way, at most: 16 MiB of data that devices don't take.
-const BYTES_MAX: usize = 16 << 20;
+/// Bytes of one client's requests under way, at most: those of the longest write, that a device doesn't take.
+const BYTES_MAX: usize = WRITE_MAX + HEAD_MAX;
 
 /// An open file. Several requests may be under way on it; each borrows it for the length of one poll.
 pub(super) struct SharedFile {

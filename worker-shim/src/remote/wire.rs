@@ -11,9 +11,15 @@ pub const SUBJECT: u32 = 1 << 31;
 /// Bytes that one read moves at most: what fits several times into a worker's mailbox.
 pub const DATA_MAX: usize = 64 << 10;
 
-/// Bytes that one write moves at most. Requests are posted, and need no place in a mailbox; and a write to a socket that
-/// keeps messages apart must not be cut.
-pub const WRITE_MAX: usize = capfs_devices::ws::MESSAGE_MAX;
+/// Bytes that one write to a stream moves at most. Requests are posted, and need no place in a mailbox; and a write to a
+/// socket that keeps messages apart must not be cut: what is longer than any message may be arrives as such.
+pub const WRITE_MAX: usize = capfs_devices::ws::MESSAGE_MAX + 1;
+
+/// Bytes that one write to a file moves at most; a longer one is a short write, and its caller goes on behind it.
+pub const FILE_WRITE_MAX: usize = 4 << 20;
+
+/// Bytes of a request beside its data: numbers, and a name where there is one.
+pub const HEAD_MAX: usize = 1 << 10;
 
 /// Entries that one listing returns at most.
 pub const LIST_MAX: usize = 512;

@@ -8,6 +8,8 @@ export interface Launch {
   /** An address, or the module's bytes. */
   readonly program: URL | Uint8Array<ArrayBuffer>;
   readonly name: string;
+  /** Who the agent is, for what it keeps; the digest of the program where there is none. */
+  readonly id?: string;
   readonly args: string[];
   readonly env: Record<string, string>;
   /** Files that `/` has at the start. */
@@ -48,6 +50,7 @@ export function spawnOptions(launch: Launch, files: Launch['files'], { wait }: V
   const own = { type: 'memory', files, rights: 'rw' } as const;
   return {
     name: launch.name,
+    ...(launch.id === undefined ? {} : { id: launch.id }),
     args: launch.args,
     env: launch.env,
     stdin: wait === 'none' ? 'closed' : 'pipe',

@@ -6,6 +6,8 @@ import { asText, hexDump } from './hex.js';
 
 /** Files above this size are offered as a download only. */
 const READ_LIMIT = 16 * 1024 * 1024;
+/** Bytes of a device that are read at once, when somebody asks for that. */
+const DEVICE_LIMIT = 64 * 1024;
 /** Bytes that are put on the page; more would make it slow. */
 const SHOW_LIMIT = 64 * 1024;
 
@@ -23,6 +25,8 @@ export class FileViewer {
   #form: Form = 'text';
   /** Size and time of change of what is shown. */
   #version = '';
+  /** Gives up the read that is under way: what it waits for may never come. */
+  #reading: AbortController | null = null;
 
   constructor() {
     const form = (name: Form, label: string): HTMLButtonElement =>
@@ -49,6 +53,8 @@ export class FileViewer {
 
   /** Shows a file, or nothing. */
   show(source: FileSource | null, path: string | null): void {
+    this.#reading?.abort();
+    this.#reading = null;
     this.#source = source;
     this.#path = path;
     this.#data = null;
@@ -63,29 +69,65 @@ export class FileViewer {
     void this.refresh();
   }
 
-  /** Reads the file again if it changed. */
+  /** Looks whether the file changed, and has it read again if so. Resolves when that is known: reading it may take for ever. */
   async refresh(): Promise<void> {
     const source = this.#source;
     const path = this.#path;
-    if (!source || path === null) return;
+    if (!source || path === null || this.#reading) return;
     try {
-      const stat = await source.stat(path);
-      const size = Number(stat.size);
-      const version = `${size} ${String(stat.mtime)}`;
-      if (version === this.#version) return;
-      const data = size > READ_LIMIT ? null : await source.readFile(path);
+      const { size, mtime, type } = await source.stat(path);
       if (path !== this.#path || source !== this.#source) return;
-      if (this.#version === '') this.#form = data && asText(data) !== null ? 'text' : 'hex';
-      this.#version = version;
-      this.#data = data;
-      this.#size.textContent = bytes(size);
-      this.#draw();
+      const version = type === 'file' ? `${size} ${mtime}` : type;
+      if (version === this.#version) return;
+      if (type !== 'file') this.#offer(type, version);
+      else if (size > READ_LIMIT) this.#take(version, size, null);
+      else void this.#read(version, size, READ_LIMIT);
     } catch (error) {
-      if (path !== this.#path) return;
-      this.#version = 'gone';
-      this.#data = null;
-      this.#content.textContent = `It can’t be read: ${error instanceof Error ? error.message : String(error)}`;
+      if (path === this.#path) this.#fail(error);
     }
+  }
+
+  /** Reading a device does something: it takes keys that were meant for the agent, or makes what can be made there. So it is asked for. */
+  #offer(type: string, version: string): void {
+    this.#version = version;
+    this.#data = null;
+    this.#size.textContent = type;
+    fill(
+      this.#content,
+      'Reading a device does what the device does: it may wait, take what it gives from the agent, or make something.\n\n',
+      el('button', { type: 'button', onclick: () => void this.#read(version, undefined, DEVICE_LIMIT) }, 'Read it once'),
+    );
+  }
+
+  async #read(version: string, size: number | undefined, maxBytes: number): Promise<void> {
+    const source = this.#source;
+    const path = this.#path;
+    if (!source || path === null) return;
+    const reading = (this.#reading = new AbortController());
+    // What comes at once needs no words.
+    if (size === undefined) fill(this.#content, 'Reading … ', el('button', { type: 'button', onclick: () => reading.abort() }, 'Stop'));
+    try {
+      const data = await source.readFile(path, { maxBytes, signal: reading.signal });
+      if (this.#reading === reading) this.#take(version, size ?? data.length, data);
+    } catch (error) {
+      if (this.#reading === reading) this.#fail(error, version);
+    } finally {
+      if (this.#reading === reading) this.#reading = null;
+    }
+  }
+
+  #take(version: string, size: number, data: Uint8Array | null): void {
+    if (this.#version === '' || this.#data === null) this.#form = data && asText(data) !== null ? 'text' : 'hex';
+    this.#version = version;
+    this.#data = data;
+    this.#size.textContent = bytes(size);
+    this.#draw();
+  }
+
+  #fail(error: unknown, version = 'gone'): void {
+    this.#version = version;
+    this.#data = null;
+    this.#content.textContent = `It can’t be read: ${error instanceof Error ? error.message : String(error)}`;
   }
 
   #draw(): void {
@@ -103,9 +145,13 @@ export class FileViewer {
 
   async #download(): Promise<void> {
     if (!this.#source || this.#path === null) return;
-    const data = this.#data ?? (await this.#source.readFile(this.#path));
+    const path = this.#path;
+    const { type } = await this.#source.stat(path);
+    // A device is saved as far as it was read.
+    const data = this.#data ?? (type === 'file' ? await this.#source.readFile(path) : null);
+    if (!data) return;
     const address = URL.createObjectURL(new Blob([data as Uint8Array<ArrayBuffer>]));
-    el('a', { href: address, download: this.#path.slice(this.#path.lastIndexOf('/') + 1) }).click();
+    el('a', { href: address, download: path.slice(path.lastIndexOf('/') + 1) }).click();
     URL.revokeObjectURL(address);
   }
 }

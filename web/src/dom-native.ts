@@ -1,0 +1,168 @@
+/**
+ * What elements are and can do, by the platform's own properties, taken from the prototypes once, before any agent has a part of the page.
+ *
+ * A property that is read of an element itself may be something else: the controls of a form are properties of it by their names, and hide
+ * its own (`[LegacyOverrideBuiltIns]`, <https://html.spec.whatwg.org/#the-form-element>); a document has its images and frames so.
+ * Whoever decides by such a property decides by what an agent has put there.
+ */
+
+type Methods<T> = { [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never }[keyof T];
+type Arguments<F> = F extends (...args: infer A) => unknown ? A : never;
+type Result<F> = F extends (...args: never[]) => infer R ? R : never;
+
+const { apply } = Reflect;
+
+/** The descriptor of a property, wherever on the chain of prototypes this browser has it. */
+function found(prototype: object, name: PropertyKey): PropertyDescriptor {
+  for (let at: object | null = prototype; at; at = Object.getPrototypeOf(at) as object | null) {
+    const descriptor = Object.getOwnPropertyDescriptor(at, name);
+    if (descriptor) return descriptor;
+  }
+  throw new TypeError(`this browser's elements have no ${String(name)}`);
+}
+
+function getter<T extends object, K extends keyof T>(prototype: T, name: K): (of: T) => T[K] {
+  const get = found(prototype, name).get!;
+  return (of) => apply(get, of, []) as T[K];
+}
+
+function setter<T extends object, K extends keyof T>(prototype: T, name: K): (of: T, value: T[K]) => void {
+  const set = found(prototype, name).set!;
+  return (of, value) => void apply(set, of, [value]);
+}
+
+function method<T extends object, K extends Methods<T>>(prototype: T, name: K): (of: T, ...args: Arguments<T[K]>) => Result<T[K]> {
+  const call = found(prototype, name).value as (...args: unknown[]) => unknown;
+  return (of, ...args) => apply(call, of, args) as Result<T[K]>;
+}
+
+const node = Node.prototype;
+export const nodeType = getter(node, 'nodeType');
+export const ownerDocument = getter(node, 'ownerDocument');
+export const parentNode = getter(node, 'parentNode');
+export const parentElement = getter(node, 'parentElement');
+export const firstChild = getter(node, 'firstChild');
+export const nextSibling = getter(node, 'nextSibling');
+export const isConnected = getter(node, 'isConnected');
+export const textContent = getter(node, 'textContent');
+export const setTextContent = setter(node, 'textContent');
+export const contains = method(node, 'contains');
+export const removeChild = method(node, 'removeChild');
+/** Puts a node before another one, or at the end. */
+export const insertBefore: (parent: Node, child: Node, before: Node | null) => Node = method(node, 'insertBefore');
+
+const element = Element.prototype;
+export const localName = getter(element, 'localName');
+export const namespaceURI = getter(element, 'namespaceURI');
+export const innerHTML = getter(element, 'innerHTML');
+export const setInnerHTML = setter(element, 'innerHTML') as (of: Element, markup: unknown) => void;
+export const firstElementChild = getter(element, 'firstElementChild');
+export const nextElementSibling = getter(element, 'nextElementSibling');
+export const getAttributeNames = method(element, 'getAttributeNames');
+export const getAttribute = method(element, 'getAttribute');
+export const setAttribute = method(element, 'setAttribute');
+export const removeAttribute = method(element, 'removeAttribute');
+export const getBoundingClientRect = method(element, 'getBoundingClientRect');
+export const remove = method(element, 'remove');
+export const replaceChildren = method(element, 'replaceChildren') as (of: Element, ...nodes: Node[]) => void;
+
+const html = HTMLElement.prototype;
+export const style = getter(html, 'style');
+export const focus = method(html, 'focus');
+
+const document = Document.prototype;
+export const createElement = method(document, 'createElement') as (of: Document, tag: string) => HTMLElement;
+export const createTextNode = method(document, 'createTextNode');
+export const createDocumentFragment = method(document, 'createDocumentFragment');
+export const adoptNode = method(document, 'adoptNode') as (of: Document, node: Node) => Node;
+export const implementation = getter(document, 'implementation');
+/** How an element looks; of the page's own window, whatever is called so by now. */
+export const computedStyle = globalThis.getComputedStyle.bind(globalThis);
+
+const target = EventTarget.prototype;
+type Listener = (of: EventTarget, type: string, listener: (event: Event) => void, capture?: boolean) => void;
+export const addEventListener = method(target, 'addEventListener') as Listener;
+export const removeEventListener = method(target, 'removeEventListener') as Listener;
+
+/** What a person writes into, by tag. */
+const FIELDS = {
+  input: { value: getter(HTMLInputElement.prototype, 'value'), set: setter(HTMLInputElement.prototype, 'value') },
+  textarea: { value: getter(HTMLTextAreaElement.prototype, 'value'), set: setter(HTMLTextAreaElement.prototype, 'value') },
+  select: { value: getter(HTMLSelectElement.prototype, 'value'), set: setter(HTMLSelectElement.prototype, 'value') },
+} as unknown as Record<string, { value: (of: Element) => string; set: (of: Element, value: string) => void } | undefined>;
+
+const inputType = getter(HTMLInputElement.prototype, 'type');
+const inputChecked = getter(HTMLInputElement.prototype, 'checked');
+
+const HTML_NAMESPACE = 'http://www.w3.org/1999/xhtml';
+const ELEMENT_NODE = 1;
+
+export function isElement(value: unknown): value is Element {
+  try {
+    return nodeType(value as Node) === ELEMENT_NODE;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether an object is what a getter reads of, whichever window has made it. */
+const branded =
+  <T extends object>(get: (of: T) => unknown) =>
+  (value: object): value is T => {
+    try {
+      get(value as T);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+export const isMouseEvent = branded(getter(MouseEvent.prototype, 'clientX'));
+export const isKeyboardEvent = branded(getter(KeyboardEvent.prototype, 'code'));
+
+/** Whether an element is of HTML: not of SVG or MathML, whose elements may be called alike. */
+export const isHtml = (of: Element): of is HTMLElement => namespaceURI(of) === HTML_NAMESPACE;
+
+/** How the value of a field is read and set, if an element is one. */
+export const field = (of: Element) => (isHtml(of) && Object.hasOwn(FIELDS, localName(of)) ? FIELDS[localName(of)] : undefined);
+
+/** Whether a box or a radio button is checked, if an element is one. */
+export function checked(of: Element): boolean | undefined {
+  if (!isHtml(of) || localName(of) !== 'input') return undefined;
+  const input = of as HTMLInputElement;
+  return ['checkbox', 'radio'].includes(inputType(input)) ? inputChecked(input) : undefined;
+}
+
+/** Whether a control of this name would hide a property of its form's. */
+export const hidesProperty = (name: string): boolean => name in HTMLFormElement.prototype;
+
+/** The nodes in another one, in its order. */
+export function* nodesIn(parent: Node): Generator<Node> {
+  for (let child = firstChild(parent), next: ChildNode | null; child; child = next) {
+    // Before it may be moved or taken out.
+    next = nextSibling(child);
+    yield child;
+  }
+}
+
+export function* elementsIn(parent: Element): Generator<Element> {
+  for (let child = firstElementChild(parent); child; child = nextElementSibling(child)) yield child;
+}
+
+/** Every node below one. Without recursion: an agent may have nested them deeper than a stack is. */
+export function everyNode(root: Node): Set<Node> {
+  const found = new Set<Node>();
+  const pending = [root];
+  for (let parent = pending.pop(); parent; parent = pending.pop()) {
+    for (const child of nodesIn(parent)) {
+      found.add(child);
+      pending.push(child);
+    }
+  }
+  return found;
+}
+
+/** Whether an element is a form's, or a form. */
+export function inForm(of: Element): boolean {
+  for (let at: Element | null = of; at; at = parentElement(at)) if (isHtml(at) && localName(at) === 'form') return true;
+  return false;
+}
