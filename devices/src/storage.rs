@@ -33,13 +33,13 @@ pub struct StorageTerms {
 }
 
 impl StorageTerms {
-    /// Reads the terms of a grant; `agent` is the name of the program that it is for.
+    /// Reads the terms of a grant; `identity` is that of the agent that it is for.
     ///
     /// # Errors
     /// See [`GrantError`].
-    pub fn new(grant: &Grant, agent: &str) -> Result<StorageTerms, GrantError> {
+    pub fn new(grant: &Grant, identity: &str) -> Result<StorageTerms, GrantError> {
         let mut terms = StorageTerms {
-            name: own_name(agent),
+            name: own_name(identity),
             quota: QUOTA_DEFAULT,
             rights: Rights::RW,
             repair: false,
@@ -79,9 +79,10 @@ impl StorageTerms {
     }
 }
 
-/// The name of a program's own tree: its last name without `.wasm`, of letters, digits, `-`, `_` and `.` alone.
-pub fn own_name(agent: &str) -> String {
-    let last = agent.rsplit('/').next().unwrap_or_default();
+/// The name of what an agent keeps, by its identity, which its host has checked: an id that it was given, or `sha256:` and the digest of
+/// its program in hexadecimal. Of letters, digits, `-`, `_` and `.` alone, without a path and without `.wasm`.
+pub fn own_name(identity: &str) -> String {
+    let last = identity.rsplit('/').next().unwrap_or_default();
     let last = last.strip_suffix(".wasm").unwrap_or(last);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let name: String = last
@@ -154,9 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_s_name_can_be_a_directory() {
+    fn an_identity_can_be_a_directory() {
         for (agent, name) in [
             ("notes.wasm", "notes"),
+            ("sha256:00ff", "sha256_00ff"),
             ("/usr/bin/a b.wasm", "a_b"),
             ("..", "agent"),
             (".hidden", "hidden"),

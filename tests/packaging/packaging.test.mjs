@@ -47,6 +47,7 @@ const [{ filename, files }] = JSON.parse(
   run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], join(root, 'web')),
 )
 console.log(`packed ${filename}, ${files.length} files`)
+for (const needed of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'dist/index.js.map', 'dist/worker.js.map']) assert(files.some(({ path }) => path === needed), `the package has no ${needed}`)
 const browser = await launchChromium()
 const results = { passed: 0, failed: 0 }
 
@@ -67,10 +68,19 @@ async function consumer(name, body) {
   }
 }
 
-/** Opens an address and answers what the consumer's page says came of its agent. */
-async function outcome(address) {
+/** The policy that the package's README names for a page's own files; in the development of Vite its client adds styles. */
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'"
+
+/** Opens an address, under a policy where one is given, and answers what the consumer's page says came of its agent. */
+async function outcome(address, policy) {
   const page = await browser.newPage()
   const remarks = []
+  if (policy) {
+    await page.route('**/*', async (route) => {
+      const response = await route.fetch()
+      await route.fulfill({ response, headers: { ...response.headers(), 'content-security-policy': policy } })
+    })
+  }
   page.on('console', (message) => remarks.push(message.text()))
   page.on('pageerror', (error) => remarks.push(error.stack))
   try {
@@ -102,9 +112,9 @@ await consumer('plain', async (folder) => {
   assert(total < BUDGET, `a page loads ${total} bytes, ${total - BUDGET} more than the budget`)
 })
 
-await consumer('vite', async (folder) => {
-  node(folder, program('vite'), 'build', '--logLevel', 'warn')
-  const preview = spawn(process.execPath, [program('vite'), 'preview', '--host', '127.0.0.1', '--port', '0'], {
+/** Runs one of Vite's servers; `body` gets its address. */
+async function withVite(folder, args, body) {
+  const server = spawn(process.execPath, [program('vite'), ...args, '--host', '127.0.0.1', '--port', '0'], {
     cwd: folder,
     env: { ...process.env, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -112,17 +122,26 @@ await consumer('vite', async (folder) => {
   try {
     const address = await new Promise((found, failed) => {
       let printed = ''
-      preview.stdout.setEncoding('utf8').on('data', (text) => {
+      server.stdout.setEncoding('utf8').on('data', (text) => {
         printed += text
         const match = /http:\/\/127\.0\.0\.1:\d+\//.exec(printed)
         if (match) found(match[0])
       })
-      preview.once('exit', (code) => failed(new Error(`vite preview ended with ${code}: ${printed}`)))
+      server.once('exit', (code) => failed(new Error(`vite ${args[0]} ended with ${code}: ${printed}`)))
     })
-    assert.equal(await outcome(address), EXPECTED)
+    await body(address)
   } finally {
-    preview.kill()
+    server.kill()
   }
+}
+
+await consumer('vite', async (folder) => {
+  node(folder, program('vite'), 'build', '--logLevel', 'warn')
+  await withVite(folder, ['preview'], async (address) => {
+    assert.equal(await outcome(address), EXPECTED)
+    assert.equal(await outcome(address, POLICY), EXPECTED)
+  })
+  await withVite(folder, ['dev'], async (address) => assert.equal(await outcome(address), EXPECTED))
 })
 
 await consumer('webpack', async (folder) => {
@@ -136,7 +155,7 @@ await consumer('node', async (folder) => {
 })
 
 await consumer('typescript', async (folder) => {
-  for (const resolution of ['bundler', 'nodenext']) node(folder, program('typescript', 'tsc'), '-p', `tsconfig.${resolution}.json`)
+  for (const resolution of ['bundler', 'nodenext', 'defaults']) node(folder, program('typescript', 'tsc'), '-p', `tsconfig.${resolution}.json`)
 })
 
 await browser.close()

@@ -226,6 +226,33 @@ await test('the explorer has what was granted, each operation is shown, and what
   assert.equal(await page.locator('.operations tbody tr:not(.failed)').count(), 0)
 })
 
+await test('the inspector reads a device only where it is asked to, and waits for none', async (page) => {
+  await start(page, 'explorer')
+  await terminalShows(page, '/%')
+  await page.click('[data-path="/cap"]')
+  await page.click('[data-path="/cap/random"]')
+  await page.click('.viewer pre button:text-is("Read it once")')
+  await page.waitForFunction(() => document.querySelector('.viewer pre').textContent.includes('EFBIG'))
+  await page.click('[data-path="/cap/console"]')
+  await page.click('[data-path="/cap/console/cons"]')
+  await page.waitForSelector('.viewer pre button:text-is("Read it once")')
+  const type = async (line, shown) => {
+    await page.click('.agent:not([hidden]) .console')
+    await page.keyboard.type(line)
+    await terminalShows(page, shown)
+  }
+  // Nothing has taken these keys.
+  await type('echo first > first.txt\n', 'echo first')
+  await treeShows(page, '/first.txt')
+  await page.click('.viewer pre button:text-is("Read it once")')
+  await page.waitForSelector('.viewer pre button:text-is("Stop")')
+  // While that waits the inspector goes on, and another file is shown at once; with that the read is given up.
+  await page.click('[data-path="/readme.txt"]')
+  await page.waitForFunction(() => document.querySelector('.viewer pre').textContent.startsWith('What was granted'))
+  await type('echo second > kept.txt\n', 'echo second')
+  await treeShows(page, '/kept.txt')
+})
+
 await test('an origin that was not granted is refused, and the refusal is told', async (page) => {
   await start(page, 'explorer')
   await terminalShows(page, '/%')

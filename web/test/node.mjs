@@ -2,6 +2,7 @@
 import { Capfs } from '../dist/node.js'
 import { runCases } from './cases.mjs'
 import { buildGuest, count, finish } from './harness.mjs'
+import { nodeCases } from './node-programs.mjs'
 
 const guest = buildGuest()
 const waits = ['sab', 'none', ...(typeof WebAssembly.Suspending === 'function' ? ['jspi'] : [])]
@@ -9,4 +10,12 @@ for (const wait of waits) {
   const variant = { wait, memory: 'single' }
   await runCases(Capfs, variant, guest, (name, error) => count(`node ${wait} single: ${name}`, error))
 }
+const capfs = await Capfs.create()
+for (const [name, body] of Object.entries(nodeCases)) {
+  await body({ capfs, guest }).then(
+    () => count(`node: ${name}`),
+    (error) => count(`node: ${name}`, error),
+  )
+}
+capfs.close()
 finish()

@@ -94,14 +94,14 @@ pub fn check_grant(device: &str, terms: Vec<String>) -> Result<String, JsValue> 
 }
 
 /// Makes the capability that a grant names and mounts it; returns where. `terms` alternates keys and values, `at`
-/// among them; `audit(line)`, where it is given, is told of every operation. `program` is the name of what will run, and
-/// `agent` what the audit calls it.
+/// among them; `audit(line)`, where it is given, is told of every operation. `identity` is who the agent is, for what
+/// it keeps, and `agent` what the audit calls it.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
 #[wasm_bindgen]
 pub async fn grant(
-    program: String,
+    identity: String,
     agent: String,
     device: String,
     terms: Vec<String>,
@@ -110,14 +110,14 @@ pub async fn grant(
     let grant = vacant(parse(&device, terms)?)?;
     if grant.device == DeviceKind::Opfs {
         let clock = machine(|machine| Ok(machine.clock.clone()))?;
-        let granted = opfs::granted(&grant, &program, clock).await?;
+        let granted = opfs::granted(&grant, &identity, clock).await?;
         for (path, file) in granted.beside {
             mount_node(file, &path, Rights::RO)?;
         }
         let (tree, rights) = (granted.tree, granted.rights);
         return install(&agent, grant, Kind::Whole, tree, rights, audit);
     }
-    let capability = devices::capability(&grant, &program).await?;
+    let capability = devices::capability(&grant, &identity).await?;
     let root = capability.root().clone();
     install(
         &agent,
@@ -162,12 +162,12 @@ pub fn grant_from(
 #[wasm_bindgen]
 pub async fn remote_grant(
     client: u32,
-    program: String,
+    identity: String,
     device: String,
     terms: Vec<String>,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse(&device, terms)?;
-    let capability = devices::capability(&grant, &program).await?;
+    let capability = devices::capability(&grant, &identity).await?;
     let root = capability.root().clone();
     Ok(exported(client, root, Kind::Here(capability)))
 }

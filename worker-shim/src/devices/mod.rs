@@ -20,7 +20,7 @@ mod web {
     }
 
     /// Says that the other kernel is needed.
-    pub async fn capability(grant: &Grant, _program: &str) -> Result<Capability, JsValue> {
+    pub async fn capability(grant: &Grant, _identity: &str) -> Result<Capability, JsValue> {
         Err(JsValue::from_str(&format!(
             "`{}` needs Capfs.create({{ capabilities: true }})",
             grant.device.name()
@@ -53,11 +53,11 @@ pub fn check(grant: &Grant) -> Result<(), GrantError> {
     }
 }
 
-/// Makes the capability that a grant names, on its terms, for a program of this name.
+/// Makes the capability that a grant names, on its terms, for an agent of this identity.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine or this kernel lacks.
-pub async fn capability(grant: &Grant, program: &str) -> Result<Capability, JsValue> {
+pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Random => {
@@ -71,6 +71,6 @@ pub async fn capability(grant: &Grant, program: &str) -> Result<Capability, JsVa
             let console = Console::new(terminal, grant).map_err(invalid)?;
             Ok(Capability::console(console))
         }
-        _ => web::capability(grant, program).await,
+        _ => web::capability(grant, identity).await,
     }
 }

@@ -76,16 +76,16 @@ pub struct Granted {
     pub beside: [(String, NodeRef); 2],
 }
 
-/// Makes what a grant of stored files to `program` stands for.
+/// Makes what a grant of stored files to an agent of this identity stands for.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or why the files can't be used.
 pub async fn granted(
     grant: &Grant,
-    program: &str,
+    identity: &str,
     clock: Arc<dyn Clock>,
 ) -> Result<Granted, JsValue> {
-    let terms = StorageTerms::new(grant, program).map_err(|error| sentence(&error))?;
+    let terms = StorageTerms::new(grant, identity).map_err(|error| sentence(&error))?;
     let options = StorageOptions {
         quota: terms.quota,
         repair: terms.repair,

@@ -36,11 +36,11 @@ pub fn check(grant: &Grant) -> Result<(), GrantError> {
     }
 }
 
-/// Makes the capability that a grant names, on its terms, for a program of this name.
+/// Makes the capability that a grant names, on its terms, for an agent of this identity.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
-pub async fn capability(grant: &Grant, program: &str) -> Result<Capability, JsValue> {
+pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Fetch => {
@@ -56,7 +56,7 @@ pub async fn capability(grant: &Grant, program: &str) -> Result<Capability, JsVa
         }
         DeviceKind::Crypto => {
             let policy = crypto_device::Policy::from_grant(grant).map_err(invalid)?;
-            let own = storage::own_name(program);
+            let own = storage::own_name(identity);
             let keys = crypto::WebKeys::new(policy.name().unwrap_or(&own));
             let entropy = Arc::new(WebEntropy);
             Ok(Capability::crypto(Arc::new(keys), entropy, policy))
@@ -66,7 +66,7 @@ pub async fn capability(grant: &Grant, program: &str) -> Result<Capability, JsVa
             if !database::exists() {
                 return Err(JsValue::from_str("this engine has no IndexedDB"));
             }
-            let own = storage::own_name(program);
+            let own = storage::own_name(identity);
             let space = indexeddb::WebSpace::new(policy.name().unwrap_or(&own));
             Ok(Capability::indexeddb(Arc::new(space), policy))
         }

@@ -1,0 +1,159 @@
+// How programs reach an agent in Node: by odd paths, by servers that change them, cut them short or never end.
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { createMailbox, MailboxReader, MailboxWriter } from '../dist/mailbox.js'
+import { same } from './cases.mjs'
+
+const printed = async (capfs, program, args = ['hello'], options = {}) => {
+  const agent = await capfs.spawn(program, { args, ...options })
+  const out = await new Response(agent.stdout).text()
+  await agent.dispose()
+  return out
+}
+
+const rejection = (promise) => promise.then(() => undefined, (error) => error)
+
+/** A server whose `answer` can be replaced. */
+async function listen() {
+  const served = { answer: (request, response) => response.end(), asked: [] }
+  const server = createServer((request, response) => {
+    served.asked.push(request.headers)
+    served.answer(request, response)
+  })
+  await new Promise((listening) => server.listen(0, '127.0.0.1', listening))
+  served.address = `http://127.0.0.1:${server.address().port}/program.wasm`
+  served.close = () =>
+    new Promise((closed) => {
+      server.close(closed)
+      server.closeAllConnections()
+    })
+  return served
+}
+
+/** A module that ends with this code. */
+const ends = (code) =>
+  Uint8Array.of(
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 8, 2, 0x60, 1, 0x7f, 0, 0x60, 0, 0, 2, 36, 1, 22],
+    ...new TextEncoder().encode('wasi_snapshot_preview1'), 9, ...new TextEncoder().encode('proc_exit'), 0, 0,
+    ...[3, 2, 1, 1, 5, 3, 1, 0, 1, 7, 19, 2, 6, ...new TextEncoder().encode('memory'), 2, 0, 6, ...new TextEncoder().encode('_start'), 0, 1],
+    ...[10, 8, 1, 6, 0, 0x41, code, 0x10, 0, 0x0b],
+  )
+
+const code = async (capfs, program) => {
+  const agent = await capfs.spawn(program)
+  const { code } = await agent.exit
+  await agent.dispose()
+  return code
+}
+
+export const nodeCases = {
+  async 'starts a file whatever its path is'({ capfs, guest }) {
+    const folder = fileURLToPath(new URL('../../.cache/odd #1 ?2 %41 ü/', import.meta.url))
+    await mkdir(folder, { recursive: true })
+    for (const name of ['100%.wasm', 'a#b.wasm', 'c?d.wasm', 'c:e.wasm', '%2e%2e.wasm']) {
+      const path = join(folder, name)
+      await writeFile(path, guest)
+      same([name, await printed(capfs, path), await printed(capfs, pathToFileURL(path))], [name, 'hello\n', 'hello\n'])
+    }
+    await rm(folder, { recursive: true })
+    same((await rejection(capfs.spawn(join(folder, 'none.wasm')))).code, 'FETCH_FAILED')
+  },
+  async 'starts the version of a file that is there'({ capfs }) {
+    const path = fileURLToPath(new URL('../../.cache/changes.wasm', import.meta.url))
+    for (const wanted of [3, 4, 4, 5]) {
+      await writeFile(path, ends(wanted))
+      same(await code(capfs, path), wanted)
+    }
+    await rm(path)
+    same((await rejection(capfs.spawn(path))).code, 'FETCH_FAILED')
+  },
+  async 'asks a server each time, and compiles another version anew'({ capfs }) {
+    const served = await listen()
+    let [version, sent, broken] = [1, 0, false]
+    served.answer = (request, response) => {
+      if (broken) return response.writeHead(503).end()
+      response.writeHead(200, { 'Content-Type': 'application/wasm', ETag: `"${version}"` })
+      sent += 1
+      response.end(ends(version))
+    }
+    same([await code(capfs, served.address), await code(capfs, served.address), served.asked.length], [1, 1, 2])
+    version = 2
+    same(await code(capfs, served.address), 2)
+    broken = true
+    same((await rejection(capfs.spawn(served.address))).code, 'FETCH_FAILED')
+    broken = false
+    same([await code(capfs, served.address), sent], [2, 4])
+    await served.close()
+  },
+  async 'says of a download that was cut short that it failed'({ capfs, guest }) {
+    const served = await listen()
+    for (const type of ['application/wasm', 'application/octet-stream']) {
+      served.answer = (request, response) => {
+        response.writeHead(200, { 'Content-Type': type, 'Content-Length': guest.length })
+        response.write(guest.subarray(0, 1000), () => response.destroy())
+      }
+      const error = await rejection(capfs.spawn(served.address))
+      same([error.name, error.code], ['CapfsError', 'FETCH_FAILED'])
+      const archive = await rejection(capfs.spawn(guest, { mounts: { '/': { type: 'archive', data: served.address } } }))
+      same([archive.name, archive.code], ['CapfsError', 'FETCH_FAILED'])
+    }
+    await served.close()
+  },
+  async 'gives a download up that nobody waits for'({ capfs, guest }) {
+    const served = await listen()
+    let gone
+    const asked = new Promise((resolve) => {
+      served.answer = (request, response) => {
+        gone = new Promise((closed) => response.on('close', closed))
+        response.writeHead(200, { 'Content-Type': 'application/wasm' })
+        response.write(guest.subarray(0, 1000), resolve)
+      }
+    })
+    const [first, second] = [new AbortController(), new AbortController()]
+    const waiting = [first, second].map(({ signal }) => rejection(capfs.spawn(served.address, { signal })))
+    await asked
+    first.abort()
+    same([(await waiting[0]).code, served.asked.length], ['ABORTED', 1])
+    second.abort()
+    same((await waiting[1]).code, 'ABORTED')
+    await gone
+    await served.close()
+  },
+  async 'moves each byte of its mailbox once'() {
+    const bytes = new Uint8Array(32 << 20).map((_, i) => i * 31 + i / 251)
+    const buffer = createMailbox()
+    let [room, moved] = [false, 0]
+    const mails = []
+    const reader = new MailboxReader(buffer, () => {
+      room = true
+    })
+    const writer = new MailboxWriter(buffer, () => undefined)
+    const { set } = Uint8Array.prototype
+    Object.defineProperty(Uint8Array.prototype, 'set', {
+      configurable: true,
+      value(source, at) {
+        moved += source.length
+        return set.call(this, source, at)
+      },
+    })
+    try {
+      writer.send({ type: 'request', id: 1, request: 2, what: 'write', path: '/x', bytes })
+      writer.send({ type: 'usage', id: 1, request: 3 })
+      while (mails.length < 2) {
+        mails.push(...reader.read())
+        if (!room) continue
+        room = false
+        writer.pump()
+      }
+    } finally {
+      delete Uint8Array.prototype.set
+    }
+    const [got, next] = mails
+    same(next, { type: 'usage', id: 1, request: 3 })
+    same([got.path, got.bytes.length, got.bytes.findIndex((byte, i) => byte !== bytes[i])], ['/x', bytes.length, -1])
+    // Into the ring and out of it.
+    same(moved < 2.1 * bytes.length, true)
+  },
+}
