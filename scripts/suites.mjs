@@ -53,6 +53,7 @@ export const SUITES = [
   { name: 'stored-firefox', about: 'stored files in Firefox', command: node('web/test/opfs.mjs', '--browser', 'firefox'), count: 'summary', minutes: 10 },
   { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },
   { name: 'conformance-stored', about: 'the guests that write files, on stored files in browsers', command: node('tests/run.mjs', '--stored', '--host', 'chromium,firefox'), count: 'summary', minutes: 10 },
+  { name: 'account', about: 'agents that try to hold ten times what they may, measured from outside', command: node('tests/account.test.mjs'), count: 'summary', minutes: 15 },
   { name: 'programs', about: 'Python, QuickJS, SQLite and clang, unmodified', command: node('tests/run.mjs', '--programs', '--host', 'native,node,chromium'), count: 'summary', minutes: 15 },
   { name: 'manifests', about: 'the manifests of the sample agents', command: node('tests/manifests.test.mjs'), count: 'summary', minutes: 2 },
   { name: 'nostr', about: 'the Nostr client between hosts, over a real relay', command: node('tests/nostr.test.mjs'), count: 'summary', minutes: 5 },

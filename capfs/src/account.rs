@@ -26,7 +26,7 @@ pub enum Holding {
     Descriptors,
     /// What is under way to or from the outside: bodies, messages, connections that are ending.
     Transfers,
-    /// Programs of children, read and compiled.
+    /// Programs of children, read and compiled, and what programs are started with: arguments and environment.
     Programs,
 }
 
@@ -54,6 +54,9 @@ impl Holding {
     }
 }
 
+/// Bytes in which an account is charged for many small things, by [`Charge::cover`]: 16 KiB.
+pub const STEP: u64 = 16 << 10;
+
 /// The account of one agent. Clones are the same account.
 #[derive(Clone, Debug)]
 pub struct Account(Arc<Ledger>);
@@ -68,12 +71,20 @@ struct Ledger {
     /// Charges that were refused.
     refused: AtomicU64,
     parent: Option<Account>,
+    /// Tells the bytes of memories that are bounded elsewhere and count here.
+    outside: Option<fn() -> u64>,
 }
 
 impl Account {
     /// An account of so many bytes.
     pub fn new(max: u64) -> Account {
-        Account::with_parent(max, None)
+        Account::with(max, None, None)
+    }
+
+    /// An account of so many bytes, of which memories take what `outside` says whenever it is asked: where an engine bounds
+    /// these by itself.
+    pub fn beside(max: u64, outside: fn() -> u64) -> Account {
+        Account::with(max, None, Some(outside))
     }
 
     /// An account that counts and refuses nothing: of a host's own trees, and in tests.
@@ -83,10 +94,10 @@ impl Account {
 
     /// A child's account, of at most so many bytes, which are taken from this one as they are used.
     pub fn child(&self, max: u64) -> Account {
-        Account::with_parent(max, Some(self.clone()))
+        Account::with(max, Some(self.clone()), None)
     }
 
-    fn with_parent(max: u64, parent: Option<Account>) -> Account {
+    fn with(max: u64, parent: Option<Account>, outside: Option<fn() -> u64>) -> Account {
         Account(Arc::new(Ledger {
             max,
             used: AtomicU64::new(0),
@@ -94,6 +105,7 @@ impl Account {
             by_holding: Default::default(),
             refused: AtomicU64::new(0),
             parent,
+            outside,
         }))
     }
 
@@ -110,6 +122,20 @@ impl Account {
         })
     }
 
+    /// Bytes that may be held at once, by this account's own limit.
+    pub fn max(&self) -> u64 {
+        self.0.max
+    }
+
+    /// A charge of nothing, to be grown.
+    pub fn nothing(&self, holding: Holding) -> Charge {
+        Charge {
+            account: self.clone(),
+            holding,
+            bytes: 0,
+        }
+    }
+
     /// Bytes that can still be charged, by this account's limit and those above it.
     pub fn left(&self) -> u64 {
         let own = self.0.max.saturating_sub(self.used());
@@ -121,17 +147,28 @@ impl Account {
 
     /// Bytes held now.
     pub fn used(&self) -> u64 {
-        self.0.used.load(Ordering::Relaxed)
+        let used = self.0.used.load(Ordering::Relaxed);
+        used.saturating_add(self.outside())
+    }
+
+    fn outside(&self) -> u64 {
+        self.0.outside.map_or(0, |outside| outside())
     }
 
     /// What is held now, and what was.
     pub fn usage(&self) -> AccountUsage {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let outside = self.outside();
+        let held = |holding| match holding {
+            Holding::Memory => load(self.counter(holding)) + outside,
+            _ => load(self.counter(holding)),
+        };
+        let used = load(&self.0.used) + outside;
         AccountUsage {
             max: self.0.max,
-            used: load(&self.0.used),
-            peak: load(&self.0.peak),
-            by_holding: Holding::ALL.map(|holding| (holding, load(self.counter(holding)))),
+            used,
+            peak: load(&self.0.peak).max(used),
+            by_holding: Holding::ALL.map(|holding| (holding, held(holding))),
             refused: load(&self.0.refused),
         }
     }
@@ -143,7 +180,9 @@ impl Account {
     // The counters guard no other memory, so relaxed ordering is enough.
     fn take(&self, holding: Holding, bytes: u64) -> Result<(), Errno> {
         let ledger = &*self.0;
-        let more = |used: u64| used.checked_add(bytes).filter(|total| *total <= ledger.max);
+        let outside = self.outside();
+        let max = ledger.max.saturating_sub(outside);
+        let more = |used: u64| used.checked_add(bytes).filter(|total| *total <= max);
         let taken = ledger
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
@@ -158,7 +197,8 @@ impl Account {
             ledger.refused.fetch_add(1, Ordering::Relaxed);
             return Err(errno);
         }
-        ledger.peak.fetch_max(before + bytes, Ordering::Relaxed);
+        let now = before.saturating_add(bytes).saturating_add(outside);
+        ledger.peak.fetch_max(now, Ordering::Relaxed);
         self.counter(holding).fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
@@ -169,6 +209,13 @@ impl Account {
         if let Some(parent) = &self.0.parent {
             parent.give_back(holding, bytes);
         }
+    }
+}
+
+impl Default for Account {
+    /// An account that refuses nothing.
+    fn default() -> Account {
+        Account::unlimited()
     }
 }
 
@@ -214,6 +261,34 @@ impl Charge {
         Ok(())
     }
 
+    /// Charges at least so many bytes, in steps of [`STEP`] where there is room for them, so that many small changes
+    /// cost little.
+    ///
+    /// # Errors
+    /// As [`Charge::resize`].
+    pub fn cover(&mut self, bytes: u64) -> Result<(), Errno> {
+        if (bytes..bytes.saturating_add(2 * STEP)).contains(&self.bytes) && bytes > 0 {
+            return Ok(());
+        }
+        let whole = bytes.checked_next_multiple_of(STEP).ok_or(Errno::Nomem)?;
+        match bytes > self.bytes && whole - self.bytes > self.account.left() {
+            true => self.resize(bytes),
+            false => self.resize(whole),
+        }
+    }
+
+    /// Whether so many bytes could be charged by it now.
+    ///
+    /// # Errors
+    /// As [`Charge::resize`]; nothing is changed otherwise.
+    pub fn check(&self, bytes: u64) -> Result<(), Errno> {
+        if bytes <= self.bytes || bytes - self.bytes <= self.account.left() {
+            return Ok(());
+        }
+        self.account.0.refused.fetch_add(1, Ordering::Relaxed);
+        Err(Errno::Nomem)
+    }
+
     /// Charges so many bytes more.
     ///
     /// # Errors
@@ -233,6 +308,94 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.account.give_back(self.holding, self.bytes);
+    }
+}
+
+/// Bytes that are gathered, charged by what is allocated for them.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    charge: Charge,
+}
+
+impl Buffer {
+    /// An empty one.
+    pub fn new(account: &Account, holding: Holding) -> Buffer {
+        Buffer {
+            bytes: Vec::new(),
+            charge: account.nothing(holding),
+        }
+    }
+
+    /// What is in it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many bytes are in it.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Adds bytes behind those that are there.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: over a limit, or the host has none; nothing was added
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        self.reserve(bytes.len())?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Cuts it, or adds zeroes, and gives what is in it to be changed.
+    ///
+    /// # Errors
+    /// As [`Buffer::extend`].
+    pub fn resize(&mut self, length: usize) -> Result<&mut [u8], Errno> {
+        self.reserve(length.saturating_sub(self.bytes.len()))?;
+        self.bytes.resize(length, 0);
+        Ok(&mut self.bytes)
+    }
+
+    /// Gives up what is in it, and its memory.
+    pub fn clear(&mut self) {
+        self.bytes = Vec::new();
+        self.charge.shrink(u64::MAX);
+    }
+
+    /// Takes everything out of it, with its charge.
+    pub fn take(&mut self) -> (Vec<u8>, Charge) {
+        let empty = self.charge.account.nothing(self.charge.holding);
+        let charge = std::mem::replace(&mut self.charge, empty);
+        (std::mem::take(&mut self.bytes), charge)
+    }
+
+    /// Makes room for so many bytes more; twice what there is where there are few, so that it seldom moves.
+    fn reserve(&mut self, more: usize) -> Result<(), Errno> {
+        let length = self.bytes.len();
+        let needed = length.checked_add(more).ok_or(Errno::Nomem)?;
+        let capacity = self.bytes.capacity();
+        if needed <= capacity {
+            return Ok(());
+        }
+        let roomy = needed.max(capacity.saturating_mul(2));
+        let charged = match self.charge.resize(roomy as u64) {
+            Ok(()) => roomy,
+            Err(_) => {
+                self.charge.resize(needed as u64)?;
+                needed
+            }
+        };
+        if self.bytes.try_reserve_exact(charged - length).is_err() {
+            self.charge.resize(capacity as u64)?;
+            return Err(Errno::Nomem);
+        }
+        Ok(())
     }
 }
 
@@ -295,5 +458,73 @@ mod tests {
         assert_eq!(over, Errno::Nomem, "the child's own limit");
         drop(charge);
         assert_eq!((child.used(), parent.used()), (0, 0));
+    }
+
+    #[test]
+    fn small_things_are_covered_in_steps_and_to_the_last_byte() {
+        let account = Account::new(3 * STEP + 10);
+        let mut charge = account.nothing(Holding::Files);
+        charge.cover(1).unwrap();
+        assert_eq!(charge.bytes(), STEP);
+        charge.cover(STEP).unwrap();
+        charge.cover(2 * STEP + 5).unwrap();
+        assert_eq!(charge.bytes(), 3 * STEP);
+        charge.cover(3 * STEP + 10).unwrap();
+        assert_eq!((charge.bytes(), account.left()), (3 * STEP + 10, 0));
+        assert_eq!(charge.cover(3 * STEP + 11), Err(Errno::Nomem));
+        charge.cover(2 * STEP).unwrap();
+        assert_eq!(
+            charge.bytes(),
+            3 * STEP + 10,
+            "little is not given back at once"
+        );
+        charge.cover(1).unwrap();
+        assert_eq!(charge.bytes(), STEP);
+        charge.cover(0).unwrap();
+        assert_eq!(account.used(), 0);
+        assert_eq!(charge.cover(u64::MAX), Err(Errno::Nomem));
+    }
+
+    #[test]
+    fn a_buffer_is_charged_before_it_grows() {
+        let account = Account::new(100);
+        let mut buffer = Buffer::new(&account, Holding::Descriptors);
+        buffer.extend(&[1; 30]).unwrap();
+        buffer.extend(&[2; 1]).unwrap();
+        assert_eq!((buffer.len(), account.used()), (31, 60));
+        buffer.extend(&[3; 69]).unwrap();
+        assert_eq!(
+            (buffer.len(), account.used()),
+            (100, 100),
+            "what fits exactly"
+        );
+        assert_eq!(buffer.extend(&[4]), Err(Errno::Nomem));
+        assert_eq!(buffer.resize(101).unwrap_err(), Errno::Nomem);
+        assert_eq!(buffer.bytes()[30], 2);
+        let (bytes, charge) = buffer.take();
+        assert_eq!(
+            (bytes.len(), charge.bytes(), account.used()),
+            (100, 100, 100)
+        );
+        drop(charge);
+        buffer.resize(10).unwrap().fill(9);
+        assert_eq!(buffer.bytes(), [9; 10]);
+        buffer.clear();
+        assert_eq!((buffer.is_empty(), account.used()), (true, 0));
+    }
+
+    #[test]
+    fn what_is_bounded_elsewhere_counts() {
+        let account = Account::beside(100, || 60);
+        assert_eq!((account.used(), account.left()), (60, 40));
+        assert_eq!(
+            account.charge(Holding::Files, 41).unwrap_err(),
+            Errno::Nomem
+        );
+        let charge = account.charge(Holding::Files, 40).unwrap();
+        assert_eq!(held(&account, Holding::Memory), 60);
+        assert_eq!((account.usage().used, account.usage().peak), (100, 100));
+        drop(charge);
+        assert_eq!(account.used(), 60);
     }
 }

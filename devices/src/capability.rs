@@ -1,10 +1,12 @@
 //! A capability as an agent has it, of which others can be made that let less be done.
 //!
 //! What an agent hands to a child by `grant` (see [`task`](crate::task)) is made of its own: the same device on further terms, each
-//! of which must let an operation through. What is counted (requests under way, a rate, connections) is counted for both.
+//! of which must let an operation through. What is counted (requests under way, a rate, connections) is counted for both, and
+//! what it holds is charged to the account that the device was made with.
 
 use std::sync::Arc;
 
+use capfs::account::Account;
 use capfs::{MaybeSend, MaybeSync, NodeRef};
 
 use crate::console::Console;
@@ -87,20 +89,28 @@ impl Capability {
         store: Arc<dyn KeyStore>,
         entropy: Arc<dyn Entropy>,
         policy: crypto::Policy,
+        account: &Account,
     ) -> Capability {
-        let root = crypto::device(store.clone(), entropy.clone(), policy.clone());
+        let root = crypto::device(store.clone(), entropy.clone(), policy.clone(), account);
+        let account = account.clone();
         Capability::new(root, move |grant: &Grant| {
+            let (store, entropy) = (store.clone(), entropy.clone());
             let policy = policy.narrowed(grant)?;
-            Ok(Capability::crypto(store.clone(), entropy.clone(), policy))
+            Ok(Capability::crypto(store, entropy, policy, &account))
         })
     }
 
     /// Databases.
-    pub fn indexeddb(space: Arc<dyn Space>, policy: indexeddb::Policy) -> Capability {
-        let root = indexeddb::device(space.clone(), policy.clone());
+    pub fn indexeddb(
+        space: Arc<dyn Space>,
+        policy: indexeddb::Policy,
+        account: &Account,
+    ) -> Capability {
+        let root = indexeddb::device(space.clone(), policy.clone(), account);
+        let account = account.clone();
         Capability::new(root, move |grant: &Grant| {
             let policy = policy.narrowed(grant)?;
-            Ok(Capability::indexeddb(space.clone(), policy))
+            Ok(Capability::indexeddb(space.clone(), policy, &account))
         })
     }
 

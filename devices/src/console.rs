@@ -15,6 +15,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use capfs::account::Account;
 use capfs::device::parts::lock;
 use capfs::device::synthetic::{Command, SyntheticDir};
 use capfs::{Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile};
@@ -129,6 +130,7 @@ pub fn check(grant: &Grant) -> Result<(), GrantError> {
 /// A console as it was granted, of which others can be made that let less be done.
 #[derive(Clone)]
 pub struct Console {
+    account: Account,
     screen: Arc<Screen>,
     policy: Policy,
 }
@@ -140,16 +142,21 @@ struct Screen {
 }
 
 impl Console {
-    /// The host's console on the terms of a grant.
+    /// The host's console on the terms of a grant, for the agent of an account.
     ///
     /// # Errors
     /// What is wrong with the grant.
-    pub fn new(terminal: Arc<dyn Terminal>, grant: &Grant) -> Result<Console, GrantError> {
+    pub fn new(
+        terminal: Arc<dyn Terminal>,
+        grant: &Grant,
+        account: &Account,
+    ) -> Result<Console, GrantError> {
         let screen = Screen {
             terminal,
             raw: Mutex::new(0),
         };
         Ok(Console {
+            account: account.clone(),
             screen: Arc::new(screen),
             policy: Policy::from_grant(grant)?,
         })
@@ -161,6 +168,7 @@ impl Console {
     /// What is wrong with the grant.
     pub fn narrowed(&self, grant: &Grant) -> Result<Console, GrantError> {
         Ok(Console {
+            account: self.account.clone(),
             screen: self.screen.clone(),
             policy: self.policy.and(Policy::from_grant(grant)?),
         })
@@ -182,7 +190,7 @@ impl Console {
             }
         };
         let (input, output, size, control) = (screen(), screen(), screen(), screen());
-        SyntheticDir::builder()
+        SyntheticDir::charged(&self.account)
             .stream(
                 "cons",
                 move || {
@@ -311,7 +319,7 @@ mod tests {
             shown: Mutex::new(vec![shown]),
             ..Pipes::default()
         };
-        let root = Console::new(Arc::new(pipes), &grant("console"))
+        let root = Console::new(Arc::new(pipes), &grant("console"), &Account::unlimited())
             .unwrap()
             .root();
         let mut cons = now(walk(&root, "cons").unwrap().open(READ_WRITE)).unwrap();
@@ -325,7 +333,7 @@ mod tests {
     #[test]
     fn raw_lasts_as_long_as_somebody_has_asked_for_it() {
         let pipes = Arc::new(Pipes::default());
-        let root = Console::new(pipes.clone(), &grant("console"))
+        let root = Console::new(pipes.clone(), &grant("console"), &Account::unlimited())
             .unwrap()
             .root();
         let open = || now(walk(&root, "consctl").unwrap().open(WRITE)).unwrap();
@@ -342,7 +350,12 @@ mod tests {
 
     #[test]
     fn grants_leave_out_and_only_narrow() {
-        let whole = Console::new(Arc::new(Pipes::default()), &grant("console,raw=no")).unwrap();
+        let whole = Console::new(
+            Arc::new(Pipes::default()),
+            &grant("console,raw=no"),
+            &Account::unlimited(),
+        )
+        .unwrap();
         let less = whole.narrowed(&grant("console,raw=yes,input=no,messages=no"));
         let root = less.unwrap().root();
         let policy = testkit::read(&root, "policy").unwrap();

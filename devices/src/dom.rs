@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use capfs::account::Account;
 use capfs::device::conversations::LastError;
 use capfs::device::parts::{Waiters, fresh_qid, lock, open_text, set_device_stat, stream_stat};
 use capfs::device::synthetic::{DynamicNames, SyntheticDir, stream_node};
@@ -409,7 +410,7 @@ impl DynamicNames for Makers {
         let (dom, tag) = (self.dom.clone(), name.to_owned());
         let create = move || -> Result<Box<dyn OpenFile>, Errno> {
             let number = dom.explained(dom.page.create(&tag))?;
-            Ok(open_text(format!("{number}\n").into_bytes()))
+            open_text(format!("{number}\n").into_bytes(), &Account::unlimited())
         };
         let node = stream_node(Some(Box::new(create)), None);
         if nodes.len() < TAGS_MAX {

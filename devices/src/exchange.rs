@@ -8,6 +8,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use capfs::account::{Account, Charge, Holding};
 use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
 use capfs::{
     BoxedFuture, Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op,
@@ -51,17 +52,19 @@ where
     }
 }
 
-/// A file whose openings are exchanges.
-pub(crate) fn node(begin: impl Begin) -> NodeRef {
+/// A file whose openings are exchanges. Answers are charged to an account; what an exchange gathers, it charges itself.
+pub(crate) fn node(account: &Account, begin: impl Begin) -> NodeRef {
     Arc::new(ExchangeNode {
         qid: fresh_qid(FileKind::CharacterDevice),
         begin: Box::new(begin),
+        account: account.clone(),
     })
 }
 
 struct ExchangeNode {
     qid: Qid,
     begin: Box<dyn Begin>,
+    account: Account,
 }
 
 impl Node for ExchangeNode {
@@ -79,6 +82,7 @@ impl Node for ExchangeNode {
             how,
             exchange: self.begin.begin(),
             state: State::Gathering,
+            charge: self.account.nothing(Holding::Descriptors),
         }))
     }
 
@@ -102,16 +106,15 @@ struct OpenExchange {
     how: OpenHow,
     exchange: Box<dyn Exchange>,
     state: State,
+    /// For the answer.
+    charge: Charge,
 }
 
 impl OpenExchange {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Errno>> {
         if let State::Gathering = self.state {
             match self.exchange.answer() {
-                Op::Ready(answer) => {
-                    let answer = answer?;
-                    self.state = State::Answered { answer, read: 0 };
-                }
+                Op::Ready(answer) => self.answered(answer?)?,
                 Op::Later(future) => self.state = State::Asking(future),
             }
         }
@@ -122,9 +125,13 @@ impl OpenExchange {
             return Poll::Pending;
         };
         self.state = State::Gathering;
-        let answer = outcome?;
+        Poll::Ready(self.answered(outcome?))
+    }
+
+    fn answered(&mut self, answer: Vec<u8>) -> Result<(), Errno> {
+        self.charge.resize(answer.capacity() as u64)?;
         self.state = State::Answered { answer, read: 0 };
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 }
 
@@ -155,6 +162,7 @@ impl OpenFile for OpenExchange {
 
     /// # Errors
     /// - [`Errno::Busy`]: the answer is being waited for
+    /// - [`Errno::Nomem`]: the account has no room for more of the question
     /// - what the exchange fails with
     fn poll_write(
         &mut self,
@@ -168,7 +176,10 @@ impl OpenFile for OpenExchange {
         match self.state {
             State::Asking(_) => return Poll::Ready(Err(Errno::Busy)),
             // An empty write asks nothing.
-            State::Answered { .. } if source.remaining() > 0 => self.state = State::Gathering,
+            State::Answered { .. } if source.remaining() > 0 => {
+                self.state = State::Gathering;
+                self.charge.shrink(u64::MAX);
+            }
             _ => {}
         }
         let mut total = 0;

@@ -11,6 +11,7 @@
 //! | `rights=ro` | only to be read; `rw` unless told |
 //! | `repair=yes` | opens a damaged tree with what can be read of it; means nothing natively |
 
+use capfs::account::Account;
 use capfs::device::synthetic;
 use capfs::{MaybeSend, MaybeSync, Name, NodeRef, Op, Rights};
 
@@ -121,11 +122,13 @@ where
     F: Fn() -> Op<Quota> + MaybeSend + MaybeSync + 'static,
 {
     let [quota_path, policy_path] = paths_beside(at);
-    let quota = synthetic::text_file(move || {
-        usage().map(|Quota { used, total }| format!("used {used}\ntotal {total}\n"))
-    });
+    // They are short: what each opening holds is within the price of its descriptor.
+    let account = &Account::unlimited();
+    let quota =
+        move || usage().map(|Quota { used, total }| format!("used {used}\ntotal {total}\n"));
+    let quota = synthetic::text_file(quota, account);
     let policy = terms.policy();
-    let policy = synthetic::text_file(move || Op::ok(policy.clone()));
+    let policy = synthetic::text_file(move || Op::ok(policy.clone()), account);
     [(quota_path, quota), (policy_path, policy)]
 }
 

@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Poll, Waker};
 
+use capfs::account::{Account, Charge, Holding};
 use capfs::device::conversations::LastError;
 use capfs::device::parts::{lock, open_text};
 use capfs::device::pipe::{PIPE_CAPACITY, pipe_nodes};
@@ -43,6 +44,13 @@ const CHILDREN: usize = 64;
 
 /// Binds and grants of one task, at most.
 const GIVEN_MAX: usize = 256;
+
+/// Bytes that the parent's account is charged for a task, beside what it is given: 16 KiB, what one with its files and its
+/// thread takes on a 64-bit host.
+const TASK: u64 = 16 << 10;
+
+/// Bytes that it is charged for each of what a task is given: once as it was written, once as the child has it.
+const GIVEN: u64 = 2;
 
 /// Why something was not done: what the parent gets, and the text for `error`.
 pub struct Refusal {
@@ -155,11 +163,21 @@ struct Life {
     binds: Vec<Bind>,
     grants: Vec<Grant>,
     waiting: Vec<Waker>,
+    charge: Charge,
+}
+
+impl Life {
+    /// Charges so many bytes more of what the task is to be given, and so many fewer.
+    fn charge(&mut self, more: usize, fewer: usize) -> Result<(), Errno> {
+        let now = self.charge.bytes() + GIVEN * more as u64;
+        self.charge.resize(now - GIVEN * fewer as u64)
+    }
 }
 
 struct Shared {
     spawner: Arc<dyn Spawner>,
     max: usize,
+    account: Account,
     error: LastError,
     tasks: Mutex<Tasks>,
 }
@@ -198,15 +216,20 @@ pub fn children(grant: &Grant) -> Result<usize, GrantError> {
 pub struct TaskDevice(Arc<Shared>);
 
 impl TaskDevice {
-    /// Tasks that `spawner` starts, on the terms of a grant.
+    /// Tasks that `spawner` starts, on the terms of a grant, for the agent of an account.
     ///
     /// # Errors
     /// What is wrong with the grant.
-    pub fn new(spawner: Arc<dyn Spawner>, grant: &Grant) -> Result<TaskDevice, GrantError> {
+    pub fn new(
+        spawner: Arc<dyn Spawner>,
+        grant: &Grant,
+        account: &Account,
+    ) -> Result<TaskDevice, GrantError> {
         let max = children(grant)?;
         Ok(TaskDevice(Arc::new(Shared {
             spawner,
             max,
+            account: account.clone(),
             error: LastError::default(),
             tasks: Mutex::default(),
         })))
@@ -217,10 +240,11 @@ impl TaskDevice {
         let (maker, error, max) = (self.0.clone(), self.0.clone(), self.0.max);
         let make = move || -> Result<Box<dyn OpenFile>, Errno> {
             let number = maker.make()?;
-            Ok(open_text(format!("{number}\n").into_bytes()))
+            open_text(format!("{number}\n").into_bytes(), &maker.account)
         };
-        SyntheticDir::builder()
-            .dir("new", SyntheticDir::builder().reads("wasi", make))
+        let directory = || SyntheticDir::charged(&self.0.account);
+        directory()
+            .dir("new", directory().reads("wasi", make))
             .text("policy", move || format!("children {max}"))
             .text("error", move || error.error.text())
             .dynamic(Names(self.0.clone()))
@@ -251,6 +275,11 @@ impl Shared {
             let text = format!("the grant is for {} tasks", self.max);
             return Err(self.error.explain(Errno::Mfile, text));
         }
+        let charge = self.account.charge(Holding::Programs, TASK);
+        let charge = charge.map_err(|errno| {
+            let text = "the parent may not hold a task more";
+            self.error.explain(errno, text)
+        })?;
         tasks.last += 1;
         let number = tasks.last;
         let task = Arc::new(Task {
@@ -265,8 +294,9 @@ impl Shared {
                 binds: Vec::new(),
                 grants: Vec::new(),
                 waiting: Vec::new(),
+                charge,
             }),
-            pipes: [0; 3].map(|_| pipe_nodes(PIPE_CAPACITY)),
+            pipes: [0; 3].map(|_| pipe_nodes(PIPE_CAPACITY, &self.account)),
         });
         let node = directory(&task);
         tasks.all.insert(number, (task, node));
@@ -285,7 +315,10 @@ fn directory(task: &Arc<Task>) -> NodeRef {
         let set = move |text: &str| {
             let task = upgrade(&set)?;
             task.unstarted()?;
-            text.clone_into(pick(&mut lock(&task.life)));
+            let mut life = lock(&task.life);
+            let fewer = pick(&mut life).len();
+            life.charge(text.len(), fewer)?;
+            *pick(&mut life) = text.to_owned();
             Ok(())
         };
         (show, set)
@@ -299,7 +332,10 @@ fn directory(task: &Arc<Task>) -> NodeRef {
     let wait = move || match wait.upgrade() {
         Some(task) => Op::later(async move {
             let ended = task.ended_at_last().await;
-            Ok(open_text(format!("{}\n", ended.code).into_bytes()))
+            open_text(
+                format!("{}\n", ended.code).into_bytes(),
+                &task.shared.account,
+            )
         }),
         None => Op::err(Errno::Noent),
     };
@@ -310,7 +346,8 @@ fn directory(task: &Arc<Task>) -> NodeRef {
         value(|life| &mut life.env),
         value(|life| &mut life.dir),
     ];
-    SyntheticDir::builder()
+    let account = &task.shared.account;
+    SyntheticDir::charged(account)
         .ctl_with_text(
             "ctl",
             move || number.to_string(),
@@ -329,7 +366,7 @@ fn directory(task: &Arc<Task>) -> NodeRef {
         .node("wait", stream_node(Some(Box::new(wait)), None))
         .dir(
             "fd",
-            SyntheticDir::builder()
+            SyntheticDir::charged(account)
                 .node("0", input.1.clone())
                 .node("1", output.0.clone())
                 .node("2", errors.0.clone()),
@@ -471,7 +508,7 @@ impl Task {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match words[..] {
             ["bind", ..] => match parse_bind(&words[1..]) {
-                Some(bind) => self.give(|life| life.binds.push(bind)).into(),
+                Some(bind) => self.give(line.len(), |life| life.binds.push(bind)).into(),
                 None => self.malformed(line),
             },
             ["unbind", at] | ["revoke", at] if self.is_under_way() => self.take_away(at),
@@ -502,7 +539,8 @@ impl Task {
         Op::err(self.explain(Errno::Inval, format!("can't understand `{line}`")))
     }
 
-    fn give(&self, add: impl FnOnce(&mut Life)) -> Result<(), Errno> {
+    /// Adds something that takes so many bytes; those stay charged until the task goes.
+    fn give(&self, bytes: usize, add: impl FnOnce(&mut Life)) -> Result<(), Errno> {
         self.unstarted()?;
         let mut life = lock(&self.life);
         if life.binds.len() + life.grants.len() >= GIVEN_MAX {
@@ -510,6 +548,7 @@ impl Task {
             let text = format!("a task is given {GIVEN_MAX} things at most");
             return Err(self.explain(Errno::Nospc, text));
         }
+        life.charge(bytes, 0)?;
         add(&mut life);
         Ok(())
     }
@@ -534,7 +573,8 @@ impl Task {
         };
         let checked = self.shared.spawner.check(self.clone(), &grant);
         let task = self.clone();
-        checked.then(move |()| task.give(|life| life.grants.push(grant)).into())
+        let bytes = flag.len();
+        checked.then(move |()| task.give(bytes, |life| life.grants.push(grant)).into())
     }
 
     fn unbind(&self, to: &str) -> Result<(), Errno> {

@@ -7,10 +7,11 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use capfs::account::Account;
 use capfs::device::null::Null;
 use capfs::{Namespace, Op, OpenFile, OpenHow};
 use capfs_host::engine::{Engines, THREAD_STACK, load};
-use capfs_host::limits::MemoryBudget;
+use capfs_host::limits::MEMORY_MAX;
 use capfs_host::run::{Agent, Outcome, RunConfig};
 use capfs_runtime::{ClockGrant, ExitStatus};
 use wasmtime::{Engine, InstancePre, Linker, Module, Store};
@@ -76,7 +77,7 @@ fn config() -> Result<RunConfig> {
         clock: ClockGrant::default(),
         random: true,
         max_files: 1024.into(),
-        memory: MemoryBudget::default(),
+        account: Account::new(MEMORY_MAX),
         timeout: None,
     })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use capfs::account::Account;
 use capfs::clock::Clock;
 use capfs::device::gate::{Gate, GateUsage, Observer};
 use capfs::{Namespace, NodeRef, Rights};
@@ -88,6 +89,11 @@ impl Capabilities {
             locks: Vec::new(),
             family,
         }
+    }
+
+    /// What the agent makes this host hold is charged to this.
+    pub fn account(&self) -> &Account {
+        &self.family.account
     }
 
     /// How much there is here of what a grant asks for. Nothing is made or opened.

@@ -105,7 +105,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<DurationArg>,
 
-    /// Let its memory grow to at most this size, such as `64MiB`, `1GiB`, `500MB`
+    /// Let it make this host hold at most this much, such as `64MiB`, `1GiB`, `500MB`: its memories, files in memory,
+    /// descriptors, what is under way, and its children; 4GiB unless told
     #[arg(long, value_name = "SIZE")]
     pub max_memory: Option<SizeArg>,
 

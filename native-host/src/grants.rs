@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use capfs::account::Account;
 use capfs::device::archive::Archive;
 use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
@@ -302,7 +303,7 @@ pub type Mounted = (String, NodeRef, Rights);
 /// Makes the namespace that has what was granted and nothing else.
 ///
 /// Several grants at one path are united: the first is searched first, and the first that can be
-/// written takes new files. `memory` bounds each file system in memory.
+/// written takes new files. `memory` bounds each file system in memory, beside the agent's account.
 ///
 /// # Errors
 /// Everything that is required and can't be given.
@@ -438,7 +439,10 @@ fn open(
     let path = absolute(grant.guest())?;
     match grant {
         Grant::Dir(grant) => Ok(vec![(path, open_folder(grant)?, grant.rights)]),
-        Grant::Mount(grant) => Ok(vec![(path, device(grant, memory)?, grant.rights)]),
+        Grant::Mount(grant) => {
+            let tree = device(grant, memory, capabilities.account())?;
+            Ok(vec![(path, tree, grant.rights)])
+        }
         Grant::Capability(grant) => {
             let opened = capabilities.open(grant)?.into_iter();
             let opened = opened.map(|(at, node, rights)| Ok((absolute(&at)?, node, rights)));
@@ -452,9 +456,9 @@ fn open_folder(grant: &DirGrant) -> Result<NodeRef, String> {
     dir::open(&grant.host).map_err(|error| format!("can't open the folder `{host}`: {error}"))
 }
 
-fn device(grant: &MountGrant, memory: MemoryLimits) -> Result<NodeRef, String> {
+fn device(grant: &MountGrant, memory: MemoryLimits, account: &Account) -> Result<NodeRef, String> {
     Ok(match &grant.device {
-        Device::Memory => MemoryFs::new(Arc::new(SystemClock), memory).root(),
+        Device::Memory => MemoryFs::charged(Arc::new(SystemClock), memory, account).root(),
         Device::Null => Null::node(),
         Device::Zero => Zero::node(),
         Device::Archive(file) => archive(file)

@@ -1,82 +1,76 @@
 //! What a module's own definitions may use.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use capfs::account::{Account, Charge, Holding};
 use wasmtime::ResourceLimiter;
 
-/// Elements in one table: a compiler of 30 MB has 100,000, and each costs the host 8 bytes.
+/// Bytes that an agent and its children may make this host hold, unless told: 4 GiB, what 32 bits can address.
+pub const MEMORY_MAX: u64 = 4 << 30;
+
+/// Elements in one table: a compiler of 30 MB has 100,000.
 pub const TABLE_MAX: usize = 10_000_000;
+
+/// Bytes that an element of a table takes, whatever it refers to.
+const ELEMENT: u64 = 8;
 
 /// Tables, and memories, of one module: real programs have one of each.
 const DEFINITIONS_MAX: usize = 100;
 
-/// Bytes of memory that agents may have. Clones are one budget: children take from their parent's.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryBudget {
-    max: Option<usize>,
-    used: Arc<AtomicUsize>,
-}
-
-impl MemoryBudget {
-    /// So many bytes; without a number, what 32 bits can address for each agent.
-    pub fn new(max: Option<usize>) -> MemoryBudget {
-        MemoryBudget {
-            max,
-            used: Arc::default(),
-        }
-    }
-
-    /// Bytes that are left; `None` is no limit.
-    pub fn left(&self) -> Option<usize> {
-        let used = self.used.load(Ordering::Relaxed);
-        self.max.map(|max| max.saturating_sub(used))
-    }
-
-    /// Takes so many bytes, if they are there.
-    fn take(&self, bytes: usize) -> bool {
-        let more = |used: usize| {
-            let used = used.checked_add(bytes)?;
-            self.max.is_none_or(|max| used <= max).then_some(used)
-        };
-        let (order, relaxed) = (Ordering::Relaxed, Ordering::Relaxed);
-        self.used.fetch_update(order, relaxed, more).is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-/// Bounds a store's memory and tables, and remembers what was refused.
-#[derive(Debug, Default)]
+/// Bounds a store's memories and tables by an account, and remembers what was refused.
+#[derive(Debug)]
 pub struct Limits {
-    budget: MemoryBudget,
-    /// Bytes taken from the budget, and how many of them were the last.
-    held: usize,
-    last: usize,
+    memories: Grown,
+    tables: Grown,
     refused: bool,
 }
 
-impl Drop for Limits {
-    fn drop(&mut self) {
-        self.budget.give_back(self.held);
+/// What definitions of a kind have grown to.
+#[derive(Debug)]
+struct Grown {
+    charge: Charge,
+    /// Bytes that were charged last.
+    last: u64,
+}
+
+impl Grown {
+    fn new(account: &Account, holding: Holding) -> Grown {
+        Grown {
+            charge: account.nothing(holding),
+            last: 0,
+        }
+    }
+
+    /// Whether there is room for so many bytes more, which are taken.
+    fn grow(&mut self, more: u64) -> bool {
+        let grown = self.charge.grow(more).is_ok();
+        self.last = if grown { more } else { 0 };
+        grown
+    }
+
+    /// What was taken last could not be had.
+    fn failed(&mut self) {
+        self.charge.shrink(std::mem::take(&mut self.last));
     }
 }
 
 impl Limits {
-    /// Memory is taken from a budget.
-    pub fn new(budget: MemoryBudget) -> Limits {
+    /// Memories and tables are charged to an account.
+    pub fn new(account: &Account) -> Limits {
         Limits {
-            budget,
-            ..Limits::default()
+            memories: Grown::new(account, Holding::Memory),
+            tables: Grown::new(account, Holding::Tables),
+            refused: false,
         }
     }
 
-    /// Whether the last growth of the memory was refused for want of more. A program that traps then
+    /// Whether the last growth of a memory was refused for want of more. A program that traps then
     /// has most likely given up for this reason.
     pub fn refused(&self) -> bool {
         self.refused
+    }
+
+    /// Bytes of all memories. They never shrink.
+    pub fn memory(&self) -> u64 {
+        self.memories.charge.bytes()
     }
 }
 
@@ -87,29 +81,32 @@ impl ResourceLimiter for Limits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
-        self.refused = maximum.is_some_and(|max| desired > max) || !self.budget.take(more);
-        self.last = if self.refused { 0 } else { more };
-        self.held += self.last;
+        let more = desired.saturating_sub(current) as u64;
+        self.refused = maximum.is_some_and(|max| desired > max) || !self.memories.grow(more);
         Ok(!self.refused)
     }
 
     /// The operating system has none left.
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.budget.give_back(self.last);
-        self.held -= self.last;
-        self.last = 0;
+        self.memories.failed();
         self.refused = true;
         Ok(())
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_MAX)
+        let more = desired.saturating_sub(current) as u64;
+        let fits = desired <= TABLE_MAX && maximum.is_none_or(|max| desired <= max);
+        Ok(fits && self.tables.grow(more * ELEMENT))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.tables.failed();
+        Ok(())
     }
 
     fn instances(&self) -> usize {

@@ -21,7 +21,7 @@ use capfs_host::device::stdio::HostStream;
 use capfs_host::engine::{self, Engines, ModuleError, THREAD_STACK, engine, load};
 use capfs_host::grants::{self, Lack};
 use capfs_host::inspect::{self, Asked};
-use capfs_host::limits::MemoryBudget;
+use capfs_host::limits::MEMORY_MAX;
 use capfs_host::listen;
 use capfs_host::manifest::{self, ManifestError};
 use capfs_host::read::read_at_most;
@@ -30,6 +30,7 @@ use capfs_host::tasks::Family;
 use capfs_host::wait::{Cancelled, Canceller};
 
 use capfs::OpenFile;
+use capfs::account::Account;
 use capfs_native_devices::Host;
 use capfs_runtime::FileLimit;
 use cli::{Cli, Command, InspectArgs, RunArgs};
@@ -183,11 +184,13 @@ fn run(args: RunArgs) -> ExitCode {
         let text = format!("can't use the state folder `{}`: {error}", state.display());
         return fail(codes::HOST, &text, None);
     }
+    let account = Account::new(settings.max_memory.map_or(MEMORY_MAX, |max| max as u64));
     let passphrase = args.passphrase_file.as_deref().map(first_line).transpose();
     let host = match passphrase {
         Ok(passphrase) => Host {
             state: args.state.clone(),
             passphrase,
+            account: account.clone(),
             terminal: Some(Arc::new(ProcessTerminal)),
             ..Host::default()
         },
@@ -201,12 +204,11 @@ fn run(args: RunArgs) -> ExitCode {
             return fail(codes::HOST, &text, None);
         }
     };
-    let memory = MemoryBudget::new(settings.max_memory);
     let max_files: FileLimit = settings.max_files.into();
     let (clock, random) = (settings.clock, settings.random);
     let family = Family::new(
         cache,
-        memory.clone(),
+        account.clone(),
         max_files.clone(),
         clock,
         random,
@@ -267,7 +269,7 @@ fn run(args: RunArgs) -> ExitCode {
         clock,
         random,
         max_files,
-        memory,
+        account,
         timeout: settings.timeout,
     };
     let started = match cancel_on_interrupt() {
@@ -293,6 +295,7 @@ fn run(args: RunArgs) -> ExitCode {
             outcome: Outcome::Cancelled(Cancelled::Timeout),
             usage: capfs_runtime::Usage::default(),
             memory: 0,
+            account: capabilities.account().usage(),
             instantiate: Duration::ZERO,
             run: timeout.unwrap_or_default(),
         },

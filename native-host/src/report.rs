@@ -62,6 +62,10 @@ pub fn as_json(
         Outcome::Trapped(text) | Outcome::Refused(text, _) => Some(text),
         _ => None,
     };
+    let account = report.account;
+    let held = account.by_holding.into_iter();
+    let held = held.map(|(holding, bytes)| (holding.name().to_owned(), bytes.into()));
+    let held: serde_json::Map<_, _> = held.collect();
     json!({
         "code": report.outcome.code(),
         "reason": report.outcome.reason(),
@@ -71,6 +75,12 @@ pub fn as_json(
         "instantiate_us": micros(report.instantiate),
         "run_us": micros(report.run),
         "memory_bytes": report.memory,
+        "account": {
+            "max": account.max,
+            "peak": account.peak,
+            "refused": account.refused,
+            "held": held,
+        },
         "calls": report.usage.calls,
         "bytes_read": report.usage.bytes_read,
         "bytes_written": report.usage.bytes_written,

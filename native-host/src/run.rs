@@ -4,6 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use capfs::account::{Account, AccountUsage};
 use capfs::{Errno, Namespace, OpenFile};
 use capfs_runtime::{
     ClockGrant, ExitStatus, FileLimit, NoRandom, Preopen, Process, ProcessConfig, Usage,
@@ -12,7 +13,7 @@ use wasmtime::{InstancePre, Module, Store, Trap, UpdateDeadline};
 
 use crate::clock::{SystemClock, SystemRandom};
 use crate::engine::ModuleError;
-use crate::limits::{Limits, MemoryBudget};
+use crate::limits::Limits;
 use crate::linker::{Ended, Guest, linker};
 use crate::wait::{Cancelled, Canceller, Parker};
 
@@ -56,8 +57,9 @@ pub struct RunConfig {
     pub random: bool,
     /// Descriptors open at once, at most.
     pub max_files: FileLimit,
-    /// What its memory grows out of; beyond it, growing fails as `memory.grow` does.
-    pub memory: MemoryBudget,
+    /// What it makes this host hold is charged to this: memories and tables, which fail to grow beyond it, descriptors, and
+    /// whatever its files take.
+    pub account: Account,
     /// How long it may take, waiting included.
     pub timeout: Option<Duration>,
 }
@@ -114,8 +116,10 @@ pub struct Report {
     pub outcome: Outcome,
     /// What it used.
     pub usage: Usage,
-    /// Bytes of memory that it had at the end: memory never shrinks.
+    /// Bytes that its memories had at the end, all of them: memory never shrinks.
     pub memory: u64,
+    /// What it made this host hold at the end, its children included.
+    pub account: AccountUsage,
     /// Time until its first instruction.
     pub instantiate: Duration,
     /// Time from its first instruction to its end.
@@ -173,10 +177,12 @@ impl Agent {
     pub fn run(&self, config: RunConfig, started: impl FnOnce(Canceller)) -> Report {
         let begun = Instant::now();
         let engine = self.pre.module().engine();
+        let account = config.account;
         let mut report = Report {
             outcome: Outcome::Refused(String::new(), Errno::Io),
             usage: Usage::default(),
             memory: 0,
+            account: account.usage(),
             instantiate: Duration::ZERO,
             run: Duration::ZERO,
         };
@@ -194,6 +200,7 @@ impl Agent {
                 false => Box::new(NoRandom),
             },
             max_files: config.max_files,
+            account: account.clone(),
         });
         let process = match process {
             Ok(process) => process,
@@ -202,10 +209,11 @@ impl Agent {
                 return report;
             }
         };
-        if let (Some(needed), Some(limit)) = (self.memory_minimum(), config.memory.left())
-            && needed > limit as u64
+        let left = account.left();
+        if let Some(needed) = self.memory_minimum()
+            && needed > left
         {
-            let text = format!("it needs {needed} bytes of memory to start, and may have {limit}");
+            let text = format!("it needs {needed} bytes of memory to start, and may have {left}");
             report.outcome = Outcome::Refused(text, Errno::Nomem);
             return report;
         }
@@ -214,7 +222,7 @@ impl Agent {
         let guest = Guest {
             process,
             parker,
-            limits: Limits::new(config.memory),
+            limits: Limits::new(&account),
             memory: None,
         };
         let mut store = Store::new(engine, guest);
@@ -239,9 +247,8 @@ impl Agent {
         });
         drop(watchdog);
         report.run = entered.elapsed();
-        if let Some(memory) = store.data().memory {
-            report.memory = memory.data_size(&store) as u64;
-        }
+        report.memory = store.data().limits.memory();
+        report.account = account.usage();
         report.usage = store.data().process.usage();
         report.outcome = outcome(ended, &store);
         report

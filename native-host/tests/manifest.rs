@@ -255,7 +255,7 @@ fn limits_hold_unless_the_command_line_says_otherwise() {
     assert_ended(
         &run(&bench, "agent.toml", &text, &[]),
         125,
-        "may have 65536",
+        "bytes of memory to start, and may have",
     );
     let output = run(&bench, "agent.toml", &text, &["--max-memory", "1MiB"]);
     assert_ended(&output, 0, "");

@@ -24,6 +24,6 @@ mod process;
 
 pub use memory::GuestMemory;
 pub use process::{
-    ClockGrant, ConfigError, ExitStatus, FileLimit, IOVECS_MAX, NoRandom, Preopen, Process,
-    ProcessConfig, RandomSource, SUBSCRIPTIONS_MAX, Usage,
+    ClockGrant, ConfigError, DESCRIPTOR, ExitStatus, FileLimit, IOVECS_MAX, NoRandom, Preopen,
+    Process, ProcessConfig, RandomSource, SUBSCRIPTIONS_MAX, Usage,
 };

@@ -5,6 +5,7 @@
 //   /count       `N` messages, numbered; whatever is sent ends it
 //   /large       one message of as many bytes as the first message says
 //   /half        breaks off in the middle of a message
+//   /deaf        nothing is read, ever
 //   /refuse      no WebSocket: 403
 
 import { createServer } from 'node:http'
@@ -27,6 +28,7 @@ const PATHS = {
       for (let number = 0; number < Number(data); number++) socket.send(String(number))
     }),
   '/large': (socket) => socket.once('message', (data) => socket.send(Buffer.alloc(Number(data), 'x'))),
+  '/deaf': (socket) => socket.pause(),
   '/half': (socket, tcp) => {
     socket.send('whole')
     // A frame that says 100 bytes and has four.

@@ -21,7 +21,9 @@ use wasm_bindgen::prelude::*;
 use crate::devices::console::{ConsoleState, Streams};
 use crate::files;
 use crate::guest::Guest;
-use crate::machine::{Held, Kind, Machine, Patience, Running, with_machine, with_running};
+use crate::machine::{
+    Held, Kind, Machine, Patience, Running, account, limit, with_machine, with_running,
+};
 use crate::remote::server::Tree;
 use crate::remote::{client, connection, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
@@ -295,7 +297,7 @@ pub fn memory_device(bytes: f64) -> Result<u32, JsValue> {
             bytes: bytes as u64,
             ..MemoryLimits::default()
         };
-        let files = MemoryFs::new(machine.clock.clone(), limits);
+        let files = MemoryFs::charged(machine.clock.clone(), limits, &account());
         Ok(add_device(machine, files.root()))
     })
 }
@@ -415,6 +417,29 @@ pub fn mount(
     })
 }
 
+/// Bounds what the kernel holds for its agent together with the agent's memory, in bytes. Called before anything else is made.
+#[wasm_bindgen]
+pub fn limit_memory(bytes: f64) -> Result<(), JsValue> {
+    match limit(bytes as u64) {
+        true => Ok(()),
+        false => Err(named(Errno::Busy)),
+    }
+}
+
+/// What the account of the kernel stands at, in bytes: what may be held, what is, the most that was, how often more was refused,
+/// and what is held by kind, in the order of `HOLDINGS` in `web/src/types.ts`.
+#[wasm_bindgen]
+pub fn account_usage() -> Vec<f64> {
+    let usage = account().usage();
+    let totals = [usage.max, usage.used, usage.peak, usage.refused];
+    let held = usage.by_holding.into_iter().map(|(_, bytes)| bytes);
+    totals
+        .into_iter()
+        .chain(held)
+        .map(|bytes| bytes as f64)
+        .collect()
+}
+
 /// What WASI's own calls give the process that is made next: `clock_step` is nanoseconds, 0 for exact clocks and
 /// negative for none; `random` whether there are random bytes.
 #[wasm_bindgen]
@@ -507,6 +532,7 @@ pub fn start(
                 false => Box::new(NoRandom),
             },
             max_files: max_files.into(),
+            account: account(),
         })
         .map_err(|error| JsValue::from_str(&error.to_string()))?;
         let patience = if clock_only {

@@ -1,8 +1,9 @@
 //! The state of one kernel: an instance of the module serves one agent, or the page's own tree.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
+use capfs::account::Account;
 use capfs::clock::Clock;
 use capfs::device::gate::Gate;
 use capfs::{Namespace, NodeRef};
@@ -11,7 +12,7 @@ use capfs_devices::grant::Grant;
 use capfs_runtime::{ClockGrant, Process};
 
 use crate::devices::console::Streams;
-use crate::guest::Guest;
+use crate::guest::{self, Guest};
 use crate::web::WebClock;
 
 /// What a call that must wait may wait for.
@@ -96,6 +97,25 @@ pub fn with_running<R>(action: impl FnOnce(&mut Running) -> R) -> Option<R> {
         let mut machine = machine.try_borrow_mut().ok()?;
         machine.as_mut()?.running.as_mut().map(action)
     })
+}
+
+thread_local! {
+    static ACCOUNT: OnceCell<Account> = const { OnceCell::new() };
+}
+
+/// What this kernel holds for its agent is charged to this, beside the agent's own memory. Without
+/// [`limit`] nothing is refused.
+pub fn account() -> Account {
+    ACCOUNT.with(|account| account.get_or_init(|| new_account(u64::MAX)).clone())
+}
+
+/// Bounds what the kernel and the agent hold together; whether nothing was charged before.
+pub fn limit(bytes: u64) -> bool {
+    ACCOUNT.with(|account| account.set(new_account(bytes)).is_ok())
+}
+
+fn new_account(max: u64) -> Account {
+    Account::beside(max, guest::memory_size)
 }
 
 impl Machine {

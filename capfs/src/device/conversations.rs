@@ -19,12 +19,17 @@ use super::identity::fresh_qid;
 use super::lock::lock;
 use super::null::set_device_stat;
 use super::pipe::stream_stat;
-use super::synthetic::{Command, DynamicNames, OpenCtl, OpenText, SyntheticBuilder};
+use super::synthetic::{Command, Contents, DynamicNames, OpenCtl, OpenText, SyntheticBuilder};
+use crate::account::{Account, Charge, Holding};
 use crate::{
     DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Interest, Listener,
     MaybeSend, MaybeSync, Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness, SetStat,
     Socket, Stat, WriteAt, Written,
 };
+
+/// Bytes that an account is charged for a conversation, beside what it gathers: 4 KiB, what one with its files takes on a
+/// 64-bit host.
+pub const CONVERSATION: u64 = 4 << 10;
 
 /// What one conversation is about: a request, a connection, a key.
 pub trait Dialogue: MaybeSend + MaybeSync + 'static {
@@ -71,6 +76,7 @@ pub struct Conversations(Arc<Table>);
 struct Table {
     host: Box<dyn Host>,
     max: usize,
+    account: Account,
     state: Mutex<State>,
 }
 
@@ -87,14 +93,16 @@ struct Entry {
     open: usize,
     /// It was begun by `new`.
     kept: bool,
+    _charge: Charge,
 }
 
 impl Conversations {
-    /// Up to `max` conversations at once, begun by `host`.
-    pub fn new(max: usize, host: impl Host) -> Self {
+    /// Up to `max` conversations at once, begun by `host`, for the agent of an account.
+    pub fn new(max: usize, account: &Account, host: impl Host) -> Self {
         Conversations(Arc::new(Table {
             host: Box::new(host),
             max,
+            account: account.clone(),
             state: Mutex::default(),
         }))
     }
@@ -130,6 +138,7 @@ impl Table {
     ///
     /// # Errors
     /// - [`Errno::Mfile`]: as many as there may be
+    /// - [`Errno::Nomem`]: the account has no room for one
     fn begin(self: &Arc<Self>, kept: bool) -> Result<(u64, Arc<dyn Command>), Errno> {
         let number = {
             let mut state = lock(&self.state);
@@ -139,6 +148,7 @@ impl Table {
             state.last += 1;
             state.last
         };
+        let charge = self.account.charge(Holding::Descriptors, CONVERSATION)?;
         let dialogue = self.host.begin(number)?;
         let command: Arc<dyn Command> = Arc::new(Ctl {
             table: Arc::downgrade(self),
@@ -149,6 +159,7 @@ impl Table {
             qid: fresh_qid(FileKind::CharacterDevice),
             number,
             command: command.clone(),
+            account: self.account.clone(),
         });
         let directory = dialogue.clone().files().first("ctl", ctl).build();
         let entry = Entry {
@@ -160,6 +171,7 @@ impl Table {
             dialogue,
             open: 0,
             kept,
+            _charge: charge,
         };
         lock(&self.state).all.insert(number, entry);
         Ok((number, command))
@@ -244,6 +256,7 @@ struct CtlNode {
     qid: Qid,
     number: u64,
     command: Arc<dyn Command>,
+    account: Account,
 }
 
 /// `clone` or `new`.
@@ -268,12 +281,10 @@ impl Node for CtlNode {
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let contents = text_of(self.number);
-        Op::ok(Box::new(OpenCtl::new(
-            self.qid,
-            how,
-            contents,
-            self.command.clone(),
-        )))
+        let opened = OpenCtl::new(self.qid, how, contents, self.command.clone(), &self.account);
+        opened
+            .map(|file| Box::new(file) as Box<dyn OpenFile>)
+            .into()
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
@@ -297,6 +308,7 @@ impl Node for Beginner {
     /// # Errors
     /// - [`Errno::Acces`]: `new` for writing
     /// - [`Errno::Mfile`]: as many conversations as there may be
+    /// - [`Errno::Nomem`]: the account has no room for one
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let open = || -> Result<Box<dyn OpenFile>, Errno> {
             if self.kept && how.write {
@@ -306,9 +318,10 @@ impl Node for Beginner {
             let contents = text_of(number);
             if self.kept {
                 let qid = self.qid;
+                let contents = Contents::new(contents, &self.table.account)?;
                 return Ok(Box::new(OpenText { qid, contents }));
             }
-            let ctl = OpenCtl::new(self.qid, how, contents, command);
+            let ctl = OpenCtl::new(self.qid, how, contents, command, &self.table.account)?;
             self.table.opened(number, Box::new(ctl))
         };
         open().into()
@@ -586,7 +599,8 @@ mod tests {
     fn device(max: usize) -> (NodeRef, Conversations, Arc<AtomicBool>) {
         let ended = Arc::new(AtomicBool::new(false));
         let told = ended.clone();
-        let conversations = Conversations::new(max, move |_: u64| {
+        let account = Account::unlimited();
+        let conversations = Conversations::new(max, &account, move |_: u64| {
             Ok(Arc::new(Echo {
                 said: Mutex::default(),
                 ended: told.clone(),

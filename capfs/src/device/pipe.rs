@@ -19,6 +19,7 @@ use super::lock::lock;
 use super::null::set_device_stat;
 use super::ring::Ring;
 use super::waiters::{Waiters, Woken};
+use crate::account::Account;
 use crate::{
     Errno, FileKind, GuestSink, GuestSource, Interest, Node, NodeRef, Op, OpenFile, OpenHow, Qid,
     Readiness, SetStat, Stat, WriteAt, Written,
@@ -32,15 +33,22 @@ pub const PIPE_BUF: usize = 4096;
 /// a reader that never comes.
 pub const PIPE_CAPACITY: usize = 64 << 10;
 
-/// Makes a pipe for `capacity` bytes (at least 1) and returns its ends, open.
+/// Makes a pipe for `capacity` bytes (at least 1), of a host's own, and returns its ends, open.
 pub fn pipe(capacity: usize) -> (PipeReader, PipeWriter) {
-    let channel = Channel::new(capacity, 0);
+    charged_pipe(capacity, &Account::unlimited())
+}
+
+/// Makes a pipe as [`pipe`] does. Its capacity is charged to an account once something is in it; where there is no room for
+/// it, a write is `ENOMEM`.
+pub fn charged_pipe(capacity: usize, account: &Account) -> (PipeReader, PipeWriter) {
+    let channel = Channel::new(capacity, 0, account);
     (PipeReader::open(channel.clone()), PipeWriter::open(channel))
 }
 
-/// Makes a pipe for `capacity` bytes (at least 1) and returns its reading and its writing end as nodes.
-pub fn pipe_nodes(capacity: usize) -> (NodeRef, NodeRef) {
-    let channel = Channel::new(capacity, 1);
+/// Makes a pipe for `capacity` bytes (at least 1) and returns its reading and its writing end as nodes. It is charged as that
+/// of [`charged_pipe`].
+pub fn pipe_nodes(capacity: usize, account: &Account) -> (NodeRef, NodeRef) {
+    let channel = Channel::new(capacity, 1, account);
     (
         Arc::new(PipeEnd {
             qid: fresh_qid(FileKind::Unknown),
@@ -117,14 +125,14 @@ impl State {
 }
 
 impl Channel {
-    fn new(capacity: usize, nodes: usize) -> Arc<Channel> {
+    fn new(capacity: usize, nodes: usize, account: &Account) -> Arc<Channel> {
         let openers = || Openers {
             nodes,
             ..Openers::default()
         };
         Arc::new(Channel {
             state: Mutex::new(State {
-                ring: Ring::new(capacity),
+                ring: Ring::new(capacity, account),
                 readers: openers(),
                 writers: openers(),
             }),
@@ -330,7 +338,7 @@ impl OpenFile for PipeWriter {
             state.writers.waiters.register(self.id, context);
             return Poll::Pending;
         }
-        let bytes = state.ring.fill(source);
+        let bytes = state.ring.fill(source)?;
         let woken = state.readers.waiters.take();
         drop(state);
         woken.wake();

@@ -1,6 +1,7 @@
 //! A bounded queue of bytes.
 
-use crate::{GuestSink, GuestSource};
+use crate::account::{Account, Charge, Holding};
+use crate::{Errno, GuestSink, GuestSource};
 
 /// Bytes in the order in which they came, up to a capacity. Memory is taken with the first
 /// byte.
@@ -9,12 +10,14 @@ pub(super) struct Ring {
     capacity: usize,
     head: usize,
     length: usize,
+    charge: Charge,
 }
 
 impl Ring {
-    /// An empty ring for `capacity` bytes, at least 1.
-    pub(super) fn new(capacity: usize) -> Self {
+    /// An empty ring for `capacity` bytes, at least 1, which are charged to an account once there is one in it.
+    pub(super) fn new(capacity: usize, account: &Account) -> Self {
         Ring {
+            charge: account.nothing(Holding::Transfers),
             bytes: Box::default(),
             capacity: capacity.max(1),
             head: 0,
@@ -35,8 +38,12 @@ impl Ring {
     }
 
     /// Takes from `source` what fits and returns how many bytes.
-    pub(super) fn fill(&mut self, source: &mut dyn GuestSource) -> usize {
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has no room for the ring
+    pub(super) fn fill(&mut self, source: &mut dyn GuestSource) -> Result<usize, Errno> {
         if self.bytes.is_empty() {
+            self.charge.resize(self.capacity as u64)?;
             self.bytes = vec![0; self.capacity].into_boxed_slice();
         }
         let mut total = 0;
@@ -47,13 +54,13 @@ impl Ring {
                 .min(self.capacity - tail)
                 .min(source.remaining());
             if count == 0 {
-                return total;
+                return Ok(total);
             }
             let taken = source.take(&mut self.bytes[tail..tail + count]);
             self.length += taken;
             total += taken;
             if taken < count {
-                return total;
+                return Ok(total);
             }
         }
     }
@@ -81,22 +88,24 @@ impl Ring {
 
     /// Drops everything.
     pub(super) fn clear(&mut self) {
-        *self = Ring::new(self.capacity);
+        self.bytes = Box::default();
+        (self.head, self.length) = (0, 0);
+        self.charge.shrink(u64::MAX);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Ring;
+    use super::*;
 
     #[test]
     fn keeps_the_order_around_the_end() {
-        let mut ring = Ring::new(5);
+        let mut ring = Ring::new(5, &Account::unlimited());
         let mut expected = 0u8;
         let mut next = 0u8;
         for step in 0..50usize {
             let bytes: Vec<u8> = (0..step % 7).map(|i| next.wrapping_add(i as u8)).collect();
-            let taken = ring.fill(&mut &bytes[..]);
+            let taken = ring.fill(&mut &bytes[..]).unwrap();
             assert_eq!(taken, bytes.len().min(taken + ring.room()));
             next = next.wrapping_add(taken as u8);
             let mut room = vec![0; step % 4];

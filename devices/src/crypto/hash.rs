@@ -1,5 +1,6 @@
 //! `hash/…`: digests, computed where the bytes are.
 
+use capfs::account::Account;
 use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
 use capfs::{Errno, MaybeSend, Op};
 use sha2::digest::{Digest, FixedOutputReset};
@@ -9,11 +10,11 @@ use crate::exchange::{self, Exchange};
 use crate::hex;
 
 /// The directory.
-pub(super) fn directory() -> SyntheticBuilder {
-    SyntheticDir::builder()
-        .node("sha256", exchange::node(Hash::<Sha256>::new))
-        .node("sha384", exchange::node(Hash::<Sha384>::new))
-        .node("sha512", exchange::node(Hash::<Sha512>::new))
+pub(super) fn directory(account: &Account) -> SyntheticBuilder {
+    SyntheticDir::charged(account)
+        .node("sha256", exchange::node(account, Hash::<Sha256>::new))
+        .node("sha384", exchange::node(account, Hash::<Sha384>::new))
+        .node("sha512", exchange::node(account, Hash::<Sha512>::new))
 }
 
 struct Hash<D>(D);

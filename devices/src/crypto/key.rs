@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
+use capfs::account::{Buffer, Charge, Holding};
 use capfs::device::conversations::{Dialogue, LastError};
 use capfs::device::parts::lock;
 use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
@@ -101,7 +102,7 @@ impl Conversation {
     /// The directory of a key that is known by its name.
     pub(super) fn named_directory(conversation: Arc<Conversation>) -> NodeRef {
         let commands = conversation.clone();
-        let builder = SyntheticDir::builder()
+        let builder = SyntheticDir::charged(&conversation.0.shared.account)
             .ctl("ctl", move |line: &str| commands.command(line))
             .text("name", {
                 let inner = conversation.0.clone();
@@ -151,9 +152,10 @@ impl Conversation {
             let begin = move || Question {
                 inner: inner.clone(),
                 usage,
-                input: Zeroizing::default(),
+                input: Buffer::new(&inner.shared.account, Holding::Descriptors),
             };
-            builder = builder.node(usage.name(), exchange::node(begin));
+            let account = &self.0.shared.account;
+            builder = builder.node(usage.name(), exchange::node(account, begin));
         }
         builder
     }
@@ -172,7 +174,8 @@ impl Dialogue for Conversation {
     fn files(self: Arc<Self>) -> SyntheticBuilder {
         let inner = self.0.clone();
         let name = move || inner.slot.name().unwrap_or_default();
-        self.add_files(SyntheticDir::builder().text("name", name))
+        let directory = SyntheticDir::charged(&self.0.shared.account);
+        self.add_files(directory.text("name", name))
     }
 }
 
@@ -473,31 +476,59 @@ impl Inner {
     }
 }
 
+/// What an operation takes while it is done, in bytes for each of its question: the question, a copy that the host works on,
+/// and the answer.
+const WORKING: u64 = 3;
+
+/// Said of a question that there is no memory for.
+const NO_ROOM: &str = "the agent may not hold that much";
+
 /// What is asked of a key through one descriptor.
 struct Question {
     inner: Arc<Inner>,
     usage: Usage,
-    input: Zeroizing<Vec<u8>>,
+    input: Buffer,
+}
+
+impl Question {
+    /// Takes what was gathered out of it.
+    fn gathered(&mut self) -> (Zeroizing<Vec<u8>>, Charge) {
+        let (input, charge) = self.input.take();
+        (Zeroizing::new(input), charge)
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        drop(self.gathered());
+    }
 }
 
 impl Exchange for Question {
     /// # Errors
     /// - [`Errno::Msgsize`]: more than [`MESSAGE_MAX`] bytes; the question is dropped
+    /// - [`Errno::Nomem`]: more than the agent has room for; so it is
     fn take(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         if self.input.len() + bytes.len() > MESSAGE_MAX {
-            self.input = Zeroizing::default();
+            drop(self.gathered());
             let text = format!("more than {MESSAGE_MAX} bytes in one message");
             return Err(self.inner.error.explain(Errno::Msgsize, text));
         }
-        self.input.extend_from_slice(bytes);
-        Ok(())
+        self.input.extend(bytes).map_err(|errno| {
+            drop(self.gathered());
+            self.inner.error.explain(errno, NO_ROOM)
+        })
     }
 
     fn answer(&mut self) -> Op<Vec<u8>> {
-        let input = std::mem::take(&mut self.input);
+        let (input, mut charge) = self.gathered();
         let (inner, usage) = (self.inner.clone(), self.usage);
+        if let Err(errno) = charge.resize(WORKING * input.len() as u64) {
+            return Op::err(inner.error.explain(errno, NO_ROOM));
+        }
         Op::run(async move {
             let outcome = inner.perform(usage, input).await;
+            drop(charge);
             inner.explained(outcome)
         })
     }

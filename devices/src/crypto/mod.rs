@@ -29,6 +29,7 @@ mod slot;
 
 use std::sync::Arc;
 
+use capfs::account::Account;
 use capfs::device::conversations::{Conversations, Dialogue};
 use capfs::device::synthetic::SyntheticDir;
 use capfs::{NodeRef, Op};
@@ -52,28 +53,35 @@ use slot::{Shared, Slot};
 pub const MESSAGE_MAX: usize = 4 << 20;
 
 /// Makes the device.
-pub fn device(store: Arc<dyn KeyStore>, entropy: Arc<dyn Entropy>, policy: Policy) -> NodeRef {
+pub fn device(
+    store: Arc<dyn KeyStore>,
+    entropy: Arc<dyn Entropy>,
+    policy: Policy,
+    account: &Account,
+) -> NodeRef {
     let text = policy.text(store.persists());
     let max = policy.keys();
     let shared = Arc::new(Shared {
         store,
         entropy: entropy.clone(),
         policy,
+        account: account.clone(),
     });
     let names = Names::new(shared.clone());
     let known = Arc::downgrade(&names);
-    let conversations = Conversations::new(max, move |_: u64| {
+    let conversations = Conversations::new(max, account, move |_: u64| {
         let conversation = Conversation::new(&shared, known.clone(), Slot::empty());
         Ok(conversation as Arc<dyn Dialogue>)
     });
-    let by_name = SyntheticDir::builder().dynamic(ByName(names));
-    let keys = conversations.serve(SyntheticDir::builder().dir("by-name", by_name));
+    let directory = || SyntheticDir::charged(account);
+    let by_name = directory().dynamic(ByName(names));
+    let keys = conversations.serve(directory().dir("by-name", by_name));
     let random = random::device(entropy.clone());
-    SyntheticDir::builder()
+    directory()
         .text("policy", move || text.clone())
         .node("random", random)
         .text("uuid", move || uuid(&*entropy))
-        .dir("hash", hash::directory())
+        .dir("hash", hash::directory(account))
         .dir("key", keys)
         .build()
 }

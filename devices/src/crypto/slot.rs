@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use capfs::Errno;
+use capfs::account::Account;
 use capfs::device::parts::lock;
 
 use super::host::{Failure, Key, KeyStore, Usages};
@@ -13,6 +14,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn KeyStore>,
     pub(super) entropy: Arc<dyn crate::random::Entropy>,
     pub(super) policy: Policy,
+    pub(super) account: Account,
 }
 
 /// A key that is here.

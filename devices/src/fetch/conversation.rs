@@ -145,7 +145,8 @@ impl Dialogue for Conversation {
             exchange(),
             self.exchange.error.clone(),
         );
-        SyntheticDir::builder()
+        let account = &self.exchange.fetch.account;
+        SyntheticDir::charged(account)
             .writes("postbody", move || OpenPostBody::open(posted.clone()))
             .reads("body", Body(body))
             .text("status", move || {
@@ -165,7 +166,7 @@ impl Dialogue for Conversation {
             })
             .dir(
                 "headers",
-                SyntheticDir::builder().dynamic(HeaderNames(headers)),
+                SyntheticDir::charged(account).dynamic(HeaderNames(headers)),
             )
             .dir("parsed", parsed(&self.exchange))
             .text("error", move || error.text())
@@ -207,7 +208,7 @@ fn parsed(exchange: &Arc<Exchange>) -> SyntheticBuilder {
         let exchange = exchange.clone();
         move || exchange.url().map_or_else(String::new, |url| part(&url))
     };
-    SyntheticDir::builder()
+    SyntheticDir::charged(&exchange.fetch.account)
         .text("url", part(|url| url.href.clone()))
         .text("scheme", part(|url| url.origin.scheme.clone()))
         .text("host", part(|url| url.origin.host.clone()))
@@ -249,7 +250,7 @@ impl DynamicNames for HeaderNames {
             return Op::err(Errno::Noent);
         }
         let text = values.join("\n");
-        Op::ok(text_file(move || text.clone()))
+        Op::ok(text_file(move || text.clone(), &self.0.fetch.account))
     }
 
     fn list(&self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use capfs::account::{Buffer, Charge, Holding};
 use capfs::device::conversations::LastError;
 use capfs::device::parts::{Waiters, Woken, lock};
 use capfs::{BoxedFuture, Errno, GuestSource, Op, OpenFile, Written};
 
 use super::files::OpenBody;
 use super::host::{Failure, Redirect, Request, RequestBody, Response, ResponseBody, Upload};
-use super::policy::Permit;
 use super::{Fetch, REDIRECTS_MAX, SCHEMES, UPLOAD_WINDOW};
 use crate::cancel::{Cancel, within};
 use crate::message::reason;
@@ -43,7 +43,27 @@ pub struct Answer {
     pub status: u16,
     pub reason: String,
     pub headers: Vec<(String, String)>,
+    /// For the headers.
+    charge: Charge,
 }
+
+impl Answer {
+    /// Charges it.
+    fn charged(mut self) -> Result<Answer, Failure> {
+        let sizes = self.headers.iter();
+        let sizes = sizes.map(|(name, value)| (HEADER + name.len() + value.len()) as u64);
+        let charged = self.charge.resize(sizes.sum());
+        let text = "the agent may not hold the headers of the answer";
+        charged.map_err(|errno| Failure::new(errno, text))?;
+        Ok(self)
+    }
+}
+
+/// Bytes that a header is charged beside its own.
+const HEADER: usize = 64;
+
+/// Bytes that a request under way is charged beside its body: what its connection gathers of the answer, natively.
+const UNDER_WAY: u64 = 512 << 10;
 
 /// Requests that follow each other.
 pub struct Exchange {
@@ -60,7 +80,7 @@ struct State {
     run: Option<Arc<Cancel>>,
     answer: Option<Arc<Answer>>,
     /// The body that was written and not yet sent.
-    upload: Vec<u8>,
+    upload: Buffer,
     /// Bytes of it that were written so far.
     uploaded: u64,
     /// Descriptors that write it.
@@ -85,6 +105,9 @@ enum Phase {
     Over,
 }
 
+/// That a request is under way: it counts, and is charged, until this goes.
+pub type Permit = (super::policy::Permit, Charge);
+
 /// An answer, and its body to come.
 type Answered = (Answer, Box<dyn ResponseBody>);
 
@@ -100,6 +123,7 @@ struct Start {
 
 impl Exchange {
     pub fn new(fetch: Arc<Fetch>, settings: Settings, error: Arc<LastError>) -> Arc<Exchange> {
+        let upload = Buffer::new(&fetch.account, Holding::Transfers);
         Arc::new(Exchange {
             fetch,
             error,
@@ -108,7 +132,7 @@ impl Exchange {
                 phase: Phase::Idle,
                 run: None,
                 answer: None,
-                upload: Vec::new(),
+                upload,
                 uploaded: 0,
                 uploaders: 0,
                 streaming: false,
@@ -222,6 +246,12 @@ impl Exchange {
         }
         policies.check(&url, &method)?;
         let permit = policies.begin()?;
+        let account = &self.fetch.account;
+        let under_way = account.charge(Holding::Transfers, UNDER_WAY);
+        let under_way = under_way.map_err(|errno| {
+            Failure::new(errno, "the agent may not hold a request more under way")
+        })?;
+        let permit = (permit, under_way);
         let most = policies.least(|policy| policy.timeout);
         let cancel = Cancel::new();
         let body = match (state.streaming, has_body) {
@@ -229,7 +259,7 @@ impl Exchange {
                 exchange: self.clone(),
                 run: cancel.clone(),
             })),
-            (false, true) => RequestBody::Whole(Arc::new(std::mem::take(&mut state.upload))),
+            (false, true) => RequestBody::Whole(Arc::new(state.upload.take().into())),
             (false, false) => RequestBody::None,
         };
         if !state.streaming {
@@ -462,9 +492,15 @@ impl Exchange {
             return Poll::Pending;
         }
         let before = state.upload.len();
-        state.upload.resize(before + count, 0);
-        let bytes = source.take(&mut state.upload[before..]);
-        state.upload.truncate(before + bytes);
+        let bytes = match state.upload.resize(before + count) {
+            Ok(upload) => source.take(&mut upload[before..]),
+            Err(errno) => {
+                let text = "the agent may not hold that much of the body";
+                return Poll::Ready(Err(self.error.explain(errno, text)));
+            }
+        };
+        // It is no longer than it was made.
+        let _ = state.upload.resize(before + bytes);
         state.uploaded += bytes as u64;
         let sender = state.sender.take();
         drop(state);
@@ -537,7 +573,8 @@ impl Upload for Outgoing {
             return Poll::Ready(Some(Err(Errno::Canceled)));
         }
         if !state.upload.is_empty() {
-            let chunk = std::mem::take(&mut state.upload);
+            // What is on its way is bounded by the window of the connection.
+            let (chunk, _charge) = state.upload.take();
             let woken = state.writers.take();
             drop(state);
             woken.wake();
@@ -576,8 +613,9 @@ impl Hops {
                             .filter(|own| !own.is_empty())
                             .unwrap_or_else(words),
                         headers: response.headers,
+                        charge: self.fetch.account.nothing(Holding::Transfers),
                     };
-                    return Ok((answer, response.body));
+                    return Ok((answer.charged()?, response.body));
                 }
                 self.go_on(&response)?;
             }

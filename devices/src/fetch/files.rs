@@ -9,9 +9,8 @@ use capfs::{
     SetStat, Stat, WriteAt, Written,
 };
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Permit};
 use super::host::{Failure, ResponseBody};
-use super::policy::Permit;
 use crate::cancel::Cancel;
 
 /// The body of a response, open.

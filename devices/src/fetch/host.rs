@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use capfs::account::Charge;
 use capfs::{BoxedFuture, Errno, GuestSink, MaybeSend, MaybeSync};
 
 use crate::address::Addresses;
@@ -69,9 +70,30 @@ pub enum RequestBody {
     /// There is none.
     None,
     /// All of it.
-    Whole(Arc<Vec<u8>>),
+    Whole(Arc<WholeBody>),
     /// It is still being written; only where the host [streams requests](Abilities::streams_requests).
     Stream(Arc<dyn Upload>),
+}
+
+/// The whole body of a request. It is charged until it goes.
+pub struct WholeBody {
+    bytes: Vec<u8>,
+    _charge: Charge,
+}
+
+impl From<(Vec<u8>, Charge)> for WholeBody {
+    fn from((bytes, charge): (Vec<u8>, Charge)) -> WholeBody {
+        WholeBody {
+            bytes,
+            _charge: charge,
+        }
+    }
+}
+
+impl AsRef<[u8]> for WholeBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A body that is being written.

@@ -30,6 +30,7 @@
 //! # Errors
 //! - `EACCES`: an origin, a method, an address, a header that is not granted
 //! - `EINVAL`, `ENAMETOOLONG`, `ENOSPC`: a command that is none; a URL, headers that are too long
+//! - `ENOMEM`: more than the agent may make its host hold
 //! - `EMFILE`: as many conversations, or requests, as there may be
 //! - `EMSGSIZE`: a body over its limit
 //! - `ETIMEDOUT`: no headers, or no further bytes, within `timeout`; a rate that leaves no room within it
@@ -48,6 +49,7 @@ mod policy;
 use std::sync::{Arc, Mutex};
 
 use capfs::NodeRef;
+use capfs::account::Account;
 use capfs::device::conversations::{Conversations, Dialogue, LastError};
 use capfs::device::parts::lock;
 use capfs::device::synthetic::SyntheticDir;
@@ -90,17 +92,23 @@ pub struct Fetch {
     host: Arc<dyn Host>,
     client: Arc<dyn Client>,
     policies: Policies,
+    /// What it holds is charged to this.
+    account: Account,
     defaults: Mutex<Settings>,
 }
 
 impl Fetch {
-    /// Makes the device on the terms of a grant.
+    /// Makes the device on the terms of a grant, for the agent of an account.
     ///
     /// # Errors
     /// See [`GrantError`].
-    pub fn new(host: Arc<dyn Host>, grant: &Grant) -> Result<Arc<Fetch>, GrantError> {
+    pub fn new(
+        host: Arc<dyn Host>,
+        grant: &Grant,
+        account: &Account,
+    ) -> Result<Arc<Fetch>, GrantError> {
         let policies = Policies::new(Policy::from_grant(grant)?);
-        Ok(Fetch::with(host, policies))
+        Ok(Fetch::with(host, policies, account))
     }
 
     /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
@@ -109,14 +117,15 @@ impl Fetch {
     /// See [`GrantError`].
     pub fn narrowed(&self, grant: &Grant) -> Result<Arc<Fetch>, GrantError> {
         let policies = self.policies.and(Policy::from_grant(grant)?);
-        Ok(Fetch::with(self.host.clone(), policies))
+        Ok(Fetch::with(self.host.clone(), policies, &self.account))
     }
 
-    fn with(host: Arc<dyn Host>, policies: Policies) -> Arc<Fetch> {
+    fn with(host: Arc<dyn Host>, policies: Policies, account: &Account) -> Arc<Fetch> {
         Arc::new(Fetch {
             client: host.client(Arc::new(policies.clone())),
             host,
             policies,
+            account: account.clone(),
             defaults: Mutex::default(),
         })
     }
@@ -129,20 +138,20 @@ impl Fetch {
     /// The root of the device's tree.
     pub fn root(self: &Arc<Self>) -> NodeRef {
         let begun = self.clone();
-        let conversations = Conversations::new(CONVERSATIONS_MAX, move |_: u64| {
+        let conversations = Conversations::new(CONVERSATIONS_MAX, &self.account, move |_: u64| {
             Ok(Arc::new(Conversation::new(begun.clone())) as Arc<dyn Dialogue>)
         });
         let error: Arc<LastError> = Arc::default();
         let (set, shown) = (self.clone(), self.clone());
         let (refused, said) = (error.clone(), error.clone());
         let hosts = |scheme| {
-            SyntheticDir::builder().dynamic(Hosts {
+            SyntheticDir::charged(&self.account).dynamic(Hosts {
                 fetch: self.clone(),
                 error: error.clone(),
                 scheme,
             })
         };
-        let tree = SyntheticDir::builder()
+        let tree = SyntheticDir::charged(&self.account)
             .ctl("ctl", move |line: &str| {
                 let outcome = set_default(&set, &mut lock(&set.defaults), line);
                 outcome.map_err(|text| refused.explain(refusal(text), text))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use capfs::account::Buffer;
 use capfs::device::conversations::LastError;
 use capfs::{Errno, Op};
 
@@ -16,6 +17,9 @@ pub const BATCH_MAX: usize = 4 << 20;
 
 /// Lines of the longest batch: each is read within the transaction.
 pub const BATCH_LINES_MAX: usize = 1024;
+
+/// What a batch takes while it is done, in bytes for each of its own: itself, its values, and what the host writes.
+const WORKING: u64 = 3;
 
 /// A record: its store and its key.
 pub(super) type Place = (String, Vec<u8>);
@@ -105,7 +109,7 @@ pub(super) struct Batch {
     pub(super) engine: Arc<Engine>,
     pub(super) db: String,
     pub(super) error: Arc<LastError>,
-    pub(super) text: Vec<u8>,
+    pub(super) text: Buffer,
 }
 
 async fn run(engine: &Engine, db: &str, text: &[u8]) -> Result<(), Failure> {
@@ -129,20 +133,24 @@ async fn run(engine: &Engine, db: &str, text: &[u8]) -> Result<(), Failure> {
 impl Exchange for Batch {
     /// # Errors
     /// - [`Errno::Msgsize`]: more than [`BATCH_MAX`] bytes
+    /// - [`Errno::Nomem`]: more than the agent has room for
     fn take(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         if self.text.len() + bytes.len() > BATCH_MAX {
             self.text.clear();
             return Err(Errno::Msgsize);
         }
-        self.text.extend_from_slice(bytes);
-        Ok(())
+        self.text.extend(bytes).inspect_err(|_| self.text.clear())
     }
 
     fn answer(&mut self) -> Op<Vec<u8>> {
         let (engine, db, error) = (self.engine.clone(), self.db.clone(), self.error.clone());
-        let text = std::mem::take(&mut self.text);
+        let (text, mut charge) = self.text.take();
+        if let Err(errno) = charge.resize(WORKING * text.len() as u64) {
+            return Op::err(error.explain(errno, "the agent may not hold that much"));
+        }
         Op::run(async move {
             let done = run(&engine, &db, &text).await;
+            drop(charge);
             done.map_err(|failure| error.explain(failure.errno, failure.text))?;
             Ok(b"committed\n".to_vec())
         })

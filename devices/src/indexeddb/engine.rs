@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use capfs::Errno;
+use capfs::account::Account;
 
 use super::VALUE_MAX;
 use super::batch::{Place, Step, Values};
@@ -30,6 +31,8 @@ const ATTEMPTS: usize = 8;
 pub(super) struct Engine {
     pub(super) space: Arc<dyn Space>,
     pub(super) policy: Policy,
+    /// What openings of its files hold is charged to this.
+    pub(super) account: Account,
 }
 
 fn failure(errno: Errno, text: impl Into<String>) -> Failure {

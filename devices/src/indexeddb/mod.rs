@@ -34,6 +34,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use capfs::account::{Account, Buffer, Holding};
 use capfs::device::conversations::LastError;
 use capfs::device::parts::lock;
 use capfs::device::synthetic::{DynamicNames, SyntheticDir};
@@ -56,9 +57,13 @@ use crate::exchange;
 pub const VALUE_MAX: usize = 16 << 20;
 
 /// Makes the device.
-pub fn device(space: Arc<dyn Space>, policy: Policy) -> NodeRef {
+pub fn device(space: Arc<dyn Space>, policy: Policy, account: &Account) -> NodeRef {
     let text = policy.text();
-    let engine = Arc::new(Engine { space, policy });
+    let engine = Arc::new(Engine {
+        space,
+        policy,
+        account: account.clone(),
+    });
     let error = Arc::new(LastError::default());
     let databases = Arc::new(Databases {
         engine: engine.clone(),
@@ -66,7 +71,7 @@ pub fn device(space: Arc<dyn Space>, policy: Policy) -> NodeRef {
         names: Names::default(),
     });
     let (commands, told) = (databases.clone(), error.clone());
-    SyntheticDir::builder()
+    SyntheticDir::charged(account)
         .text("policy", move || text.clone())
         .ctl("ctl", move |line: &str| {
             let (databases, line) = (commands.clone(), line.to_owned());
@@ -218,7 +223,8 @@ impl Database {
         let (commands, version) = (database.clone(), database.clone());
         let batches = database.clone();
         let error = database.error.clone();
-        SyntheticDir::builder()
+        let account = &engine.account;
+        SyntheticDir::charged(account)
             .ctl("ctl", move |line: &str| {
                 let (database, line) = (commands.clone(), line.to_owned());
                 Op::run(async move {
@@ -237,11 +243,11 @@ impl Database {
             })
             .node(
                 "batch",
-                exchange::node(move || Batch {
+                exchange::node(account, move || Batch {
                     engine: batches.engine.clone(),
                     db: batches.name.clone(),
                     error: batches.error.clone(),
-                    text: Vec::new(),
+                    text: Buffer::new(&batches.engine.account, Holding::Descriptors),
                 }),
             )
             .text("error", move || error.text())

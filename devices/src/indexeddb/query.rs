@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use capfs::account::{Buffer, Holding};
 use capfs::{Errno, Op};
 
 use super::codec::{self, IndexKey};
@@ -18,7 +19,7 @@ const LINE_MAX: usize = 2048;
 /// `[index NAME] [range LOW HIGH] [limit N] [reverse]`: from LOW to before HIGH, names of files, or `*` for no bound.
 pub(super) struct Query {
     store: Arc<Store>,
-    line: Vec<u8>,
+    line: Buffer,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -61,7 +62,7 @@ impl Query {
     pub(super) fn new(store: &Arc<Store>) -> Query {
         Query {
             store: store.clone(),
-            line: Vec::new(),
+            line: Buffer::new(&store.engine.account, Holding::Descriptors),
         }
     }
 }
@@ -104,13 +105,13 @@ impl Exchange for Query {
             self.line.clear();
             return Err(Errno::Msgsize);
         }
-        self.line.extend_from_slice(bytes);
-        Ok(())
+        self.line.extend(bytes).inspect_err(|_| self.line.clear())
     }
 
     fn answer(&mut self) -> Op<Vec<u8>> {
-        let (store, line) = (self.store.clone(), std::mem::take(&mut self.line));
+        let (store, (line, charge)) = (self.store.clone(), self.line.take());
         Op::run(async move {
+            let _charge = charge;
             let answer = run(&store, &line).await;
             Ok(store.explained(answer)?.into_bytes())
         })

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use capfs::account::{Charge, Holding};
 use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     BoxedFuture, Errno, FileKind, GuestSink, GuestSource, Node, Op, OpenFile, OpenHow, Qid,
@@ -89,6 +90,7 @@ impl Record {
             how,
             fresh,
             snapshot: None,
+            charge: self.store.engine.account.nothing(Holding::Descriptors),
             reading: None,
             writing: None,
         })
@@ -131,6 +133,8 @@ struct OpenRecord {
     fresh: bool,
     /// The value as this descriptor read it last: reads agree with each other until it writes.
     snapshot: Option<Vec<u8>>,
+    /// For the snapshot.
+    charge: Charge,
     reading: Option<BoxedFuture<Result<Vec<u8>, Errno>>>,
     writing: Option<(usize, u64, Write)>,
 }
@@ -171,7 +175,10 @@ impl OpenFile for OpenRecord {
                 return Poll::Pending;
             };
             self.reading = None;
-            self.snapshot = Some(outcome?);
+            let value = outcome?;
+            self.snapshot = None;
+            self.charge.resize(value.capacity() as u64)?;
+            self.snapshot = Some(value);
         }
         let value = self.snapshot.as_deref().unwrap_or_default();
         let rest = usize::try_from(offset)

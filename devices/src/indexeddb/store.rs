@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 
+use capfs::account::{Account, Charge, Holding};
 use capfs::device::conversations::LastError;
 use capfs::device::parts::{fresh_qid, lock, set_device_stat, stream_stat};
 use capfs::device::synthetic::{DynamicNames, SyntheticDir, text_file};
@@ -81,9 +82,13 @@ impl Store {
     /// Its directory.
     pub(super) fn directory(self: Arc<Store>) -> NodeRef {
         let (count, query) = (self.clone(), self.clone());
-        SyntheticDir::builder()
+        let account = &self.engine.account.clone();
+        SyntheticDir::charged(account)
             .node("data", Arc::new(Data(self.clone())))
-            .dir("index", SyntheticDir::builder().dynamic(Indexes(self)))
+            .dir(
+                "index",
+                SyntheticDir::charged(account).dynamic(Indexes(self)),
+            )
             .text("count", move || {
                 let store = count.clone();
                 Op::run(async move {
@@ -91,7 +96,7 @@ impl Store {
                     Ok(store.explained(counted)?.to_string())
                 })
             })
-            .node("query", exchange::node(move || Query::new(&query)))
+            .node("query", exchange::node(account, move || Query::new(&query)))
             .build()
     }
 }
@@ -118,7 +123,7 @@ impl Node for Data {
         }
         Op::ok(Box::new(Listing {
             data: self.clone(),
-            listed: Arc::default(),
+            listed: Arc::new(Mutex::new(Listed::new(&self.0.engine.account))),
         }))
     }
 
@@ -221,10 +226,20 @@ impl EditDirectory for Data {
 }
 
 /// What `data` has listed so far, in the order of the keys.
-#[derive(Default)]
 struct Listed {
     keys: Vec<Vec<u8>>,
     ended: bool,
+    charge: Charge,
+}
+
+impl Listed {
+    fn new(account: &Account) -> Listed {
+        Listed {
+            keys: Vec::new(),
+            ended: false,
+            charge: account.nothing(Holding::Descriptors),
+        }
+    }
 }
 
 /// `data` open.
@@ -276,7 +291,7 @@ impl Entries for Listing {
         Op::run(async move {
             let from = usize::try_from(cookie).map_err(|_| Errno::Inval)?;
             if from == 0 {
-                *lock(&listed) = Listed::default();
+                *lock(&listed) = Listed::new(&store.engine.account);
             }
             let after = {
                 let listed = lock(&listed);
@@ -292,6 +307,9 @@ impl Entries for Listing {
                         .keys(&store.db, &store.name, (low, None), PIECE.max(max), false);
                 let keys = store.explained(keys.await)?;
                 let mut listed = lock(&listed);
+                let sizes = keys.iter();
+                let sizes = sizes.map(|key| (size_of::<Vec<u8>>() + key.len()) as u64);
+                listed.charge.grow(sizes.sum())?;
                 listed.ended = keys.len() < PIECE.max(max);
                 listed.keys.extend(keys);
             }
@@ -352,7 +370,8 @@ impl Store {
             store: Arc::downgrade(&self),
             index: name.to_owned(),
         };
-        let node = SyntheticDir::builder().dynamic(names).build();
+        let directory = SyntheticDir::charged(&self.engine.account);
+        let node = directory.dynamic(names).build();
         all.insert(name.to_owned(), node.clone());
         node
     }
@@ -379,14 +398,16 @@ impl DynamicNames for IndexNames {
             if store.entries(&index, Some(&by), 1).await?.is_empty() {
                 return Err(Errno::Noent);
             }
-            Ok(text_file(move || {
+            let account = store.engine.account.clone();
+            let text = move || {
                 let (store, index, by) = (store.clone(), index.clone(), by.clone());
                 Op::run(async move {
                     let entries = store.entries(&index, Some(&by), ENTRIES_MAX).await?;
                     let names: Vec<_> = entries.iter().map(|(_, key)| codec::escape(key)).collect();
                     Ok(names.join("\n"))
                 })
-            }))
+            };
+            Ok(text_file(text, &account))
         })
     }
 

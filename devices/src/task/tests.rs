@@ -3,6 +3,7 @@
 use std::task::Context;
 
 use capfs::WriteAt;
+use capfs::account::Account;
 use capfs::testkit::{self, READ, now, read_at, walk, write_at};
 
 use super::*;
@@ -61,7 +62,7 @@ impl Spawner for Scripted {
 fn device(flag: &str) -> (NodeRef, TaskDevice, Arc<Scripted>) {
     let scripted = Arc::new(Scripted::default());
     let grant = Grant::from_flag(flag).unwrap();
-    let device = TaskDevice::new(scripted.clone(), &grant).unwrap();
+    let device = TaskDevice::new(scripted.clone(), &grant, &Account::unlimited()).unwrap();
     (device.root(), device, scripted)
 }
 

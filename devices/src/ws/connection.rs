@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use capfs::account::Holding;
 use capfs::device::conversations::{Dialogue, LastError};
 use capfs::device::parts::{Waiters, lock};
 use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
@@ -167,6 +168,12 @@ impl Connection {
         // A connection that has ended no longer counts.
         state.phase = Phase::Idle;
         let permit = policies.begin()?;
+        let charge = self
+            .ws
+            .account
+            .charge(Holding::Transfers, self.ws.under_way());
+        let charge = charge
+            .map_err(|errno| Failure::new(errno, "the agent may not hold a connection more"))?;
         let cancel = Cancel::new();
         state.phase = Phase::Connecting(cancel.clone());
         (state.read, state.reading) = (None, None);
@@ -181,6 +188,7 @@ impl Connection {
             protocols,
             max_message: self.ws.max_message(),
             events: self.waiters.clone(),
+            charge,
         });
         let (connection, run) = (self.clone(), cancel.clone());
         self.ws.host.spawn(cancel.unless(async move {
@@ -474,7 +482,7 @@ impl Dialogue for Conversation {
             move || what(&connection)
         };
         let (reads, writes) = (own(), own());
-        SyntheticDir::builder()
+        SyntheticDir::charged(&self.0.ws.account)
             .stream(
                 "data",
                 move || -> Op<Box<dyn OpenFile>> { Op::ok(Box::new(OpenData::new(reads.clone()))) },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use capfs::account::Charge;
 use capfs::{BoxedFuture, GuestSink, MaybeSend, MaybeSync};
 
 use crate::address::Addresses;
@@ -40,6 +41,8 @@ pub struct Connect {
     pub max_message: usize,
     /// Who is told of what happens.
     pub events: Arc<dyn Events>,
+    /// For what the connection may have under way: it is dropped when nothing of it is left, whatever the agent has let go of.
+    pub charge: Charge,
 }
 
 /// Who is told that there may be a message, room, or an end.

@@ -26,6 +26,7 @@
 //! # Errors
 //! - `EACCES`: an origin or an address that is not granted
 //! - `EINVAL`, `ENAMETOOLONG`: a command that is none, a URL that is too long
+//! - `ENOMEM`: more than the agent may make its host hold
 //! - `EMFILE`: as many conversations, or connections, as there may be
 //! - `EMSGSIZE`: a message over the limit; one that was received closes the connection with 1009
 //! - `EISCONN`, `EALREADY`, `ENOTCONN`, `EPIPE`, `ECANCELED`: as for sockets
@@ -41,6 +42,7 @@ mod policy;
 use std::sync::Arc;
 
 use capfs::NodeRef;
+use capfs::account::Account;
 use capfs::device::conversations::{Conversations, Dialogue};
 use capfs::device::synthetic::SyntheticDir;
 
@@ -86,16 +88,22 @@ pub struct Ws {
     host: Arc<dyn Host>,
     connector: Arc<dyn Connector>,
     policies: Policies,
+    /// What it holds is charged to this.
+    account: Account,
 }
 
 impl Ws {
-    /// Makes the device on the terms of a grant.
+    /// Makes the device on the terms of a grant, for the agent of an account.
     ///
     /// # Errors
     /// See [`GrantError`].
-    pub fn new(host: Arc<dyn Host>, grant: &Grant) -> Result<Arc<Ws>, GrantError> {
+    pub fn new(
+        host: Arc<dyn Host>,
+        grant: &Grant,
+        account: &Account,
+    ) -> Result<Arc<Ws>, GrantError> {
         let policy = Policy::from_grant(grant, host.adds_headers())?;
-        Ok(Ws::with(host, Policies::new(policy)))
+        Ok(Ws::with(host, Policies::new(policy), account))
     }
 
     /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
@@ -104,15 +112,24 @@ impl Ws {
     /// See [`GrantError`].
     pub fn narrowed(&self, grant: &Grant) -> Result<Arc<Ws>, GrantError> {
         let policy = Policy::from_grant(grant, self.host.adds_headers())?;
-        Ok(Ws::with(self.host.clone(), self.policies.and(policy)))
+        let policies = self.policies.and(policy);
+        Ok(Ws::with(self.host.clone(), policies, &self.account))
     }
 
-    fn with(host: Arc<dyn Host>, policies: Policies) -> Arc<Ws> {
+    fn with(host: Arc<dyn Host>, policies: Policies, account: &Account) -> Arc<Ws> {
         Arc::new(Ws {
             connector: host.connector(Arc::new(policies.clone())),
             host,
             policies,
+            account: account.clone(),
         })
+    }
+
+    /// Bytes that a connection is charged: what it may have under way in both directions, a window and the message that
+    /// goes beyond it each.
+    fn under_way(&self) -> u64 {
+        let message = self.policies.least(|policy| policy.max_message);
+        SEND_WINDOW as u64 + RECEIVE_WINDOW as u64 + 2 * message
     }
 
     fn max_message(&self) -> usize {
@@ -123,12 +140,13 @@ impl Ws {
     /// The root of the device's tree.
     pub fn root(self: &Arc<Self>) -> NodeRef {
         let begun = self.clone();
-        let conversations = Conversations::new(CONVERSATIONS_MAX, move |_: u64| {
+        let conversations = Conversations::new(CONVERSATIONS_MAX, &self.account, move |_: u64| {
             let connection = Connection::new(begun.clone());
             Ok(Arc::new(Conversation(connection)) as Arc<dyn Dialogue>)
         });
         let shown = self.clone();
-        let tree = SyntheticDir::builder().text("policy", move || shown.policies.text());
+        let tree = SyntheticDir::charged(&self.account);
+        let tree = tree.text("policy", move || shown.policies.text());
         conversations.serve(tree).build()
     }
 }

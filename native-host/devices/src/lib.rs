@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use capfs::NodeRef;
+use capfs::account::Account;
 use capfs_devices::capability::Capability;
 use capfs_devices::console::{Console, Terminal};
 use capfs_devices::fetch::Fetch;
@@ -37,6 +38,8 @@ pub struct Host {
     pub terminal: Option<Arc<dyn Terminal>>,
     /// The network; several agents can share one.
     pub network: Network,
+    /// What the agent's devices hold is charged to this; without one, to nobody.
+    pub account: Account,
 }
 
 /// How much of what a grant asks for a host has.
@@ -112,11 +115,11 @@ impl Host {
         let invalid = |error: GrantError| error.to_string();
         match grant.device {
             DeviceKind::Fetch => {
-                let fetch = Fetch::new(self.net()?, grant).map_err(invalid)?;
+                let fetch = Fetch::new(self.net()?, grant, &self.account).map_err(invalid)?;
                 Ok(Capability::fetch(fetch))
             }
             DeviceKind::Ws => {
-                let ws = Ws::new(self.net()?, grant).map_err(invalid)?;
+                let ws = Ws::new(self.net()?, grant, &self.account).map_err(invalid)?;
                 Ok(Capability::ws(ws))
             }
             DeviceKind::Random => {
@@ -128,12 +131,13 @@ impl Host {
                 let folder = self.folder(policy.name());
                 let keys = crypto::Keys::new(folder, self.passphrase.clone());
                 let entropy = Arc::new(random::SystemEntropy);
-                Ok(Capability::crypto(Arc::new(keys), entropy, policy))
+                let (keys, account) = (Arc::new(keys), &self.account);
+                Ok(Capability::crypto(keys, entropy, policy, account))
             }
             DeviceKind::Console => {
                 let terminal = self.terminal.clone();
                 let terminal = terminal.ok_or("this host has no console")?;
-                let console = Console::new(terminal, grant).map_err(invalid)?;
+                let console = Console::new(terminal, grant, &self.account).map_err(invalid)?;
                 Ok(Capability::console(console))
             }
             DeviceKind::IndexedDb => {
@@ -142,7 +146,8 @@ impl Host {
                 let folder = self.folder(policy.name());
                 let folder = folder.ok_or("databases need a folder to be kept in (--state)")?;
                 let space = indexeddb::SqliteSpace::new(folder);
-                Ok(Capability::indexeddb(Arc::new(space), policy))
+                let space = Arc::new(space);
+                Ok(Capability::indexeddb(space, policy, &self.account))
             }
             kind => Err(format!("this host has no device `{}`", kind.name())),
         }

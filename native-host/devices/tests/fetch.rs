@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use capfs::Errno;
+use capfs::account::Account;
 use capfs::testkit::{READ, READ_WRITE, now, read, read_at, walk};
 use capfs_native_devices::Host;
 use support::{Call, Conversation, Server, WRITE, all, device, grant, write_all};
@@ -591,7 +592,8 @@ fn a_narrowed_device_keeps_both_policies() {
     use capfs_devices::fetch::Fetch;
     let server = Server::start(echo);
     let host = Host::default().net().unwrap();
-    let wide = Fetch::new(host, &grant("fetch,origin=*,network=127.0.0.0/8,method=*")).unwrap();
+    let terms = grant("fetch,origin=*,network=127.0.0.0/8,method=*");
+    let wide = Fetch::new(host, &terms, &Account::unlimited()).unwrap();
     let narrow = wide
         .narrowed(&grant(&format!(
             "fetch,origin=http://{},max-body=10",

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use capfs::account::{Account, Buffer, Charge, Holding};
 use capfs::device::gate::Gate;
 use capfs::device::parts::lock;
 use capfs::{BindOrder, Errno, FileKind, Namespace, OpenFile, OpenHow, Place, Rights};
@@ -14,11 +15,12 @@ use super::{Family, Parent, Turn};
 use crate::capabilities::{self, Held};
 use crate::engine::{ModuleError, load_bytes};
 use crate::grants::{self, Mounted, absolute};
+use crate::read::PROGRAM_MAX;
 use crate::run::{Agent, Outcome, Report, RunConfig, codes};
 use crate::wait::{Cancelled, Canceller, Parker};
 
-/// Bytes of a program, at most: it is kept in memory while it is compiled.
-const PROGRAM_MAX: usize = 256 << 20;
+/// What compiling a program takes, in bytes for each of its own, beside those.
+const COMPILING: u64 = 8;
 
 /// Bytes of a program that are read at once.
 const CHUNK: usize = 256 << 10;
@@ -109,7 +111,7 @@ impl Child {
     ) {
         let parker = Parker::new();
         self.ended_by(parker.canceller(self.family.engines.on_demand()));
-        let (agent, config) = match self.prepare(&parker, plan, stdio) {
+        let (agent, config, code) = match self.prepare(&parker, plan, stdio) {
             Ok(prepared) => prepared,
             Err(refusal) => {
                 drop(turn);
@@ -126,6 +128,7 @@ impl Child {
             }
         });
         capabilities::end(&held, PATIENCE);
+        drop((agent, code));
         // What it holds has its children's devices in it, which would keep it.
         drop(std::mem::take(&mut lock(&self.life).held));
         // Whoever learns that it has ended may start another.
@@ -143,22 +146,16 @@ impl Child {
         }
     }
 
-    /// Loads the program, and puts together what it is given.
+    /// Loads the program, and puts together what it is given. The charge is for its code.
     fn prepare(
         &self,
         parker: &Parker,
         plan: Plan,
         stdio: [Box<dyn OpenFile>; 3],
-    ) -> Result<(Agent, RunConfig), Refusal> {
-        let wasm = self.read(parker, &plan.program)?;
+    ) -> Result<(Agent, RunConfig, Charge), Refusal> {
         let family = &self.family;
-        let loaded = load_bytes(&family.engines, &wasm, &plan.program, family.cache.as_ref());
-        drop(wasm);
-        let agent = loaded.and_then(|(module, _)| Agent::new(&module, &plan.program));
-        let agent = agent.map_err(|error: ModuleError| Refusal {
-            errno: Errno::Noexec,
-            text: error.to_string(),
-        })?;
+        let account = family.account.child(family.account.max());
+        let (agent, code) = self.load(parker, &plan.program, &account)?;
         let name = plan.program.rsplit('/').next().unwrap_or_default();
         let name = match name {
             "" => plan.program.clone(),
@@ -175,10 +172,38 @@ impl Child {
             clock: family.clock,
             random: family.random,
             max_files: family.files.clone(),
-            memory: family.memory.clone(),
+            account,
             timeout: None,
         };
-        Ok((agent, config))
+        Ok((agent, config, code))
+    }
+
+    /// Reads and compiles the program.
+    fn load(
+        &self,
+        parker: &Parker,
+        program: &str,
+        account: &Account,
+    ) -> Result<(Agent, Charge), Refusal> {
+        let (wasm, mut code) = self.read(parker, program, account)?;
+        let larger = |errno| Refusal {
+            errno,
+            text: format!("{program} needs more memory to be compiled than there is left"),
+        };
+        code.grow(wasm.len() as u64 * COMPILING).map_err(larger)?;
+        let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
+        let loaded = load_bytes(engines, &wasm, program, cache);
+        drop(wasm);
+        let invalid = |error: ModuleError| Refusal {
+            errno: Errno::Noexec,
+            text: error.to_string(),
+        };
+        let (module, _) = loaded.map_err(invalid)?;
+        let image = module.image_range();
+        let image = image.end as usize - image.start as usize;
+        code.resize(image as u64).map_err(larger)?;
+        let agent = Agent::new(&module, program).map_err(invalid)?;
+        Ok((agent, code))
     }
 
     /// A place of the parent's.
@@ -194,7 +219,12 @@ impl Child {
         resolved.place.ok_or(Errno::Noent)
     }
 
-    fn read(&self, parker: &Parker, program: &str) -> Result<Vec<u8>, Refusal> {
+    fn read(
+        &self,
+        parker: &Parker,
+        program: &str,
+        account: &Account,
+    ) -> Result<(Vec<u8>, Charge), Refusal> {
         let failed = |errno| Refusal {
             errno,
             text: format!("can't read {program}: {errno}"),
@@ -210,20 +240,20 @@ impl Child {
             };
             let opening = self.parent.namespace.open_place(&place, how).wait();
             let mut file = parker.wait_for(opening).map_err(|_| Errno::Canceled)??;
-            let mut bytes = Vec::new();
+            let mut wasm = Buffer::new(account, Holding::Programs);
             loop {
-                let before = bytes.len();
-                if before > PROGRAM_MAX {
+                let before = wasm.len();
+                if before as u64 > PROGRAM_MAX {
                     return Err(Errno::Fbig);
                 }
-                bytes.resize(before + CHUNK, 0);
+                let bytes = wasm.resize(before + CHUNK)?;
                 let reading = std::future::poll_fn(|context| {
                     file.poll_read(context, before as u64, &mut &mut bytes[before..])
                 });
                 let count = parker.wait_for(reading).map_err(|_| Errno::Canceled)??;
-                bytes.truncate(before + count);
+                wasm.resize(before + count)?;
                 if count == 0 {
-                    return Ok(bytes);
+                    return Ok(wasm.take());
                 }
             }
         };

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use capfs::account::Account;
 use capfs::device::gate::Gate;
 use capfs::device::parts::lock;
 use capfs::{Errno, Namespace, NodeRef, Op, OpenFile};
@@ -28,7 +29,7 @@ use capfs_runtime::{ClockGrant, FileLimit};
 use crate::cache::Cache;
 use crate::capabilities::{Held, Kind};
 use crate::engine::{Engines, THREAD_STACK};
-use crate::limits::MemoryBudget;
+use crate::limits::MEMORY_MAX;
 use child::Child;
 
 /// What a run and all of its descendants share.
@@ -37,8 +38,8 @@ pub struct Family {
     engines: Engines,
     /// Compiled code.
     cache: Option<Cache>,
-    /// Bytes that their memories have together.
-    pub memory: MemoryBudget,
+    /// What they make this host hold together.
+    pub account: Account,
     /// Descriptors that they have open together.
     pub files: FileLimit,
     /// What each may know of the time.
@@ -52,14 +53,14 @@ pub struct Family {
 impl Family {
     /// A run in which nothing is started.
     pub fn alone() -> Arc<Family> {
-        let (memory, files) = (MemoryBudget::default(), FileLimit::from(0));
-        Family::new(None, memory, files, ClockGrant::Nothing, false, None)
+        let (account, files) = (Account::new(MEMORY_MAX), FileLimit::from(0));
+        Family::new(None, account, files, ClockGrant::Nothing, false, None)
     }
 
     /// A run that nobody is in yet, and its limits.
     pub fn new(
         cache: Option<Cache>,
-        memory: MemoryBudget,
+        account: Account,
         files: FileLimit,
         clock: ClockGrant,
         random: bool,
@@ -68,7 +69,7 @@ impl Family {
         Arc::new(Family {
             engines: Engines::without_pool(),
             cache,
-            memory,
+            account,
             files,
             clock,
             random,
@@ -186,7 +187,7 @@ impl Tasks {
             children: Mutex::default(),
             gone: Condvar::new(),
         });
-        let device = TaskDevice::new(Arc::new(Handle(nursery.clone())), grant)?;
+        let device = TaskDevice::new(Arc::new(Handle(nursery.clone())), grant, &family.account)?;
         Ok(Tasks { device, nursery })
     }
 

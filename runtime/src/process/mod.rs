@@ -27,12 +27,13 @@ mod status;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use capfs::account::{Account, Charge, Holding};
 use capfs::clock::Clock;
 use capfs::{
     BoxedFuture, DirEntry, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow, Place,
     Stat,
 };
-pub use fds::FileLimit;
+pub use fds::{DESCRIPTOR, FileLimit};
 use fds::{Descriptor, DescriptorTable, Rights};
 
 pub use clocks::{ClockGrant, NoRandom};
@@ -79,6 +80,9 @@ pub struct ProcessConfig {
     pub random: Box<dyn RandomSource>,
     /// Descriptors that may be open at once, at most; over it the guest gets `EMFILE`.
     pub max_files: FileLimit,
+    /// What it makes its host hold is charged to this: [`DESCRIPTOR`] bytes for each open descriptor, over which it gets
+    /// `ENOMEM`, and its arguments and environment.
+    pub account: Account,
 }
 
 /// Why a process can't be made.
@@ -108,6 +112,11 @@ pub enum ConfigError {
     /// More descriptors than `max_files` at the start.
     #[error("more descriptors are handed to the program than it may have open")]
     TooManyFiles,
+    /// What it is started with is more than its account has room for.
+    #[error(
+        "the descriptors, arguments and variables that it is started with need more memory than it may have"
+    )]
+    Memory,
 }
 
 impl ConfigError {
@@ -117,6 +126,15 @@ impl ConfigError {
             ConfigError::Nul { .. } | ConfigError::EnvName { .. } => Errno::Inval,
             ConfigError::Preopen { errno, .. } => *errno,
             ConfigError::TooManyFiles => Errno::Mfile,
+            ConfigError::Memory => Errno::Nomem,
+        }
+    }
+
+    /// Why there is no place for a descriptor.
+    fn no_place(errno: Errno) -> ConfigError {
+        match errno {
+            Errno::Nomem => ConfigError::Memory,
+            _ => ConfigError::TooManyFiles,
         }
     }
 }
@@ -138,6 +156,8 @@ pub struct Usage {
 pub struct Process {
     args: Vec<String>,
     env: Vec<String>,
+    /// For the two above.
+    _words: Charge,
     namespace: Namespace,
     fds: DescriptorTable,
     clock: Arc<dyn Clock>,
@@ -183,11 +203,18 @@ impl Process {
     /// # Errors
     /// See [`ConfigError`].
     pub fn new(config: ProcessConfig) -> Result<Self, ConfigError> {
+        let args = startup::checked_args(config.args)?;
+        let env = startup::checked_env(config.env)?;
+        let words = args.iter().chain(&env);
+        let words = words.map(|word| (size_of::<String>() + word.capacity()) as u64);
+        let account = &config.account;
+        let words = account.charge(Holding::Programs, words.sum());
         let mut process = Process {
-            args: startup::checked_args(config.args)?,
-            env: startup::checked_env(config.env)?,
+            args,
+            env,
+            _words: words.map_err(|_| ConfigError::Memory)?,
             namespace: config.namespace,
-            fds: DescriptorTable::new(config.max_files),
+            fds: DescriptorTable::new(config.max_files, account),
             started: config.clock.monotonic(),
             clock: config.clock,
             clock_grant: config.clock_grant,
@@ -247,9 +274,7 @@ impl Process {
             _ => FileKind::Unknown,
         };
         let descriptor = Descriptor::new(file, kind, rights, rights);
-        self.fds
-            .insert(descriptor)
-            .map_err(|_| ConfigError::TooManyFiles)?;
+        self.fds.insert(descriptor).map_err(ConfigError::no_place)?;
         Ok(())
     }
 
@@ -290,9 +315,7 @@ impl Process {
         let mut descriptor =
             Descriptor::new(file, FileKind::Directory, Rights::DIRECTORY, Rights::all()).at(place);
         descriptor.preopen = Some(preopen.name);
-        self.fds
-            .insert(descriptor)
-            .map_err(|_| ConfigError::TooManyFiles)?;
+        self.fds.insert(descriptor).map_err(ConfigError::no_place)?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use capfs::account::Account;
 use capfs::clock::Clock;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
@@ -159,6 +160,7 @@ pub fn config(clock: &Arc<TestClock>, root: NodeRef) -> ProcessConfig {
         clock: clock.clone(),
         random: Box::new(Counting(0)),
         max_files: 64.into(),
+        account: Account::unlimited(),
     }
 }
 

@@ -37,7 +37,7 @@ use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::storage::StorageTerms;
 use wasm_bindgen::JsValue;
 
-use crate::machine::with_machine;
+use crate::machine::{account, with_machine};
 
 /// That the terms of a grant can be understood here. A page asks the other kernel for no device that it does not have, so
 /// that it need not know their terms.
@@ -68,7 +68,7 @@ pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsV
             let streams = with_machine(|machine| machine.streams.clone()).flatten();
             let streams = streams.ok_or_else(|| JsValue::from_str("there is no agent here"))?;
             let terminal = Arc::new(console::PageTerminal(streams));
-            let console = Console::new(terminal, grant).map_err(invalid)?;
+            let console = Console::new(terminal, grant, &account()).map_err(invalid)?;
             Ok(Capability::console(console))
         }
         _ => web::capability(grant, identity).await,

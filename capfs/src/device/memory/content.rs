@@ -114,9 +114,11 @@ impl Content {
             let keep = if within == 0 { index } else { index + 1 };
             let mut freed = 0;
             for page in self.pages.drain(keep.min(self.pages.len())..) {
-                freed += page.capacity() as u64 + TABLE_ENTRY;
+                freed += page.capacity() as u64;
             }
+            let entries = self.pages.capacity();
             self.pages.shrink_to(keep);
+            freed += (entries - self.pages.capacity()) as u64 * TABLE_ENTRY;
             if within != 0
                 && let Some(page) = self.pages.get_mut(index)
             {
@@ -153,7 +155,7 @@ impl Content {
                 capacity_for(index).saturating_sub(has) as u64
             };
             // Everything is asked for at once, so that a request that is too large costs nothing.
-            let entries = (last + 1).saturating_sub(self.pages.len()) as u64;
+            let entries = (last + 1).saturating_sub(self.pages.capacity()) as u64;
             let missing: u64 = (first..=last).map(|index| missing_of(self, index)).sum();
             let total = missing + entries * TABLE_ENTRY;
             quota.charge_bytes(total)?;
@@ -181,6 +183,28 @@ impl Content {
         Ok(page)
     }
 
+    /// Makes room for so many entries in the table of pages: for twice those that there are, if there is room for them,
+    /// so that a file which grows moves it seldom.
+    fn extend_table(&mut self, quota: &Quota, entries: usize) -> Result<(), Errno> {
+        let had = self.pages.capacity();
+        let cost = |entries: usize| (entries - had) as u64 * TABLE_ENTRY;
+        let mut room = entries.max(2 * had);
+        if let Err(errno) = quota.charge_bytes(cost(room)) {
+            if room == entries {
+                return Err(errno);
+            }
+            room = entries;
+            quota.charge_bytes(cost(room))?;
+        }
+        let more = room - self.pages.len();
+        if self.pages.try_reserve_exact(more).is_err() {
+            quota.release_bytes(cost(room));
+            return Err(Errno::Nospc);
+        }
+        self.charged += cost(room);
+        Ok(())
+    }
+
     /// Makes room for `length` bytes in a page.
     fn reserve_page(
         &mut self,
@@ -189,15 +213,10 @@ impl Content {
         length: usize,
     ) -> Result<&mut Vec<u8>, Errno> {
         if index >= self.pages.len() {
-            let entries = index + 1 - self.pages.len();
-            let cost = entries as u64 * TABLE_ENTRY;
-            quota.charge_bytes(cost)?;
-            if self.pages.try_reserve(entries).is_err() {
-                quota.release_bytes(cost);
-                return Err(Errno::Nospc);
+            if index >= self.pages.capacity() {
+                self.extend_table(quota, index + 1)?;
             }
             self.pages.resize_with(index + 1, Vec::new);
-            self.charged += cost;
         }
         let page = &mut self.pages[index];
         let had = page.capacity();
@@ -242,9 +261,10 @@ fn saturate(count: u64) -> usize {
 mod tests {
     use super::super::MemoryLimits;
     use super::*;
+    use crate::account::Account;
 
     fn quota(bytes: u64) -> Quota {
-        Quota::new(MemoryLimits { bytes, nodes: 1 })
+        Quota::new(MemoryLimits { bytes, nodes: 1 }, &Account::unlimited())
     }
 
     fn write(

@@ -7,6 +7,7 @@ use super::MemoryLimits;
 use super::content::Content;
 use super::names::Names;
 use super::quota::Quota;
+use crate::account::Account;
 use crate::clock::Clock;
 use crate::device::lock::lock;
 use crate::{Errno, FileKind, Qid, SetStat, SetTime, Stat};
@@ -21,10 +22,10 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    pub(super) fn new(clock: Arc<dyn Clock>, limits: MemoryLimits) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, limits: MemoryLimits, account: &Account) -> Self {
         Volume {
             clock,
-            quota: Quota::new(limits),
+            quota: Quota::new(limits, account),
             tree: Mutex::new(()),
             next_path: AtomicU64::new(1),
         }
@@ -205,9 +206,9 @@ impl Drop for Inode {
             Body::Symlink(target) => quota.release_bytes(target.len() as u64),
             Body::Directory(names) => {
                 // One by one: a guest may have nested directories deeper than the stack.
-                let mut pending: Vec<Arc<Inode>> = names.drain().collect();
-                while let Some(inode) = pending.pop() {
-                    quota.release_name();
+                let mut pending: Vec<(Arc<str>, Arc<Inode>)> = names.drain().collect();
+                while let Some((name, inode)) = pending.pop() {
+                    quota.release_name(&name);
                     if let Some(mut inode) = Arc::into_inner(inode) {
                         let state = inode.state.get_mut();
                         if let Body::Directory(names) =

@@ -37,6 +37,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::NodeRef;
+use crate::account::Account;
 use crate::clock::Clock;
 use inode::{Inode, Volume};
 
@@ -100,10 +101,16 @@ pub struct MemoryFs {
 }
 
 impl MemoryFs {
-    /// Makes an empty file system that takes its time stamps from `clock`.
+    /// Makes an empty file system that takes its time stamps from `clock`, of a host's own.
     pub fn new(clock: Arc<dyn Clock>, limits: MemoryLimits) -> Self {
+        MemoryFs::charged(clock, limits, &Account::unlimited())
+    }
+
+    /// Makes an empty file system that is charged to an account, beside its own limits: its contents as they count for
+    /// these, 256 bytes for each node, and 256 and its length for each name. What the account has no room for is `ENOSPC`.
+    pub fn charged(clock: Arc<dyn Clock>, limits: MemoryLimits, account: &Account) -> Self {
         MemoryFs {
-            root: Inode::root(Arc::new(Volume::new(clock, limits))),
+            root: Inode::root(Arc::new(Volume::new(clock, limits, account))),
         }
     }
 

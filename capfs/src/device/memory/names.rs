@@ -21,6 +21,9 @@ pub(super) struct Names {
     last_cookie: u64,
 }
 
+/// Names for which a directory keeps its room, however few it has.
+const ROOM_KEPT: usize = 64;
+
 struct Slot {
     cookie: u64,
     inode: Arc<Inode>,
@@ -88,10 +91,10 @@ impl Names {
             .collect()
     }
 
-    /// Takes every inode out.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Arc<Inode>> {
+    /// Takes every name out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Arc<str>, Arc<Inode>)> {
         self.by_cookie.clear();
-        self.by_name.drain().map(|(_, slot)| slot.inode)
+        self.by_name.drain().map(|(name, slot)| (name, slot.inode))
     }
 
     fn insert(&mut self, name: Arc<str>, cookie: u64, inode: Arc<Inode>) {
@@ -102,6 +105,11 @@ impl Names {
     fn take(&mut self, name: &str) -> Option<Slot> {
         let slot = self.by_name.remove(name)?;
         self.by_cookie.remove(&slot.cookie);
+        // Or a directory would go on holding room for all the names that it ever had.
+        let names = self.by_name.len();
+        if self.by_name.capacity() > ROOM_KEPT.max(4 * names) {
+            self.by_name.shrink_to(2 * names);
+        }
         Some(slot)
     }
 }

@@ -204,11 +204,11 @@ impl Inode {
                 return Err(Errno::Exist);
             }
         }
-        self.volume.quota.charge_name()?;
+        self.volume.quota.charge_name(name.as_str())?;
         let inode = match make() {
             Ok(inode) => inode,
             Err(errno) => {
-                self.volume.quota.release_name();
+                self.volume.quota.release_name(name.as_str());
                 return Err(errno);
             }
         };
@@ -229,7 +229,7 @@ impl Inode {
             state.nlink -= 1;
         }
         state.touch(&self.volume);
-        self.volume.quota.release_name();
+        self.volume.quota.release_name(name.as_str());
         Ok(())
     }
 
@@ -273,6 +273,10 @@ impl Inode {
             }
         }
 
+        if victim.is_none() {
+            let quota = &self.volume.quota;
+            quota.charge_longer(name.as_str(), to_name.as_str())?;
+        }
         let moved = u64::from(inode.is_directory());
         let replaced = u64::from(victim.as_ref().is_some_and(|victim| victim.is_directory()));
         if std::ptr::eq(self, to) {
@@ -294,7 +298,7 @@ impl Inode {
         }
         if let Some(victim) = victim {
             victim.lose_name();
-            self.volume.quota.release_name();
+            self.volume.quota.release_name(name.as_str());
         }
         let mut state = inode.state();
         if let Body::Directory(names) = &mut state.body {

@@ -1,27 +1,61 @@
 //! Counting what a file system uses.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 
 use super::{MemoryLimits, MemoryUsage};
 use crate::Errno;
+use crate::account::{Account, Charge, Holding};
+use crate::device::lock::lock;
 
-/// What is used, and what may be.
-///
-/// The counters guard no other memory, so relaxed ordering is enough.
+/// Bytes that an account is charged for a file, a directory or a link beside what it holds: what one takes on a 64-bit
+/// host.
+const INODE: u64 = 256;
+
+/// Bytes that an account is charged for a name beside its own: its places in the two maps of a directory.
+const NAME: u64 = 256;
+
+/// What is used, and what may be: by the limits of the file system itself, and by the account of the agent that it is for.
 pub(super) struct Quota {
     limits: MemoryLimits,
-    bytes: AtomicU64,
-    inodes: AtomicU64,
-    names: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    bytes: u64,
+    inodes: u64,
+    names: u64,
+    /// Bytes of everything, inodes and names included.
+    held: u64,
+    charge: Charge,
+}
+
+impl State {
+    fn hold(&mut self, more: u64) -> Result<(), Errno> {
+        let held = self.held.checked_add(more).ok_or(Errno::Nospc)?;
+        // A file system that can't grow is full, whoever it is that has no room left.
+        self.charge.cover(held).map_err(|_| Errno::Nospc)?;
+        self.held = held;
+        Ok(())
+    }
+
+    fn release(&mut self, fewer: u64) {
+        self.held -= fewer;
+        // Less is never refused.
+        let _ = self.charge.cover(self.held);
+    }
 }
 
 impl Quota {
-    pub(super) fn new(limits: MemoryLimits) -> Self {
+    pub(super) fn new(limits: MemoryLimits, account: &Account) -> Self {
         Quota {
             limits,
-            bytes: AtomicU64::new(0),
-            inodes: AtomicU64::new(0),
-            names: AtomicU64::new(0),
+            state: Mutex::new(State {
+                bytes: 0,
+                inodes: 0,
+                names: 0,
+                held: 0,
+                charge: account.nothing(Holding::Files),
+            }),
         }
     }
 
@@ -30,42 +64,65 @@ impl Quota {
     }
 
     pub(super) fn usage(&self) -> MemoryUsage {
+        let state = lock(&self.state);
         MemoryUsage {
-            bytes: self.bytes.load(Ordering::Relaxed),
-            nodes: self.inodes.load(Ordering::Relaxed),
+            bytes: state.bytes,
+            nodes: state.inodes,
         }
     }
 
     pub(super) fn charge_bytes(&self, count: u64) -> Result<(), Errno> {
-        charge(&self.bytes, count, self.limits.bytes)
+        let mut state = lock(&self.state);
+        let bytes = more(state.bytes, count, self.limits.bytes)?;
+        state.hold(count)?;
+        state.bytes = bytes;
+        Ok(())
     }
 
     pub(super) fn release_bytes(&self, count: u64) {
-        self.bytes.fetch_sub(count, Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        state.bytes -= count;
+        state.release(count);
     }
 
     pub(super) fn charge_inode(&self) -> Result<(), Errno> {
-        charge(&self.inodes, 1, self.limits.nodes)
+        let mut state = lock(&self.state);
+        let inodes = more(state.inodes, 1, self.limits.nodes)?;
+        state.hold(INODE)?;
+        state.inodes = inodes;
+        Ok(())
     }
 
     pub(super) fn release_inode(&self) {
-        self.inodes.fetch_sub(1, Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        state.inodes -= 1;
+        state.release(INODE);
     }
 
-    pub(super) fn charge_name(&self) -> Result<(), Errno> {
-        charge(&self.names, 1, self.limits.nodes)
+    pub(super) fn charge_name(&self, name: &str) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        let names = more(state.names, 1, self.limits.nodes)?;
+        state.hold(NAME + name.len() as u64)?;
+        state.names = names;
+        Ok(())
     }
 
-    pub(super) fn release_name(&self) {
-        self.names.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn release_name(&self, name: &str) {
+        let mut state = lock(&self.state);
+        state.names -= 1;
+        state.release(NAME + name.len() as u64);
+    }
+
+    /// A name becomes another.
+    pub(super) fn charge_longer(&self, name: &str, to_name: &str) -> Result<(), Errno> {
+        let mut state = lock(&self.state);
+        state.hold(to_name.len() as u64)?;
+        state.release(name.len() as u64);
+        Ok(())
     }
 }
 
-fn charge(counter: &AtomicU64, count: u64, limit: u64) -> Result<(), Errno> {
-    counter
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(count).filter(|total| *total <= limit)
-        })
-        .map(|_| ())
-        .map_err(|_| Errno::Nospc)
+fn more(used: u64, count: u64, limit: u64) -> Result<u64, Errno> {
+    let total = used.checked_add(count).filter(|total| *total <= limit);
+    total.ok_or(Errno::Nospc)
 }

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::text::{TextSource, snapshot};
+use super::text::{Contents, TextSource, snapshot};
+use crate::account::{Account, Buffer, Holding};
 use crate::device::identity::fresh_qid;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
@@ -51,6 +52,7 @@ pub(super) struct CtlNode {
     qid: Qid,
     text: Option<Box<dyn TextSource>>,
     command: Commands,
+    account: Account,
 }
 
 /// Who does the commands.
@@ -74,16 +76,23 @@ impl<F: Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static> BeginCommand
 impl CtlNode {
     pub(super) fn of_each(
         begin: impl Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static,
+        account: &Account,
     ) -> Self {
         CtlNode {
+            account: account.clone(),
             qid: fresh_qid(FileKind::CharacterDevice),
             text: None,
             command: Commands::OfEach(Box::new(begin)),
         }
     }
 
-    pub(super) fn new(text: Option<Box<dyn TextSource>>, command: impl Command) -> Self {
+    pub(super) fn new(
+        text: Option<Box<dyn TextSource>>,
+        command: impl Command,
+        account: &Account,
+    ) -> Self {
         CtlNode {
+            account: account.clone(),
             qid: fresh_qid(FileKind::CharacterDevice),
             text,
             command: Commands::Shared(Arc::new(command)),
@@ -103,13 +112,16 @@ impl Node for CtlNode {
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let text = self.text.as_ref().filter(|_| how.read);
         let contents = text.map_or_else(|| Op::ok(Vec::new()), |text| snapshot(&**text));
-        let qid = self.qid;
+        let (qid, account) = (self.qid, self.account.clone());
         let command = match &self.command {
             Commands::Shared(command) => command.clone(),
             Commands::OfEach(each) => each.begin(),
         };
-        contents.map(move |contents| {
-            Box::new(OpenCtl::new(qid, how, contents, command)) as Box<dyn OpenFile>
+        contents.then(move |contents| {
+            let opened = OpenCtl::new(qid, how, contents, command, &account);
+            opened
+                .map(|file| Box::new(file) as Box<dyn OpenFile>)
+                .into()
         })
     }
 
@@ -127,13 +139,14 @@ pub(in crate::device) struct OpenCtl {
     qid: Qid,
     how: OpenHow,
     /// What reading gives, taken when the file was opened.
-    contents: Vec<u8>,
+    contents: Contents,
     /// Bytes of it that were read.
     read: usize,
     /// The line that has not ended yet.
-    line: Vec<u8>,
+    line: Buffer,
     command: Arc<dyn Command>,
     write: Option<Write>,
+    account: Account,
 }
 
 /// A write that waits for one of its commands.
@@ -141,27 +154,32 @@ struct Write {
     /// Bytes that it took.
     bytes: usize,
     /// Those behind the command under way.
-    rest: Vec<u8>,
+    rest: Buffer,
     command: BoxedFuture<Result<(), Errno>>,
 }
 
 impl OpenCtl {
     /// Opens a ctl file that reads as `contents`.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has no room for them
     pub(in crate::device) fn new(
         qid: Qid,
         how: OpenHow,
         contents: Vec<u8>,
         command: Arc<dyn Command>,
-    ) -> Self {
-        OpenCtl {
+        account: &Account,
+    ) -> Result<Self, Errno> {
+        Ok(OpenCtl {
             qid,
             how,
-            contents,
+            contents: Contents::new(contents, account)?,
             read: 0,
-            line: Vec::new(),
+            line: Buffer::new(account, Holding::Descriptors),
             command,
             write: None,
-        }
+            account: account.clone(),
+        })
     }
 
     /// Does the commands that end in `bytes`, as far as they need not wait.
@@ -171,16 +189,18 @@ impl OpenCtl {
             if self.line.len() + part.len() > CTL_LINE_MAX {
                 return Err(Errno::Nospc);
             }
-            self.line.extend_from_slice(part);
+            self.line.extend(part)?;
             if !part.ends_with(b"\n") {
                 continue;
             }
             match self.end_line() {
                 Op::Ready(result) => result?,
                 Op::Later(command) => {
+                    let mut rest = Buffer::new(&self.account, Holding::Descriptors);
+                    rest.extend(bytes)?;
                     self.write = Some(Write {
                         bytes: total,
-                        rest: bytes.to_vec(),
+                        rest,
                         command,
                     });
                     return Ok(());
@@ -191,7 +211,7 @@ impl OpenCtl {
     }
 
     fn end_line(&mut self) -> Op<()> {
-        let line = std::mem::take(&mut self.line);
+        let (line, _charge) = self.line.take();
         match str::from_utf8(&line).map(str::trim) {
             Ok("") => Op::ok(()),
             Ok(line) => self.command.run(line),
@@ -214,7 +234,7 @@ impl OpenCtl {
                 }
                 Poll::Ready(result) => result?,
             }
-            self.accept(bytes, &write.rest)?;
+            self.accept(bytes, write.rest.bytes())?;
         }
         Poll::Ready(Ok(bytes))
     }
@@ -230,7 +250,7 @@ impl OpenFile for OpenCtl {
         if !self.how.read {
             return Poll::Ready(Err(Errno::Badf));
         }
-        let count = sink.put(&self.contents[self.read..]);
+        let count = sink.put(&self.contents.bytes()[self.read..]);
         self.read += count;
         Poll::Ready(Ok(count))
     }
@@ -238,6 +258,7 @@ impl OpenFile for OpenCtl {
     /// # Errors
     /// - whatever the command answers; what was written behind it is dropped
     /// - [`Errno::Nospc`]: a line of more than [`CTL_LINE_MAX`] bytes
+    /// - [`Errno::Nomem`]: the account has no room for a line that has not ended, or for the commands that wait
     /// - [`Errno::Ilseq`]: not UTF-8
     fn poll_write(
         &mut self,

@@ -7,6 +7,7 @@ use super::ctl::{Command, CtlNode};
 use super::stream::{StreamNode, StreamSource};
 use super::text::{TextNode, TextSource};
 use super::value::{ValueNode, ValueSink};
+use crate::account::Account;
 use crate::device::identity::fresh_qid;
 use crate::device::pipe::stream_stat;
 use crate::{
@@ -38,9 +39,16 @@ pub struct SyntheticDir {
 }
 
 impl SyntheticDir {
-    /// Begins a directory.
+    /// Begins a directory of a host's own.
     pub fn builder() -> SyntheticBuilder {
+        SyntheticDir::charged(&Account::unlimited())
+    }
+
+    /// Begins a directory for an agent, to whose account is charged what open text, ctl and value files hold. Over it,
+    /// opening and writing them is `ENOMEM`.
+    pub fn charged(account: &Account) -> SyntheticBuilder {
         SyntheticBuilder {
+            account: account.clone(),
             names: Vec::new(),
             dynamic: None,
         }
@@ -54,6 +62,7 @@ impl SyntheticDir {
 /// names are the program's own.
 #[must_use = "a directory is made by `build`"]
 pub struct SyntheticBuilder {
+    account: Account,
     names: Vec<(&'static str, NodeRef)>,
     dynamic: Option<Box<dyn DynamicNames>>,
 }
@@ -61,7 +70,8 @@ pub struct SyntheticBuilder {
 impl SyntheticBuilder {
     /// Adds a text file.
     pub fn text(self, name: &'static str, source: impl TextSource) -> Self {
-        self.node(name, Arc::new(TextNode::new(source)))
+        let node = TextNode::new(source, &self.account);
+        self.node(name, Arc::new(node))
     }
 
     /// Puts a node in front of the names that are there.
@@ -73,7 +83,8 @@ impl SyntheticBuilder {
 
     /// Adds a ctl file that reads as empty.
     pub fn ctl(self, name: &'static str, command: impl Command) -> Self {
-        self.node(name, Arc::new(CtlNode::new(None, command)))
+        let node = CtlNode::new(None, command, &self.account);
+        self.node(name, Arc::new(node))
     }
 
     /// Adds a ctl file that reads as a text, such as the number of its conversation.
@@ -83,7 +94,7 @@ impl SyntheticBuilder {
         source: impl TextSource,
         command: impl Command,
     ) -> Self {
-        let node = CtlNode::new(Some(Box::new(source)), command);
+        let node = CtlNode::new(Some(Box::new(source)), command, &self.account);
         self.node(name, Arc::new(node))
     }
 
@@ -94,12 +105,14 @@ impl SyntheticBuilder {
         name: &'static str,
         begin: impl Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static,
     ) -> Self {
-        self.node(name, Arc::new(CtlNode::of_each(begin)))
+        let node = CtlNode::of_each(begin, &self.account);
+        self.node(name, Arc::new(node))
     }
 
     /// Adds a text that can be replaced.
     pub fn value(self, name: &'static str, source: impl TextSource, sink: impl ValueSink) -> Self {
-        self.node(name, Arc::new(ValueNode::new(source, sink)))
+        let node = ValueNode::new(source, sink, &self.account);
+        self.node(name, Arc::new(node))
     }
 
     /// Adds a stream that can be read.

@@ -50,6 +50,6 @@ pub(super) use ctl::OpenCtl;
 pub use ctl::{CTL_LINE_MAX, CTL_WRITE_MAX, Command};
 pub use directory::{DynamicNames, SyntheticBuilder, SyntheticDir};
 pub use stream::{StreamSource, stream_node};
-pub(super) use text::OpenText;
+pub(super) use text::{Contents, OpenText};
 pub use text::{TextSource, open_text, text_file};
 pub use value::{VALUE_MAX, ValueSink};

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::account::{Account, Charge, Holding};
 use crate::device::identity::fresh_qid;
 use crate::device::pipe::stream_stat;
 use crate::{
@@ -40,20 +41,45 @@ pub(super) fn snapshot(source: &dyn TextSource) -> Op<Vec<u8>> {
     })
 }
 
+/// What reading an open file gives, charged for as long as it is open.
+pub(in crate::device) struct Contents {
+    bytes: Vec<u8>,
+    _charge: Charge,
+}
+
+impl Contents {
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has no room for them
+    pub(in crate::device) fn new(bytes: Vec<u8>, account: &Account) -> Result<Contents, Errno> {
+        let charge = account.charge(Holding::Descriptors, bytes.capacity() as u64)?;
+        Ok(Contents {
+            bytes,
+            _charge: charge,
+        })
+    }
+
+    /// The bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Makes a text file that is in no directory, to be mounted by itself or to come and go.
-pub fn text_file(source: impl TextSource) -> NodeRef {
-    Arc::new(TextNode::new(source))
+pub fn text_file(source: impl TextSource, account: &Account) -> NodeRef {
+    Arc::new(TextNode::new(source, account))
 }
 
 /// A text file, as a node.
 pub(super) struct TextNode {
     qid: Qid,
     source: Box<dyn TextSource>,
+    account: Account,
 }
 
 impl TextNode {
-    pub(super) fn new(source: impl TextSource) -> Self {
+    pub(super) fn new(source: impl TextSource, account: &Account) -> Self {
         TextNode {
+            account: account.clone(),
             qid: fresh_qid(FileKind::RegularFile),
             source: Box::new(source),
         }
@@ -75,13 +101,19 @@ impl Node for TextNode {
 
     /// # Errors
     /// - [`Errno::Acces`]: for writing
+    /// - [`Errno::Nomem`]: the account has no room for the text
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         if how.write || how.truncate {
             return Op::err(Errno::Acces);
         }
-        let qid = self.qid;
-        snapshot(&*self.source)
-            .map(move |contents| Box::new(OpenText { qid, contents }) as Box<dyn OpenFile>)
+        let (qid, account) = (self.qid, self.account.clone());
+        snapshot(&*self.source).then(move |contents| {
+            let contents = Contents::new(contents, &account);
+            let opened = contents.map(|contents| OpenText { qid, contents });
+            opened
+                .map(|file| Box::new(file) as Box<dyn OpenFile>)
+                .into()
+        })
     }
 
     fn set_stat(&self, _change: SetStat) -> Op<()> {
@@ -94,15 +126,19 @@ impl Node for TextNode {
 }
 
 /// An open file that reads as these bytes.
-pub fn open_text(contents: Vec<u8>) -> Box<dyn OpenFile> {
+///
+/// # Errors
+/// - [`Errno::Nomem`]: the account has no room for them
+pub fn open_text(contents: Vec<u8>, account: &Account) -> Result<Box<dyn OpenFile>, Errno> {
     let qid = fresh_qid(FileKind::RegularFile);
-    Box::new(OpenText { qid, contents })
+    let contents = Contents::new(contents, account)?;
+    Ok(Box::new(OpenText { qid, contents }))
 }
 
 /// A snapshot of a text file.
 pub(in crate::device) struct OpenText {
     pub(in crate::device) qid: Qid,
-    pub(in crate::device) contents: Vec<u8>,
+    pub(in crate::device) contents: Contents,
 }
 
 impl OpenFile for OpenText {
@@ -113,7 +149,7 @@ impl OpenFile for OpenText {
         sink: &mut dyn GuestSink,
     ) -> Poll<Result<usize, Errno>> {
         let rest = usize::try_from(offset).ok();
-        let rest = rest.and_then(|offset| self.contents.get(offset..));
+        let rest = rest.and_then(|offset| self.contents.bytes().get(offset..));
         Poll::Ready(Ok(rest.map_or(0, |rest| sink.put(rest))))
     }
 
@@ -132,7 +168,7 @@ impl OpenFile for OpenText {
 
     fn stat(&self) -> Op<Stat> {
         Op::ok(Stat {
-            size: self.contents.len() as u64,
+            size: self.contents.bytes().len() as u64,
             ..stream_stat(self.qid)
         })
     }

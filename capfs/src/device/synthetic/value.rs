@@ -4,7 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::text::{TextSource, snapshot};
+use super::text::{Contents, TextSource, snapshot};
+use crate::account::{Account, Buffer, Holding};
 use crate::device::identity::fresh_qid;
 use crate::device::pipe::stream_stat;
 use crate::{
@@ -38,11 +39,13 @@ pub(super) struct ValueNode {
     qid: Qid,
     source: Arc<dyn TextSource>,
     sink: Arc<dyn ValueSink>,
+    account: Account,
 }
 
 impl ValueNode {
-    pub(super) fn new(source: impl TextSource, sink: impl ValueSink) -> Self {
+    pub(super) fn new(source: impl TextSource, sink: impl ValueSink, account: &Account) -> Self {
         ValueNode {
+            account: account.clone(),
             qid: fresh_qid(FileKind::RegularFile),
             source: Arc::new(source),
             sink: Arc::new(sink),
@@ -69,16 +72,20 @@ impl Node for ValueNode {
             true => snapshot(&*self.source),
             false => Op::ok(Vec::new()),
         };
-        let (qid, sink) = (self.qid, self.sink.clone());
-        contents.map(move |contents| {
-            Box::new(OpenValue {
+        let (qid, sink, account) = (self.qid, self.sink.clone(), self.account.clone());
+        contents.then(move |contents| {
+            let contents = Contents::new(contents, &account);
+            let opened = contents.map(|contents| OpenValue {
                 qid,
                 how,
                 contents,
-                written: Vec::new(),
+                written: Buffer::new(&account, Holding::Descriptors),
                 told: !how.truncate,
                 sink,
-            }) as Box<dyn OpenFile>
+            });
+            opened
+                .map(|file| Box::new(file) as Box<dyn OpenFile>)
+                .into()
         })
     }
 
@@ -100,8 +107,8 @@ struct OpenValue {
     qid: Qid,
     how: OpenHow,
     /// What reading gives, taken when the file was opened.
-    contents: Vec<u8>,
-    written: Vec<u8>,
+    contents: Contents,
+    written: Buffer,
     /// The sink knows what is in `written`.
     told: bool,
     sink: Arc<dyn ValueSink>,
@@ -110,11 +117,12 @@ struct OpenValue {
 impl OpenValue {
     /// Hands the sink what was written, up to a character that has not ended yet.
     fn tell(&mut self) -> Result<(), Errno> {
-        let text = match str::from_utf8(&self.written) {
+        let written = self.written.bytes();
+        let text = match str::from_utf8(written) {
             Ok(text) => text,
             Err(error) if error.error_len().is_some() => return Err(Errno::Ilseq),
             Err(error) => {
-                str::from_utf8(&self.written[..error.valid_up_to()]).map_err(|_| Errno::Ilseq)?
+                str::from_utf8(&written[..error.valid_up_to()]).map_err(|_| Errno::Ilseq)?
             }
         };
         self.told = true;
@@ -133,13 +141,14 @@ impl OpenFile for OpenValue {
             return Poll::Ready(Err(Errno::Badf));
         }
         let rest = usize::try_from(offset).ok();
-        let rest = rest.and_then(|offset| self.contents.get(offset..));
+        let rest = rest.and_then(|offset| self.contents.bytes().get(offset..));
         Poll::Ready(Ok(rest.map_or(0, |rest| sink.put(rest))))
     }
 
     /// # Errors
     /// - whatever the sink answers
     /// - [`Errno::Msgsize`]: more than [`VALUE_MAX`] bytes
+    /// - [`Errno::Nomem`]: the account has no room for it
     /// - [`Errno::Inval`]: behind a gap
     /// - [`Errno::Ilseq`]: not UTF-8
     fn poll_write(
@@ -162,10 +171,8 @@ impl OpenFile for OpenValue {
         if end > VALUE_MAX {
             return Poll::Ready(Err(Errno::Msgsize));
         }
-        if end > self.written.len() {
-            self.written.resize(end, 0);
-        }
-        let bytes = source.take(&mut self.written[begin..end]);
+        let written = self.written.resize(end.max(self.written.len()))?;
+        let bytes = source.take(&mut written[begin..end]);
         self.tell()?;
         Poll::Ready(Ok(Written {
             bytes,
@@ -179,8 +186,8 @@ impl OpenFile for OpenValue {
 
     fn stat(&self) -> Op<Stat> {
         let contents = match self.how.write {
-            true => &self.written,
-            false => &self.contents,
+            true => self.written.bytes(),
+            false => self.contents.bytes(),
         };
         Op::ok(Stat {
             size: contents.len() as u64,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use capfs::Errno;
-use capfs_devices::fetch::host::{Failure, Request, RequestBody, Upload};
+use capfs_devices::fetch::host::{Failure, Request, RequestBody, Upload, WholeBody};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 
@@ -87,11 +87,11 @@ impl Outgoing {
 }
 
 /// Bytes that a redirect may ask for again.
-struct Shared(Arc<Vec<u8>>);
+struct Shared(Arc<WholeBody>);
 
 impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        (*self.0).as_ref()
     }
 }
 

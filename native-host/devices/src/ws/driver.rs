@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use capfs::Errno;
+use capfs::account::Charge;
 use capfs::device::parts::lock;
 use capfs_devices::ws::host::{Events, Failure, Kind, Message, Socket, Status};
 use capfs_devices::ws::inbox::Inbox;
@@ -46,11 +47,18 @@ struct Shared {
     /// The agent has let go of its end.
     abandoned: bool,
     driver: Option<Waker>,
+    /// It goes with the last of the two ends.
+    _charge: Charge,
 }
 
 impl Link {
     /// The agent's end of a stream, and what must run for it.
-    pub fn new(stream: WebSocketStream<NetStream>, events: Arc<dyn Events>) -> (Link, Driver) {
+    /// The charge is for all that the two have under way.
+    pub fn new(
+        stream: WebSocketStream<NetStream>,
+        events: Arc<dyn Events>,
+        charge: Charge,
+    ) -> (Link, Driver) {
         let shared = Arc::new(Mutex::new(Shared {
             inbox: Inbox::new(RECEIVE_WINDOW),
             outbox: VecDeque::new(),
@@ -59,6 +67,7 @@ impl Link {
             status: Status::Open,
             abandoned: false,
             driver: None,
+            _charge: charge,
         }));
         let driver = Driver {
             stream,

@@ -64,7 +64,7 @@ impl host::Connector for NativeConnector {
             let opened = client_async_with_config(request, stream, Some(config)).await;
             let (stream, response) = opened.map_err(|error| failure(&error))?;
             let protocol = protocol(&response);
-            let (link, driver) = Link::new(stream, wanted.events);
+            let (link, driver) = Link::new(stream, wanted.events, wanted.charge);
             network.spawn(Box::pin(driver.run()));
             Ok(Connected {
                 protocol,

@@ -122,7 +122,7 @@ fn init(request: &Request, pending: &Pending) -> Result<Object, JsValue> {
     set("headers", &headers)?;
     if let RequestBody::Whole(bytes) = &request.body {
         // Not the bytes themselves: Node 20 can't send those again behind a redirect, as they are gone by then.
-        let parts = Array::of1(&Uint8Array::from(bytes.as_slice()));
+        let parts = Array::of1(&Uint8Array::from((**bytes).as_ref()));
         set("body", &Blob::new(&parts))?;
     }
     let redirect = match request.redirect {

@@ -24,6 +24,7 @@ use outside::Web;
 use wasm_bindgen::JsValue;
 
 use super::random::WebEntropy;
+use crate::machine::account;
 
 /// That the terms of a grant can be understood, and kept to in a browser.
 ///
@@ -31,7 +32,7 @@ use super::random::WebEntropy;
 /// See [`GrantError`].
 pub fn check(grant: &Grant) -> Result<(), GrantError> {
     match grant.device {
-        DeviceKind::Ws => Ws::new(Arc::new(Web), grant).map(drop),
+        DeviceKind::Ws => Ws::new(Arc::new(Web), grant, &account()).map(drop),
         _ => terms::check(grant),
     }
 }
@@ -44,14 +45,14 @@ pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsV
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Fetch => {
-            let fetch = Fetch::new(Arc::new(Web), grant).map_err(invalid)?;
+            let fetch = Fetch::new(Arc::new(Web), grant, &account()).map_err(invalid)?;
             Ok(Capability::fetch(fetch))
         }
         DeviceKind::Ws if !has("WebSocket") => {
             Err(JsValue::from_str("this engine has no WebSocket"))
         }
         DeviceKind::Ws => {
-            let ws = Ws::new(Arc::new(Web), grant).map_err(invalid)?;
+            let ws = Ws::new(Arc::new(Web), grant, &account()).map_err(invalid)?;
             Ok(Capability::ws(ws))
         }
         DeviceKind::Crypto => {
@@ -59,7 +60,8 @@ pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsV
             let own = storage::own_name(identity);
             let keys = crypto::WebKeys::new(policy.name().unwrap_or(&own));
             let entropy = Arc::new(WebEntropy);
-            Ok(Capability::crypto(Arc::new(keys), entropy, policy))
+            let keys = Arc::new(keys);
+            Ok(Capability::crypto(keys, entropy, policy, &account()))
         }
         DeviceKind::IndexedDb => {
             let policy = indexeddb_device::Policy::from_grant(grant).map_err(invalid)?;
@@ -68,7 +70,8 @@ pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsV
             }
             let own = storage::own_name(identity);
             let space = indexeddb::WebSpace::new(policy.name().unwrap_or(&own));
-            Ok(Capability::indexeddb(Arc::new(space), policy))
+            let space = Arc::new(space);
+            Ok(Capability::indexeddb(space, policy, &account()))
         }
         kind => Err(JsValue::from_str(&format!(
             "this host has no device `{}`",

@@ -15,6 +15,8 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::refused;
 
+use crate::machine::account;
+
 #[wasm_bindgen]
 extern "C" {
     /// `TaskHost` of `web/src/task.ts`. What it throws has the name of an errno as its `code`.
@@ -168,7 +170,7 @@ impl Spawner for PageSpawner {
 /// A sentence that says what is wrong with the grant.
 pub fn tasks(grant: &Grant, host: JsTasks) -> Result<NodeRef, JsValue> {
     let spawner = Arc::new(PageSpawner(Rc::new(host)));
-    let device = TaskDevice::new(spawner, grant);
+    let device = TaskDevice::new(spawner, grant, &account());
     let device = device.map_err(|error| JsValue::from_str(&error.to_string()))?;
     Ok(device.root())
 }
