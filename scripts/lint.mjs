@@ -2,6 +2,7 @@
 //
 //   node scripts/lint.mjs [--write]     --write brings the table in docs/dependencies.md up to date
 
+import { checkCargoDeny } from './invariants/cargo-deny.mjs'
 import { checkCrateGraph } from './invariants/crate-graph.mjs'
 import { checkDependencies, writeDependencies } from './invariants/dependencies.mjs'
 import { checkTrackedFiles } from './invariants/tracked-files.mjs'
@@ -21,6 +22,7 @@ await entry(async () => {
   await checkCrateGraph(report)
   await checkTrackedFiles(report)
   await checkDependencies(report)
+  await checkCargoDeny(report)
   console.log(`${passed} passed, ${failed} failed`)
   return failed > 0 ? 1 : 0
 })

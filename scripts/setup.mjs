@@ -5,11 +5,11 @@
 
 import { fileURLToPath } from 'node:url'
 import { entry } from './progress.mjs'
+import { addCargoTool } from './setup/cargo-tools.mjs'
 import { installNpmPackages, workspaces } from './setup/npm-packages.mjs'
 import { addSystemPackages } from './setup/system-packages.mjs'
 import { addComponents, checkNode, checkRust } from './setup/toolchain.mjs'
 import { addWasmTargets } from './setup/wasm-targets.mjs'
-import { addWasmtimeCli } from './setup/wasmtime-cli.mjs'
 
 /**
  * @param {'start' | 'test' | 'bench'} purpose `start` needs the compiler and the page's packages;
@@ -23,7 +23,8 @@ export async function setUp(purpose) {
   await addComponents()
   await addSystemPackages()
   await installNpmPackages(workspaces())
-  if (purpose === 'bench') await addWasmtimeCli()
+  if (purpose === 'test') await addCargoTool('cargo-deny')
+  if (purpose === 'bench') await addCargoTool('wasmtime')
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

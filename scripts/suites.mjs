@@ -19,7 +19,7 @@ const cargo = (...args) => ['cargo', ...args, '--locked']
  */
 export const SUITES = [
   // First what is quick to say no.
-  { name: 'invariants', about: 'crate graph, dependencies, licences, tracked files', command: node('scripts/lint.mjs'), count: 'summary', minutes: 5 },
+  { name: 'invariants', about: 'crate graph, dependencies, licences, advisories, tracked files', command: node('scripts/lint.mjs'), count: 'summary', minutes: 5 },
   { name: 'scripts', about: 'the set-up scripts themselves', command: node('--test', '--test-reporter=tap', 'scripts/tests/'), count: 'tap', minutes: 5 },
   { name: 'format', about: 'rustfmt, workspace', command: ['cargo', 'fmt', '--all', '--check'], count: 'check', minutes: 2 },
   { name: 'format-agents', about: 'rustfmt, sample agents', command: ['cargo', 'fmt', '--all', '--check'], cwd: 'agents', count: 'check', minutes: 2 },
@@ -37,6 +37,8 @@ export const SUITES = [
   { name: 'runtime', about: 'WASI calls over a namespace; hostile guests', command: cargo('test', '--package', 'capfs-runtime'), count: 'cargo', minutes: 15 },
   { name: 'capfs-build', about: 'stub, adapters and their signatures', command: cargo('test', '--release', '--package', 'capfs-build'), count: 'cargo', minutes: 10 },
   { name: 'capfs-host', about: 'the command, against real modules', command: cargo('test', '--release', '--package', 'capfs-host'), count: 'cargo', minutes: 20 },
+
+  { name: 'fuzz', about: 'readers of what strangers write, fed with what is nearly well-formed', command: cargo('test', '--release', '--package', 'capfs-fuzz'), count: 'cargo', minutes: 10 },
 
   { name: 'agents', about: 'parts of the sample agents, here', command: cargo('test'), cwd: 'agents', env: { CARGO_TARGET_DIR: agentsTarget }, count: 'cargo', minutes: 10 },
 

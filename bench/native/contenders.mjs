@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { run } from '../../scripts/command.mjs'
 import { binary, path } from '../../scripts/project.mjs'
-import { wasmtimeCli } from '../../scripts/setup/wasmtime-cli.mjs'
+import { cargoTool } from '../../scripts/setup/cargo-tools.mjs'
 
 /**
  * @typedef {{name: string, command: (program: string, args: string[], files?: {host?: string, memory?: boolean}) => string[]}} Contender
@@ -31,7 +31,7 @@ export async function contenders({ folder, programs }) {
     name: 'node:wasi',
     command: (program, args, { host } = {}) => [process.execPath, '--no-warnings', path('bench', 'native', 'node-wasi.mjs'), host ?? '-', program, ...args],
   }
-  const wasmtime = wasmtimeCli()
+  const wasmtime = cargoTool('wasmtime')
   if (!existsSync(wasmtime)) return [capfs, node]
   const ahead = new Map()
   for (const program of programs) {

@@ -138,6 +138,11 @@ pub enum GrantError {
     },
 }
 
+/// A part of a flag, so that no comma in it ends it.
+fn escaped(part: &str) -> String {
+    part.replace('\\', "\\\\").replace(',', "\\,")
+}
+
 fn names() -> String {
     DeviceKind::ALL.map(DeviceKind::name).join(", ")
 }
@@ -392,8 +397,7 @@ impl Grant {
         let at = (self.at != self.device.path()).then_some(("at", self.at.as_str()));
         let terms = self.terms.iter().map(|term| (&*term.key, &*term.value));
         for (key, value) in at.into_iter().chain(terms) {
-            let value = value.replace('\\', "\\\\").replace(',', "\\,");
-            let _ = write!(flag, ",{key}={value}");
+            let _ = write!(flag, ",{}={}", escaped(key), escaped(value));
         }
         flag
     }

@@ -3,7 +3,7 @@
 /** Those that ask for no more than a notice. */
 const ALLOWED = new Set([
   '0BSD', 'Apache-2.0', 'Apache-2.0 WITH LLVM-exception', 'BlueOak-1.0.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BSL-1.0', 'CC0-1.0',
-  'ISC', 'MIT', 'MIT-0', 'Python-2.0', 'Unicode-3.0', 'Unicode-DFS-2016', 'Unlicense', 'WTFPL', 'Zlib',
+  'ISC', 'MIT', 'MIT-0', 'NCSA', 'Python-2.0', 'Unicode-3.0', 'Unicode-DFS-2016', 'Unlicense', 'WTFPL', 'Zlib',
 ])
 
 /**
