@@ -1,11 +1,6 @@
 //! Blocks of files in memory, with what was written to them and is nowhere else yet.
 
-use crate::limits::{BLOCK, CACHE_MAX, CACHE_MIN, TRANSFER_MAX};
-
-/// Pages in a segment: memory is taken a segment at a time.
-const SEGMENT: usize = TRANSFER_MAX / BLOCK;
-const PAGES_MIN: u32 = (CACHE_MIN / BLOCK) as u32;
-const PAGES_MAX: u32 = (CACHE_MAX / BLOCK) as u32;
+use crate::limits::{BLOCK, Geometry};
 
 /// The number of a page's place in the cache.
 pub(crate) type Slot = u32;
@@ -30,8 +25,11 @@ struct Page {
 ///
 /// It begins small and grows when everything in it is used, for memory that was never touched is dearer than
 /// memory that is in the processor's cache: what is only written, or read once, never makes it grow.
-#[derive(Default)]
 pub(crate) struct Cache {
+    /// Memory is taken a segment at a time, of two to the power of so many pages.
+    segment_shift: u32,
+    pages_min: u32,
+    pages_max: u32,
     segments: Vec<Box<[u8]>>,
     pages: Vec<Page>,
     dirty: u32,
@@ -39,10 +37,36 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// An empty one.
+    pub fn new(geometry: &Geometry) -> Self {
+        debug_assert!(geometry.batch().is_power_of_two());
+        Cache {
+            segment_shift: geometry.batch().ilog2(),
+            pages_min: (geometry.cache_min / BLOCK) as u32,
+            pages_max: (geometry.cache_max / BLOCK) as u32,
+            segments: Vec::new(),
+            pages: Vec::new(),
+            dirty: 0,
+            hand: 0,
+        }
+    }
+
+    /// Pages in a segment.
+    fn segment(&self) -> usize {
+        1 << self.segment_shift
+    }
+
+    /// The segment of a page, and where in it.
+    fn place(&self, slot: Slot) -> (usize, usize) {
+        let slot = slot as usize;
+        let within = slot & (self.segment() - 1);
+        (slot >> self.segment_shift, within * BLOCK)
+    }
+
     /// Takes a place for another block; the owner of what was there must forget it. `None` when
     /// dirty pages must be written out first.
     pub fn take(&mut self) -> Option<(Slot, Option<Owner>)> {
-        if self.dirty >= PAGES_MIN.max(self.pages.len() as u32) / 2 {
+        if self.dirty >= self.pages_min.max(self.pages.len() as u32) / 2 {
             return None;
         }
         self.take_clean()
@@ -50,11 +74,11 @@ impl Cache {
 
     /// As [`take`](Cache::take), for a page that will be clean.
     pub fn take_clean(&mut self) -> Option<(Slot, Option<Owner>)> {
-        if self.hand as usize == self.pages.len() && self.hand < PAGES_MIN {
+        if self.hand as usize == self.pages.len() && self.hand < self.pages_min {
             return Some((self.add(), None));
         }
         self.take_unused().or_else(|| {
-            if (self.pages.len() as u32) < PAGES_MAX {
+            if (self.pages.len() as u32) < self.pages_max {
                 self.hand = self.pages.len() as u32;
                 return Some((self.add(), None));
             }
@@ -64,8 +88,9 @@ impl Cache {
 
     /// Makes one more place, behind all others.
     fn add(&mut self) -> Slot {
-        if self.pages.len() == self.segments.len() * SEGMENT {
-            self.segments.push(vec![0; SEGMENT * BLOCK].into());
+        if self.pages.len() == self.segments.len() << self.segment_shift {
+            let bytes = self.segment() * BLOCK;
+            self.segments.push(vec![0; bytes].into());
         }
         self.pages.push(Page::default());
         self.hand += 1;
@@ -77,7 +102,7 @@ impl Cache {
         for _ in 0..self.pages.len() {
             if self.hand as usize >= self.pages.len() {
                 // A segment that was begun is finished first.
-                if !self.pages.len().is_multiple_of(SEGMENT) {
+                if !self.pages.len().is_multiple_of(self.segment()) {
                     return Some((self.add(), None));
                 }
                 self.hand = 0;
@@ -140,25 +165,25 @@ impl Cache {
 
     /// The bytes of a page.
     pub fn page(&mut self, slot: Slot) -> &mut [u8] {
-        let (segment, at) = place(slot);
+        let (segment, at) = self.place(slot);
         &mut self.segments[segment][at..at + BLOCK]
     }
 
     /// The bytes of pages that lie side by side.
     pub fn run(&self, slot: Slot, pages: usize) -> &[u8] {
-        let (segment, at) = place(slot);
+        let (segment, at) = self.place(slot);
         &self.segments[segment][at..at + pages * BLOCK]
     }
 
     /// As [`run`](Cache::run), to be filled.
     pub fn run_mut(&mut self, slot: Slot, pages: usize) -> &mut [u8] {
-        let (segment, at) = place(slot);
+        let (segment, at) = self.place(slot);
         &mut self.segments[segment][at..at + pages * BLOCK]
     }
 
     /// Whether `next` lies behind `slot`, so that one write takes both.
-    pub fn adjoins(slot: Slot, next: Slot) -> bool {
-        next == slot + 1 && !(next as usize).is_multiple_of(SEGMENT)
+    pub fn adjoins(&self, slot: Slot, next: Slot) -> bool {
+        next == slot + 1 && !(next as usize).is_multiple_of(self.segment())
     }
 
     /// The dirty pages by owner.
@@ -173,14 +198,13 @@ impl Cache {
     }
 }
 
-fn place(slot: Slot) -> (usize, usize) {
-    let slot = slot as usize;
-    (slot / SEGMENT, slot % SEGMENT * BLOCK)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GEOMETRY: Geometry = Geometry::SMALL;
+    const PAGES_MIN: u32 = (GEOMETRY.cache_min / BLOCK) as u32;
+    const PAGES_MAX: u32 = (GEOMETRY.cache_max / BLOCK) as u32;
 
     fn owner(block: u32) -> Owner {
         Owner { number: 1, block }
@@ -196,14 +220,14 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_and_makes_the_cache_grow() {
-        let mut cache = Cache::default();
+        let mut cache = Cache::new(&GEOMETRY);
         fill(&mut cache, PAGES_MIN);
         cache.touch(0);
         assert_eq!(cache.take(), Some((1, Some(owner(1)))));
         for slot in 0..PAGES_MIN {
             cache.touch(slot);
         }
-        for slot in PAGES_MIN..PAGES_MIN + SEGMENT as u32 {
+        for slot in PAGES_MIN..PAGES_MIN + GEOMETRY.batch() {
             assert_eq!(cache.take(), Some((slot, None)));
         }
         // Nothing has been used since.
@@ -212,7 +236,7 @@ mod tests {
 
     #[test]
     fn it_has_an_end() {
-        let mut cache = Cache::default();
+        let mut cache = Cache::new(&GEOMETRY);
         for block in 0..3 * PAGES_MAX {
             let (slot, _) = cache.take().unwrap();
             assert!(slot < PAGES_MAX);
@@ -223,7 +247,7 @@ mod tests {
 
     #[test]
     fn dirty_pages_are_never_taken() {
-        let mut cache = Cache::default();
+        let mut cache = Cache::new(&GEOMETRY);
         let mut block = 0;
         while let Some((slot, _)) = cache.take() {
             cache.put(slot, owner(block), true);

@@ -6,15 +6,16 @@
 
 use capfs::Errno;
 
-use crate::cache::{Cache, Owner, Slot};
+use crate::cache::{Owner, Slot};
+use crate::checksum::Sums;
 use crate::extents::{Extent, Mapping};
 use crate::inode::Body;
-use crate::limits::{BLOCK, GROW_MIN, TRANSFER_MAX, TRIM_MIN};
+use crate::limits::BLOCK;
 use crate::record::Record;
 use crate::state::State;
 
-/// Pages in one write.
-const BATCH_MAX: u32 = (TRANSFER_MAX / BLOCK) as u32;
+/// Blocks in one record of the index: what is read of a spoilt one is lost.
+const MAP_MAX: u32 = 1024;
 
 /// Pieces of memory up to which each is written from where it is, rather than gathered.
 const PIECES_MAX: usize = 2;
@@ -83,8 +84,10 @@ impl State {
         for number in std::mem::take(&mut self.changed) {
             if let Some(inode) = self.nodes.get_mut(&number) {
                 inode.changed = false;
+                inode.recorded = true;
             }
         }
+        self.targets = 0;
         self.space.committed();
         self.waiting_since = None;
         self.commits += 1;
@@ -101,33 +104,22 @@ impl State {
 
     /// Writes the index anew, without its history. Nothing may wait for a commit.
     pub fn rewrite_index(&mut self) -> Result<(), Errno> {
-        let nodes = &self.nodes;
+        let (nodes, sums) = (&self.nodes, &mut self.sums);
         let written = self.journal.replace(|put| {
             let mut records = Vec::new();
             for (number, inode) in nodes {
                 let number = *number;
-                let attributes = inode.attributes();
+                let attributes = inode.whole_attributes();
                 Record::Node { number, attributes }.encode(&mut records);
                 match &inode.body {
                     Body::File(content) => {
                         for (block, extent) in content.extents.iter() {
-                            let Extent {
-                                start,
-                                length,
-                                written,
-                            } = extent;
-                            Record::Map {
-                                number,
-                                block,
-                                start,
-                                length,
-                                written,
-                            }
-                            .encode(&mut records);
+                            map_records(number, block, extent, sums, &mut records);
                         }
                     }
                     Body::Directory(names) => {
-                        for (name, qid) in names.iter() {
+                        // In the order of listings, so that they are in the same order when the volume is opened again.
+                        for (name, qid) in names.in_order() {
                             Record::Name {
                                 directory: number,
                                 name,
@@ -149,8 +141,8 @@ impl State {
     fn trim(&mut self) {
         let tail = self.space.tail();
         let total = self.space.total();
-        if tail >= TRIM_MIN && tail >= total / 4 {
-            self.cut_tail(GROW_MIN);
+        if tail >= self.geometry.trim_min && tail >= total / 4 {
+            self.cut_tail(self.geometry.grow_min);
         }
     }
 
@@ -177,7 +169,7 @@ impl State {
         let mut batch = Batch::default();
         let mut rest = &dirty[..];
         while let Some((first, _)) = rest.first() {
-            let room = BATCH_MAX - batch.slots.len() as u32;
+            let room = self.geometry.batch() - batch.slots.len() as u32;
             let placed = self.place_run(rest, batch.end(), room);
             let run = match placed {
                 Ok(run) => run,
@@ -202,7 +194,7 @@ impl State {
             rest = others;
             batch.slots.extend(pages.iter().map(|(_, slot)| *slot));
             batch.runs.push(run);
-            if batch.slots.len() as u32 == BATCH_MAX {
+            if batch.slots.len() as u32 == self.geometry.batch() {
                 let full = std::mem::take(&mut batch);
                 self.write_batch(&full)?;
             }
@@ -304,19 +296,24 @@ impl State {
                 self.space.defer(start, length);
             }
         }
-        self.log(Record::Map {
-            number: run.number,
-            block: run.block,
-            start: run.start,
-            length: run.length,
-            written: true,
-        });
+        map_records(
+            run.number,
+            run.block,
+            extent,
+            &mut self.sums,
+            &mut self.pending,
+        );
+        self.wait_for_commit();
         Ok(())
     }
 
     fn write_slots(&mut self, start: u32, slots: &[Slot]) -> Result<(), Errno> {
         let offset = |index: usize| (u64::from(start) + index as u64) * BLOCK as u64;
-        let pieces = slots.chunk_by(|slot, next| Cache::adjoins(*slot, *next));
+        for (slot, block) in slots.iter().zip(start..) {
+            self.sums.note(block, self.cache.run(*slot, 1));
+        }
+        let cache = &self.cache;
+        let pieces = slots.chunk_by(|slot, next| cache.adjoins(*slot, *next));
         if pieces.clone().take(PIECES_MAX + 1).count() <= PIECES_MAX {
             let mut index = 0;
             for piece in pieces {
@@ -332,5 +329,30 @@ impl State {
             self.transfer.extend_from_slice(bytes);
         }
         self.data.write_at(offset(0), &self.transfer)
+    }
+}
+
+/// Adds the records that say where blocks of a file are, with the checksums of those that are written.
+fn map_records(number: u64, block: u32, extent: Extent, sums: &mut Sums, records: &mut Vec<u8>) {
+    let mut done = 0;
+    while done < extent.length {
+        let length = match extent.written {
+            true => MAP_MAX.min(extent.length - done),
+            false => extent.length,
+        };
+        let start = extent.start + done;
+        Record::Map {
+            number,
+            block: block + done,
+            start,
+            length,
+            written: extent.written,
+            sums: match extent.written {
+                true => sums.of(start, length),
+                false => &[],
+            },
+        }
+        .encode(records);
+        done += length;
     }
 }

@@ -3,13 +3,12 @@
 
 use capfs::{Errno, GuestSink, GuestSource, WriteAt, Written};
 
-use crate::cache::{Cache, Owner, Slot};
+use crate::block_file::BlockFile;
+use crate::cache::{Owner, Slot};
+use crate::checksum::Sums;
 use crate::commit::Run;
 use crate::extents::{Extent, Mapping};
-use crate::limits::{
-    BLOCK, DIRECT_MIN, GROW_MAX, GROW_MIN, KEEP_FREE, READ_AHEAD_MAX, STORAGE_FILE_MAX,
-    TRANSFER_MAX,
-};
+use crate::limits::{BLOCK, GROW_MAX, STORAGE_FILE_MAX};
 use crate::record::Record;
 use crate::state::{Effect, State};
 
@@ -41,6 +40,7 @@ impl State {
         offset: u64,
         sink: &mut dyn GuestSink,
     ) -> Result<usize, Errno> {
+        let read_ahead_max = self.geometry.read_ahead_max;
         let content = self.content(number)?;
         let wanted = saturate(content.size.saturating_sub(offset)).min(sink.remaining());
         if wanted == 0 {
@@ -48,7 +48,7 @@ impl State {
         }
         // What follows the last read is read further ahead each time, and anything else not at all.
         content.read_ahead = match content.next_read == offset {
-            true => (content.read_ahead * 2).clamp(4 * BLOCK, READ_AHEAD_MAX),
+            true => (content.read_ahead * 2).clamp(4 * BLOCK, read_ahead_max),
             false => 0,
         };
         let mut done = 0;
@@ -94,6 +94,7 @@ impl State {
         extent: Extent,
         sink: &mut dyn GuestSink,
     ) -> Result<(usize, usize), Errno> {
+        let geometry = self.geometry;
         let content = self.content(number)?;
         let needed = blocks_for((within + wanted) as u64);
         let ahead = blocks_for(content.read_ahead as u64);
@@ -102,13 +103,13 @@ impl State {
             .length
             .min(next_page.map_or(u32::MAX, |(next, _)| next - block))
             .min(blocks_for(content.size) - block)
-            .min((TRANSFER_MAX / BLOCK) as u32);
+            .min(geometry.batch());
         let offered = |blocks: u32| wanted.min(blocks as usize * BLOCK - within);
-        if wanted < DIRECT_MIN
+        if wanted < geometry.direct_min
             && let Some((slot, blocks)) = self.clean_run(there.min(needed.max(ahead)))
         {
             let into = self.cache.run_mut(slot, blocks as usize);
-            read_exactly(&*self.data, extent.start, into)?;
+            let blocks = read_blocks(&*self.data, &self.sums, extent.start, into)?;
             for index in 0..blocks {
                 let block = block + index;
                 let owner = Owner { number, block };
@@ -126,7 +127,7 @@ impl State {
             self.transfer.resize(bytes, 0);
         }
         let into = &mut self.transfer[..bytes];
-        read_exactly(&*self.data, extent.start, into)?;
+        let blocks = read_blocks(&*self.data, &self.sums, extent.start, into)?;
         let count = offered(blocks);
         Ok((sink.put(&self.transfer[within..within + count]), count))
     }
@@ -137,7 +138,7 @@ impl State {
         let mut count = 1;
         while count < blocks {
             match self.clean_slot() {
-                Some(slot) if Cache::adjoins(first + count - 1, slot) => count += 1,
+                Some(slot) if self.cache.adjoins(first + count - 1, slot) => count += 1,
                 // Nobody has that place; it is given away on the next round.
                 _ => break,
             }
@@ -174,8 +175,8 @@ impl State {
         while written.bytes < wanted {
             let (block, within) = locate(written.end);
             let left = wanted - written.bytes;
-            if within == 0 && left >= DIRECT_MIN {
-                let blocks = left.min(TRANSFER_MAX) / BLOCK;
+            if within == 0 && left >= self.geometry.direct_min {
+                let blocks = left.min(self.geometry.transfer_max) / BLOCK;
                 let direct = self.write_direct(number, block, blocks as u32, source);
                 let bytes = match direct {
                     Ok(bytes) => bytes,
@@ -235,7 +236,11 @@ impl State {
         let holes = self.holes(number, block, block + blocks)?;
         let holes: u64 = holes.iter().map(|(_, length)| u64::from(*length)).sum();
         let fits = self.used + holes <= self.limit;
-        if !fits || self.make_available(blocks + KEEP_FREE).is_err() {
+        if !fits
+            || self
+                .make_available(blocks + self.geometry.keep_free)
+                .is_err()
+        {
             return Ok(None);
         }
         let bytes = blocks as usize * BLOCK;
@@ -256,6 +261,7 @@ impl State {
                 .ok_or(Errno::Nospc)?;
             let from = done as usize * BLOCK;
             let part = &self.transfer[from..from + length as usize * BLOCK];
+            self.sums.note(start, part);
             let written = self.data.write_at(u64::from(start) * BLOCK as u64, part);
             if let Err(errno) = written {
                 self.space.release(start, length);
@@ -328,7 +334,10 @@ impl State {
             _ => None,
         };
         let loaded = match page {
-            Some(start) => read_exactly(&*self.data, start, self.cache.page(slot)),
+            Some(start) => {
+                let read = read_blocks(&*self.data, &self.sums, start, self.cache.page(slot));
+                read.map(drop)
+            }
             None => {
                 self.cache.page(slot)[overwritten..].fill(0);
                 Ok(())
@@ -350,7 +359,7 @@ impl State {
                 if self.used >= self.limit {
                     return Err(Errno::Dquot);
                 }
-                self.make_available(1 + KEEP_FREE)?;
+                self.make_available(1 + self.geometry.keep_free)?;
                 self.used += 1;
             }
             // It goes to another place, and leaves its own.
@@ -381,7 +390,8 @@ impl State {
             return Ok(());
         }
         let missing = blocks - self.space.available();
-        let generous = missing.max((self.space.total() / 8).clamp(GROW_MIN, GROW_MAX));
+        let generous =
+            missing.max((self.space.total() / 8).clamp(self.geometry.grow_min, GROW_MAX));
         let grown = self.grow(generous).or_else(|_| self.grow(missing));
         if grown.is_err() && self.waiting_since.is_some() {
             // What has been replaced or removed is free once that is durable.
@@ -514,7 +524,7 @@ impl State {
             if self.used + missing > self.limit {
                 return Err(Errno::Dquot);
             }
-            let missing = u32::try_from(missing + u64::from(KEEP_FREE));
+            let missing = u32::try_from(missing + u64::from(self.geometry.keep_free));
             self.make_available(missing.map_err(|_| Errno::Nospc)?)?;
             for (block, length) in holes {
                 self.set_aside(number, block, length)?;
@@ -574,6 +584,7 @@ impl State {
                 start,
                 length: count,
                 written: false,
+                sums: &[],
             });
             block += count;
             length -= count;
@@ -582,14 +593,16 @@ impl State {
     }
 }
 
-/// Reads whole blocks, which must all be there.
-fn read_exactly(
-    data: &dyn crate::block_file::BlockFile,
+/// Reads whole blocks, which must all be there. Returns how many are as they were written, from the first one on, at least one: what follows was not
+/// asked for, maybe, and is an error when it is.
+pub(crate) fn read_blocks(
+    data: &dyn BlockFile,
+    sums: &Sums,
     start: u32,
     into: &mut [u8],
-) -> Result<(), Errno> {
+) -> Result<u32, Errno> {
     let mut offset = u64::from(start) * BLOCK as u64;
-    let mut rest = into;
+    let mut rest = &mut *into;
     while !rest.is_empty() {
         let count = data.read_at(offset, rest)?;
         if count == 0 {
@@ -598,5 +611,8 @@ fn read_exactly(
         offset += count as u64;
         rest = &mut rest[count..];
     }
-    Ok(())
+    match sums.agreeing(start, into) {
+        0 => Err(Errno::Io),
+        blocks => Ok(blocks as u32),
+    }
 }

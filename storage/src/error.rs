@@ -28,6 +28,12 @@ pub enum StorageError {
         /// The latest that is known here.
         known: u32,
     },
+    /// An index is longer than any that was written here, and so is not read.
+    #[error("damaged: an index of {bytes} bytes is longer than any that was written")]
+    TooLong {
+        /// Bytes of the file.
+        bytes: u64,
+    },
     /// The host failed.
     #[error("the host failed: {0}")]
     Host(Errno),
@@ -38,7 +44,7 @@ impl StorageError {
     pub fn errno(&self) -> Errno {
         match self {
             StorageError::Busy => Errno::Busy,
-            StorageError::Damaged { .. } => Errno::Io,
+            StorageError::Damaged { .. } | StorageError::TooLong { .. } => Errno::Io,
             StorageError::Version { .. } => Errno::Notsup,
             StorageError::Host(errno) => *errno,
         }

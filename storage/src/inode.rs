@@ -8,6 +8,7 @@ use capfs::{DirEntry, Errno, FileKind, Qid, Stat};
 
 use crate::cache::Slot;
 use crate::extents::Extents;
+use crate::limits::NODE_BLOCKS;
 use crate::record::Attributes;
 
 /// The number of the root directory.
@@ -24,6 +25,8 @@ pub(crate) struct Inode {
     pub ctime: u64,
     /// Its attributes are to be written with the next commit.
     pub changed: bool,
+    /// It is in the index: what never changes needs not be written again.
+    pub recorded: bool,
     pub body: Body,
 }
 
@@ -56,6 +59,7 @@ impl Inode {
             mtime: now,
             ctime: now,
             changed: false,
+            recorded: false,
             body,
         }
     }
@@ -64,10 +68,11 @@ impl Inode {
     pub fn from_attributes(attributes: &Attributes<'_>) -> Self {
         let body = match attributes.kind {
             FileKind::Directory => Body::Directory(Names::default()),
-            FileKind::SymbolicLink => Body::Symlink(attributes.target.into()),
+            FileKind::SymbolicLink => Body::Symlink(attributes.target.unwrap_or_default().into()),
             _ => Body::File(Content::default()),
         };
         let mut inode = Inode::new(body, 0);
+        inode.recorded = true;
         inode.set_attributes(attributes);
         inode
     }
@@ -81,7 +86,17 @@ impl Inode {
         }
     }
 
+    /// What a commit writes: what may have changed, and all of what is new.
     pub fn attributes(&self) -> Attributes<'_> {
+        let mut attributes = self.whole_attributes();
+        if self.recorded {
+            attributes.target = None;
+        }
+        attributes
+    }
+
+    /// Everything, for an index without a history.
+    pub fn whole_attributes(&self) -> Attributes<'_> {
         Attributes {
             kind: self.kind(),
             size: match &self.body {
@@ -92,8 +107,8 @@ impl Inode {
             mtime: self.mtime,
             ctime: self.ctime,
             target: match &self.body {
-                Body::Symlink(target) => target,
-                _ => "",
+                Body::Symlink(target) => Some(target),
+                _ => None,
             },
         }
     }
@@ -103,6 +118,23 @@ impl Inode {
             Body::File(_) => FileKind::RegularFile,
             Body::Directory(_) => FileKind::Directory,
             Body::Symlink(_) => FileKind::SymbolicLink,
+        }
+    }
+
+    /// Blocks that it counts as by itself, beside those of its contents. The root is free.
+    pub fn own_blocks(&self, number: u64) -> u64 {
+        match self.body {
+            Body::File(_) => 0,
+            Body::Directory(_) if number == ROOT => 0,
+            Body::Directory(_) | Body::Symlink(_) => NODE_BLOCKS,
+        }
+    }
+
+    /// Bytes of a link's target.
+    pub fn target_bytes(&self) -> u64 {
+        match &self.body {
+            Body::Symlink(target) => target.len() as u64,
+            _ => 0,
         }
     }
 
@@ -212,6 +244,12 @@ impl Names {
         self.by_name
             .iter()
             .map(|(name, entry)| (&**name, entry.qid))
+    }
+
+    /// The names in the order in which they are listed.
+    pub fn in_order(&self) -> impl Iterator<Item = (&str, Qid)> {
+        let names = self.by_cookie.values();
+        names.filter_map(|name| Some((&**name, self.get(name)?)))
     }
 
     /// Keeps the names of files that `keep` says yes to.

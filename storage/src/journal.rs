@@ -30,14 +30,14 @@ use capfs::Errno;
 use crate::block_file::BlockFile;
 use crate::checksum::crc32;
 use crate::error::StorageError;
-use crate::limits::{INDEX_STEP, JOURNAL_MIN};
+use crate::limits::{Geometry, INDEX_MAX, JOURNAL_MAX};
 
-/// The version of the format.
-const FORMAT: u32 = 1;
+/// The version of the format that is written: 2 has the checksums of blocks, and link targets once.
+pub(crate) const FORMAT: u32 = 2;
+/// The oldest one that is read. An index of an earlier version is written anew when it has been read, so that no file has frames of both.
+const FORMAT_OLDEST: u32 = 1;
 const MAGIC: u32 = u32::from_le_bytes(*b"CFS1");
 const HEADER: usize = 32;
-/// Bytes of a snapshot's payload from which a frame is written.
-const SNAPSHOT_FRAME: usize = crate::limits::TRANSFER_MAX / 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -103,6 +103,8 @@ fn decode(bytes: &[u8], offset: usize) -> Option<Frame<'_>> {
 /// What one file holds.
 struct Half {
     bytes: Vec<u8>,
+    /// The format of its head; the present one without.
+    format: u32,
     /// Of its head; 0 without one.
     generation: u64,
     /// The latest generation of any frame in it.
@@ -119,8 +121,14 @@ struct Half {
 
 impl Half {
     fn read(file: &dyn BlockFile) -> Result<Half, StorageError> {
-        let size = usize::try_from(file.size()?).map_err(|_| Errno::Fbig)?;
-        let mut bytes = vec![0; size];
+        let size = file.size()?;
+        if size > INDEX_MAX {
+            return Err(StorageError::TooLong { bytes: size });
+        }
+        let size = usize::try_from(size).map_err(|_| Errno::Nomem)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| Errno::Nomem)?;
+        bytes.resize(size, 0);
         let mut filled = 0;
         while filled < size {
             match file.read_at(filled as u64, &mut bytes[filled..])? {
@@ -130,6 +138,7 @@ impl Half {
         }
         let mut half = Half {
             bytes,
+            format: FORMAT,
             generation: 0,
             latest: 0,
             complete: None,
@@ -160,12 +169,13 @@ impl Half {
                     .get(..4)
                     .and_then(|found| found.try_into().ok());
                 let found = found.map_or(0, u32::from_le_bytes);
-                if found != FORMAT {
+                if !(FORMAT_OLDEST..=FORMAT).contains(&found) {
                     return Err(StorageError::Version {
                         found,
                         known: FORMAT,
                     });
                 }
+                self.format = found;
                 self.generation = frame.generation;
             }
             self.sequence += 1;
@@ -180,6 +190,22 @@ impl Half {
             self.latest = self.latest.max(frame.generation);
             // What an earlier attempt has left has an earlier generation, and no transactions.
             self.damaged |= frame.kind == Kind::Transaction && frame.generation >= self.generation;
+        }
+        Ok(())
+    }
+
+    /// Hands out every payload of the index.
+    fn replay(
+        &self,
+        file: usize,
+        mut replay: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> Result<(), StorageError> {
+        for (offset, payload) in self.payloads() {
+            replay(payload).map_err(|what| StorageError::Damaged {
+                what,
+                file,
+                offset: offset as u64,
+            })?;
         }
         Ok(())
     }
@@ -220,8 +246,11 @@ fn frames_from(bytes: &[u8], from: usize) -> impl Iterator<Item = Frame<'_>> {
 /// The index of an open volume.
 pub(crate) struct Journal {
     files: [Box<dyn BlockFile>; 2],
+    geometry: Geometry,
     /// Which of the files is in use.
     active: usize,
+    /// The format of what is in it.
+    format: u32,
     generation: u64,
     /// The latest generation that was ever begun.
     latest: u64,
@@ -245,13 +274,16 @@ pub(crate) enum Found {
 impl Journal {
     fn new(
         files: [Box<dyn BlockFile>; 2],
+        geometry: Geometry,
         active: usize,
         latest: u64,
         half: Option<&Half>,
     ) -> Journal {
         Journal {
             files,
+            geometry,
             active,
+            format: half.map_or(FORMAT, |half| half.format),
             generation: half.map_or(0, |half| half.generation),
             latest,
             sequence: half.map_or(0, |half| half.sequence),
@@ -265,64 +297,64 @@ impl Journal {
     /// of a damaged one. `empty` says that there is no data, as in a volume that was never used.
     pub fn open(
         files: [Box<dyn BlockFile>; 2],
+        geometry: Geometry,
         empty: bool,
         repair: bool,
-        mut replay: impl FnMut(&[u8]) -> Result<(), &'static str>,
+        replay: impl FnMut(&[u8]) -> Result<(), &'static str>,
     ) -> Result<Found, StorageError> {
         let halves = [Half::read(&*files[0])?, Half::read(&*files[1])?];
-        let latest = halves[0].latest.max(halves[1].latest);
-        let chosen = (0..2)
-            .filter(|file| halves[*file].complete.is_some())
-            .max_by_key(|file| halves[*file].generation);
-        let generation = chosen.map_or(0, |file| halves[file].generation);
-        let damaged =
-            (0..2).find(|file| halves[*file].damaged && halves[*file].latest >= generation);
-        // The first index of a volume holds nothing until there are transactions.
-        let unused = empty && chosen.is_none() && damaged.is_none() && latest <= 1;
-        if unused {
+        let latest = latest(&halves);
+        let choice = choose(&halves, empty);
+        if matches!(choice, Ok(None)) {
             for file in &files {
                 file.truncate(0)?;
                 file.flush()?;
             }
-            return Ok(Found::Nothing(Journal::new(files, 1, 0, None)));
+            return Ok(Found::Nothing(Journal::new(files, geometry, 1, 0, None)));
         }
-        if repair && (damaged.is_some() || chosen.is_none()) {
-            // What was read stays until the new index is durable in the other file.
+        if repair && choice.is_err() {
+            // The file that held the most stays until the new index is durable in the other one.
             let from = salvage(&halves, replay);
-            return Ok(Found::Index(Journal::new(files, from, latest, None)));
+            return Ok(Found::Index(Journal::new(
+                files, geometry, from, latest, None,
+            )));
         }
-        if let Some(file) = damaged {
-            return Err(StorageError::Damaged {
-                what: "a record does not have its checksum",
-                file,
-                offset: halves[file].end as u64,
-            });
-        }
-        let Some(file) = chosen else {
-            return Err(StorageError::Damaged {
-                what: "there is no index, but there are files",
-                file: 0,
-                offset: 0,
-            });
-        };
-        for (offset, payload) in halves[file].payloads() {
-            replay(payload).map_err(|what| StorageError::Damaged {
-                what,
-                file,
-                offset: offset as u64,
-            })?;
-        }
+        let file = choice?.unwrap_or_default();
+        halves[file].replay(file, replay)?;
         Ok(Found::Index(Journal::new(
             files,
+            geometry,
             file,
             latest,
             Some(&halves[file]),
         )))
     }
 
+    /// Reads the index as [`open`](Journal::open) does and changes nothing. Says whether there is one.
+    ///
+    /// # Errors
+    /// As [`open`](Journal::open) without repair.
+    pub fn examine(
+        files: &[Box<dyn BlockFile>; 2],
+        empty: bool,
+        replay: impl FnMut(&[u8]) -> Result<(), &'static str>,
+    ) -> Result<bool, StorageError> {
+        let halves = [Half::read(&*files[0])?, Half::read(&*files[1])?];
+        let Some(file) = choose(&halves, empty)? else {
+            return Ok(false);
+        };
+        halves[file].replay(file, replay)?;
+        Ok(true)
+    }
+
     /// Whether there is no index in either file that could be added to.
     pub fn is_unwritten(&self) -> bool {
         self.end == 0
+    }
+
+    /// Whether the index is of an earlier version and so must be written anew before anything is added.
+    pub fn is_old(&self) -> bool {
+        self.format != FORMAT
     }
 
     /// Gives back what an index takes that has been replaced.
@@ -339,10 +371,13 @@ impl Journal {
     /// - [`Errno::Nospc`]: the host has no room
     pub fn reserve(&mut self, bytes: u64, spare: u64) -> Result<(), Errno> {
         let needed = self.end + bytes + HEADER as u64 + 8;
+        if needed + spare > INDEX_MAX {
+            return Err(Errno::Nospc);
+        }
         if needed + spare <= self.capacity {
             return Ok(());
         }
-        let wanted = needed + spare.max(INDEX_STEP) + INDEX_STEP;
+        let wanted = needed + spare.max(self.geometry.index_step) + self.geometry.index_step;
         match self.files[self.active].truncate(wanted) {
             Ok(()) => {
                 self.capacity = wanted;
@@ -379,7 +414,12 @@ impl Journal {
     /// Whether the journal has become long enough to write the index anew.
     pub fn is_long(&self) -> bool {
         let journal = self.end - self.snapshot;
-        journal > JOURNAL_MIN.max(4 * self.snapshot)
+        journal
+            > self
+                .geometry
+                .journal_min
+                .max(4 * self.snapshot)
+                .min(JOURNAL_MAX)
     }
 
     /// Writes the index anew: `fill` adds every record, and calls what it is given whenever it has some.
@@ -390,6 +430,7 @@ impl Journal {
         &mut self,
         fill: impl FnOnce(&mut dyn FnMut(&mut Vec<u8>) -> Result<(), Errno>) -> Result<(), Errno>,
     ) -> Result<(), (Errno, bool)> {
+        let frame_min = self.geometry.transfer_max / 16;
         let to = 1 - self.active;
         self.latest += 1;
         let generation = self.latest;
@@ -408,7 +449,7 @@ impl Journal {
             let mut rest = Vec::new();
             fill(&mut |records| {
                 rest.append(records);
-                if rest.len() >= SNAPSHOT_FRAME {
+                if rest.len() >= frame_min {
                     put(Kind::Snapshot, &rest)?;
                     rest.clear();
                 }
@@ -428,6 +469,7 @@ impl Journal {
             .and_then(|()| old.flush())
             .map_err(|errno| (errno, true))?;
         self.active = to;
+        self.format = FORMAT;
         self.generation = generation;
         self.sequence = sequence;
         self.end = end;
@@ -435,6 +477,32 @@ impl Journal {
         self.capacity = end;
         Ok(())
     }
+}
+
+/// The latest generation that was ever begun.
+fn latest(halves: &[Half; 2]) -> u64 {
+    halves[0].latest.max(halves[1].latest)
+}
+
+/// Which file has the index that counts; `None` where the volume was never used. `empty` says that there is no data.
+fn choose(halves: &[Half; 2], empty: bool) -> Result<Option<usize>, StorageError> {
+    let chosen = (0..2)
+        .filter(|file| halves[*file].complete.is_some())
+        .max_by_key(|file| halves[*file].generation);
+    let generation = chosen.map_or(0, |file| halves[file].generation);
+    let damaged = (0..2).find(|file| halves[*file].damaged && halves[*file].latest >= generation);
+    let (what, file) = match (damaged, chosen) {
+        (Some(file), _) => ("a record does not have its checksum", file),
+        (None, Some(file)) => return Ok(Some(file)),
+        // The first index of a volume holds nothing until there are transactions.
+        (None, None) if empty && latest(halves) <= 1 => return Ok(None),
+        (None, None) => ("there is no index, but there are files", 0),
+    };
+    Err(StorageError::Damaged {
+        what,
+        file,
+        offset: halves[file].end as u64,
+    })
 }
 
 /// Hands out what can be read of both files, in the order in which it was written, and says which of them
@@ -449,7 +517,11 @@ fn salvage(halves: &[Half; 2], mut replay: impl FnMut(&[u8]) -> Result<(), &'sta
         // What is no record is left out; what is known by then stays.
         let _ = replay(frame.payload);
     }
-    frames.last().map_or(0, |(file, _)| *file)
+    let held = |of: usize| -> usize {
+        let frames = frames.iter().filter(|(file, _)| *file == of);
+        frames.map(|(_, frame)| frame.payload.len()).sum()
+    };
+    usize::from(held(1) > held(0))
 }
 
 /// Makes an index's head that of the next format.
@@ -458,4 +530,20 @@ pub(crate) fn tests_only_next_format(bytes: &mut [u8]) {
     let generation = decode(bytes, 0).map_or(0, |head| head.generation);
     let head = encode(generation, 0, Kind::Head, 0, &(FORMAT + 1).to_le_bytes());
     bytes[..head.len()].copy_from_slice(&head);
+}
+
+/// An index of a format that has these records and no history.
+#[cfg(test)]
+pub(crate) fn tests_only_index(format: u32, records: &[u8]) -> Vec<u8> {
+    let head = format.to_le_bytes();
+    let frames = [
+        (Kind::Head, &head[..]),
+        (Kind::Snapshot, records),
+        (Kind::Complete, &[]),
+    ];
+    let mut index = Vec::new();
+    for ((kind, payload), sequence) in frames.into_iter().zip(0..) {
+        index.extend(encode(1, sequence, kind, index.len() as u64, payload));
+    }
+    index
 }

@@ -15,12 +15,14 @@
 //! - **Blocks are never overwritten** that the last commit refers to (copy on write). So a volume that stops
 //!   at any moment, by a tab that is closed or a machine that loses power, is what it was at its last
 //!   commit, names and contents alike.
+//! - **Every block has a checksum** in the index, which is compared whenever the block is read: what the host has spoilt is `EIO`, never
+//!   contents.
 //! - **Room** is asked of the host before a write is taken, so that a full disk is `ENOSPC` from the write and
 //!   not a loss later.
 //!
 //! The layers, from the host up: [`BlockFile`]; `journal`, the index's format and what a crash may leave of it;
 //! `space`, `extents` and `cache`, which know no files; `state`, `content` and `commit`, one open volume;
-//! `load`, which checks an index before anything trusts it; `volume`, `node` and `open`, which are capfs's traits.
+//! `load`, which checks an index before anything trusts it; [`check`](fn@check), for a volume that nobody has open; `volume`, `node` and `open`, which are capfs's traits.
 //!
 //! # What this crate never contains
 //! A web type or an operating system. It is tested natively, against a host that loses what was not
@@ -29,6 +31,7 @@
 
 mod block_file;
 mod cache;
+mod check;
 mod checksum;
 mod commit;
 mod content;
@@ -50,6 +53,10 @@ mod volume;
 mod tests;
 
 pub use block_file::{BlockFile, BlockFiles, Opener};
+pub use check::{CheckReport, SpoiltBlocks, check};
 pub use error::StorageError;
-pub use limits::{BLOCK, CACHE_MAX, CACHE_MIN, COMMIT_EVERY, STORAGE_FILE_MAX, STORAGE_NODES_MAX};
+pub use limits::{
+    BLOCK, CACHE_MAX, CACHE_MIN, COMMIT_EVERY, STORAGE_FILE_MAX, STORAGE_NODES_MAX,
+    STORAGE_TEXT_MAX,
+};
 pub use volume::{StorageOptions, StorageUsage, Volume};

@@ -1,10 +1,5 @@
 //! Named limits of a volume. Each says its unit, its reason and who could abuse it.
 
-/// A limit that is small in this crate's own tests, so that a few operations reach it.
-const fn sized(usual: usize, in_tests: usize) -> usize {
-    if cfg!(test) { in_tests } else { usual }
-}
-
 /// Bytes in a block, the unit in which contents are kept, cached and counted. Large enough that the
 /// tables stay small, and what programs write at a time.
 pub const BLOCK: usize = 4096;
@@ -16,21 +11,19 @@ pub const STORAGE_FILE_MAX: u64 = (u32::MAX as u64) * BLOCK as u64;
 /// while the volume is open, some hundred bytes each. Over it, the guest gets `ENOSPC`.
 pub const STORAGE_NODES_MAX: usize = 1 << 18;
 
+/// Bytes of all names and link targets of a volume: 32 MiB. They are in memory while it is open; without a limit of their own, links
+/// with long targets could be 1 GiB of them. Over it, the guest gets `ENOSPC`.
+pub const STORAGE_TEXT_MAX: u64 = 32 << 20;
+
+/// Blocks that a directory or a symbolic link counts as, beside its names: as on most disks. So none of them is free.
+pub(crate) const NODE_BLOCKS: u64 = 1;
+
 /// Bytes of the page cache: 16 MiB, when everything in it is in use. An agent that reads and writes as much
 /// as it likes takes no more. Half of what the cache has may be dirty; then it is written out.
-pub const CACHE_MAX: usize = sized(16 << 20, 128 << 10);
+pub const CACHE_MAX: usize = Geometry::USUAL.cache_max;
 
 /// Bytes that the page cache begins with: 2 MiB, twice what is written in one piece.
-pub const CACHE_MIN: usize = sized(2 << 20, 64 << 10);
-
-/// Bytes written or read in one piece: 1 MiB. Beyond that a larger piece gains nothing.
-pub(crate) const TRANSFER_MAX: usize = sized(1 << 20, 32 << 10);
-
-/// Bytes from which a read or a write goes past the cache: 256 KiB. Gathering gains nothing then.
-pub(crate) const DIRECT_MIN: usize = sized(256 << 10, 16 << 10);
-
-/// Bytes that are read ahead at most: 256 KiB.
-pub(crate) const READ_AHEAD_MAX: usize = sized(256 << 10, 16 << 10);
+pub const CACHE_MIN: usize = Geometry::USUAL.cache_min;
 
 /// Nanoseconds for which a change waits to be made durable, if nobody asks before: one second. It is
 /// what a tab that is killed may lose, beside what was never written.
@@ -42,21 +35,74 @@ pub(crate) const PENDING_MAX: usize = 1 << 20;
 /// Blocks that wait for a commit to be free again, at most: 256 MiB of them.
 pub(crate) const DEFERRED_MAX: u32 = 1 << 16;
 
-/// Blocks that only what replaces or frees others may take: 256 KiB. So a full volume can still
-/// be overwritten and emptied.
-pub(crate) const KEEP_FREE: u32 = sized(64, 4) as u32;
-
-/// Bytes by which the index grows, and which only what frees room may take the last of: 64 KiB.
-pub(crate) const INDEX_STEP: u64 = sized(64 << 10, 16 << 10) as u64;
-
-/// Bytes of transactions behind a snapshot from which the index is written anew: 1 MiB, or four times the
-/// snapshot, if that is more.
-pub(crate) const JOURNAL_MIN: u64 = sized(1 << 20, 1 << 10) as u64;
-
-/// Blocks by which the data file grows at least, and at most at a time beside what is needed.
-pub(crate) const GROW_MIN: u32 = sized(256, 16) as u32;
-/// 16 MiB.
+/// Bytes by which blocks are freed or taken at once at the end of the data file, at most: 16 MiB.
 pub(crate) const GROW_MAX: u32 = 4096;
 
-/// Free blocks at the end of the data file from which it is cut: 4 MiB.
-pub(crate) const TRIM_MIN: u32 = sized(1024, 24) as u32;
+/// Bytes of an index: 1 GiB. It is read as a whole when the volume is opened. What would make it longer is refused with `ENOSPC`, and
+/// a file that is longer was not written by this code.
+pub(crate) const INDEX_MAX: u64 = 1 << 30;
+
+/// Bytes of transactions behind a snapshot at which the index is written anew, whatever the snapshot's length: 64 MiB.
+pub(crate) const JOURNAL_MAX: u64 = 64 << 20;
+
+/// The sizes in which a volume works. They decide how often something happens, never what it means: what is tested with small ones,
+/// where a few operations reach every case, holds for the usual ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    /// Bytes that the page cache begins with.
+    pub cache_min: usize,
+    /// Bytes of the page cache when everything in it is in use.
+    pub cache_max: usize,
+    /// Bytes written or read in one piece, a power of two times [`BLOCK`]. Beyond the usual a larger piece gains nothing.
+    pub transfer_max: usize,
+    /// Bytes from which a read or a write goes past the cache. Gathering gains nothing then.
+    pub direct_min: usize,
+    /// Bytes that are read ahead at most.
+    pub read_ahead_max: usize,
+    /// Blocks that only what replaces or frees others may take. So a full volume can still be overwritten and emptied.
+    pub keep_free: u32,
+    /// Bytes by which the index grows, and of which only what frees room may take the last.
+    pub index_step: u64,
+    /// Bytes of transactions behind a snapshot from which the index is written anew, or four times the snapshot, if that is more.
+    pub journal_min: u64,
+    /// Blocks by which the data file grows at least.
+    pub grow_min: u32,
+    /// Free blocks at the end of the data file from which it is cut.
+    pub trim_min: u32,
+}
+
+impl Geometry {
+    /// What is used.
+    pub const USUAL: Geometry = Geometry {
+        cache_min: 2 << 20,
+        cache_max: 16 << 20,
+        transfer_max: 1 << 20,
+        direct_min: 256 << 10,
+        read_ahead_max: 256 << 10,
+        keep_free: 64,
+        index_step: 64 << 10,
+        journal_min: 1 << 20,
+        grow_min: 256,
+        trim_min: 1024,
+    };
+
+    /// What tests use as well.
+    #[cfg(test)]
+    pub const SMALL: Geometry = Geometry {
+        cache_min: 64 << 10,
+        cache_max: 128 << 10,
+        transfer_max: 32 << 10,
+        direct_min: 16 << 10,
+        read_ahead_max: 16 << 10,
+        keep_free: 4,
+        index_step: 16 << 10,
+        journal_min: 1 << 10,
+        grow_min: 16,
+        trim_min: 24,
+    };
+
+    /// Blocks written or read in one piece.
+    pub const fn batch(&self) -> u32 {
+        (self.transfer_max / BLOCK) as u32
+    }
+}

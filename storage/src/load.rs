@@ -7,11 +7,12 @@ use capfs::{Errno, FileKind, Qid};
 
 use crate::block_file::BlockFiles;
 use crate::cache::Cache;
+use crate::checksum::Sums;
 use crate::error::StorageError;
 use crate::extents::Extent;
 use crate::inode::{Body, Inode, Names, ROOT};
 use crate::journal::{Found, Journal};
-use crate::limits::BLOCK;
+use crate::limits::{BLOCK, Geometry};
 use crate::numbers::NumberMap;
 use crate::record::{Record, Records};
 use crate::space::Space;
@@ -21,7 +22,7 @@ use crate::state::State;
 const LOST: &str = "lost+found";
 
 /// Inodes while the index is read.
-type Nodes = NumberMap<Inode>;
+pub(crate) type Nodes = NumberMap<Inode>;
 
 impl State {
     /// Opens a volume, making it if it was never used. With `repair`, what can be read of a damaged one
@@ -29,20 +30,22 @@ impl State {
     pub fn open(
         files: BlockFiles,
         clock: Arc<dyn Clock>,
+        geometry: Geometry,
         limit: u64,
         repair: bool,
     ) -> Result<State, StorageError> {
         let size = files.data.size()?;
         let total = u32::try_from(size / BLOCK as u64).map_err(|_| Errno::Fbig)?;
-        let mut nodes = Nodes::default();
-        let mut next = ROOT + 1;
-        let found = Journal::open(files.index, size == 0, repair, |payload| {
-            for record in Records(payload) {
-                let record = record.map_err(|_| "a record can't be read")?;
-                apply(&mut nodes, &mut next, record)?;
-            }
-            Ok(())
+        let mut image = Image::new(total);
+        let found = Journal::open(files.index, geometry, size == 0, repair, |payload| {
+            image.replay(payload)
         })?;
+        let Image {
+            mut nodes,
+            next,
+            sums,
+            ..
+        } = image;
         let (journal, new) = match found {
             Found::Nothing(journal) => (journal, true),
             Found::Index(journal) => (journal, false),
@@ -60,26 +63,32 @@ impl State {
         };
         finder.link(&mut nodes, clock.realtime())?;
         finder.claim(&mut nodes, &mut space)?;
-        let fresh = new || finder.repaired || journal.is_unwritten();
+        let fresh = new || finder.repaired || journal.is_unwritten() || journal.is_old();
         let names = nodes.values().map(|inode| inode.names as usize).sum();
-        let used = nodes.values().map(blocks).sum();
+        let used = nodes.iter().map(|(number, inode)| blocks(*number, inode));
+        let used = used.sum();
+        let text = nodes.values().map(text).sum();
         let mut state = State {
             nodes,
             next: finder.next,
             names,
+            text,
             holds: 0,
-            cache: Cache::default(),
+            cache: Cache::new(&geometry),
             space,
+            sums,
             journal: {
                 journal.tidy();
                 journal
             },
             data: files.data,
             clock,
+            geometry,
             limit,
             used,
             pending: Vec::new(),
             changed: Vec::new(),
+            targets: 0,
             waiting_since: None,
             unflushed: false,
             failed: None,
@@ -93,11 +102,69 @@ impl State {
     }
 }
 
-fn blocks(inode: &Inode) -> u64 {
+/// Blocks that a file counts as.
+fn blocks(number: u64, inode: &Inode) -> u64 {
     match &inode.body {
         Body::File(content) => u64::from(content.extents.blocks()),
-        _ => 0,
+        _ => inode.own_blocks(number),
     }
+}
+
+/// Bytes of the names in a directory, or of a link's target.
+fn text(inode: &Inode) -> u64 {
+    match &inode.body {
+        Body::Directory(names) => names.iter().map(|(name, _)| name.len() as u64).sum(),
+        _ => inode.target_bytes(),
+    }
+}
+
+/// What an index says, as far as it has been read.
+pub(crate) struct Image {
+    pub nodes: Nodes,
+    /// The number of the next file.
+    pub next: u64,
+    pub sums: Sums,
+    /// Blocks of the data file.
+    total: u32,
+}
+
+impl Image {
+    pub fn new(total: u32) -> Self {
+        Image {
+            nodes: Nodes::default(),
+            next: ROOT + 1,
+            sums: Sums::default(),
+            total,
+        }
+    }
+
+    /// Does what the records of a frame say.
+    pub fn replay(&mut self, payload: &[u8]) -> Result<(), &'static str> {
+        for record in Records(payload) {
+            let record = record.map_err(|_| "a record can't be read")?;
+            if let Record::Map { start, sums, .. } = record {
+                self.sums.take(start, sums, self.total);
+            }
+            apply(&mut self.nodes, &mut self.next, record)?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks what an index says, as opening the volume does: every name stands for something, every block is one file's.
+///
+/// # Errors
+/// [`StorageError::Damaged`]
+pub(crate) fn sound(image: &mut Image, total: u32) -> Result<(), StorageError> {
+    let mut space = Space::default();
+    space.grow(total);
+    let mut finder = Finder {
+        repair: false,
+        repaired: false,
+        next: image.next,
+    };
+    finder.link(&mut image.nodes, 0)?;
+    finder.claim(&mut image.nodes, &mut space)
 }
 
 /// Does what a record says. A file that was made and removed before one commit has left records that mean
@@ -111,6 +178,8 @@ fn apply(nodes: &mut Nodes, next: &mut u64, record: Record<'_>) -> Result<(), &'
                     return Err("a file changes its kind");
                 }
                 Some(inode) => inode.set_attributes(&attributes),
+                None if attributes.kind == FileKind::SymbolicLink
+                    && attributes.target.is_none() => {}
                 None => {
                     nodes.insert(number, Inode::from_attributes(&attributes));
                 }
@@ -139,6 +208,7 @@ fn apply(nodes: &mut Nodes, next: &mut u64, record: Record<'_>) -> Result<(), &'
             start,
             length,
             written,
+            sums: _,
         } => {
             let overflows =
                 block.checked_add(length).is_none() || start.checked_add(length).is_none();

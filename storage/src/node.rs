@@ -40,14 +40,11 @@ impl StorageNode {
         &self.hold.shared
     }
 
-    /// The number of a node of this volume.
-    fn own(&self, node: &NodeRef) -> Result<u64, Errno> {
+    /// Another node of this volume.
+    fn own<'a>(&self, node: &'a NodeRef) -> Result<&'a StorageNode, Errno> {
         let node = node.as_any().downcast_ref::<StorageNode>();
-        let node = node.ok_or(Errno::Xdev)?;
-        if !Arc::ptr_eq(node.shared(), self.shared()) {
-            return Err(Errno::Xdev);
-        }
-        Ok(node.qid.path)
+        let node = node.filter(|node| Arc::ptr_eq(node.shared(), self.shared()));
+        node.ok_or(Errno::Xdev)
     }
 }
 
@@ -58,7 +55,7 @@ impl Node for StorageNode {
 
     fn stat(&self) -> Op<Stat> {
         let number = self.qid.path;
-        self.shared().run(move |state| state.stat(number))
+        self.hold.run(move |state| state.stat(number))
     }
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
@@ -71,16 +68,15 @@ impl Node for StorageNode {
             FileKind::Directory if number == ROOT => {
                 Op::ok(Box::new(StorageDirectory::new(Hold::root(shared))))
             }
-            FileKind::Directory => {
-                self.shared()
-                    .run(move |state| state.hold(number))
-                    .map(move |qid| {
-                        let hold = Hold::counted(shared, qid);
-                        Box::new(StorageDirectory::new(hold)) as Box<dyn OpenFile>
-                    })
-            }
+            FileKind::Directory => self
+                .hold
+                .run(move |state| state.hold(number))
+                .map(move |qid| {
+                    let hold = Hold::counted(shared, qid);
+                    Box::new(StorageDirectory::new(hold)) as Box<dyn OpenFile>
+                }),
             FileKind::RegularFile => self
-                .shared()
+                .hold
                 .run(move |state| {
                     if how.truncate {
                         state.set_size(number, 0)?;
@@ -97,8 +93,7 @@ impl Node for StorageNode {
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
         let number = self.qid.path;
-        self.shared()
-            .run(move |state| state.set_stat(number, change))
+        self.hold.run(move |state| state.set_stat(number, change))
     }
 
     fn directory(&self) -> Option<&dyn Directory> {
@@ -107,7 +102,7 @@ impl Node for StorageNode {
 
     fn read_link(&self) -> Op<String> {
         let number = self.qid.path;
-        self.shared().run(move |state| state.read_link(number))
+        self.hold.run(move |state| state.read_link(number))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -126,7 +121,7 @@ impl StorageNode {
     ) -> Op<T> {
         let number = self.qid.path;
         let name = name.as_str().to_owned();
-        self.shared()
+        self.hold
             .run(move |state| action(state, number, Name::new(&name)?))
     }
 }
@@ -180,12 +175,15 @@ impl EditDirectory for StorageNode {
     }
 
     fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
-        match self.own(node) {
-            Ok(number) => self.named(name, move |state, directory, name| {
-                state.link(directory, name, number)
-            }),
-            Err(errno) => Op::err(errno),
-        }
+        let node = match self.own(node) {
+            Ok(node) => node,
+            Err(errno) => return Op::err(errno),
+        };
+        let (directory, number) = (self.qid.path, node.qid.path);
+        let name = name.as_str().to_owned();
+        self.hold.run_with(&node.hold, move |state| {
+            state.link(directory, Name::new(&name)?, number)
+        })
     }
 
     fn unlink(&self, name: Name<'_>) -> Op<()> {
@@ -203,9 +201,10 @@ impl EditDirectory for StorageNode {
             Ok(to) => to,
             Err(errno) => return Op::err(errno),
         };
-        let to_name = to_name.as_str().to_owned();
-        self.named(name, move |state, from, name| {
-            state.rename(from, name, to, Name::new(&to_name)?)
+        let (from, target) = (self.qid.path, to.qid.path);
+        let (name, to_name) = (name.as_str().to_owned(), to_name.as_str().to_owned());
+        self.hold.run_with(&to.hold, move |state| {
+            state.rename(from, Name::new(&name)?, target, Name::new(&to_name)?)
         })
     }
 }

@@ -32,11 +32,7 @@ impl OpenFile for StorageFile {
             return Poll::Ready(Err(Errno::Badf));
         }
         let number = self.hold.number;
-        Poll::Ready(
-            self.hold
-                .shared
-                .now(|state| state.read(number, offset, sink)),
-        )
+        Poll::Ready(self.hold.now(|state| state.read(number, offset, sink)))
     }
 
     fn poll_write(
@@ -49,11 +45,7 @@ impl OpenFile for StorageFile {
             return Poll::Ready(Err(Errno::Badf));
         }
         let number = self.hold.number;
-        Poll::Ready(
-            self.hold
-                .shared
-                .now(|state| state.write(number, at, source)),
-        )
+        Poll::Ready(self.hold.now(|state| state.write(number, at, source)))
     }
 
     fn seekable(&self) -> bool {
@@ -62,21 +54,17 @@ impl OpenFile for StorageFile {
 
     fn stat(&self) -> Op<Stat> {
         let number = self.hold.number;
-        self.hold.shared.now(|state| state.stat(number)).into()
+        self.hold.now(|state| state.stat(number)).into()
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         let number = self.hold.number;
-        self.hold
-            .shared
-            .now(|state| state.set_stat(number, change))
-            .into()
+        self.hold.now(|state| state.set_stat(number, change)).into()
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
         let number = self.hold.number;
         self.hold
-            .shared
             .now(|state| state.allocate(number, offset, length))
             .into()
     }
@@ -88,7 +76,7 @@ impl OpenFile for StorageFile {
 
 /// Everything of a volume becomes durable in one commit, whichever file it was asked for.
 fn sync(hold: &Hold) -> Op<()> {
-    hold.shared.now(|state| state.commit()).into()
+    hold.now(|state| state.commit()).into()
 }
 
 /// An open directory.
@@ -127,14 +115,12 @@ impl OpenFile for StorageDirectory {
 
     fn stat(&self) -> Op<Stat> {
         let number = self.hold.number;
-        self.hold.shared.run(move |state| state.stat(number))
+        self.hold.run(move |state| state.stat(number))
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         let number = self.hold.number;
-        self.hold
-            .shared
-            .run(move |state| state.set_stat(number, change))
+        self.hold.run(move |state| state.set_stat(number, change))
     }
 
     fn sync(&mut self, _data_only: bool) -> Op<()> {
@@ -149,8 +135,6 @@ impl OpenFile for StorageDirectory {
 impl Entries for StorageDirectory {
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
         let number = self.hold.number;
-        self.hold
-            .shared
-            .run(move |state| state.list(number, cookie, max))
+        self.hold.run(move |state| state.list(number, cookie, max))
     }
 }

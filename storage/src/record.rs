@@ -3,6 +3,8 @@
 
 use capfs::FileKind;
 
+use crate::checksum::SUM;
+
 /// The metadata of a file that can change, and what is fixed at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attributes<'a> {
@@ -11,8 +13,8 @@ pub(crate) struct Attributes<'a> {
     pub atime: u64,
     pub mtime: u64,
     pub ctime: u64,
-    /// Of a symbolic link; empty otherwise.
-    pub target: &'a str,
+    /// Of a symbolic link, the first time that it is written: it never changes.
+    pub target: Option<&'a str>,
 }
 
 /// One record.
@@ -38,6 +40,8 @@ pub(crate) enum Record<'a> {
         start: u32,
         length: u32,
         written: bool,
+        /// The checksums of written blocks, [`SUM`] bytes each; none where they are not known.
+        sums: &'a [u8],
     },
     /// Blocks of a file are nowhere: a hole.
     Unmap {
@@ -58,10 +62,12 @@ impl Record<'_> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {
             Record::Node { number, attributes } => {
-                let (tag, target) = match attributes.kind {
-                    FileKind::Directory => (1, None),
-                    FileKind::SymbolicLink => (2, Some(attributes.target)),
-                    _ => (3, None),
+                let target = attributes.target;
+                let tag = match attributes.kind {
+                    FileKind::Directory => 1,
+                    FileKind::SymbolicLink if target.is_some() => 2,
+                    FileKind::SymbolicLink => 10,
+                    _ => 3,
                 };
                 out.push(tag);
                 for value in [
@@ -98,11 +104,20 @@ impl Record<'_> {
                 start,
                 length,
                 written,
+                sums,
             } => {
-                out.push(if written { 6 } else { 7 });
+                out.push(match (written, sums.is_empty()) {
+                    (true, true) => 6,
+                    (true, false) => 11,
+                    (false, _) => 7,
+                });
                 put_number(out, number);
                 for value in [block, start, length] {
                     put_number(out, value.into());
+                }
+                if written {
+                    debug_assert!(sums.is_empty() || sums.len() == length as usize * SUM);
+                    out.extend_from_slice(sums);
                 }
             }
             Record::Unmap {
@@ -159,14 +174,15 @@ impl<'a> Iterator for Records<'a> {
 impl<'a> Records<'a> {
     fn record(&mut self) -> Result<Record<'a>, Malformed> {
         Ok(match self.byte()? {
-            tag @ 1..=3 => {
+            tag @ (1..=3 | 10) => {
                 let number = self.number()?;
                 let size = self.number()?;
                 let (atime, mtime, ctime) = (self.number()?, self.number()?, self.number()?);
                 let (kind, target) = match tag {
-                    1 => (FileKind::Directory, ""),
-                    2 => (FileKind::SymbolicLink, self.text()?),
-                    _ => (FileKind::RegularFile, ""),
+                    1 => (FileKind::Directory, None),
+                    2 => (FileKind::SymbolicLink, Some(self.text()?)),
+                    10 => (FileKind::SymbolicLink, None),
+                    _ => (FileKind::RegularFile, None),
                 };
                 Record::Node {
                     number,
@@ -189,13 +205,22 @@ impl<'a> Records<'a> {
                 directory: self.number()?,
                 name: self.text()?,
             },
-            tag @ 6..=7 => Record::Map {
-                number: self.number()?,
-                block: self.block()?,
-                start: self.block()?,
-                length: self.block()?,
-                written: tag == 6,
-            },
+            tag @ (6..=7 | 11) => {
+                let number = self.number()?;
+                let (block, start, length) = (self.block()?, self.block()?, self.block()?);
+                let sums = match tag {
+                    11 => (length as usize).checked_mul(SUM).ok_or(Malformed)?,
+                    _ => 0,
+                };
+                Record::Map {
+                    number,
+                    block,
+                    start,
+                    length,
+                    written: tag != 7,
+                    sums: self.bytes(sums)?,
+                }
+            }
             8 => Record::Unmap {
                 number: self.number()?,
                 block: self.block()?,
@@ -236,9 +261,13 @@ impl<'a> Records<'a> {
 
     fn text(&mut self) -> Result<&'a str, Malformed> {
         let length = usize::try_from(self.number()?).map_err(|_| Malformed)?;
-        let (text, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
+        std::str::from_utf8(self.bytes(length)?).map_err(|_| Malformed)
+    }
+
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
-        std::str::from_utf8(text).map_err(|_| Malformed)
+        Ok(bytes)
     }
 }
 
@@ -256,7 +285,7 @@ mod tests {
             atime: 1 << 60,
             mtime: 127,
             ctime: 128,
-            target: "",
+            target: None,
         };
         let records = [
             Record::Node {
@@ -267,7 +296,14 @@ mod tests {
                 number: 2,
                 attributes: Attributes {
                     kind: FileKind::SymbolicLink,
-                    target: "../ünï",
+                    target: Some("../ünï"),
+                    ..attributes
+                },
+            },
+            Record::Node {
+                number: 2,
+                attributes: Attributes {
+                    kind: FileKind::SymbolicLink,
                     ..attributes
                 },
             },
@@ -293,6 +329,15 @@ mod tests {
                 start: 0,
                 length: 300,
                 written: true,
+                sums: &[],
+            },
+            Record::Map {
+                number: 1,
+                block: 7,
+                start: 9,
+                length: 2,
+                written: true,
+                sums: &[1, 2, 3, 4, 5, 6, 7, 8],
             },
             Record::Map {
                 number: 1,
@@ -300,6 +345,7 @@ mod tests {
                 start: 8,
                 length: 9,
                 written: false,
+                sums: &[],
             },
             Record::Unmap {
                 number: 1,

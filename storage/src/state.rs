@@ -7,10 +7,11 @@ use capfs::{DirEntry, Errno, Name, Qid, SYMLINK_TARGET_MAX, SetStat, SetTime, St
 
 use crate::block_file::BlockFile;
 use crate::cache::Cache;
+use crate::checksum::Sums;
 use crate::inode::{Body, Content, Inode, Names, ROOT};
 use crate::journal::Journal;
 use crate::limits::{
-    BLOCK, COMMIT_EVERY, DEFERRED_MAX, INDEX_STEP, PENDING_MAX, STORAGE_NODES_MAX,
+    BLOCK, COMMIT_EVERY, DEFERRED_MAX, Geometry, PENDING_MAX, STORAGE_NODES_MAX, STORAGE_TEXT_MAX,
 };
 use crate::numbers::NumberMap;
 use crate::record::Record;
@@ -36,21 +37,27 @@ pub(crate) struct State {
     pub next: u64,
     /// Names in all directories.
     pub names: usize,
+    /// Bytes of all names and link targets.
+    pub text: u64,
     /// References from outside, to any inode.
     pub holds: u64,
     pub cache: Cache,
     pub space: Space,
+    pub sums: Sums,
     pub journal: Journal,
     pub data: Box<dyn BlockFile>,
     pub clock: Arc<dyn Clock>,
+    pub geometry: Geometry,
     /// Blocks that files may take.
     pub limit: u64,
-    /// Blocks that files take: mapped ones, and dirty ones in holes.
+    /// Blocks that files take: mapped ones, dirty ones in holes, and some for each directory and link.
     pub used: u64,
     /// Records of changes that are not in the index yet.
     pub pending: Vec<u8>,
     /// Inodes whose attributes are to be written.
     pub changed: Vec<u64>,
+    /// Bytes of link targets among them that are not in the index yet.
+    pub targets: u64,
     /// Since when something waits for a commit.
     pub waiting_since: Option<u64>,
     /// Blocks have been written to the data file that were not flushed.
@@ -120,9 +127,9 @@ impl State {
                 return Err(errno);
             }
         }
-        let attributes = (self.changed.len() as u64 + 2) * ATTRIBUTES_MAX;
+        let attributes = (self.changed.len() as u64 + 2) * ATTRIBUTES_MAX + self.targets;
         let spare = match effect {
-            Effect::Grows => INDEX_STEP,
+            Effect::Grows => self.geometry.index_step,
             Effect::Shrinks => 0,
         };
         let bytes = self.pending.len() as u64 + attributes + CHANGE_MAX;
@@ -219,7 +226,10 @@ impl State {
             return;
         }
         self.drop_blocks(number, 0);
-        self.nodes.remove(&number);
+        if let Some(inode) = self.nodes.remove(&number) {
+            self.used -= inode.own_blocks(number);
+            self.text -= inode.target_bytes();
+        }
         self.log(Record::Gone { number });
     }
 
@@ -241,7 +251,15 @@ impl State {
         match names.get(name.as_str()) {
             Some(_) => Err(Errno::Exist),
             None if self.names >= STORAGE_NODES_MAX => Err(Errno::Nospc),
-            None => Ok(()),
+            None => self.check_text(name.as_str().len() as u64),
+        }
+    }
+
+    /// Checks that there is room for more names and targets.
+    fn check_text(&self, more: u64) -> Result<(), Errno> {
+        match self.text + more <= STORAGE_TEXT_MAX {
+            true => Ok(()),
+            false => Err(Errno::Nospc),
         }
     }
 
@@ -256,6 +274,7 @@ impl State {
             names.subdirectories += u64::from(qid.kind == capfs::FileKind::Directory);
         })?;
         self.names += 1;
+        self.text += name.as_str().len() as u64;
         self.inode_mut(number)?.names += 1;
         self.log(Record::Name {
             directory,
@@ -273,6 +292,7 @@ impl State {
             names.subdirectories -= u64::from(is_directory);
         })?;
         self.names -= 1;
+        self.text -= name.as_str().len() as u64;
         self.log(Record::Unname {
             directory,
             name: name.as_str(),
@@ -318,10 +338,18 @@ impl State {
         {
             return Err(Errno::Nametoolong);
         }
+        let inode = Inode::new(body, self.clock.coarse());
+        let (target, blocks) = (inode.target_bytes(), inode.own_blocks(self.next));
+        self.check_text(name.as_str().len() as u64 + target)?;
+        if self.used + blocks > self.limit && blocks > 0 {
+            return Err(Errno::Dquot);
+        }
         self.begin(Effect::Grows)?;
         let number = self.next;
         self.next += 1;
-        let inode = Inode::new(body, self.clock.coarse());
+        self.used += blocks;
+        self.text += target;
+        self.targets += target;
         self.nodes.insert(number, inode);
         self.mark(number);
         self.attach(directory, name, number)?;
@@ -400,10 +428,13 @@ impl State {
                 _ => {}
             }
         }
+        let (old, new) = (name.as_str().len() as u64, to_name.as_str().len() as u64);
+        self.check_text(new.saturating_sub(old))?;
         self.begin(Effect::Shrinks)?;
         if let Some(victim) = victim {
             self.detach(to, to_name, victim.path)?;
         }
+        self.text = self.text + new - old;
         if from == to {
             self.change_directory(from, |names| names.rename(name.as_str(), to_name.as_str()))?;
         } else {

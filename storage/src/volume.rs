@@ -10,7 +10,7 @@ use capfs::{Errno, MaybeSend, NodeRef, Op, Qid};
 use crate::block_file::Opener;
 use crate::error::StorageError;
 use crate::inode::ROOT;
-use crate::limits::BLOCK;
+use crate::limits::{BLOCK, Geometry};
 use crate::node::StorageNode;
 use crate::state::State;
 
@@ -63,12 +63,13 @@ pub(crate) struct Shared {
     opener: Box<dyn Opener>,
     clock: Arc<dyn Clock>,
     options: StorageOptions,
+    geometry: Geometry,
 }
 
 /// Whether the files are open.
 struct Slot {
     stage: Stage,
-    /// Counts how often they were opened: what refers to a file from an earlier time is not counted.
+    /// Counts how often they were opened: what refers to a file from an earlier time refers to nothing, for numbers are used again.
     session: u64,
     /// They are closed as soon as nobody refers to any file.
     lingering: bool,
@@ -92,6 +93,15 @@ fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
 impl Volume {
     /// Makes a volume on files that `opener` opens. Nothing is opened yet.
     pub fn new(opener: impl Opener, clock: Arc<dyn Clock>, options: StorageOptions) -> Self {
+        Volume::with_geometry(opener, clock, options, Geometry::USUAL)
+    }
+
+    pub(crate) fn with_geometry(
+        opener: impl Opener,
+        clock: Arc<dyn Clock>,
+        options: StorageOptions,
+        geometry: Geometry,
+    ) -> Self {
         Volume {
             shared: Arc::new(Shared {
                 slot: Mutex::new(Slot {
@@ -107,6 +117,7 @@ impl Volume {
                 opener: Box::new(opener),
                 clock,
                 options,
+                geometry,
             }),
         }
     }
@@ -208,8 +219,8 @@ impl Slot {
 }
 
 impl Shared {
-    /// Runs `action` on the open volume: at once if it is open, else when it has been opened.
-    pub fn run<T: MaybeSend + 'static>(
+    /// Runs `action` on the volume: at once if it is open, else when it has been opened.
+    fn run<T: MaybeSend + 'static>(
         self: &Arc<Self>,
         action: impl FnOnce(&mut State) -> Result<T, Errno> + MaybeSend + 'static,
     ) -> Op<T> {
@@ -229,10 +240,16 @@ impl Shared {
         })
     }
 
-    /// Runs `action` on the volume, if it is open.
-    pub fn now<T>(&self, action: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
-        match &mut lock(&self.slot).stage {
-            Stage::Open(state) => action(state),
+    /// Runs `action` on the volume, if it is open since the session that is meant.
+    fn within<T>(
+        &self,
+        session: u64,
+        action: impl FnOnce(&mut State) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let mut slot = lock(&self.slot);
+        let current = slot.session;
+        match &mut slot.stage {
+            Stage::Open(state) if session == current => action(state),
             _ => Err(Errno::Stale),
         }
     }
@@ -261,6 +278,7 @@ impl Shared {
             Ok(files) => State::open(
                 files,
                 self.clock.clone(),
+                self.geometry,
                 self.options.quota / BLOCK as u64,
                 self.options.repair,
             ),
@@ -341,6 +359,50 @@ impl Hold {
             shared,
             number: qid.path,
             session,
+        }
+    }
+
+    /// Runs `action` on the volume. By a reference to the root it is opened if it must be; any other is good only as long as the
+    /// volume stays open.
+    ///
+    /// # Errors
+    /// - [`Errno::Stale`]: the volume was closed since, and maybe opened anew
+    pub fn run<T: MaybeSend + 'static>(
+        &self,
+        action: impl FnOnce(&mut State) -> Result<T, Errno> + MaybeSend + 'static,
+    ) -> Op<T> {
+        match self.session {
+            Some(session) => self.shared.within(session, action).into(),
+            None => self.shared.run(action),
+        }
+    }
+
+    /// Runs `action` on the volume, if it is open.
+    ///
+    /// # Errors
+    /// As [`Hold::run`].
+    pub fn now<T>(&self, action: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
+        match self.session {
+            Some(session) => self.shared.within(session, action),
+            None => match &mut lock(&self.shared.slot).stage {
+                Stage::Open(state) => action(state),
+                _ => Err(Errno::Stale),
+            },
+        }
+    }
+
+    /// As [`Hold::run`], with another reference of the same volume, which must be good as well.
+    pub fn run_with<T: MaybeSend + 'static>(
+        &self,
+        other: &Hold,
+        action: impl FnOnce(&mut State) -> Result<T, Errno> + MaybeSend + 'static,
+    ) -> Op<T> {
+        match (self.session, other.session) {
+            (Some(own), Some(others)) if own != others => Op::err(Errno::Stale),
+            (Some(session), _) | (None, Some(session)) => {
+                self.shared.within(session, action).into()
+            }
+            (None, None) => self.shared.run(action),
         }
     }
 }

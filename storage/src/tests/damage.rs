@@ -146,7 +146,7 @@ fn a_later_format_is_refused() {
     assert_eq!(dump(&volume.root()), Err(Errno::Notsup));
     assert_eq!(
         volume.error(),
-        Some(StorageError::Version { found: 2, known: 1 })
+        Some(StorageError::Version { found: 3, known: 2 })
     );
 }
 

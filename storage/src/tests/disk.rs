@@ -50,6 +50,8 @@ impl Change {
 
 #[derive(Default)]
 struct File {
+    /// The size that is told instead of the true one.
+    pretended: Option<u64>,
     durable: Vec<u8>,
     current: Vec<u8>,
     unflushed: Vec<Change>,
@@ -112,6 +114,11 @@ impl Disk {
         state.files[file].durable = state.files[file].current.clone();
     }
 
+    /// Says that a file has another size than it has.
+    pub fn pretend_size(&self, file: usize, size: u64) {
+        self.0.lock().unwrap().files[file].pretended = Some(size);
+    }
+
     /// What a host finds after it went down: what was flushed, and of the rest any part, in any order.
     pub fn after_crash(&self, random: &mut Random) -> Disk {
         let state = self.0.lock().unwrap();
@@ -134,6 +141,7 @@ impl Disk {
                 }
             }
             File {
+                pretended: None,
                 durable: left.clone(),
                 current: left,
                 unflushed: Vec::new(),
@@ -200,7 +208,9 @@ impl Handle {
 
 impl BlockFile for Handle {
     fn size(&self) -> Result<u64, Errno> {
-        Ok(self.disk.0.lock().unwrap().files[self.file].current.len() as u64)
+        let state = self.disk.0.lock().unwrap();
+        let file = &state.files[self.file];
+        Ok(file.pretended.unwrap_or(file.current.len() as u64))
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<usize, Errno> {

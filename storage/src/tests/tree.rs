@@ -189,10 +189,23 @@ fn remove_below(node: &NodeRef) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Reads a file to its end, where a read may give the front of what was asked for.
+fn read_whole(file: &mut dyn OpenFile, size: usize) -> Result<Vec<u8>, Errno> {
+    let mut contents = Vec::new();
+    while contents.len() < size {
+        let at = contents.len() as u64;
+        contents.extend(read_at(file, at, size - contents.len() + 1)?);
+    }
+    assert_eq!(contents.len(), size);
+    Ok(contents)
+}
+
 /// What a path holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     File(u64, Vec<u8>),
+    /// A file that has blocks which are not as they were written.
+    Spoilt(u64),
     Directory(u64),
     Symlink(String),
 }
@@ -217,9 +230,10 @@ pub(super) fn dump(root: &NodeRef) -> Result<Dump, Errno> {
             FileKind::SymbolicLink => Held::Symlink(now(node.read_link())?),
             _ => {
                 let mut file = now(node.open(READ))?;
-                let contents = read_at(&mut *file, 0, stat.size as usize + 1)?;
-                assert_eq!(contents.len() as u64, stat.size);
-                Held::File(stat.nlink, contents)
+                match read_whole(&mut *file, stat.size as usize) {
+                    Err(Errno::Io) => Held::Spoilt(stat.nlink),
+                    contents => Held::File(stat.nlink, contents?),
+                }
             }
         };
         dump.insert(path, held);
