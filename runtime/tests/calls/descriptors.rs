@@ -3,6 +3,8 @@
 use crate::guest::{CREAT, DATA, DIRECTORY, Guest, OUT, TRUNC, rights};
 use crate::{CURRENT, DIRECTORY_KIND, FILE_KIND, START};
 use capfs::Errno;
+use capfs::account::Account;
+use capfs_runtime::DESCRIPTOR;
 
 #[test]
 fn rights_are_needed_and_only_narrow() {
@@ -116,6 +118,34 @@ fn there_are_only_so_many_descriptors() {
     assert_eq!(guest.process.usage().files_peak, 64);
     guest.close(20).unwrap();
     assert_eq!(guest.open("new", CREAT, 0), Ok(20));
+}
+
+#[test]
+fn descriptors_are_charged_to_an_account() {
+    const ROOM: u64 = 12;
+    let account = Account::new(ROOM * DESCRIPTOR);
+    let own = account.clone();
+    let mut guest = Guest::with(&[("file", b"abc")], |config| {
+        config.account = own;
+        // What they are charged for would blur the sum.
+        config.args.clear();
+        config.env.clear();
+    });
+    for fd in 4..12 {
+        assert_eq!(guest.open("file", 0, 0), Ok(fd));
+    }
+    assert_eq!(account.left(), 0);
+    assert_eq!(guest.open("new", CREAT, 0), Err(Errno::Nomem));
+    assert_eq!(
+        guest.path_filestat("new", false),
+        Err(Errno::Noent),
+        "nothing was made"
+    );
+    assert!(account.usage().refused > 0);
+    guest.close(10).unwrap();
+    assert_eq!(guest.open("new", CREAT, 0), Ok(10));
+    drop(guest);
+    assert_eq!(account.used(), 0);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::guest::{EPOCH, Guest, OUT, SIZE, TestClock, config, memory};
 use capfs::Errno;
-use capfs_runtime::{ConfigError, ExitStatus, Preopen, Process};
+use capfs::account::Account;
+use capfs_runtime::{ConfigError, DESCRIPTOR, ExitStatus, Preopen, Process};
 
 #[test]
 fn arguments_and_environment() {
@@ -72,6 +73,15 @@ fn a_configuration_is_checked() {
         make(&|config| config.max_files = 3.into()),
         Err(ConfigError::TooManyFiles)
     ));
+    for room in [DESCRIPTOR, 5 * DESCRIPTOR] {
+        let account = Account::new(room);
+        let poor = make(&|config| {
+            config.account = account.clone();
+            config.args = vec!["x".repeat(2 * DESCRIPTOR as usize)];
+        });
+        assert!(matches!(poor, Err(ConfigError::Memory)), "{room}");
+        assert_eq!(account.used(), 0);
+    }
 }
 
 #[test]

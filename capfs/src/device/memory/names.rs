@@ -113,3 +113,31 @@ impl Names {
         Some(slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryLimits;
+    use super::super::inode::Volume;
+    use super::*;
+    use crate::account::Account;
+    use crate::testkit::ManualClock;
+
+    #[test]
+    fn a_directory_keeps_no_room_for_names_that_it_had() {
+        let clock = Arc::new(ManualClock::new(1));
+        let volume = Volume::new(clock, MemoryLimits::default(), &Account::unlimited());
+        let inode = Inode::root(Arc::new(volume));
+        let mut names = Names::new(Weak::new());
+        for number in 0..10_000 {
+            names.put(&number.to_string(), inode.clone());
+        }
+        assert!(names.by_name.capacity() >= 10_000);
+        for number in 0..9_990 {
+            names.remove(&number.to_string()).unwrap();
+            assert!(names.by_name.capacity() <= ROOM_KEPT.max(16 * (10_000 - number)));
+        }
+        assert!(names.by_name.capacity() <= ROOM_KEPT);
+        assert_eq!(names.list(0, 100).len(), 10);
+        assert!(names.get("9995").is_some());
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::account::{Holding, STEP};
 use crate::testkit::{
     self, ManualClock, READ, READ_WRITE, directory, edit, name, now, read_at, stat, write, write_at,
 };
@@ -100,6 +101,74 @@ fn bytes_run_out_and_come_back() {
     now(edit(&root).unwrap().unlink(name("g"))).unwrap();
     assert_eq!(files.usage().bytes, 0);
     write_at(&mut *file, WriteAt::End, &[4; 65_536]).unwrap();
+}
+
+#[test]
+fn an_account_bounds_it_beside_its_own_limits() {
+    let account = Account::new(1 << 20);
+    let clock = Arc::new(ManualClock::new(1_000));
+    let files = MemoryFs::charged(clock, MemoryLimits::default(), &account);
+    let root = files.root();
+    let fill = |make: &dyn Fn(u64) -> Result<(), Errno>| {
+        let mut made = 0;
+        let errno = loop {
+            match make(made) {
+                Ok(()) => made += 1,
+                Err(errno) => break errno,
+            }
+        };
+        assert_eq!(errno, Errno::Nospc);
+        assert!(account.left() < 80_000, "{} are left", account.left());
+        // A file that could not be filled is there.
+        let half = format!("{made:0>200}");
+        let _ = now(edit(&root).unwrap().unlink(name(&half)));
+        for number in 0..made {
+            let number = format!("{number:0>200}");
+            let edit = edit(&root).unwrap();
+            now(edit.unlink(name(&number)))
+                .or_else(|_| now(edit.remove_directory(name(&number))))
+                .unwrap();
+        }
+        assert!(account.used() <= 2 * STEP);
+        made
+    };
+    let called = |number: u64| format!("{number:0>200}");
+    let links = fill(&|number| {
+        let (called, target) = (called(number), "t".repeat(4000));
+        now(edit(&root).unwrap().make_symlink(name(&called), &target))
+    });
+    assert!((200..300).contains(&links), "{links} links");
+    let directories = fill(&|number| {
+        let made = edit(&root).unwrap();
+        now(made.make_directory(name(&called(number)))).map(drop)
+    });
+    assert!((1000..2000).contains(&directories), "{directories}");
+    let contents = fill(&|number| write(&root, &called(number), &[1; 50_000]).map(drop));
+    assert!((10..25).contains(&contents), "{contents} files");
+    assert_eq!(files.usage(), unused());
+    now(edit(&root).unwrap().make_directory(name("d"))).unwrap();
+    drop(root);
+    drop(files);
+    assert_eq!(account.used(), 0);
+}
+
+#[test]
+fn a_longer_name_needs_room() {
+    let account = Account::new(1000);
+    let clock = Arc::new(ManualClock::new(1_000));
+    let files = MemoryFs::charged(clock, MemoryLimits::default(), &account);
+    let root = files.root();
+    write(&root, "f", b"").unwrap();
+    let longer = |length: usize| {
+        let to = "n".repeat(length);
+        now(edit(&root).unwrap().rename(name("f"), &root, name(&to)))
+    };
+    account
+        .charge(Holding::Memory, 400)
+        .map(std::mem::forget)
+        .unwrap();
+    assert_eq!(longer(200), Err(Errno::Nospc));
+    longer(50).unwrap();
 }
 
 #[test]

@@ -214,3 +214,21 @@ fn a_node_that_can_never_be_opened_is_a_side_that_has_gone() {
     assert_eq!(count.get(), 1);
     assert_eq!(read(&mut *reader, &waker, 1), Poll::Ready(Ok(vec![])));
 }
+
+#[test]
+fn a_pipe_with_something_in_it_is_charged() {
+    let account = Account::new(150);
+    let mut context = Context::from_waker(Waker::noop());
+    let (reader, mut writer) = charged_pipe(100, &account);
+    let (_other_reader, mut other) = charged_pipe(100, &account);
+    assert_eq!(account.used(), 0);
+    let mut put = |writer: &mut PipeWriter| {
+        let written = writer.poll_write(&mut context, WriteAt::End, &mut &b"ab"[..]);
+        written.map(|result| result.map(|written| written.bytes))
+    };
+    assert_eq!(put(&mut writer), Poll::Ready(Ok(2)));
+    assert_eq!(put(&mut other), Poll::Ready(Err(Errno::Nomem)));
+    drop(reader);
+    assert_eq!(put(&mut other), Poll::Ready(Ok(2)));
+    assert_eq!(account.used(), 100);
+}

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::account::Account;
 use crate::device::null::Null;
 use crate::device::pipe::pipe;
 use crate::device::zero::Zero;
@@ -121,6 +122,33 @@ fn lines_and_writes_have_limits() {
     let many = b"c\n".repeat(CTL_WRITE_MAX);
     assert_eq!(tell(&mut *file, &many), Ok(CTL_WRITE_MAX));
     assert_eq!(told(&said).len(), CTL_WRITE_MAX / 2);
+}
+
+#[test]
+fn what_open_files_hold_is_charged_to_an_account() {
+    const ROOM: usize = 10_000;
+    let account = Account::new(ROOM as u64);
+    let device = SyntheticDir::charged(&account)
+        .text("text", || "t".repeat(4_000))
+        .ctl("ctl", |_: &str| Ok(()))
+        .value("value", String::new, |_: &str| Ok(()))
+        .build();
+    let open = |name: &str, how| now(walk(&device, name).unwrap().open(how));
+    let texts = [open("text", READ).unwrap(), open("text", READ).unwrap()];
+    assert_eq!(open("text", READ).err(), Some(Errno::Nomem));
+    let mut ctl = open("ctl", WRITE).unwrap();
+    assert_eq!(tell(&mut *ctl, &[b'x'; 3_000]), Err(Errno::Nomem));
+    assert_eq!(tell(&mut *ctl, &[b'x'; 1_000]), Ok(1_000));
+    drop(texts);
+    assert_eq!(account.used(), 1_000);
+    let mut value = open("value", WRITE).unwrap();
+    let mut set = |length| write_at(&mut *value, WriteAt::End, &vec![b'v'; length]).map(drop);
+    assert_eq!(set(ROOM), Err(Errno::Nomem));
+    assert_eq!(set(9_000), Ok(()));
+    assert_eq!(tell(&mut *ctl, b" "), Err(Errno::Nomem));
+    drop(value);
+    assert_eq!(tell(&mut *ctl, b"x\n"), Ok(2));
+    assert_eq!(account.used(), 0, "the line has ended");
 }
 
 #[test]

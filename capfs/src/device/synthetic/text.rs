@@ -35,6 +35,8 @@ where
 pub(super) fn snapshot(source: &dyn TextSource) -> Op<Vec<u8>> {
     source.text().map(|mut text| {
         if !text.is_empty() && !text.ends_with('\n') {
+            // No more room than that: it is charged for as long as the file is open.
+            text.reserve_exact(1);
             text.push('\n');
         }
         text.into_bytes()

@@ -100,22 +100,6 @@ fn hold(way: &str, most: u64) -> Held {
                 make_directory(directory, &format!("{number:0>255}")).map(|()| 767)
             })
         }
-        // Directories that once had many names.
-        "emptied" => {
-            let directory = directory("/memory");
-            until(most, |number| {
-                let name = number.to_string();
-                make_directory(directory, &name)?;
-                let within = open_directory(directory, &name)?;
-                for number in 0..10_000 {
-                    let name = number.to_string();
-                    transcript::close(open(within, &name, CREATE, READ_WRITE)?)?;
-                    unlink(within, &name)?;
-                }
-                transcript::close(within)?;
-                Ok(512)
-            })
-        }
         "listings" => {
             let mut buffer = vec![0; 4096];
             until(most, |_| {
