@@ -7,6 +7,7 @@ import { cp, mkdir, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import { launchChromium } from '../page/chromium.mjs'
 import { serveFolder } from '../page/static-server.mjs'
 import { EXPECTED } from './consumers/greet.js'
@@ -148,6 +149,16 @@ await consumer('webpack', async (folder) => {
   node(folder, program('webpack-cli'))
   await cp(join(folder, 'index.html'), join(folder, 'dist/index.html'))
   await inBrowser(join(folder, 'dist'))
+})
+
+await consumer('esbuild', async (folder) => {
+  const dist = join(folder, 'dist')
+  await build({ entryPoints: [join(folder, 'src/main.js')], absWorkingDir: folder, outdir: dist, bundle: true, splitting: true, format: 'esm', logLevel: 'warning' })
+  await cp(join(folder, 'index.html'), join(dist, 'index.html'))
+  const packed = join(folder, 'node_modules/capfs/dist')
+  const asset = (file) => file === packed || /\.wasm$|[\\/]worker(-full)?\.js$/.test(file)
+  await cp(packed, join(dist, 'static/capfs'), { recursive: true, filter: asset })
+  await inBrowser(dist)
 })
 
 await consumer('node', async (folder) => {

@@ -3,6 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { createMailbox, MailboxReader, MailboxWriter } from '../dist/mailbox.js'
 import { same } from './cases.mjs'
 
@@ -40,6 +41,23 @@ const ends = (code) =>
     ...[3, 2, 1, 1, 5, 3, 1, 0, 1, 7, 19, 2, 6, ...new TextEncoder().encode('memory'), 2, 0, 6, ...new TextEncoder().encode('_start'), 0, 1],
     ...[10, 8, 1, 6, 0, 0x41, code, 0x10, 0, 0x0b],
   )
+
+/** A tar.gz with a file `note.txt`. */
+function archive(text) {
+  const tar = new Uint8Array(2048)
+  const put = (at, value) => tar.set(new TextEncoder().encode(value), at)
+  put(0, 'note.txt')
+  put(100, '0000644\0')
+  put(124, `${text.length.toString(8).padStart(11, '0')}\0`)
+  put(136, '00000000000\0')
+  put(148, '        ')
+  put(156, '0')
+  put(257, 'ustar\x0000')
+  const sum = tar.subarray(0, 512).reduce((total, byte) => total + byte, 0)
+  put(148, `${sum.toString(8).padStart(6, '0')}\0 `)
+  put(512, text)
+  return new Uint8Array(gzipSync(tar))
+}
 
 const code = async (capfs, program) => {
   const agent = await capfs.spawn(program)
@@ -120,6 +138,38 @@ export const nodeCases = {
     same((await waiting[1]).code, 'ABORTED')
     await gone
     await served.close()
+  },
+  async 'unpacks an archive once, and again when it is another'({ capfs, guest }) {
+    const { DecompressionStream: Native } = globalThis
+    let unpacked = 0
+    globalThis.DecompressionStream = class extends Native {
+      constructor(format) {
+        super(format)
+        unpacked += 1
+      }
+    }
+    const served = await listen()
+    try {
+      const read = (data) => printed(capfs, guest, ['cat', '/a/note.txt'], { mounts: { '/a': { type: 'archive', data } } })
+      const first = archive('one')
+      same([await read(first), await read(first), unpacked], ['one', 'one', 1])
+      const second = archive('two')
+      // In the place of the first, and as long.
+      const both = new Uint8Array(Math.max(first.length, second.length))
+      both.set(first)
+      const view = (length) => new Uint8Array(both.buffer, 0, length)
+      same([await read(view(first.length)), unpacked], ['one', 2])
+      both.set(second)
+      same([await read(view(second.length)), unpacked], ['two', 3])
+      let [version, content] = ['"1"', first]
+      served.answer = (request, response) => response.writeHead(200, { ETag: version }).end(content)
+      same([await read(served.address), await read(served.address), unpacked], ['one', 'one', 4])
+      ;[version, content] = ['"2"', second]
+      same([await read(served.address), unpacked, served.asked.length], ['two', 5, 3])
+    } finally {
+      globalThis.DecompressionStream = Native
+      await served.close()
+    }
   },
   async 'moves each byte of its mailbox once'() {
     const bytes = new Uint8Array(32 << 20).map((_, i) => i * 31 + i / 251)

@@ -8,8 +8,8 @@ const HELLO =
 export const EXPECTED = 'hello out of a package, exit code 0'
 
 /** Runs the agent with the `Capfs` class that the consumer imported. */
-export async function greet(Capfs) {
-  const capfs = await Capfs.create()
+export async function greet(Capfs, options = {}) {
+  const capfs = await Capfs.create(options)
   try {
     const agent = await capfs.spawn(Uint8Array.from(atob(HELLO), (char) => char.charCodeAt(0)))
     const text = await new Response(agent.stdout).text()
