@@ -9,7 +9,8 @@ fn main() {
             break;
         }
     }
-    println!("{} MiB at last", pages / 16);
+    // Some hosts count what they hold beside the memory against the same limit.
+    println!("close to 16 MiB at last: {}", (16 * 15..=16 * 16).contains(&pages));
     println!("as memory.size says: {}", core::arch::wasm32::memory_size(0) == pages);
     let last = (pages * 65_536 - 1) as *mut u8;
     // SAFETY: the byte is the last of the memory, and nothing else uses the page just grown.
