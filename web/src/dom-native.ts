@@ -161,6 +161,20 @@ export function everyNode(root: Node): Set<Node> {
   return found;
 }
 
+/** The characters of a node itself: of a text, of an element's attributes and what is written into it. */
+export function charactersOf(of: Node): number {
+  if (!isElement(of)) return textContent(of)?.length ?? 0;
+  const attributes = getAttributeNames(of).reduce((sum, name) => sum + name.length + (getAttribute(of, name)?.length ?? 0), 0);
+  return attributes + (field(of)?.value(of).length ?? 0);
+}
+
+/** The topmost node above one, or itself. */
+export function topOf(of: Node): Node {
+  let top = of;
+  for (let at: Node | null = of; at; at = parentNode(at)) top = at;
+  return top;
+}
+
 /** Whether an element is a form's, or a form. */
 export function inForm(of: Element): boolean {
   for (let at: Element | null = of; at; at = parentElement(at)) if (isHtml(at) && localName(at) === 'form') return true;

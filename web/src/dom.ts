@@ -9,6 +9,12 @@ import { isTag, judgeAttribute, styleProblem, unknownAttribute, type Judged, typ
 
 /** Characters of text or markup that are read at once, at most: 16 Mi. */
 const READ_MAX = 16 << 20;
+/** Characters that an agent may have on a page and in elements off it, at most, each node counted as {@link NODE}: 64 Mi. */
+const HELD_MAX = 64 << 20;
+/** What a node counts as beside its characters. */
+const NODE = 128;
+/** Milliseconds between two counts of what an agent has, at least: a count looks at every node. */
+const COUNT_EVERY = 1_000;
 /** Kinds of events that one element listens for, at most. */
 const LISTENERS_MAX = 64;
 /** Characters of a field's value that an event tells. */
@@ -45,6 +51,9 @@ export class DomPart {
   readonly #inert: Document;
   readonly #before: Before;
   #next = ROOT + 1;
+  /** What it has at most: what was counted last, and all that it has made since. */
+  #held = 0;
+  #counted = -Infinity;
   #raw = false;
   #max = 0;
   #cleanup = true;
@@ -95,6 +104,7 @@ export class DomPart {
 
   create(tag: string): number {
     if (!isTag(tag)) refuse('EACCES', `an agent can't make a ${tag}`);
+    this.#charge(NODE);
     const element = native.createElement(this.#document, tag);
     harden(element);
     return this.#take(element);
@@ -143,6 +153,8 @@ export class DomPart {
     const element = this.#element(number);
     this.#mayChange(element);
     this.#contain();
+    // What markup makes is counted node by node.
+    if (part !== 'html' || this.#raw) this.#charge(text.length);
     switch (part) {
       case 'attrs':
         return this.#attribute(this.#own(number, element), text);
@@ -228,6 +240,28 @@ export class DomPart {
   #mayChange(element: Element): void {
     if (element === this.root || (native.isHtml(element) && isTag(native.localName(element)))) return;
     refuse('EACCES', `an agent can't change a ${native.localName(element)}`);
+  }
+
+  /** Counts what is about to be made; where that would be too much, what is still there is counted first. */
+  #charge(amount: number): void {
+    if (this.#held + amount > HELD_MAX && performance.now() - this.#counted >= COUNT_EVERY) {
+      this.#held = this.#count();
+      this.#counted = performance.now();
+    }
+    if (this.#held + amount > HELD_MAX) refuse('ENOMEM', `an agent may have ${HELD_MAX} characters on a page, each node counted as ${NODE}`);
+    this.#held += amount;
+  }
+
+  #count(): number {
+    const tops = new Set<Node>([this.root]);
+    for (const element of this.#elements.values()) if (!native.contains(this.root, element)) tops.add(native.topOf(element));
+    let sum = 0;
+    for (const top of tops) {
+      // An element that the page has moved is the page's.
+      if (top !== this.root && native.isConnected(top)) continue;
+      for (const node of [top, ...native.everyNode(top)]) if (!this.#before.nodes.has(node)) sum += NODE + native.charactersOf(node);
+    }
+    return sum;
   }
 
   #number(element: Element, number: number): void {
@@ -325,7 +359,16 @@ export class DomPart {
     }
     const made = native.createDocumentFragment(this.#document);
     if (this.#raw) for (const node of native.nodesIn(box)) native.insertBefore(made, native.adoptNode(this.#document, node), null);
-    else this.#copy(box, made);
+    else {
+      const held = this.#held;
+      try {
+        this.#copy(box, made);
+      } catch (error) {
+        // Nothing of it is left.
+        this.#held = Math.min(this.#held, held);
+        throw error;
+      }
+    }
     native.replaceChildren(element, made);
   }
 
@@ -336,6 +379,7 @@ export class DomPart {
       const [source, target] = next;
       for (const node of native.nodesIn(source)) {
         const kind = native.nodeType(node);
+        if (kind === TEXT || kind === ELEMENT) this.#charge(NODE + native.charactersOf(node));
         if (kind === TEXT) native.insertBefore(target, native.createTextNode(this.#document, native.textContent(node) ?? ''), null);
         if (kind !== ELEMENT) continue;
         const copy = this.#copied(node as Element);

@@ -2,7 +2,7 @@
 import type { Agent } from './agent.js';
 import { CapfsError } from './errors.js';
 import { grantPairs } from './grants.js';
-import type { Mount, Program, SpawnOptions, Stat } from './types.js';
+import type { Mount, Program, ReadOptions, SpawnOptions, Stat } from './types.js';
 
 /** What a task is started with, as the kernel tells it. */
 type Plan = [
@@ -35,9 +35,12 @@ export interface Running {
   count: number;
 }
 
+/** Bytes of a program, at most: 512 MiB. */
+const PROGRAM_MAX = 512 << 20;
+
 /** What it needs of the Capfs whose agents these are. */
 export interface TaskOwner {
-  readFile(path: string): Promise<Uint8Array>;
+  readFile(path: string, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>>;
   stat(path: string): Promise<Stat>;
   spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent>;
   /** That an agent's task could be granted this. */
@@ -116,8 +119,8 @@ export class TaskHost {
   /** A path of the parent's; for the page, an address, too. */
   async #program(program: string): Promise<Program> {
     if (!this.parent && program.includes('://')) return program;
-    const bytes = await (this.parent ?? this.owner).readFile(program);
-    return new Uint8Array(bytes);
+    // A device may have one, too: what an agent has asked of a server.
+    return (this.parent ?? this.owner).readFile(program, { maxBytes: PROGRAM_MAX });
   }
 
   /** That the parent has what it binds: directories. */

@@ -225,6 +225,26 @@ function domCases(capfs, module, picture, outside) {
       document.body.innerHTML = '<svg class=x></svg>'
       for (const dom of [document.querySelector('.x'), document, 'x', {}]) same((await capfs.spawn(module, { grants: ['dom'], dom }).catch((error) => error)).code, 'GRANT_INVALID')
     },
+    async 'has no more of a page than it may'() {
+      const { agent, element, tell, make } = await start()
+      const ENOMEM = '!48'
+      const many = '<br>'.repeat(15_000)
+      const numbers = []
+      let answer
+      do {
+        numbers.push(await make('p'))
+        answer = await tell(`set /cap/dom/${numbers.at(-1)}/html ${many}`)
+      } while (answer === '=' && numbers.length < 100)
+      // Some 35 of them are 64 Mi characters.
+      same([answer, numbers.length > 25, numbers.length < 45], [ENOMEM, true, true])
+      same((await tell('cat /cap/dom/error')).includes('characters on a page'), true)
+      same(await tell(`set /cap/dom/${numbers.at(-1)}/text ${'x'.repeat(60_000)}`), '=')
+      // What it has let go of it has room for again, once that is counted.
+      for (const number of numbers) same(await tell(`put /cap/dom/${number}/ctl delete`), '=')
+      while ((answer = await tell(`set /cap/dom/1/html ${many}`)) === ENOMEM);
+      same([answer, element.querySelectorAll('br').length > 0], ['=', true])
+      await agent.dispose()
+    },
     async 'sets an address as it was checked'() {
       const { host } = new URL(outside)
       const { agent, element, tell, make } = await start(`dom,load=http://${host}`)
