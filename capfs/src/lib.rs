@@ -28,6 +28,7 @@ mod maybe_send;
 mod name;
 mod namespace;
 mod node;
+mod number_hash;
 mod op;
 mod rights;
 mod stat;

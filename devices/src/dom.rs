@@ -440,7 +440,8 @@ impl EventFile {
             match self.dom.events.next(self.element) {
                 Some(line) => self.rest = line.into_bytes(),
                 None => {
-                    lock(&self.dom.events.0).waiters.register(self.id, context);
+                    let crowded = lock(&self.dom.events.0).waiters.register(self.id, context);
+                    crowded.wake();
                     return Poll::Pending;
                 }
             }

@@ -216,7 +216,9 @@ impl PipeReader {
             if state.writers.gone() {
                 return Poll::Ready(Ok(0));
             }
-            state.readers.waiters.register(self.id, context);
+            let crowded = state.readers.waiters.register(self.id, context);
+            drop(state);
+            crowded.wake();
             return Poll::Pending;
         }
         let before = state.ring.len();
@@ -264,7 +266,9 @@ impl OpenFile for PipeReader {
             hangup: state.writers.gone(),
         };
         if readiness.bytes == 0 && !readiness.hangup {
-            state.readers.waiters.register(self.id, context);
+            let crowded = state.readers.waiters.register(self.id, context);
+            drop(state);
+            crowded.wake();
             return Poll::Pending;
         }
         Poll::Ready(Ok(readiness))
@@ -335,7 +339,9 @@ impl OpenFile for PipeWriter {
         let whole = PIPE_BUF.min(state.ring.capacity());
         let needed = if offered <= whole { offered } else { 1 };
         if state.ring.room() < needed {
-            state.writers.waiters.register(self.id, context);
+            let crowded = state.writers.waiters.register(self.id, context);
+            drop(state);
+            crowded.wake();
             return Poll::Pending;
         }
         let bytes = state.ring.fill(source)?;
@@ -361,7 +367,9 @@ impl OpenFile for PipeWriter {
             hangup: state.readers.gone(),
         };
         if room < PIPE_BUF.min(state.ring.capacity()) && !readiness.hangup {
-            state.writers.waiters.register(self.id, context);
+            let crowded = state.writers.waiters.register(self.id, context);
+            drop(state);
+            crowded.wake();
             return Poll::Pending;
         }
         Poll::Ready(Ok(readiness))

@@ -257,7 +257,9 @@ impl OpenFile for SocketListener {
             hangup: self.queue.deserted(),
         };
         if readiness.bytes == 0 && !readiness.hangup {
-            state.acceptors.register(self.qid.path, context);
+            let crowded = state.acceptors.register(self.qid.path, context);
+            drop(state);
+            crowded.wake();
             return Poll::Pending;
         }
         Poll::Ready(Ok(readiness))
@@ -294,7 +296,9 @@ impl Listener for SocketListener {
         if self.queue.deserted() {
             return Poll::Ready(Err(Errno::Connaborted));
         }
-        state.acceptors.register(self.qid.path, context);
+        let crowded = state.acceptors.register(self.qid.path, context);
+        drop(state);
+        crowded.wake();
         Poll::Pending
     }
 }

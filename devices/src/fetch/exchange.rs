@@ -174,7 +174,8 @@ impl Exchange {
     }
 
     pub fn wait(&self, id: u64, context: &Context<'_>) {
-        lock(&self.state).readers.register(id, context);
+        let crowded = lock(&self.state).readers.register(id, context);
+        crowded.wake();
     }
 
     pub fn forget(&self, id: u64) {
@@ -391,7 +392,9 @@ impl Exchange {
             }
             phase @ (Phase::Gathering | Phase::Sending) => {
                 state.phase = phase;
-                state.readers.register(id, context);
+                let crowded = state.readers.register(id, context);
+                drop(state);
+                crowded.wake();
                 Poll::Pending
             }
         }
@@ -488,7 +491,9 @@ impl Exchange {
         };
         let count = source.remaining().min(room);
         if count == 0 && source.remaining() > 0 {
-            state.writers.register(waiter, context);
+            let crowded = state.writers.register(waiter, context);
+            drop(state);
+            crowded.wake();
             return Poll::Pending;
         }
         let before = state.upload.len();
@@ -518,7 +523,9 @@ impl Exchange {
             false => UPLOAD_WINDOW,
         };
         if room == 0 {
-            state.writers.register(waiter, context);
+            let crowded = state.writers.register(waiter, context);
+            drop(state);
+            crowded.wake();
             return Poll::Pending;
         }
         Poll::Ready(room as u64)

@@ -55,6 +55,13 @@ enum Phase {
 #[derive(Default)]
 struct Wakeful(Mutex<Waiters>);
 
+impl Wakeful {
+    fn register(&self, waiter: u64, context: &Context<'_>) {
+        let crowded = lock(&self.0).register(waiter, context);
+        crowded.wake();
+    }
+}
+
 impl Events for Wakeful {
     fn changed(&self) {
         let woken = lock(&self.0).take();
@@ -228,7 +235,7 @@ impl Connection {
 
     fn poll_connected(&self, waiter: u64, context: &Context<'_>) -> Poll<Result<(), Errno>> {
         // Registered before anything is looked at: what changes from now on wakes.
-        lock(&self.waiters.0).register(waiter, context);
+        self.waiters.register(waiter, context);
         let mut state = lock(&self.state);
         match &state.phase {
             Phase::Connecting(_) => Poll::Pending,
@@ -324,7 +331,7 @@ impl Connection {
         if let Some(message) = socket.receive() {
             return Poll::Ready(Ok(Some(message)));
         }
-        lock(&self.waiters.0).register(waiter, context);
+        self.waiters.register(waiter, context);
         // The end first: what came before it is there by then.
         let status = socket.status();
         match (socket.receive(), status) {
@@ -350,7 +357,7 @@ impl Connection {
             return Poll::Ready(Err(self.error.explain(Errno::Msgsize, text)));
         }
         if !socket.has_room() {
-            lock(&self.waiters.0).register(waiter, context);
+            self.waiters.register(waiter, context);
             if !socket.has_room() && socket.status() == Status::Open {
                 return Poll::Pending;
             }
@@ -376,7 +383,7 @@ impl Connection {
         waiter: u64,
     ) -> Poll<Result<Readiness, Errno>> {
         let socket = self.socket()?;
-        lock(&self.waiters.0).register(waiter, context);
+        self.waiters.register(waiter, context);
         if let Some((message, at)) = &lock(&self.state).reading {
             let bytes = (message.payload.length() - at) as u64;
             let hangup = false;
@@ -398,7 +405,7 @@ impl Connection {
         waiter: u64,
     ) -> Poll<Result<Readiness, Errno>> {
         let socket = self.socket()?;
-        lock(&self.waiters.0).register(waiter, context);
+        self.waiters.register(waiter, context);
         let open = socket.status() == Status::Open;
         match open && !socket.has_room() {
             true => Poll::Pending,

@@ -207,7 +207,8 @@ impl Shared {
 
     /// Whoever waits behind the gate is to be woken when it is shut.
     fn wait(&self, file: u64, context: &Context<'_>) {
-        lock(&self.waiters).register(file, context);
+        let crowded = lock(&self.waiters).register(file, context);
+        crowded.wake();
     }
 
     fn ended(
