@@ -22,6 +22,7 @@ pub mod clock;
 pub mod device;
 mod directory_file;
 mod errno;
+mod forward;
 mod guest;
 mod limits;
 mod maybe_send;

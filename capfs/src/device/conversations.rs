@@ -13,7 +13,6 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll};
 
 use super::identity::fresh_qid;
 use super::lock::lock;
@@ -21,10 +20,10 @@ use super::null::set_device_stat;
 use super::pipe::stream_stat;
 use super::synthetic::{Command, Contents, DynamicNames, OpenCtl, OpenText, SyntheticBuilder};
 use crate::account::{Account, Charge, Holding};
+use crate::forward::{forward_node, forward_open_file};
 use crate::{
-    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Interest, Listener,
-    MaybeSend, MaybeSync, Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness, SetStat,
-    Socket, Stat, WriteAt, Written,
+    DirEntry, Directory, EditDirectory, Errno, FileKind, MaybeSend, MaybeSync, Name, Node, NodeRef,
+    Op, OpenFile, OpenHow, Qid, SetStat, Stat,
 };
 
 /// Bytes that an account is charged for a conversation, beside what it gathers: 4 KiB, what one with its files takes on a
@@ -184,11 +183,11 @@ impl Table {
     ) -> Result<Box<dyn OpenFile>, Errno> {
         let mut state = lock(&self.state);
         state.all.get_mut(&number).ok_or(Errno::Noent)?.open += 1;
-        Ok(Box::new(Held {
-            file: Some(file),
+        let stay = Stay {
             table: self.clone(),
             number,
-        }))
+        };
+        Ok(Box::new(Held { file, _stay: stay }))
     }
 
     fn closed(&self, number: u64) {
@@ -376,14 +375,9 @@ struct Member {
     number: u64,
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Node for Member {
-    fn qid(&self) -> Qid {
-        self.inner.qid()
-    }
-
-    fn stat(&self) -> Op<Stat> {
-        self.inner.stat()
-    }
+    forward_node!(inner: qid stat set_stat read_link subject);
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let (table, number) = (self.table.clone(), self.number);
@@ -395,14 +389,6 @@ impl Node for Member {
             })
     }
 
-    fn set_stat(&self, change: SetStat) -> Op<()> {
-        self.inner.set_stat(change)
-    }
-
-    fn subject(&self) -> Option<String> {
-        self.inner.subject()
-    }
-
     fn directory(&self) -> Option<&dyn Directory> {
         self.inner.directory().map(|_| self as &dyn Directory)
     }
@@ -412,6 +398,7 @@ impl Node for Member {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Directory for Member {
     fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
         let Some(directory) = self.inner.directory() else {
@@ -426,107 +413,35 @@ impl Directory for Member {
             }) as NodeRef
         })
     }
+
+    /// What is in a conversation is fixed.
+    fn edit(&self) -> Option<&dyn EditDirectory> {
+        None
+    }
 }
 
-/// An open file of a conversation.
+/// An open file of a conversation. It goes before its stay does: what a ctl file does when it is closed is part of the
+/// conversation.
 struct Held {
-    /// There until the file is closed.
-    file: Option<Box<dyn OpenFile>>,
+    file: Box<dyn OpenFile>,
+    _stay: Stay,
+}
+
+/// Keeps a conversation.
+struct Stay {
     table: Arc<Table>,
     number: u64,
 }
 
-impl Drop for Held {
+impl Drop for Stay {
     fn drop(&mut self) {
-        // The file first: what a ctl file does when it is closed is part of the conversation.
-        self.file = None;
         self.table.closed(self.number);
     }
 }
 
-impl Held {
-    fn file(&mut self) -> Result<&mut dyn OpenFile, Errno> {
-        match &mut self.file {
-            Some(file) => Ok(&mut **file),
-            None => Err(Errno::Badf),
-        }
-    }
-}
-
+#[deny(clippy::missing_trait_methods)]
 impl OpenFile for Held {
-    fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        offset: u64,
-        sink: &mut dyn GuestSink,
-    ) -> Poll<Result<usize, Errno>> {
-        self.file()?.poll_read(context, offset, sink)
-    }
-
-    fn poll_write(
-        &mut self,
-        context: &mut Context<'_>,
-        at: WriteAt,
-        source: &mut dyn GuestSource,
-    ) -> Poll<Result<Written, Errno>> {
-        self.file()?.poll_write(context, at, source)
-    }
-
-    fn poll_ready(
-        &mut self,
-        context: &mut Context<'_>,
-        interest: Interest,
-    ) -> Poll<Result<Readiness, Errno>> {
-        self.file()?.poll_ready(context, interest)
-    }
-
-    fn seekable(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.seekable())
-    }
-
-    fn stat(&self) -> Op<Stat> {
-        match &self.file {
-            Some(file) => file.stat(),
-            None => Op::err(Errno::Badf),
-        }
-    }
-
-    fn set_stat(&mut self, change: SetStat) -> Op<()> {
-        match self.file() {
-            Ok(file) => file.set_stat(change),
-            Err(errno) => Op::err(errno),
-        }
-    }
-
-    fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
-        match self.file() {
-            Ok(file) => file.allocate(offset, length),
-            Err(errno) => Op::err(errno),
-        }
-    }
-
-    fn sync(&mut self, data_only: bool) -> Op<()> {
-        match self.file() {
-            Ok(file) => file.sync(data_only),
-            Err(errno) => Op::err(errno),
-        }
-    }
-
-    fn subject(&self) -> Option<String> {
-        self.file.as_ref()?.subject()
-    }
-
-    fn entries(&mut self) -> Option<&mut dyn Entries> {
-        self.file.as_mut()?.entries()
-    }
-
-    fn socket(&mut self) -> Option<&mut dyn Socket> {
-        self.file.as_mut()?.socket()
-    }
-
-    fn listener(&mut self) -> Option<&mut dyn Listener> {
-        self.file.as_mut()?.listener()
-    }
+    forward_open_file!(file: poll_read poll_write poll_ready seekable stat set_stat allocate sync subject entries socket listener);
 }
 
 /// What wrote its last words: the text of a conversation's `error` file.
@@ -564,6 +479,7 @@ impl LastError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::WriteAt;
     use crate::device::synthetic::SyntheticDir;
     use crate::testkit::{self, READ, READ_WRITE, now, read_at, walk, write_at};
 

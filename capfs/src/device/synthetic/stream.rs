@@ -8,8 +8,9 @@ use crate::device::identity::fresh_qid;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, Interest, MaybeSend, MaybeSync, Node, NodeRef, Op,
-    OpenFile, OpenHow, Qid, Readiness, SetStat, Stat, WriteAt, Written,
+    Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Interest, Listener, MaybeSend,
+    MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness, SetStat, Socket, Stat,
+    WriteAt, Written,
 };
 
 /// Where a stream file's open files come from; a closure that makes one, and answers with a `Result` or
@@ -65,6 +66,7 @@ impl StreamNode {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Node for StreamNode {
     fn qid(&self) -> Qid {
         self.qid
@@ -100,6 +102,14 @@ impl Node for StreamNode {
         set_device_stat(change)
     }
 
+    fn directory(&self) -> Option<&dyn Directory> {
+        None
+    }
+
+    fn read_link(&self) -> Op<String> {
+        Op::err(Errno::Inval)
+    }
+
     fn subject(&self) -> Option<String> {
         let sides = [&self.reads, &self.writes];
         sides.into_iter().flatten().find_map(|side| side.subject())
@@ -117,6 +127,7 @@ struct OpenStream {
     writer: Option<Box<dyn OpenFile>>,
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl OpenFile for OpenStream {
     fn poll_read(
         &mut self,
@@ -172,5 +183,29 @@ impl OpenFile for OpenStream {
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         set_device_stat(change)
+    }
+
+    fn allocate(&mut self, _offset: u64, _length: u64) -> Op<()> {
+        Op::err(Errno::Spipe)
+    }
+
+    /// What was written is where it goes when the writing side says so.
+    fn sync(&mut self, data_only: bool) -> Op<()> {
+        match &mut self.writer {
+            Some(writer) => writer.sync(data_only),
+            None => Op::ok(()),
+        }
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        None
+    }
+
+    fn socket(&mut self) -> Option<&mut dyn Socket> {
+        None
+    }
+
+    fn listener(&mut self) -> Option<&mut dyn Listener> {
+        None
     }
 }
