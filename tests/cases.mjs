@@ -279,6 +279,18 @@ export const cases = [
     },
     waits: true,
   },
+  {
+    name: 'tasks_views',
+    guest: 'tasks',
+    args: ['views'],
+    grants: ['task'],
+    mounts: {
+      '/bin': readOnly({ 'tasks.wasm': { guest: true } }),
+      '/data': memory({ 'a.txt': 'the first\n' }),
+      '/other': memory({ 'a.txt': 'the other\n', 'b.txt': 'only there\n' }),
+    },
+    waits: true,
+  },
   { name: 'many_descriptors', args: ['10000'], mounts: scratch },
   { name: 'many_descriptors_limit', guest: 'many_descriptors', args: ['10000'], mounts: scratch, limits: { files: 64 } },
   { name: 'memory_growth', limits: { memory: 16 * 1024 * 1024 } },

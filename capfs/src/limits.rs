@@ -18,3 +18,15 @@ pub const UNION_MAX: usize = 32;
 
 /// Mount points in one namespace. A namespace is copied when it is changed.
 pub const MOUNTS_MAX: usize = 1024;
+
+/// Names of members that one listing of a union remembers, at 8 to 34 bytes each. Beyond it the listing asks the members
+/// about every name, which is slower and shows the same.
+pub const UNION_NAMES_MAX: usize = 1 << 17;
+
+/// Listings of unions that remember names at once, in a namespace and its clones; others ask the members. Together they
+/// hold some 16 MiB at most, however many directories a guest keeps open half read.
+pub const UNION_LISTINGS_MAX: usize = 4;
+
+/// Devices that lie two namespaces or more behind a view, such as what a child's child sees of its grandparent's mounts. A
+/// file of one more can't be told from others and is `EOVERFLOW`. It bounds what the numbers of such devices take.
+pub const VIEW_DEVICES_MAX: usize = 1 << 16;

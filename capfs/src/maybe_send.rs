@@ -1,4 +1,4 @@
-//! The one place where targets differ on `Send`.
+//! The one place where targets differ on `Send`, and on who else is there.
 //!
 //! Natively an agent may be moved between threads while it sleeps, so nodes, open files and futures
 //! are `Send`. In a browser (or in workerd) there is one thread and JavaScript values are not
@@ -38,4 +38,21 @@ pub type BoxedFuture<T> = target::Boxed<T>;
 pub(crate) fn boxed<T>(future: impl Future<Output = T> + MaybeSend + 'static) -> BoxedFuture<T> {
     let pinned: Pin<Box<_>> = Box::pin(future);
     pinned
+}
+
+/// Lets others have their turn, where there are others: long work of one agent must not hold up a host of many. In a
+/// kernel there is one agent, and not every kernel can wait.
+pub(crate) async fn breathe() {
+    #[cfg(not(target_family = "wasm"))]
+    {
+        let mut asked = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut asked, true) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+    }
 }

@@ -302,8 +302,9 @@ pub struct DirEntry {
 pub trait Entries {
     /// Lists up to `max` entries behind `cookie`, in ascending order of cookies; 0 is the start.
     ///
-    /// Cookies are at least 1 and below 2^42, so that a union can put a member's number above them. A cookie stays valid while names come and go: listing
-    /// from it returns no entry twice and leaves out none that was there all along (readdir(3)).
+    /// Cookies are at least 1, and a device's are below 2^42, so that those of a union, in which the members' add up, fit as
+    /// well. A cookie stays valid while names come and go: listing from it returns no entry twice and leaves out none that
+    /// was there all along (readdir(3)).
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>>;
 }
 

@@ -38,13 +38,31 @@ impl FileKind {
     }
 }
 
-/// The identity of a file within its device: intro(5)'s qid.
+/// The identity of a file within what was mounted: intro(5)'s qid, and the device behind it.
+///
+/// Two files are the same exactly when `device` and `path` are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Qid {
-    /// Unique among the files of one device for as long as the device lives; becomes `ino`.
+    /// Which of the devices behind what was mounted has the file; 0 where there is only one. A view of another
+    /// namespace (see [`Namespace::view`](crate::Namespace::view)) shows several. Becomes a part of `dev`.
+    ///
+    /// What an open file tells of itself says nothing here: its device is that of the node that was opened.
+    pub device: u32,
+    /// Unique among the files of that device for as long as the device lives; becomes `ino`.
     pub path: u64,
     /// The kind of the file; it never changes for a `path`.
     pub kind: FileKind,
+}
+
+impl Qid {
+    /// The identity of a file of a device that is one.
+    pub const fn new(path: u64, kind: FileKind) -> Qid {
+        Qid {
+            device: 0,
+            path,
+            kind,
+        }
+    }
 }
 
 /// What stat tells. Times are nanoseconds since the Unix epoch.

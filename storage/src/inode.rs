@@ -172,10 +172,7 @@ impl Inode {
             Body::Symlink(target) => (self.names, target.len() as u64),
         };
         Stat {
-            qid: Qid {
-                path: number,
-                kind: self.kind(),
-            },
+            qid: Qid::new(number, self.kind()),
             nlink,
             size,
             atime: self.atime,

@@ -194,7 +194,7 @@ fn apply(nodes: &mut Nodes, next: &mut u64, record: Record<'_>) -> Result<(), &'
             if let Some(names) = names_of(nodes, directory)? {
                 // The kind is found when every record is known.
                 let kind = FileKind::Unknown;
-                names.put(name, Qid { path: number, kind });
+                names.put(name, Qid::new(number, kind));
             }
         }
         Record::Unname { directory, name } => {
@@ -385,7 +385,7 @@ impl Finder {
             let lost = self.lost_and_found(nodes, now);
             let kind = nodes[&number].kind();
             if let Some(names) = names_of(nodes, lost).ok().flatten() {
-                names.put(&number.to_string(), Qid { path: number, kind });
+                names.put(&number.to_string(), Qid::new(number, kind));
             }
             children.entry(lost).or_default().push(number);
             self.descend(nodes, children, &mut vec![lost])?;
@@ -413,7 +413,7 @@ impl Finder {
                 names.rename(LOST, &format!("{LOST}.{number}"));
             }
             let kind = FileKind::Directory;
-            names.put(LOST, Qid { path: number, kind });
+            names.put(LOST, Qid::new(number, kind));
             names.subdirectories += 1;
         }
         number

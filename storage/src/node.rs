@@ -22,10 +22,7 @@ impl StorageNode {
     pub fn root(shared: Arc<Shared>) -> Self {
         StorageNode {
             hold: Hold::root(shared),
-            qid: Qid {
-                path: ROOT,
-                kind: FileKind::Directory,
-            },
+            qid: Qid::new(ROOT, FileKind::Directory),
         }
     }
 

@@ -207,7 +207,7 @@ impl State {
         inode.holds += 1;
         let kind = inode.kind();
         self.holds += 1;
-        Ok(Qid { path: number, kind })
+        Ok(Qid::new(number, kind))
     }
 
     /// One reference less.
@@ -265,10 +265,7 @@ impl State {
 
     /// Gives a file a name that is not there, and counts it.
     fn attach(&mut self, directory: u64, name: Name<'_>, number: u64) -> Result<(), Errno> {
-        let qid = Qid {
-            path: number,
-            kind: self.inode(number)?.kind(),
-        };
+        let qid = Qid::new(number, self.inode(number)?.kind());
         self.change_directory(directory, |names| {
             names.put(name.as_str(), qid);
             names.subdirectories += u64::from(qid.kind == capfs::FileKind::Directory);

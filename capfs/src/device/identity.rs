@@ -8,8 +8,5 @@ use crate::{FileKind, Qid};
 /// standard input's identity with their standard output's can tell them apart.
 pub fn fresh_qid(kind: FileKind) -> Qid {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    Qid {
-        path: NEXT.fetch_add(1, Ordering::Relaxed),
-        kind,
-    }
+    Qid::new(NEXT.fetch_add(1, Ordering::Relaxed), kind)
 }

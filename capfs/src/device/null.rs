@@ -23,7 +23,7 @@ impl Null {
 /// What stat tells of a device that has neither contents nor times.
 pub(super) fn device_stat(kind: FileKind) -> Stat {
     Stat {
-        qid: Qid { path: 1, kind },
+        qid: Qid::new(1, kind),
         nlink: 1,
         size: 0,
         atime: 0,

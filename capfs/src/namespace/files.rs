@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Namespace;
 use super::listing::UnitedDirectory;
-use super::table::{Mount, Place};
+use super::table::{Member, Mount, Place};
+use super::view::Exports;
 use super::walk::{Parent, Resolved};
 use crate::{
     EditDirectory, Errno, FileKind, Name, NodeRef, Op, OpenFile, OpenHow, Rights,
@@ -26,26 +27,117 @@ pub struct OpenAt {
     pub how: OpenHow,
 }
 
+/// How often a path is walked again because its last name came or went meanwhile.
+const WALKS_MAX: usize = 16;
+
+impl OpenAt {
+    /// Whether a failure says that the name has come or gone since the walk that did or didn't find it.
+    fn has_changed(&self, existed: bool, errno: Errno) -> bool {
+        let changed = match errno {
+            Errno::Exist => !existed,
+            Errno::Noent => existed,
+            _ => false,
+        };
+        changed && self.create && !self.exclusive
+    }
+}
+
+/// An opening that is tried again if somebody else makes or takes away the name between the walk and what the walk was for.
+struct Again {
+    namespace: Namespace,
+    base: Place,
+    path: String,
+    follow: bool,
+    how: OpenAt,
+}
+
+/// A file that was opened, and where.
+type OpenedAt = (Place, Box<dyn OpenFile>);
+
+impl Again {
+    async fn open(&self, resolved: Resolved) -> Result<OpenedAt, Errno> {
+        let existed = resolved.place.is_some();
+        let opened = self.namespace.open_resolved(resolved, self.how);
+        self.settle(existed, opened.wait().await).await
+    }
+
+    async fn settle(
+        &self,
+        mut existed: bool,
+        mut opened: Result<OpenedAt, Errno>,
+    ) -> Result<OpenedAt, Errno> {
+        let Again {
+            namespace,
+            base,
+            path,
+            follow,
+            how,
+        } = self;
+        for _ in 0..WALKS_MAX {
+            let failed = match opened {
+                Err(errno) if how.has_changed(existed, errno) => errno,
+                opened => return opened,
+            };
+            let resolved = namespace.walk(base, path, *follow, true).wait().await?;
+            let exists = resolved.place.is_some();
+            if exists && existed {
+                // It is there; that it can't be found is what opening it says.
+                return Err(failed);
+            }
+            existed = exists;
+            opened = namespace.open_resolved(resolved, *how).wait().await;
+        }
+        // Whoever else makes and takes away the name is always faster.
+        opened.map_err(|errno| match how.has_changed(existed, errno) {
+            true => Errno::Busy,
+            false => errno,
+        })
+    }
+}
+
 impl Namespace {
     /// Opens, and makes if asked to, the file at `path`.
     ///
     /// # Errors
     /// As [`Namespace::resolve`], and
     /// - [`Errno::Noent`]: nothing there, and not to be made
-    /// - [`Errno::Exist`]: there, and to be made exclusively
+    /// - [`Errno::Exist`]: there, and to be made exclusively; never otherwise, whoever makes or takes away the name meanwhile
     /// - [`Errno::Isdir`]: a directory is to be written, or made as a file
     /// - [`Errno::Notdir`], [`Errno::Loop`]: see [`OpenAt`]
     /// - [`Errno::Rofs`], [`Errno::Acces`]: the mount does not allow it
     pub fn open(&self, base: &Place, path: &str, how: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
         // O_CREAT|O_EXCL never follows (open(2)): a dangling link at the end exists.
         let follow = how.follow && !(how.create && how.exclusive);
-        match self.walk(base, path, follow, how.create) {
-            Op::Ready(Ok(resolved)) => self.open_resolved(resolved, how),
-            Op::Ready(Err(errno)) => Op::err(errno),
-            Op::Later(resolved) => {
-                let namespace = self.clone();
-                Op::later(async move { namespace.open_resolved(resolved.await?, how).wait().await })
+        let (existed, opened) = match self.walk(base, path, follow, how.create) {
+            Op::Ready(Ok(resolved)) => {
+                (resolved.place.is_some(), self.open_resolved(resolved, how))
             }
+            Op::Ready(Err(errno)) => return Op::err(errno),
+            Op::Later(resolved) => {
+                let again = self.again(base, path, follow, how);
+                return Op::later(async move { again.open(resolved.await?).await });
+            }
+        };
+        match opened {
+            Op::Later(opened) if how.create => {
+                let again = self.again(base, path, follow, how);
+                Op::later(async move { again.settle(existed, opened.await).await })
+            }
+            Op::Ready(Err(errno)) if how.has_changed(existed, errno) => {
+                let again = self.again(base, path, follow, how);
+                Op::run(async move { again.settle(existed, Err(errno)).await })
+            }
+            opened => opened,
+        }
+    }
+
+    fn again(&self, base: &Place, path: &str, follow: bool, how: OpenAt) -> Again {
+        Again {
+            namespace: self.clone(),
+            base: base.clone(),
+            path: path.to_owned(),
+            follow,
+            how,
         }
     }
 
@@ -86,8 +178,18 @@ impl Namespace {
     ///
     /// # Errors
     /// - [`Errno::Isdir`]: a directory is to be written
-    /// - [`Errno::Rofs`], [`Errno::Acces`]: the mount does not allow it
+    /// - [`Errno::Rofs`], [`Errno::Acces`]: the mount does not allow it; of a union, that of a member whose names it would show
     pub fn open_place(&self, place: &Place, how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        self.open_shown(place, how, None)
+    }
+
+    /// [`Namespace::open_place`]; what a directory lists has the identities that `exports` gives it.
+    pub(super) fn open_shown(
+        &self,
+        place: &Place,
+        how: OpenHow,
+        exports: Option<Arc<Exports>>,
+    ) -> Op<Box<dyn OpenFile>> {
         let is_directory = place.kind() == FileKind::Directory;
         if is_directory && (how.write || how.truncate) {
             return Op::err(Errno::Isdir);
@@ -96,11 +198,12 @@ impl Namespace {
         rights.set(Rights::READ, how.read);
         // Truncating is writing, whatever the descriptor may do later (RUSTSEC-2026-0149).
         rights.set(Rights::WRITE, how.write || how.truncate);
-        if let Err(errno) = place.mount().demand(rights) {
+        if let Err(errno) = place.demand(rights) {
             return Op::err(errno);
         }
-        if is_directory && (place.is_union() || self.table.touches(place.device())) {
-            return UnitedDirectory::open(self.table.clone(), place);
+        let united = place.is_union() || exports.is_some() || self.table.touches(place.device());
+        if is_directory && united {
+            return UnitedDirectory::open(self.table.clone(), place, how, exports);
         }
         place.node().open(how)
     }
@@ -235,25 +338,14 @@ impl Namespace {
         self.at_both(
             (old_base, old_path, follow),
             (new_base, new_path),
-            |old, new| {
-                let place = old.existing()?;
-                if place.kind() == FileKind::Directory {
-                    return Err(Errno::Perm);
-                }
-                let must_be_directory = new.must_be_directory;
-                let parent = new.missing()?;
-                if must_be_directory {
-                    return Err(Errno::Noent);
-                }
-                let (node, mount) = creator(&parent.place)?;
-                if !Arc::ptr_eq(&mount, place.mount()) {
-                    return Err(Errno::Xdev);
-                }
-                Ok(with_edit(&node, |edit| {
-                    Ok(edit.link(Name::new(&parent.name)?, place.node()))
-                }))
-            },
+            |old, new| link(old.existing()?, new),
         )
+    }
+
+    /// [`Namespace::link`] for what is at a place.
+    pub(super) fn link_place(&self, old: &Place, new_base: &Place, new_path: &str) -> Op<()> {
+        let old = old.clone();
+        self.at_name(new_base, new_path, move |new| link(&old, new))
     }
 
     /// Moves what is at `old_path` to `new_path`, replacing what is there as rename(2) does.
@@ -282,7 +374,7 @@ impl Namespace {
                     new.movable(Rights::CREATE | Rights::REMOVE)?
                 } else {
                     let parent = new.parent.ok_or(Errno::Busy)?;
-                    let (node, mount) = creator(&parent.place)?;
+                    let (node, mount) = taker(&parent.place, &from_mount, |_| true)?;
                     (node, mount, parent)
                 };
                 if !Arc::ptr_eq(&from_mount, &to_mount) {
@@ -386,6 +478,40 @@ fn creator(place: &Place) -> Result<(NodeRef, Arc<Mount>), Errno> {
         })
         .map(|member| (member.node, member.mount))
         .ok_or(Errno::Rofs)
+}
+
+/// The directory at a place that takes a name which is in `mount` already, for names don't leave their mount: of a union,
+/// the member of that mount, if it is one that may.
+fn taker(
+    place: &Place,
+    mount: &Arc<Mount>,
+    may: impl Fn(&Member) -> bool,
+) -> Result<(NodeRef, Arc<Mount>), Errno> {
+    let same = |member: &Member| Arc::ptr_eq(&member.mount, mount) && may(member);
+    match place.members().find(same) {
+        Some(member) => {
+            member.mount.demand(Rights::CREATE)?;
+            Ok((member.node, member.mount))
+        }
+        // If nobody takes names here at all, that is the reason.
+        None => creator(place).and(Err(Errno::Xdev)),
+    }
+}
+
+/// Gives what is at a place one more name.
+fn link(old: &Place, new: Resolved) -> Result<Op<()>, Errno> {
+    if old.kind() == FileKind::Directory {
+        return Err(Errno::Perm);
+    }
+    let must_be_directory = new.must_be_directory;
+    let parent = new.missing()?;
+    if must_be_directory {
+        return Err(Errno::Noent);
+    }
+    let (node, _) = taker(&parent.place, old.mount(), |member| member.create)?;
+    Ok(with_edit(&node, |edit| {
+        Ok(edit.link(Name::new(&parent.name)?, old.node()))
+    }))
 }
 
 /// Makes and opens a file that is missing.

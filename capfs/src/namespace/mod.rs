@@ -6,12 +6,16 @@
 //! `Replace`, several in order after `Before` or `After` (bind(1)). Walking looks a node up in the table
 //! each time it arrives somewhere, so a mount point works through whatever path leads to it.
 //!
+//! Devices are numbered in the order in which they were mounted, and skeleton directories in the order in which they
+//! became necessary: what a guest sees as `dev` and `ino` tells nothing of other agents, and is the same in each run.
+//!
 //! - `table`: mount points, unions, rights; copied when changed, shared otherwise
 //! - `skeleton`: directories that exist only so that something can be mounted on them
 //! - `walk`: from a path to a [`Place`], symbolic links and `..` included
 //! - `files`: what can be done with a path: open, stat, link, rename …
 //! - `view`: a place as a device, for another namespace
 //! - `listing`: reading directories in which mount points or several members lie
+//! - `seen`: which names a listing has met, so that it shows each once
 //!
 //! # Invariants
 //! - A walk starts at a [`Place`] that the agent holds and never leaves it: `..` above the start and
@@ -23,11 +27,18 @@
 //! - A namespace that is cloned (for a child agent) shares nothing mutable with its origin.
 
 mod files;
+#[cfg(test)]
+mod later;
 mod listing;
+#[cfg(test)]
+mod model_tests;
+mod seen;
 mod skeleton;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod union_tests;
 mod view;
 mod walk;
 
@@ -97,7 +108,16 @@ pub struct Namespace {
     table: Arc<MountTable>,
     skeleton: Arc<Mount>,
     root: NodeRef,
+    /// The numbers of the last mount and of the last skeleton directory.
+    mounts: u32,
+    skeletons: u64,
 }
+
+/// The number of the skeleton, which is the first thing in every namespace.
+const SKELETON: u32 = 1;
+
+/// The last number that a mount may have; those above are of devices behind a view (see `view`).
+const LAST_MOUNT: u32 = view::FIRST_BEHIND - 1;
 
 impl Default for Namespace {
     fn default() -> Self {
@@ -110,8 +130,10 @@ impl Namespace {
     pub fn new() -> Self {
         Namespace {
             table: Arc::new(MountTable::default()),
-            skeleton: Arc::new(Mount::new(Rights::RO)),
-            root: Arc::new(Skeleton::new()),
+            skeleton: Arc::new(Mount::new(SKELETON, Rights::RO)),
+            root: Arc::new(Skeleton::new(1)),
+            mounts: SKELETON,
+            skeletons: 1,
         }
     }
 
@@ -129,7 +151,7 @@ impl Namespace {
     /// # Errors
     /// - [`Errno::Inval`]: `at` is not an absolute path without `..`
     /// - [`Errno::Nospc`]: more than [`MOUNTS_MAX`](crate::MOUNTS_MAX) mount points or
-    ///   [`UNION_MAX`](crate::UNION_MAX) members
+    ///   [`UNION_MAX`](crate::UNION_MAX) members, or 2^31 mounts so far
     /// - [`Errno::Notdir`]: a file united with something, or a file on the way
     pub fn mount(
         &mut self,
@@ -138,16 +160,18 @@ impl Namespace {
         rights: Rights,
         flags: BindFlags,
     ) -> Result<(), Errno> {
-        let mount = Arc::new(Mount::new(rights));
-        self.place_members(
-            vec![Member {
-                node: root,
-                mount,
-                create: flags.create,
-            }],
-            at,
-            flags,
-        )
+        let device = match self.mounts {
+            LAST_MOUNT => return Err(Errno::Nospc),
+            last => last + 1,
+        };
+        let member = Member {
+            node: root,
+            mount: Arc::new(Mount::new(device, rights)),
+            create: flags.create,
+        };
+        self.place_members(vec![member], at, flags)?;
+        self.mounts = device;
+        Ok(())
     }
 
     /// Makes what is at `from` appear at `to` too, with at most `rights` of the rights that it has.
@@ -242,7 +266,10 @@ impl Namespace {
 
     /// Puts a chain of skeleton directories in front of `parent` and returns the last of them.
     fn grow_skeleton(&mut self, parent: &Place, names: &[&str]) -> Result<Place, Errno> {
-        let (first, last) = Skeleton::chain(names);
+        let (first, last) = Skeleton::chain(names, || {
+            self.skeletons += 1;
+            self.skeletons
+        });
         let mut members: Vec<Member> = parent.members().collect();
         let grown = members
             .iter()
@@ -251,13 +278,16 @@ impl Namespace {
             Some((at, skeleton)) => {
                 let node: NodeRef = Arc::new(skeleton.with(names[0], first));
                 members[at].node = node.clone();
-                // The directory itself, where nothing else is mounted on it, is known by its node.
-                if parent.origin() == (self.skeleton.device, self.root.qid().path) {
+                // The root itself is known by its node. A skeleton that is mounted in front of something at the root is
+                // another.
+                if node.qid() == self.root.qid() {
                     self.root = node;
                 }
             }
             None => {
-                let node: NodeRef = Arc::new(Skeleton::new().with(names[0], first));
+                self.skeletons += 1;
+                let front = Skeleton::new(self.skeletons);
+                let node: NodeRef = Arc::new(front.with(names[0], first));
                 let mount = self.skeleton.clone();
                 members.insert(
                     0,

@@ -6,7 +6,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
     DirEntry, Directory, DirectoryFile, Entries, Errno, FileKind, Name, Node, NodeRef, Op,
@@ -20,21 +19,21 @@ pub(super) struct Skeleton {
 }
 
 impl Skeleton {
-    pub(super) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+    /// An empty directory with this number, which no other of its namespace has.
+    pub(super) fn new(id: u64) -> Self {
         Skeleton {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id,
             children: Arc::default(),
         }
     }
 
     /// Nested directories for all names but the first, outermost and innermost; the first name is
-    /// that of the outermost in whatever it is put into.
-    pub(super) fn chain(names: &[&str]) -> (NodeRef, NodeRef) {
-        let last: NodeRef = Arc::new(Skeleton::new());
+    /// that of the outermost in whatever it is put into. `number` gives each its number.
+    pub(super) fn chain(names: &[&str], mut number: impl FnMut() -> u64) -> (NodeRef, NodeRef) {
+        let last: NodeRef = Arc::new(Skeleton::new(number()));
         let mut first = last.clone();
         for name in names.iter().skip(1).rev() {
-            first = Arc::new(Skeleton::new().with(name, first));
+            first = Arc::new(Skeleton::new(number()).with(name, first));
         }
         (first, last)
     }
@@ -47,6 +46,12 @@ impl Skeleton {
             id: self.id,
             children: Arc::new(children),
         }
+    }
+
+    /// Whether a node is a skeleton, of whichever namespace.
+    pub(super) fn is(node: &NodeRef) -> bool {
+        let node: &dyn Node = &**node;
+        node.as_any().is::<Skeleton>()
     }
 
     /// The skeleton that a node is.
@@ -69,10 +74,7 @@ impl Skeleton {
 
 impl Node for Skeleton {
     fn qid(&self) -> Qid {
-        Qid {
-            path: self.id,
-            kind: FileKind::Directory,
-        }
+        Qid::new(self.id, FileKind::Directory)
     }
 
     fn stat(&self) -> Op<Stat> {

@@ -1,13 +1,16 @@
 //! Mount points, unions and the rights of a mount.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Errno, FileKind, MOUNTS_MAX, Name, NodeRef, Op, Rights, UNION_MAX};
+use super::seen::Listings;
+use super::skeleton::Skeleton;
+use crate::number_hash::NumberHasher;
+use crate::{Errno, FileKind, MOUNTS_MAX, Name, NodeRef, Op, Qid, Rights, UNION_MAX};
 
-/// What identifies a mount point: device and qid path.
+/// What identifies a mount point, and any file of a namespace: the number of its device (see [`Mount::device_of`]) and
+/// its qid path.
 pub(super) type Key = (u64, u64);
 
 /// One mount or bind of a device's tree.
@@ -15,18 +18,24 @@ pub(super) type Key = (u64, u64);
 /// Its address is its identity: names move or multiply only within one.
 #[derive(Debug)]
 pub(super) struct Mount {
-    /// Unique per mounted device; what a bind makes keeps it.
-    pub(super) device: u64,
+    /// The number of what was mounted, in the order of the mounts of its namespace; what a bind makes keeps it.
+    pub(super) device: u32,
     pub(super) rights: Rights,
 }
 
 impl Mount {
-    pub(super) fn new(rights: Rights) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Mount {
-            device: NEXT.fetch_add(1, Ordering::Relaxed),
-            rights,
-        }
+    pub(super) fn new(device: u32, rights: Rights) -> Self {
+        Mount { device, rights }
+    }
+
+    /// The number of the device that has a file of this mount. No two devices of a namespace have the same: what was
+    /// mounted is told by the lower half, and which of the devices behind it by the upper.
+    pub(super) fn device_of(&self, qid: Qid) -> u64 {
+        u64::from(qid.device) << 32 | u64::from(self.device)
+    }
+
+    pub(super) fn key_of(&self, qid: Qid) -> Key {
+        (self.device_of(qid), qid.path)
     }
 
     pub(super) fn narrowed(&self, rights: Rights) -> Self {
@@ -58,15 +67,26 @@ pub(super) struct Member {
 /// The trees that stand at a mount point, in the order in which they are searched; at least one.
 pub(super) struct Union {
     pub(super) members: Vec<Member>,
+    /// The member that speaks for the directory itself, in stat for example: the first that a device has. A skeleton
+    /// has neither times nor rights of its own.
+    pub(super) face: usize,
 }
 
 impl Union {
     pub(super) fn new(members: Vec<Member>) -> Result<Self, Errno> {
+        let real = |member: &Member| !Skeleton::is(&member.node);
         match members.len() {
             0 => Err(Errno::Inval),
-            1..=UNION_MAX => Ok(Union { members }),
+            1..=UNION_MAX => Ok(Union {
+                face: members.iter().position(real).unwrap_or(0),
+                members,
+            }),
             _ => Err(Errno::Nospc),
         }
+    }
+
+    pub(super) fn face(&self) -> &Member {
+        &self.members[self.face]
     }
 }
 
@@ -75,13 +95,13 @@ impl Union {
 pub struct Place {
     node: NodeRef,
     mount: Arc<Mount>,
-    /// Set where several members stand; `node` is then the first's.
+    /// Set where several members stand; `node` and `mount` are then those of its face.
     union: Option<Arc<Union>>,
     origin: Key,
 }
 
 impl Place {
-    /// The node; of a union, its first member's.
+    /// The node; of a union, that of the first member that is no directory made for mounting alone.
     pub fn node(&self) -> &NodeRef {
         &self.node
     }
@@ -101,23 +121,35 @@ impl Place {
         }
     }
 
-    /// What the mount allows; of a union, what its first member's does.
+    /// What the mount allows; of a union, what that of the same member does.
     pub fn rights(&self) -> Rights {
         self.mount.rights
     }
 
-    /// A number for the device that the node belongs to; becomes `dev` in a `filestat`.
+    /// A number for the device that the node belongs to; becomes `dev` in a `filestat`. It follows from the order of the
+    /// namespace's mounts alone, and no two devices have the same; 0 is none's.
     pub fn device(&self) -> u64 {
-        self.mount.device
+        self.mount.device_of(self.node.qid())
     }
 
     pub(super) fn new(node: NodeRef, mount: Arc<Mount>) -> Place {
-        let origin = (mount.device, node.qid().path);
+        let origin = mount.key_of(node.qid());
         Place {
             node,
             mount,
             union: None,
             origin,
+        }
+    }
+
+    /// Fails unless every member allows it that has names of its own: of a union, all of them are shown.
+    pub(super) fn demand(&self, rights: Rights) -> Result<(), Errno> {
+        match &self.union {
+            None => self.mount.demand(rights),
+            Some(union) => {
+                let mut members = union.members.iter();
+                members.try_for_each(|member| member.mount.demand(rights))
+            }
         }
     }
 
@@ -132,6 +164,11 @@ impl Place {
 
     pub(super) fn is_union(&self) -> bool {
         self.union.is_some()
+    }
+
+    /// The index of the member that speaks for the directory.
+    pub(super) fn face(&self) -> usize {
+        self.union.as_ref().map_or(0, |union| union.face)
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = Member> {
@@ -170,7 +207,11 @@ impl Found {
 /// Mount points of a namespace.
 #[derive(Clone, Default)]
 pub(super) struct MountTable {
-    points: HashMap<Key, Arc<Union>, BuildHasherDefault<KeyHasher>>,
+    points: HashMap<Key, Arc<Union>, BuildHasherDefault<NumberHasher>>,
+    /// How many of them lie in each device.
+    devices: HashMap<u64, usize, BuildHasherDefault<NumberHasher>>,
+    /// Listings under way that remember names.
+    pub(super) listings: Listings,
 }
 
 impl MountTable {
@@ -178,12 +219,21 @@ impl MountTable {
         if self.points.len() >= MOUNTS_MAX && !self.points.contains_key(&at) {
             return Err(Errno::Nospc);
         }
-        self.points.insert(at, Arc::new(union));
+        if self.points.insert(at, Arc::new(union)).is_none() {
+            *self.devices.entry(at.0).or_default() += 1;
+        }
         Ok(())
     }
 
     pub(super) fn remove(&mut self, at: Key) -> bool {
-        self.points.remove(&at).is_some()
+        let removed = self.points.remove(&at).is_some();
+        if removed && let Some(count) = self.devices.get_mut(&at.0) {
+            *count -= 1;
+            if *count == 0 {
+                self.devices.remove(&at.0);
+            }
+        }
+        removed
     }
 
     pub(super) fn get(&self, at: Key) -> Option<&Arc<Union>> {
@@ -192,7 +242,7 @@ impl MountTable {
 
     /// Whether any mount point lies in a device.
     pub(super) fn touches(&self, device: u64) -> bool {
-        self.points.keys().any(|key| key.0 == device)
+        self.devices.contains_key(&device)
     }
 
     /// The place that a node is, once what is mounted there is taken into account.
@@ -201,7 +251,7 @@ impl MountTable {
     }
 
     fn found(&self, node: NodeRef, mount: &Arc<Mount>, member: usize) -> Found {
-        let origin = (mount.device, node.qid().path);
+        let origin = mount.key_of(node.qid());
         let mounted = self.points.get(&origin);
         let place = match mounted {
             None => Place {
@@ -211,8 +261,8 @@ impl MountTable {
                 origin,
             },
             Some(union) => Place {
-                node: union.members[0].node.clone(),
-                mount: union.members[0].mount.clone(),
+                node: union.face().node.clone(),
+                mount: union.face().mount.clone(),
                 union: (union.members.len() > 1).then(|| union.clone()),
                 origin,
             },
@@ -275,26 +325,5 @@ impl MountTable {
                 Op::later(async move { Ok(table.found(future.await?, &mount, index)) })
             }
         }
-    }
-}
-
-/// Mixes device and qid numbers, which hosts hand out in sequence: a guest can't choose them.
-#[derive(Default)]
-pub(super) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        // Fibonacci hashing: the odd number nearest to 2^64 divided by the golden ratio.
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

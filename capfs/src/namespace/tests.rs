@@ -8,7 +8,7 @@ use crate::device::null::Null;
 use crate::testkit::{ManualClock, list, name, now, read_at, write};
 use crate::{OpenFile, OpenHow, SetStat};
 
-fn memory(files: &[(&str, &str)]) -> NodeRef {
+pub(super) fn memory(files: &[(&str, &str)]) -> NodeRef {
     let root = MemoryFs::new(Arc::new(ManualClock::new(1)), MemoryLimits::default()).root();
     for (file, text) in files {
         let mut directory = root.clone();
@@ -25,7 +25,7 @@ fn memory(files: &[(&str, &str)]) -> NodeRef {
     root
 }
 
-fn mounted(mounts: &[(&str, NodeRef, Rights, BindFlags)]) -> Namespace {
+pub(super) fn mounted(mounts: &[(&str, NodeRef, Rights, BindFlags)]) -> Namespace {
     let mut namespace = Namespace::new();
     for (at, root, rights, flags) in mounts {
         namespace.mount(root.clone(), at, *rights, *flags).unwrap();
@@ -33,7 +33,7 @@ fn mounted(mounts: &[(&str, NodeRef, Rights, BindFlags)]) -> Namespace {
     namespace
 }
 
-fn text(namespace: &Namespace, path: &str) -> Result<String, Errno> {
+pub(super) fn text(namespace: &Namespace, path: &str) -> Result<String, Errno> {
     let how = OpenHow {
         read: true,
         ..OpenHow::default()
@@ -47,7 +47,7 @@ fn text(namespace: &Namespace, path: &str) -> Result<String, Errno> {
     Ok(String::from_utf8(read_at(&mut *file, 0, 4096)?).unwrap())
 }
 
-fn create(namespace: &Namespace, path: &str) -> Result<Box<dyn OpenFile>, Errno> {
+pub(super) fn create(namespace: &Namespace, path: &str) -> Result<Box<dyn OpenFile>, Errno> {
     let how = OpenHow {
         write: true,
         ..OpenHow::default()
@@ -61,7 +61,7 @@ fn create(namespace: &Namespace, path: &str) -> Result<Box<dyn OpenFile>, Errno>
     now(namespace.open(&namespace.root(), path, at)).map(|(_, file)| file)
 }
 
-fn names(namespace: &Namespace, path: &str) -> Vec<String> {
+pub(super) fn names(namespace: &Namespace, path: &str) -> Vec<String> {
     let resolved = now(namespace.resolve(&namespace.root(), path, true)).unwrap();
     let how = OpenHow {
         read: true,

@@ -1,44 +1,101 @@
 //! A place of a namespace as a device: what one agent hands to another.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex};
 
 use super::files::OpenAt;
+use super::table::Mount;
 use super::{Namespace, Place};
+use crate::device::parts::lock;
 use crate::{
     Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
-    Qid, Rights, SetStat, Stat,
+    Qid, Rights, SetStat, Stat, VIEW_DEVICES_MAX,
 };
+
+/// The first number of a device that lies behind a view within the viewed namespace; those below are of its mounts.
+pub(super) const FIRST_BEHIND: u32 = 1 << 31;
 
 impl Namespace {
     /// What is at a place, as a device's root: mount points and unions below it are seen as this namespace has
     /// them, and its rights hold. Whoever mounts it gets at most what this namespace gives.
     ///
-    /// Numbers of files are those of the devices behind it, so two of them may have one number.
+    /// Its files keep their numbers, and each device behind it one of its own ([`Qid::device`]), so that no two files
+    /// are taken for one.
     pub fn view(&self, place: Place) -> NodeRef {
-        Arc::new(View {
+        let viewed = Viewed {
             namespace: self.clone(),
-            place,
-        })
+            exports: Arc::default(),
+        };
+        let root = viewed.node(place);
+        root.expect("the first device always has a number")
+    }
+}
+
+/// The numbers of the devices that a view shows.
+///
+/// A device that is mounted in the viewed namespace has the number of its mount. One that lies behind a view there needs
+/// a number of its own, which it gets when it is met.
+#[derive(Default)]
+pub(super) struct Exports(Mutex<HashMap<(u32, u32), u32>>);
+
+impl Exports {
+    /// The identity of a file, as it is seen from outside.
+    ///
+    /// # Errors
+    /// - [`Errno::Overflow`]: of one device more than [`VIEW_DEVICES_MAX`]
+    pub(super) fn qid(&self, mount: &Mount, qid: Qid) -> Result<Qid, Errno> {
+        let device = match qid.device {
+            0 => mount.device,
+            behind => {
+                let mut numbers = lock(&self.0);
+                let next = numbers.len();
+                match numbers.entry((mount.device, behind)) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(_) if next >= VIEW_DEVICES_MAX => return Err(Errno::Overflow),
+                    Entry::Vacant(new) => *new.insert(FIRST_BEHIND + next as u32),
+                }
+            }
+        };
+        Ok(Qid { device, ..qid })
+    }
+}
+
+/// A namespace that is looked at from outside.
+#[derive(Clone)]
+struct Viewed {
+    namespace: Namespace,
+    exports: Arc<Exports>,
+}
+
+impl Viewed {
+    fn node(&self, place: Place) -> Result<NodeRef, Errno> {
+        let qid = self.exports.qid(place.mount(), place.node().qid())?;
+        let viewed = self.clone();
+        Ok(Arc::new(View { viewed, place, qid }))
     }
 }
 
 /// A place of a namespace.
 struct View {
-    namespace: Namespace,
+    viewed: Viewed,
     place: Place,
+    qid: Qid,
 }
 
 impl View {
-    fn at(&self) -> impl Fn(Place) -> NodeRef + use<> {
-        let namespace = self.namespace.clone();
-        move |place| namespace.view(place)
+    fn namespace(&self) -> &Namespace {
+        &self.viewed.namespace
     }
 
     fn find(&self, name: &str) -> Op<NodeRef> {
-        let at = self.at();
-        let resolved = self.namespace.resolve(&self.place, name, false);
-        resolved.then(move |resolved| resolved.place.map(at).ok_or(Errno::Noent).into())
+        let viewed = self.viewed.clone();
+        let resolved = self.namespace().resolve(&self.place, name, false);
+        resolved.then(move |resolved| {
+            let place = resolved.place.ok_or(Errno::Noent);
+            place.and_then(|place| viewed.node(place)).into()
+        })
     }
 
     fn demand(&self, rights: Rights) -> Result<(), Errno> {
@@ -53,17 +110,23 @@ fn place_of(node: &NodeRef) -> Result<&Place, Errno> {
     view.map(|view| &view.place).ok_or(Errno::Xdev)
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Node for View {
     fn qid(&self) -> Qid {
-        self.place.node().qid()
+        self.qid
     }
 
     fn stat(&self) -> Op<Stat> {
-        self.place.node().stat()
+        let qid = self.qid;
+        self.place
+            .node()
+            .stat()
+            .map(move |stat| Stat { qid, ..stat })
     }
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
-        self.namespace.open_place(&self.place, how)
+        let exports = self.viewed.exports.clone();
+        self.namespace().open_shown(&self.place, how, Some(exports))
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
@@ -87,11 +150,16 @@ impl Node for View {
         }
     }
 
+    fn subject(&self) -> Option<String> {
+        self.place.node().subject()
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Directory for View {
     fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
         self.find(name.as_str())
@@ -104,55 +172,59 @@ impl Directory for View {
 
 impl EditDirectory for View {
     fn create(&self, name: Name<'_>, how: OpenHow) -> Op<Opened> {
-        let at = self.at();
         let how = OpenAt {
             create: true,
             exclusive: true,
             how,
             ..OpenAt::default()
         };
-        let opened = self.namespace.open(&self.place, name.as_str(), how);
-        opened.map(move |(place, file)| Opened {
-            node: at(place),
-            file,
+        let viewed = self.viewed.clone();
+        let opened = self.namespace().open(&self.place, name.as_str(), how);
+        opened.then(move |(place, file)| {
+            let node = viewed.node(place);
+            node.map(|node| Opened { node, file }).into()
         })
     }
 
     fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
-        let (again, name) = (
-            self.namespace.view(self.place.clone()),
-            name.as_str().to_owned(),
-        );
-        let made = self.namespace.make_directory(&self.place, &name);
-        made.then(move |()| match (Name::new(&name), again.directory()) {
-            (Ok(name), Some(directory)) => directory.walk(name),
-            _ => Op::err(Errno::Noent),
-        })
+        let again = View {
+            viewed: self.viewed.clone(),
+            place: self.place.clone(),
+            qid: self.qid,
+        };
+        let name = name.as_str().to_owned();
+        let made = self.namespace().make_directory(&self.place, &name);
+        made.then(move |()| again.find(&name))
     }
 
     fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
-        let namespace = &self.namespace;
+        let namespace = self.namespace();
         namespace.make_symlink(target, &self.place, name.as_str())
     }
 
     fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
-        // A node does not know its names, and a link needs one.
-        let _ = (name, node);
-        Op::err(Errno::Notsup)
+        match place_of(node) {
+            Ok(linked) => {
+                let namespace = self.namespace();
+                namespace.link_place(linked, &self.place, name.as_str())
+            }
+            Err(errno) => Op::err(errno),
+        }
     }
 
     fn unlink(&self, name: Name<'_>) -> Op<()> {
-        self.namespace.unlink(&self.place, name.as_str())
+        self.namespace().unlink(&self.place, name.as_str())
     }
 
     fn remove_directory(&self, name: Name<'_>) -> Op<()> {
-        self.namespace.remove_directory(&self.place, name.as_str())
+        self.namespace()
+            .remove_directory(&self.place, name.as_str())
     }
 
     fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
         match place_of(to) {
             Ok(to) => {
-                let namespace = &self.namespace;
+                let namespace = self.namespace();
                 namespace.rename(&self.place, name.as_str(), to, to_name.as_str())
             }
             Err(errno) => Op::err(errno),

@@ -47,6 +47,9 @@ pub const READ_WRITE: OpenHow = OpenHow {
     truncate: false,
 };
 
+/// Behind every cookie of a device: see [`Entries::list`](crate::Entries::list).
+pub(crate) const COOKIE_END: u64 = 1 << 42;
+
 /// A named check, which gets an empty root.
 type Check = (&'static str, fn(&NodeRef));
 
@@ -248,7 +251,7 @@ pub fn list_from(file: &mut dyn OpenFile, cookie: u64, max: usize) -> Result<Vec
     let mut last = cookie;
     for entry in &entries {
         assert!(entry.cookie > last, "cookies ascend");
-        assert!(entry.cookie < 1 << 48, "cookies are below 2^48");
+        assert!(entry.cookie < COOKIE_END, "cookies are below 2^42");
         last = entry.cookie;
     }
     Ok(entries)

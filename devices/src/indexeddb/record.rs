@@ -37,10 +37,7 @@ impl Record {
             .finalize()
             .split_first_chunk::<8>()
             .map_or((0, 0), |(number, _)| (u64::from_be_bytes(*number), 0));
-        Qid {
-            path: number | 1 << 63,
-            kind: FileKind::RegularFile,
-        }
+        Qid::new(number | 1 << 63, FileKind::RegularFile)
     }
 
     fn stat_of(&self, size: usize) -> Stat {

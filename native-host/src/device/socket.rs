@@ -20,10 +20,10 @@ use super::transfer;
 
 /// A socket's number in the system is unique while it is open.
 fn qid(socket: BorrowedFd<'_>) -> io::Result<Qid> {
-    Ok(Qid {
-        path: rustix::fs::fstat(socket)?.st_ino,
-        kind: FileKind::SocketStream,
-    })
+    Ok(Qid::new(
+        rustix::fs::fstat(socket)?.st_ino,
+        FileKind::SocketStream,
+    ))
 }
 
 fn stat(qid: Qid) -> Stat {

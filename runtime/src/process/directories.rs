@@ -49,10 +49,7 @@ impl Process {
         let mut after = cookie;
         if waiting.is_none() {
             let qid = descriptor.place.as_ref().map(|place| place.node().qid());
-            let qid = qid.unwrap_or(Qid {
-                path: 0,
-                kind: FileKind::Directory,
-            });
+            let qid = qid.unwrap_or(Qid::new(0, FileKind::Directory));
             for (name, behind) in [(".", 1), ("..", DOTS)] {
                 if after < behind && !page.is_full() {
                     page.put(&DirEntry {

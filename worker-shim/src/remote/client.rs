@@ -15,6 +15,9 @@ use super::connection::{Answer, Connection, connection};
 use super::file::RemoteFile;
 use super::wire::{Code, Decoder, Encoder};
 
+/// What a root is known by: what it is where it comes from isn't known when it is attached. No device counts so far.
+const ROOT_PATH: u64 = (1 << 53) - 1;
+
 /// A device that is a tree of `peer`, from `path` on: the one with the number `tree` that was made for
 /// this client, or 0, the peer's namespace. It is of this kind. `post` sends requests.
 pub fn attach(peer: u32, tree: u32, kind: FileKind, path: &str, post: Function) -> NodeRef {
@@ -24,7 +27,7 @@ pub fn attach(peer: u32, tree: u32, kind: FileKind, path: &str, post: Function) 
     connection.tell(Code::Attach, |request| {
         request.u32(fid).u32(tree).bytes(path.as_bytes())
     });
-    node(Fid::new(&connection, fid), Qid { path: 1, kind })
+    node(Fid::new(&connection, fid), Qid::new(ROOT_PATH, kind))
 }
 
 fn node(fid: Fid, qid: Qid) -> NodeRef {
@@ -48,10 +51,7 @@ impl Fid {
         Fid {
             connection: connection.clone(),
             number,
-            qid: Cell::new(Qid {
-                path: 0,
-                kind: FileKind::Unknown,
-            }),
+            qid: Cell::new(Qid::new(0, FileKind::Unknown)),
             has_names: Cell::new(false),
             held: Cell::new(true),
         }
@@ -64,6 +64,12 @@ impl Fid {
 
     pub fn is_directory(&self) -> bool {
         self.qid.get().kind == FileKind::Directory
+    }
+
+    /// What an answer tells of it, with the identity by which it is known here.
+    pub fn stat(&self, answer: &mut Decoder<'_>) -> Result<Stat, Errno> {
+        let qid = self.qid.get();
+        answer.stat().map(|stat| Stat { qid, ..stat })
     }
 
     /// The qid that the answer tells; the other side has no such node if it is an error.
@@ -139,6 +145,7 @@ impl RemoteNode {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Node for RemoteNode {
     fn qid(&self) -> Qid {
         self.0.qid.get()
@@ -148,7 +155,7 @@ impl Node for RemoteNode {
         later(
             &self.0,
             self.ask(Code::Stat, |request| request),
-            |_, answer| answer.stat(),
+            |fid, answer| fid.stat(answer),
         )
     }
 

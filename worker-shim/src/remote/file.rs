@@ -134,6 +134,7 @@ const ENDED: Readiness = Readiness {
     hangup: false,
 };
 
+#[deny(clippy::missing_trait_methods)]
 impl OpenFile for RemoteFile {
     fn poll_read(
         &mut self,
@@ -251,7 +252,7 @@ impl OpenFile for RemoteFile {
         later(
             &self.fid,
             self.ask(Code::FileStat, |request| request),
-            |_, answer| answer.stat(),
+            |fid, answer| fid.stat(answer),
         )
     }
 

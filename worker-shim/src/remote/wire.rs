@@ -151,7 +151,7 @@ impl Encoder {
     }
 
     pub fn qid(self, qid: Qid) -> Self {
-        self.u64(qid.path).u8(qid.kind as u8)
+        self.u32(qid.device).u64(qid.path).u8(qid.kind as u8)
     }
 
     pub fn stat(self, stat: Stat) -> Self {
@@ -255,9 +255,11 @@ impl<'a> Decoder<'a> {
     }
 
     pub fn qid(&mut self) -> Result<Qid, Errno> {
-        let path = self.u64()?;
-        let kind = FileKind::from_number(self.u8()?.into());
-        Ok(Qid { path, kind })
+        Ok(Qid {
+            device: self.u32()?,
+            path: self.u64()?,
+            kind: FileKind::from_number(self.u8()?.into()),
+        })
     }
 
     pub fn stat(&mut self) -> Result<Stat, Errno> {

@@ -125,10 +125,7 @@ impl Tree {
     }
 
     fn qid(&self, index: usize) -> Qid {
-        Qid {
-            path: index as u64 + 1,
-            kind: self.kind(index),
-        }
+        Qid::new(index as u64 + 1, self.kind(index))
     }
 
     fn stat(&self, index: usize) -> Stat {

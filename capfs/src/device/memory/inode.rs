@@ -96,10 +96,7 @@ impl Inode {
         let now = volume.clock.realtime();
         Arc::new_cyclic(|this| Inode {
             this: this.clone(),
-            qid: Qid {
-                path: volume.next_path.fetch_add(1, Ordering::Relaxed),
-                kind,
-            },
+            qid: Qid::new(volume.next_path.fetch_add(1, Ordering::Relaxed), kind),
             volume,
             state: Mutex::new(State {
                 nlink,

@@ -64,10 +64,7 @@ pub fn open_limited(path: &Path, limit: u64) -> io::Result<(NodeRef, Arc<Ledger>
 /// Inode numbers are unique within one file system, and a folder may hold mount points of others.
 fn qid(metadata: &Metadata) -> Qid {
     let path = metadata.ino() ^ metadata.dev().rotate_left(44);
-    Qid {
-        path,
-        kind: kind(metadata.file_type()),
-    }
+    Qid::new(path, kind(metadata.file_type()))
 }
 
 fn kind(file_type: FileType) -> FileKind {

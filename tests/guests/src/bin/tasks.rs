@@ -1,9 +1,11 @@
 //! Child agents by files. Without arguments it is the parent, and its own program is what its children run; with
 //! `limits` it is a parent whose children use up what it has, with `granting` one that hands on less of what it has, with
-//! `taking` one that takes away what it has given.
+//! `taking` one that takes away what it has given, with `views` one that hands on its whole tree and a part of it again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 const PROGRAM: &str = "/bin/tasks.wasm";
@@ -41,6 +43,8 @@ fn main() {
         ["limits"] => limits(),
         ["granting", server, other] => granting(server, other),
         ["taking"] => taking(),
+        ["views"] => views(),
+        ["look", ref below @ ..] => look(below),
         ["fetch", server, other] => {
             for url in [format!("{server}/hello"), format!("{other}/hello"), format!("{server}/bytes?length=2000")] {
                 fetch(&url);
@@ -285,6 +289,48 @@ fn granting(server: &str, other: &str) {
     task.ctl("grant random");
     task.ctl("grant task,children=2");
     task.run(&format!("hand-on {server} {other}"));
+}
+
+/// A child that has all of its parent's tree, and a part of it at another place as well; and its child, alike.
+fn views() {
+    let task = Task::new();
+    task.ctl("bind / /");
+    task.ctl("bind /data /scratch");
+    task.ctl("grant task");
+    task.run("look below");
+    for path in ["/data", "/other"] {
+        list(path);
+    }
+}
+
+/// What a child with its parent's tree has in it, and whether different files are different.
+fn look(below: &[&str]) {
+    for path in ["/data/a.txt", "/scratch/a.txt", "/other/a.txt", "/other/b.txt"] {
+        match fs::read_to_string(path) {
+            Ok(text) => print!("{path}: {text}"),
+            Err(error) => println!("{path}: {:?}", error.raw_os_error()),
+        }
+    }
+    let files = ["/data/a.txt", "/other/a.txt", "/other/b.txt", PROGRAM, "/data", "/other", "/bin"];
+    let identity = |path: &str| {
+        let file = fs::File::open(path).expect("a file");
+        // SAFETY: the descriptor is open.
+        let stat = unsafe { wasip1::fd_filestat_get(file.as_raw_fd() as u32) }.expect("a stat");
+        (stat.dev, stat.ino)
+    };
+    let different: BTreeSet<_> = files.iter().map(|path| identity(path)).collect();
+    println!("{} files, {} identities", files.len(), different.len());
+    let mark = format!("/scratch/mark-{}", below.len());
+    println!("{mark}: {:?}", outcome(fs::write(&mark, "mark")));
+    for path in ["/data", "/scratch", "/other"] {
+        list(path);
+    }
+    if !below.is_empty() {
+        let task = Task::new();
+        task.ctl("bind / /");
+        task.ctl("bind /data /scratch");
+        task.run("look");
+    }
 }
 
 /// What a child was given is taken away while it runs.
