@@ -18,6 +18,10 @@ pub const STORAGE_TEXT_MAX: u64 = 32 << 20;
 /// Blocks that a directory or a symbolic link counts as, beside its names: as on most disks. So none of them is free.
 pub(crate) const NODE_BLOCKS: u64 = 1;
 
+/// Directories in each other into which a directory can be moved: deeper down, `rename` is `ENAMETOOLONG`. That a directory
+/// isn't moved into itself is found by walking up from its new place; this bounds the walk. No path is half as deep.
+pub(crate) const STORAGE_DEPTH_MAX: usize = 1 << 14;
+
 /// Bytes of the page cache: 16 MiB, when everything in it is in use. An agent that reads and writes as much
 /// as it likes takes no more. Half of what the cache has may be dirty; then it is written out.
 pub const CACHE_MAX: usize = Geometry::USUAL.cache_max;

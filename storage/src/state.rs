@@ -11,7 +11,8 @@ use crate::checksum::Sums;
 use crate::inode::{Body, Content, Inode, Names, ROOT};
 use crate::journal::Journal;
 use crate::limits::{
-    BLOCK, COMMIT_EVERY, DEFERRED_MAX, Geometry, PENDING_MAX, STORAGE_NODES_MAX, STORAGE_TEXT_MAX,
+    BLOCK, COMMIT_EVERY, DEFERRED_MAX, Geometry, PENDING_MAX, STORAGE_DEPTH_MAX, STORAGE_NODES_MAX,
+    STORAGE_TEXT_MAX,
 };
 use crate::numbers::NumberMap;
 use crate::record::Record;
@@ -408,7 +409,7 @@ impl State {
         }
         let victim = target.get(to_name.as_str());
         let is_directory = moved.kind == capfs::FileKind::Directory;
-        if is_directory && self.is_within(to, moved.path) {
+        if is_directory && from != to && self.is_within(to, moved.path)? {
             return Err(Errno::Inval);
         }
         if let Some(victim) = victim {
@@ -465,17 +466,21 @@ impl State {
     }
 
     /// Whether a directory is `above` or below it.
-    fn is_within(&self, directory: u64, above: u64) -> bool {
+    ///
+    /// # Errors
+    /// - [`Errno::Nametoolong`]: it lies deeper than [`STORAGE_DEPTH_MAX`]
+    fn is_within(&self, directory: u64, above: u64) -> Result<bool, Errno> {
         let mut at = directory;
-        loop {
+        for _ in 0..=STORAGE_DEPTH_MAX {
             if at == above {
-                return true;
+                return Ok(true);
             }
             match self.nodes.get(&at).map(|inode| &inode.body) {
                 Some(Body::Directory(names)) if at != ROOT => at = names.parent,
-                _ => return false,
+                _ => return Ok(false),
             }
         }
+        Err(Errno::Nametoolong)
     }
 
     /// Bytes that files take.

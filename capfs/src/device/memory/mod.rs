@@ -45,6 +45,11 @@ use inode::{Inode, Volume};
 /// of pages that one write at a far offset makes; beyond it the guest gets `EFBIG`.
 pub const MEMORY_FILE_MAX: u64 = 16 << 30;
 
+/// Directories in each other into which a directory can be moved: deeper down, `rename` is `ENAMETOOLONG`. That a directory
+/// isn't moved into itself is found by walking up from its new place while nothing else can change the tree; this bounds
+/// the walk to about a millisecond. No path is half as deep (see [`PATH_MAX`](crate::PATH_MAX)).
+pub const MEMORY_DEPTH_MAX: usize = 1 << 14;
+
 /// What a memory file system may use. Over it, the guest gets `ENOSPC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {

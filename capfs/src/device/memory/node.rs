@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::MEMORY_DEPTH_MAX;
 use super::content::Content;
 use super::inode::{Body, Inode};
 use super::names::Names;
@@ -256,7 +257,8 @@ impl Inode {
             }
             names.get(to_name.as_str()).cloned()
         };
-        if inode.is_directory() && to.is_within(&inode) {
+        let leaves = !std::ptr::eq(self, to);
+        if leaves && inode.is_directory() && to.is_within(&inode)? {
             return Err(Errno::Inval);
         }
         if let Some(victim) = &victim {
@@ -309,17 +311,24 @@ impl Inode {
     }
 
     /// Whether this directory is `above` or below it. The tree is locked.
-    fn is_within(&self, above: &Inode) -> bool {
-        let mut at = Some(self.share());
+    ///
+    /// # Errors
+    /// - [`Errno::Nametoolong`]: it lies deeper than [`MEMORY_DEPTH_MAX`]
+    fn is_within(&self, above: &Inode) -> Result<bool, Errno> {
+        let (mut at, mut depth) = (Some(self.share()), 0);
         while let Some(inode) = at {
             if std::ptr::eq(&*inode, above) {
-                return true;
+                return Ok(true);
             }
+            if depth > MEMORY_DEPTH_MAX {
+                return Err(Errno::Nametoolong);
+            }
+            depth += 1;
             at = match &inode.state().body {
                 Body::Directory(names) => names.parent.upgrade(),
                 _ => None,
             };
         }
-        false
+        Ok(false)
     }
 }

@@ -271,6 +271,30 @@ fn a_tree_deeper_than_the_stack_goes() {
 }
 
 #[test]
+fn a_directory_is_moved_as_deep_as_can_be_told() {
+    let files = files(MemoryLimits::default());
+    let root = files.root();
+    let make = |node: &NodeRef, text| now(edit(node).unwrap().make_directory(name(text))).unwrap();
+    let mut deep = vec![make(&root, "d")];
+    while deep.len() <= MEMORY_DEPTH_MAX + 1 {
+        let below = make(deep.last().unwrap(), "d");
+        deep.push(below);
+    }
+    make(&root, "moved");
+    let top = edit(&root).unwrap();
+    let below = |depth: usize| &deep[depth - 1];
+    let into = |depth| now(top.rename(name("moved"), below(depth), name("moved")));
+    assert_eq!(into(MEMORY_DEPTH_MAX + 1), Err(Errno::Nametoolong));
+    let itself = top.rename(name("d"), below(MEMORY_DEPTH_MAX), name("e"));
+    assert_eq!(now(itself), Err(Errno::Inval));
+    assert_eq!(into(MEMORY_DEPTH_MAX), Ok(()));
+    // Within its directory it goes nowhere, however deep.
+    let deepest = below(MEMORY_DEPTH_MAX + 1);
+    let renamed = edit(deepest).unwrap().rename(name("d"), deepest, name("e"));
+    assert_eq!(now(renamed), Ok(()));
+}
+
+#[test]
 fn other_file_systems_are_other_devices() {
     let (here, there) = (
         files(MemoryLimits::default()).root(),
