@@ -85,6 +85,7 @@ impl Drop for GatedFile {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl OpenFile for GatedFile {
     fn poll_read(
         &mut self,

@@ -259,6 +259,26 @@ impl Shared {
         .await
     }
 
+    /// Lets an operation through that is not counted.
+    fn past<T: MaybeSend + 'static>(self: &Arc<Self>, start: impl FnOnce() -> Op<T>) -> Op<T> {
+        let op = match self.pass() {
+            Ok(()) => start(),
+            Err(errno) => Op::err(errno),
+        };
+        match op {
+            Op::Later(future) => {
+                let gate = self.clone();
+                let ended = self.clone().until_shut(future);
+                // What was under way when the gate was shut has not happened for the guest.
+                Op::later(async move {
+                    let result = ended.await;
+                    gate.pass().and(result)
+                })
+            }
+            ended => ended,
+        }
+    }
+
     /// Lets a control operation through, and notes its end.
     fn through<T: MaybeSend + 'static>(
         self: &Arc<Self>,
@@ -269,16 +289,9 @@ impl Shared {
         amount: impl FnOnce(&T) -> u64 + MaybeSend + 'static,
     ) -> Op<T> {
         let began = self.now();
-        let op = match self.pass() {
-            Ok(()) => match start() {
-                Op::Later(future) => Op::later(self.clone().until_shut(future)),
-                ended => ended,
-            },
-            Err(errno) => Op::err(errno),
-        };
+        let op = self.past(start);
         let (gate, path) = (self.clone(), path.clone());
         op.then_result(move |result| {
-            // What was under way when the gate was shut has not happened for the guest.
             let result = gate.pass().and(result);
             let outcome = result.as_ref().map(amount).map_err(|errno| *errno);
             gate.ended(kind, (&path, subject.as_deref()), began, outcome);

@@ -56,6 +56,7 @@ fn inner(node: &NodeRef) -> Result<&NodeRef, Errno> {
     gated.map(|gated| &gated.inner).ok_or(Errno::Xdev)
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Node for GatedNode {
     fn qid(&self) -> Qid {
         self.inner.qid()
@@ -91,10 +92,7 @@ impl Node for GatedNode {
     }
 
     fn read_link(&self) -> Op<String> {
-        match self.gate.pass() {
-            Ok(()) => self.inner.read_link(),
-            Err(errno) => Op::err(errno),
-        }
+        self.gate.past(|| self.inner.read_link())
     }
 
     fn subject(&self) -> Option<String> {
@@ -106,16 +104,15 @@ impl Node for GatedNode {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Directory for GatedNode {
     /// Walking is not counted: it is part of whatever is done at its end.
     fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
-        if let Err(errno) = self.gate.pass() {
-            return Op::err(errno);
-        }
-        match self.inner.directory() {
-            Some(directory) => directory.walk(name).map(self.child(name)),
+        let walk = || match self.inner.directory() {
+            Some(directory) => directory.walk(name),
             None => Op::err(Errno::Notdir),
-        }
+        };
+        self.gate.past(walk).map(self.child(name))
     }
 
     fn edit(&self) -> Option<&dyn EditDirectory> {

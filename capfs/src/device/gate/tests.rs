@@ -1,5 +1,6 @@
 //! Gates in front of real devices.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -9,7 +10,7 @@ use crate::device::memory::{MemoryFs, MemoryLimits};
 use crate::device::pipe::pipe_nodes;
 use crate::device::synthetic::{StreamSource, SyntheticDir};
 use crate::testkit::{self, ManualClock, READ, READ_WRITE, now, walk};
-use crate::{Op, OpenFile, WriteAt};
+use crate::{Directory, FileKind, Name, Node, Op, OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt};
 
 /// A clock that moves by one whenever it is asked.
 struct Counting(AtomicU64);
@@ -155,6 +156,76 @@ fn who_waits_for_an_opening_learns_that_it_was_shut() {
         })
     });
     assert_eq!(waiting.join().unwrap(), Err(REVOKED));
+}
+
+/// A directory, and a link, whose device never answers.
+struct Mute;
+
+impl Node for Mute {
+    fn qid(&self) -> Qid {
+        Qid::new(1, FileKind::Directory)
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        Op::later(std::future::pending())
+    }
+
+    fn open(&self, _how: OpenHow) -> Op<Box<dyn OpenFile>> {
+        Op::later(std::future::pending())
+    }
+
+    fn set_stat(&self, _change: SetStat) -> Op<()> {
+        Op::later(std::future::pending())
+    }
+
+    fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    fn read_link(&self) -> Op<String> {
+        Op::later(std::future::pending())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Directory for Mute {
+    fn walk(&self, _name: Name<'_>) -> Op<NodeRef> {
+        Op::later(std::future::pending())
+    }
+}
+
+/// Waits for an operation on a device that never answers; its gate is shut once it waits.
+fn ended_by_revocation<T>(start: fn(&NodeRef) -> Op<T>) -> Option<Errno> {
+    let (gate, root) = Gate::new(Arc::new(Mute), None);
+    let Op::Later(mut waiting) = start(&root) else {
+        panic!("the device can't have answered");
+    };
+    testkit::wait(|context| {
+        let polled = waiting.as_mut().poll(context);
+        if polled.is_pending() {
+            gate.revoke();
+        }
+        polled
+    })
+    .err()
+}
+
+#[test]
+fn whatever_waits_learns_that_it_was_shut() {
+    let walk = |root: &NodeRef| {
+        let directory = testkit::directory(root).unwrap();
+        directory.walk(testkit::name("name"))
+    };
+    let walked = ended_by_revocation(walk);
+    assert_eq!(walked, Some(REVOKED));
+    assert_eq!(ended_by_revocation(|root| root.read_link()), Some(REVOKED));
+    assert_eq!(ended_by_revocation(|root| root.stat()), Some(REVOKED));
+    assert_eq!(ended_by_revocation(|root| root.open(READ)), Some(REVOKED));
+    let changed = ended_by_revocation(|root| root.set_stat(SetStat::default()));
+    assert_eq!(changed, Some(REVOKED));
 }
 
 /// A stream that stands for an address, which is not granted.
