@@ -293,6 +293,10 @@ fn granting(server: &str, other: &str) {
 
 /// A child that has all of its parent's tree, and a part of it at another place as well; and its child, alike.
 fn views() {
+    let files = [("/data/a.txt", "the first\n"), ("/other/a.txt", "the other\n"), ("/other/b.txt", "only there\n")];
+    for (path, text) in files {
+        fs::write(path, text).expect("a file");
+    }
     let task = Task::new();
     task.ctl("bind / /");
     task.ctl("bind /data /scratch");
