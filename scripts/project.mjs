@@ -24,6 +24,9 @@ export const target = process.env.CARGO_TARGET_DIR
  */
 export const agentsTarget = join(target, 'agents')
 
+/** Where what is built for loom lies: its flag is every crate's. */
+export const loomTarget = join(target, 'loom')
+
 /** The release build of one of the project's binaries. */
 export const binary = (name) => join(target, 'release', name)
 

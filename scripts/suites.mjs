@@ -8,7 +8,7 @@
 //
 // `minutes` is when a suite that hangs is ended; it is no aim. `cwd` is relative to the root.
 
-import { agentsTarget } from './project.mjs'
+import { agentsTarget, loomTarget } from './project.mjs'
 
 const node = (...args) => [process.execPath, ...args]
 const cargo = (...args) => ['cargo', ...args, '--locked']
@@ -32,6 +32,9 @@ export const SUITES = [
   { name: 'rustdoc', about: 'no broken link in the documentation', command: cargo('doc', '--no-deps', '--package', 'capfs', '--package', 'capfs-storage', '--package', 'capfs-runtime'), env: { RUSTDOCFLAGS: '-D warnings' }, count: 'check', minutes: 10 },
 
   { name: 'capfs', about: 'names, namespace, devices; model-based fuzzing', command: cargo('test', '--package', 'capfs'), count: 'cargo', minutes: 15 },
+  // Under loom, which takes the place of mutexes and atomics, so everything is built once more. At most three switches
+  // between threads that nothing asked for: what goes wrong goes wrong with fewer, and the number of orders is bounded.
+  { name: 'loom', about: 'wakers and gates, under every order of threads', command: cargo('test', '--release', '--package', 'capfs', '--lib', 'loom_tests'), env: { RUSTFLAGS: '--cfg loom', CARGO_TARGET_DIR: loomTarget, LOOM_MAX_PREEMPTIONS: '3' }, count: 'cargo', minutes: 10 },
   { name: 'storage', about: 'stored files on a host that goes down, is full, is damaged', command: cargo('test', '--package', 'capfs-storage'), count: 'cargo', minutes: 10 },
   { name: 'devices', about: 'the capabilities, and what they do on this system', command: cargo('test', '--package', 'capfs-devices', '--package', 'capfs-native-devices'), count: 'cargo', minutes: 15 },
   { name: 'runtime', about: 'WASI calls over a namespace; hostile guests', command: cargo('test', '--package', 'capfs-runtime'), count: 'cargo', minutes: 15 },

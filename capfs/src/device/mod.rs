@@ -15,12 +15,15 @@ pub mod conversations;
 pub mod gate;
 mod identity;
 mod lock;
+#[cfg(all(loom, test))]
+mod loom_tests;
 pub mod memory;
 pub mod null;
 pub mod parts;
 pub mod pipe;
 mod ring;
 pub mod socket;
+mod sync;
 pub mod synthetic;
 mod waiters;
 pub mod zero;

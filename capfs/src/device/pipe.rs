@@ -11,13 +11,14 @@
 //! waits for it, and once its last opener is gone the pipe has ended, until it is opened again.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::identity::fresh_qid;
 use super::lock::lock;
 use super::null::set_device_stat;
 use super::ring::Ring;
+use super::sync::{Mutex, MutexGuard};
 use super::waiters::{Waiters, Woken};
 use crate::account::Account;
 use crate::{
@@ -160,7 +161,7 @@ impl Channel {
         self.after_close(side, state);
     }
 
-    fn after_close(&self, side: Side, mut state: std::sync::MutexGuard<'_, State>) {
+    fn after_close(&self, side: Side, mut state: MutexGuard<'_, State>) {
         if !state.side(side).gone() {
             return;
         }

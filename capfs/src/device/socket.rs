@@ -7,14 +7,15 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::identity::fresh_qid;
 use super::lock::lock;
 use super::null::set_device_stat;
 use super::pipe::{PipeReader, PipeWriter, pipe, stream_stat};
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicUsize, Ordering};
 use super::waiters::Waiters;
 use crate::{
     Errno, FileKind, GuestSink, GuestSource, Interest, Listener, Node, Op, OpenFile, OpenHow,

@@ -9,11 +9,11 @@ mod node;
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use super::lock::lock;
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::waiters::Waiters;
 use crate::clock::Clock;
 use crate::{BoxedFuture, Errno, MaybeSend, MaybeSync, NodeRef, Op};
