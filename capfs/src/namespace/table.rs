@@ -204,12 +204,17 @@ impl Found {
     }
 }
 
+/// The number of the mount with this device.
+fn mount_of(device: u64) -> u64 {
+    device & u64::from(u32::MAX)
+}
+
 /// Mount points of a namespace.
 #[derive(Clone, Default)]
 pub(super) struct MountTable {
     points: HashMap<Key, Arc<Union>, BuildHasherDefault<NumberHasher>>,
-    /// How many of them lie in each device.
-    devices: HashMap<u64, usize, BuildHasherDefault<NumberHasher>>,
+    /// How many of them lie in what was mounted with each number.
+    mounts: HashMap<u64, usize, BuildHasherDefault<NumberHasher>>,
     /// Listings under way that remember names.
     pub(super) listings: Listings,
 }
@@ -220,17 +225,18 @@ impl MountTable {
             return Err(Errno::Nospc);
         }
         if self.points.insert(at, Arc::new(union)).is_none() {
-            *self.devices.entry(at.0).or_default() += 1;
+            *self.mounts.entry(mount_of(at.0)).or_default() += 1;
         }
         Ok(())
     }
 
     pub(super) fn remove(&mut self, at: Key) -> bool {
         let removed = self.points.remove(&at).is_some();
-        if removed && let Some(count) = self.devices.get_mut(&at.0) {
+        let mount = mount_of(at.0);
+        if removed && let Some(count) = self.mounts.get_mut(&mount) {
             *count -= 1;
             if *count == 0 {
-                self.devices.remove(&at.0);
+                self.mounts.remove(&mount);
             }
         }
         removed
@@ -240,9 +246,10 @@ impl MountTable {
         self.points.get(&at)
     }
 
-    /// Whether any mount point lies in a device.
+    /// Whether any mount point lies in what was mounted with this device: a directory of a view has entries of all the devices
+    /// behind it.
     pub(super) fn touches(&self, device: u64) -> bool {
-        self.devices.contains_key(&device)
+        self.mounts.contains_key(&mount_of(device))
     }
 
     /// The place that a node is, once what is mounted there is taken into account.

@@ -9,6 +9,7 @@ use super::later::later;
 use super::tests::{create, memory, mounted, names, text};
 use super::*;
 use crate::device::memory::{MemoryFs, MemoryLimits};
+use crate::device::null::Null;
 use crate::forward::{forward_node, forward_open_file};
 use crate::testkit::{self, ManualClock, READ, READ_WRITE, list_from, now, write};
 use crate::{
@@ -81,6 +82,23 @@ fn a_mount_over_a_view_is_found_nowhere_else() {
         child.unmount("/work").unwrap();
         parent = child;
     }
+}
+
+#[test]
+fn a_listing_shows_what_is_mounted_over_another_device_of_a_view() {
+    // In `a` of the parent lie the root of a device, and a directory of the skeleton.
+    let parent = mounted(&[
+        ("/a", memory(&[("f", "")]), Rights::RW, BindFlags::REPLACE),
+        ("/a/b", memory(&[]), Rights::RW, BindFlags::REPLACE),
+    ]);
+    let mut child = child_of(&parent, &[(".", "/")]);
+    child
+        .mount(Null::node(), "/a/b", Rights::RW, BindFlags::REPLACE)
+        .unwrap();
+    let mut file = now(child.open_place(&place(&child, "a"), READ)).unwrap();
+    let entries = list_from(&mut *file, 0, 9).unwrap();
+    let listed = entries.iter().find(|entry| entry.name == "b").unwrap();
+    assert_eq!(listed.qid.kind, FileKind::CharacterDevice);
 }
 
 #[test]
