@@ -29,6 +29,8 @@ async function crates() {
     const metadata = JSON.parse(
       await run(['cargo', 'metadata', '--format-version', '1', '--locked', '--quiet', ...PLATFORMS.flatMap((name) => ['--filter-platform', name])], {
         cwd: path(dirname(lockfile)),
+        // What only the suite under loom is built with is looked at as well.
+        env: { RUSTFLAGS: '--cfg loom' },
       }),
     )
     const packages = new Map(metadata.packages.map((crate) => [crate.id, crate]))
