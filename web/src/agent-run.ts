@@ -1,4 +1,5 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
+import { heldOf } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
 import type { AgentConfig, EndReason, KernelModules, Mail, Peer, RemoteTree, Report, Sender } from './protocol.js';
@@ -90,7 +91,10 @@ export class AgentRun implements Waitable, KernelHost {
 
   usage(): Usage {
     const [calls = 0, bytesRead = 0, bytesWritten = 0, filesPeak = 0] = this.kernel.bindings.usage();
-    return { memory: this.#memory?.buffer.byteLength ?? 0, calls, bytesRead, bytesWritten, filesPeak };
+    const [, , heldPeak = 0, , ...bytes] = this.kernel.bindings.account_usage();
+    const memory = this.#memory?.buffer.byteLength ?? 0;
+    const held = { ...heldOf(bytes), memory };
+    return { memory, calls, bytesRead, bytesWritten, filesPeak, held, heldPeak };
   }
 
   wake(): void {

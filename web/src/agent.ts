@@ -4,6 +4,7 @@ import { ConsoleEnd } from './console.js';
 import { CapfsError, kernelError } from './errors.js';
 import type { DeviceClient, DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
+import { heldOf } from './holdings.js';
 import type { HomeTree } from './home.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
 import { Peer, type EndReason, type FileRequest, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
@@ -289,5 +290,5 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
 }
 
 function noUsage(): Usage {
-  return { memory: 0, calls: 0, bytesRead: 0, bytesWritten: 0, filesPeak: 0 };
+  return { memory: 0, calls: 0, bytesRead: 0, bytesWritten: 0, filesPeak: 0, held: heldOf([]), heldPeak: 0 };
 }

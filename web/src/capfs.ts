@@ -177,6 +177,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       ...(options.console ? { console: consoleConfig(options.console) } : {}),
       files: options.limits?.files ?? 0,
       storage: options.limits?.storage ?? 0,
+      held: options.limits?.memory ?? 0,
       memory: program instanceof WebAssembly.Module ? (options.limits?.memory ?? 0) : 0,
       ...whole(stdin),
     };

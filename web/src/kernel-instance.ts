@@ -60,8 +60,9 @@ export class KernelInstance {
     }
   }
 
-  /** Makes the standard streams and the console. */
+  /** Bounds what is held for the agent, and makes the standard streams and the console. */
   streams(config: AgentConfig, host: KernelHost, clockOnly: boolean): void {
+    if (config.held > 0) this.bindings.limit_memory(config.held);
     const output = (stream: number, bytes: Uint8Array) => host.output(stream, bytes);
     const raw = config.console?.raw ? (on: boolean) => host.rawConsole(on) : undefined;
     this.bindings.streams(output, config.tty, clockOnly, config.console?.own ?? false, raw);

@@ -89,6 +89,8 @@ export interface AgentConfig {
   files: number;
   /** Bytes of each memory mount; 0 for the default. */
   storage: number;
+  /** Bytes of linear memory and of what the kernel holds for the agent, together; 0 for no limit. */
+  held: number;
   /** Bytes of linear memory, for a module into which no limit could be written; 0 for none. */
   memory: number;
 }

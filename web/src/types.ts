@@ -95,7 +95,11 @@ export interface OpfsMount {
 }
 
 export interface Limits {
-  /** Bytes of linear memory. A `memory.grow` beyond it fails in the agent. */
+  /**
+   * Bytes of linear memory: a `memory.grow` beyond it fails in the agent. What its worker holds for it otherwise (memory mounts,
+   * descriptors and what is gathered in them, what is under way) may have what its memory leaves of them; beyond it the agent gets `ENOMEM`,
+   * and `ENOSPC` in a memory mount.
+   */
   memory?: number;
   /** Milliseconds from the start to a forced end. */
   time?: number;
@@ -195,6 +199,9 @@ export interface Timings {
   total?: number;
 }
 
+/** What bytes are held for: the agent's memory, tables, memory mounts, descriptors, what is under way, arguments and environment. */
+export type Holding = 'memory' | 'tables' | 'files' | 'descriptors' | 'transfers' | 'programs';
+
 export interface Usage {
   /** Bytes of linear memory. */
   memory: number;
@@ -206,6 +213,10 @@ export interface Usage {
   bytesWritten: number;
   /** Descriptors that were open at once, at most. */
   filesPeak: number;
+  /** Bytes that the agent and its worker's kernel hold now, by what for. Tables are the engine's affair, and 0 here. */
+  held: Record<Holding, number>;
+  /** Bytes that both held together, at most. */
+  heldPeak: number;
 }
 
 /** How an agent ended. */

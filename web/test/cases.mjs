@@ -115,6 +115,16 @@ export const everywhere = {
     const { out, code, exit } = await run(capfs, guest, ['grow'], { limits: { memory: 16 << 20 } })
     same([out, code, exit.usage.memory <= 16 << 20], ['refused\n', 0, true])
   },
+  async 'counts what it holds beside its memory, and refuses more than its limit'({ capfs, guest }) {
+    const mounts = { '/w': { type: 'memory' } }
+    const { out, code, exit } = await run(capfs, guest, ['fill'], { mounts, limits: { memory: 16 << 20 } })
+    const { held, heldPeak, memory } = exit.usage
+    same([out, code, held.memory === memory], ['no room\n', 0, true])
+    same([held.files > 8 << 20, held.descriptors > 0, memory + held.files <= 16 << 20], [true, true, true])
+    same([heldPeak >= memory + held.files, heldPeak <= 16 << 20], [true, true])
+    const unlimited = await run(capfs, guest, ['fill'], { mounts, limits: { storage: 20 << 20 } })
+    same([unlimited.out, unlimited.exit.usage.held.files > 19 << 20], ['no room\n', true])
+  },
   async 'ends an agent that spins'({ capfs, guest }) {
     const agent = await capfs.spawn(guest, { args: ['spin'] })
     const exit = await agent.kill()

@@ -54,6 +54,16 @@ static int copies(void) {
   return 0;
 }
 
+// Fills a file until there is no room, and says why there is none.
+static int fill(void) {
+  static char block[65536];
+  int fd = open("/w/full", O_WRONLY | O_CREAT, 0666);
+  if (fd < 0) return 2;
+  while (write(fd, block, sizeof block) > 0) {}
+  puts(errno == ENOSPC ? "no room" : strerror(errno));
+  return 0;
+}
+
 static int grow_memory(void) {
   for (;;) {
     kept = malloc(1 << 20);
@@ -118,6 +128,7 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "many-bytes")) return many_bytes(atol(argv[2]));
   if (!strcmp(what, "copies")) return copies();
   if (!strcmp(what, "grow")) return grow_memory();
+  if (!strcmp(what, "fill")) return fill();
   if (!strcmp(what, "env")) return puts(getenv("GREETING")) < 0;
   if (!strcmp(what, "trap")) __builtin_trap();
   if (!strcmp(what, "spin"))

@@ -18,14 +18,13 @@ const PAGE: u64 = 65_536;
 const BY_VALUE_MAX: usize = 128;
 
 thread_local! {
-    /// Tells the pages of the agent's memory, once there is one.
-    static MEMORY_SIZE: Cell<Option<extern "C" fn() -> u32>> = const { Cell::new(None) };
+    /// Bytes of the agent's memory when it was measured last.
+    static MEASURED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Bytes of the agent's memory, now.
+/// Bytes of the agent's memory, as of the last tick. The memory itself may be gone by now, and can't be asked.
 pub fn memory_size() -> u64 {
-    let pages = MEMORY_SIZE.get().map_or(0, |pages| pages());
-    u64::from(pages) * PAGE
+    MEASURED.get()
 }
 
 /// The functions of one adapter. The order of the slots is `MEMORY_SLOTS` in capfs-build's `adapter`.
@@ -70,7 +69,6 @@ impl Guest {
                 size: 0,
             }
         };
-        MEMORY_SIZE.set(Some(guest.memory_size));
         guest.measure();
         guest
     }
@@ -78,6 +76,7 @@ impl Guest {
     /// Bytes of the agent's memory, now.
     pub fn measure(&mut self) -> u64 {
         self.size = u64::from((self.memory_size)()) * PAGE;
+        MEASURED.set(self.size);
         self.size
     }
 

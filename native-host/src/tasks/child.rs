@@ -20,7 +20,11 @@ use crate::run::{Agent, Outcome, Report, RunConfig, codes};
 use crate::wait::{Cancelled, Canceller, Parker};
 
 /// What compiling a program takes, in bytes for each of its own, beside those.
-const COMPILING: u64 = 8;
+const COMPILING: u64 = 16;
+
+/// Bytes that a child is charged while it runs, beside its code and what it has: what is touched of its thread's stack, what a
+/// call keeps while it waits, what the engine knows of an instance.
+const RUNNING: u64 = 256 << 10;
 
 /// Bytes of a program that are read at once.
 const CHUNK: usize = 256 << 10;
@@ -201,7 +205,7 @@ impl Child {
         let (module, _) = loaded.map_err(invalid)?;
         let image = module.image_range();
         let image = image.end as usize - image.start as usize;
-        code.resize(image as u64).map_err(larger)?;
+        code.resize(image as u64 + RUNNING).map_err(larger)?;
         let agent = Agent::new(&module, program).map_err(invalid)?;
         Ok((agent, code))
     }
