@@ -8,6 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use capfs::{MaybeSend, MaybeSync};
+use ipnet::IpNet;
 
 use crate::grant::{GrantError, Term};
 use crate::origin::{Origin, OriginPattern};
@@ -19,11 +20,10 @@ pub trait Addresses: MaybeSend + MaybeSync + 'static {
 }
 
 /// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or one address.
+///
+/// IPv6 addresses that stand for IPv4 ones are those ([`destination`]), in a range as in what is compared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Reads the value of a term.
@@ -37,35 +37,30 @@ impl Network {
     }
 
     fn parse(text: &str) -> Option<Network> {
-        let (base, prefix) = match text.split_once('/') {
-            Some((base, prefix)) => (base, Some(prefix.parse::<u32>().ok()?)),
-            None => (text, None),
+        let network = match text.contains('/') {
+            true => text.parse::<IpNet>().ok()?,
+            false => text.parse::<IpAddr>().ok()?.into(),
         };
-        let base: IpAddr = base.parse().ok()?;
-        let bits = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(bits);
-        (prefix <= bits).then_some(Network { base, prefix })
+        let stands_for = (destination(network.addr()), network.prefix_len());
+        let network = match stands_for {
+            // The four bytes of the IPv4 address are the last of sixteen.
+            (IpAddr::V4(base), prefix) if network.addr().is_ipv6() && prefix >= 96 => {
+                IpNet::new(base.into(), prefix - 96).ok()?
+            }
+            _ => network,
+        };
+        Some(Network(network.trunc()))
     }
 
-    /// Whether an address lies in it. An IPv4 address that is written as an IPv6 one is an IPv4 address.
+    /// Whether an address lies in it.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.base, destination(address)) {
-            (IpAddr::V4(base), IpAddr::V4(address)) => {
-                let shift = 32 - self.prefix;
-                shift == 32 || base.to_bits() >> shift == address.to_bits() >> shift
-            }
-            (IpAddr::V6(base), IpAddr::V6(address)) => {
-                let shift = 128 - self.prefix;
-                shift == 128 || base.to_bits() >> shift == address.to_bits() >> shift
-            }
-            _ => false,
-        }
+        self.0.contains(&destination(address))
     }
 }
 
 impl std::fmt::Display for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
+        self.0.fmt(f)
     }
 }
 
@@ -236,6 +231,17 @@ mod tests {
         assert!(!network("0.0.0.0/0").contains(ip("::1")));
         assert!(network("::/0").contains(ip("::1")));
         assert!(network("192.168.1.7").contains(ip("192.168.1.7")));
+        for (text, shown, inside) in [
+            ("::ffff:127.0.0.0/104", "127.0.0.0/8", "127.1.2.3"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32", "::ffff:10.1.2.3"),
+            ("::ffff:0:0/96", "0.0.0.0/0", "127.0.0.1"),
+            ("64:ff9b::10.0.0.0/104", "10.0.0.0/8", "10.9.9.9"),
+            ("10.1.2.3/8", "10.0.0.0/8", "10.255.0.1"),
+            ("FD00:0::/8", "fd00::/8", "fd12::1"),
+        ] {
+            assert_eq!(network(text).to_string(), shown);
+            assert!(network(text).contains(ip(inside)), "{text}");
+        }
         assert!(!network("192.168.1.7").contains(ip("192.168.1.8")));
         for bad in ["", "10", "10.0.0.0/33", "::/129", "10.0.0.0/x", "a.example"] {
             assert_eq!(Network::parse(bad), None, "{bad}");

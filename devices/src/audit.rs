@@ -3,15 +3,21 @@
 //! `{"time":1764000000000,"agent":"feeds","device":"fetch","at":"/cap/fetch","operation":"read","path":"1/body","subject":"https://example.com/","amount":512,"outcome":"ok","micros":120}`
 //!
 //! `time` is milliseconds since the Unix epoch; `amount` is bytes, of a listing entries; `outcome` is `ok` or an errno's name.
+//!
+//! What a device of the network does outside for an agent has lines of its own, one for each server that was really asked, redirects
+//! included: `request` and `connect`, with `method`, and `status` where there was an answer. `detail` is what the agent isn't told.
+//!
+//! `{"time":1764000000000,"agent":"feeds","device":"fetch","at":"/cap/fetch","operation":"request","path":"","subject":"https://example.com/","method":"GET","status":301,"amount":0,"outcome":"ok","micros":48000}`
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use capfs::clock::Clock;
 use capfs::device::gate::{Observer, Operation};
 use capfs::{Errno, MaybeSend, MaybeSync};
 
 use crate::grant::DeviceKind;
+use crate::outside::{Failure, Outside};
 
 /// Who takes the lines, each without its newline; a closure is one.
 pub trait Sink: MaybeSend + MaybeSync + 'static {
@@ -22,6 +28,111 @@ pub trait Sink: MaybeSend + MaybeSync + 'static {
 impl<F: Fn(&str) + MaybeSend + MaybeSync + 'static> Sink for F {
     fn line(&self, line: &str) {
         self(line);
+    }
+}
+
+/// A server that was asked for an agent, or that a redirect would have led to.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// `request` or `connect`.
+    pub operation: &'static str,
+    /// The method of HTTP.
+    pub method: &'a str,
+    /// The address.
+    pub url: &'a str,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Result<(), Errno>,
+    /// What the agent isn't told.
+    pub detail: Option<&'a str>,
+    /// Milliseconds until the answer, or the end without one.
+    pub millis: u64,
+}
+
+/// Who is told of every server that is asked.
+pub trait CallObserver: MaybeSend + MaybeSync + 'static {
+    /// Takes note. It must neither wait nor use the device.
+    fn called(&self, call: &Call<'_>);
+}
+
+/// Who is told of what a device asks: the observer of its own gate, and those of the devices that it was made of.
+#[derive(Clone, Default)]
+pub struct CallObservers(Arc<Observers>);
+
+#[derive(Default)]
+struct Observers {
+    own: OnceLock<Arc<dyn CallObserver>>,
+    wider: Option<CallObservers>,
+}
+
+impl CallObservers {
+    /// The observers of a device that is made of this one.
+    pub fn narrowed(&self) -> CallObservers {
+        CallObservers(Arc::new(Observers {
+            own: OnceLock::new(),
+            wider: Some(self.clone()),
+        }))
+    }
+
+    /// Tells this observer from now on; the first one stays.
+    pub fn set(&self, observer: Arc<dyn CallObserver>) {
+        let _ = self.0.own.set(observer);
+    }
+
+    /// Tells all of them.
+    pub fn tell(&self, call: &Call<'_>) {
+        if let Some(own) = self.0.own.get() {
+            own.called(call);
+        }
+        if let Some(wider) = &self.0.wider {
+            wider.tell(call);
+        }
+    }
+}
+
+/// A server that is being asked: its observers are told how that ended, given up included.
+pub(crate) struct Asking<'a> {
+    pub observers: &'a CallObservers,
+    pub host: &'a dyn Outside,
+    pub operation: &'static str,
+    pub method: &'a str,
+    pub url: &'a str,
+    /// When it began, by the host's clock, and when it was to be through.
+    pub began: u64,
+    pub deadline: u64,
+    pub told: bool,
+}
+
+impl Asking<'_> {
+    /// It was answered with a status, or failed.
+    pub fn ended(mut self, outcome: Result<u16, &Failure>) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Result<u16, &Failure>) {
+        self.told = true;
+        self.observers.tell(&Call {
+            operation: self.operation,
+            method: self.method,
+            url: self.url,
+            status: outcome.ok(),
+            outcome: outcome.map(drop).map_err(|failure| failure.errno),
+            detail: outcome.err().and_then(|failure| failure.hidden.as_deref()),
+            millis: self.host.now().saturating_sub(self.began),
+        });
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            let errno = match self.host.now() >= self.deadline {
+                true => Errno::Timedout,
+                false => Errno::Canceled,
+            };
+            self.tell(Err(&Failure::new(errno, "")));
+        }
     }
 }
 
@@ -49,29 +160,56 @@ impl Audit {
     }
 }
 
-impl Observer for Audit {
-    fn observe(&self, operation: &Operation<'_>) {
-        let mut line = String::with_capacity(self.head.len() + operation.path.len() + 128);
+impl Audit {
+    /// A line as far as the subject.
+    fn begin(&self, operation: &str, path: &str, subject: Option<&str>) -> String {
+        let mut line = String::with_capacity(self.head.len() + path.len() + 128);
         let _ = write!(
             line,
-            "{{\"time\":{},{},\"operation\":\"{}\",\"path\":",
+            "{{\"time\":{},{},\"operation\":\"{operation}\",\"path\":",
             self.clock.coarse() / 1_000_000,
             self.head,
-            operation.kind.name()
         );
-        string(&mut line, operation.path);
-        if let Some(subject) = operation.subject {
+        string(&mut line, path);
+        if let Some(subject) = subject {
             line.push_str(",\"subject\":");
             string(&mut line, subject);
         }
-        let outcome = operation.outcome.map_or_else(Errno::name, |()| "ok");
+        line
+    }
+
+    /// The rest of a line, which is handed on.
+    fn end(&self, mut line: String, amount: u64, outcome: Result<(), Errno>, micros: u64) {
+        let outcome = outcome.map_or_else(Errno::name, |()| "ok");
         let _ = write!(
             line,
-            ",\"amount\":{},\"outcome\":\"{outcome}\",\"micros\":{}}}",
-            operation.amount,
-            operation.duration / 1_000
+            ",\"amount\":{amount},\"outcome\":\"{outcome}\",\"micros\":{micros}}}"
         );
         self.sink.line(&line);
+    }
+}
+
+impl Observer for Audit {
+    fn observe(&self, operation: &Operation<'_>) {
+        let line = self.begin(operation.kind.name(), operation.path, operation.subject);
+        let micros = operation.duration / 1_000;
+        self.end(line, operation.amount, operation.outcome, micros);
+    }
+}
+
+impl CallObserver for Audit {
+    fn called(&self, call: &Call<'_>) {
+        let mut line = self.begin(call.operation, "", Some(call.url));
+        line.push_str(",\"method\":");
+        string(&mut line, call.method);
+        if let Some(status) = call.status {
+            let _ = write!(line, ",\"status\":{status}");
+        }
+        if let Some(detail) = call.detail {
+            line.push_str(",\"detail\":");
+            string(&mut line, detail);
+        }
+        self.end(line, 0, call.outcome, call.millis * 1_000);
     }
 }
 
@@ -121,10 +259,20 @@ mod tests {
             outcome: Err(Errno::Io),
             duration: 2_500,
         });
+        audit.called(&Call {
+            operation: "request",
+            method: "GET",
+            url: "https://a/\"",
+            status: Some(301),
+            outcome: Ok(()),
+            detail: Some("it is at 10.0.0.1"),
+            millis: 3,
+        });
         assert_eq!(
             *lines.lock().unwrap(),
             [
-                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"read","path":"1/b\u000aody","subject":"https://a/","amount":5,"outcome":"EIO","micros":2}"#
+                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"read","path":"1/b\u000aody","subject":"https://a/","amount":5,"outcome":"EIO","micros":2}"#,
+                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"request","path":"","subject":"https://a/\"","method":"GET","status":301,"detail":"it is at 10.0.0.1","amount":0,"outcome":"ok","micros":3000}"#
             ]
         );
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use capfs::account::Account;
 use capfs::{MaybeSend, MaybeSync, NodeRef};
 
+use crate::audit::{CallObserver, CallObservers};
 use crate::console::Console;
 use crate::crypto::{self, KeyStore};
 use crate::fetch::Fetch;
@@ -40,6 +41,8 @@ where
 pub struct Capability {
     root: NodeRef,
     narrow: Arc<dyn Narrow>,
+    /// Who is told of the servers that it asks.
+    observers: CallObservers,
 }
 
 impl Capability {
@@ -48,23 +51,33 @@ impl Capability {
         Capability {
             root,
             narrow: Arc::new(narrow),
+            observers: CallObservers::default(),
         }
+    }
+
+    /// Tells an observer of every server that is asked by it, and by what is made of it.
+    pub fn observe_calls(&self, observer: Arc<dyn CallObserver>) {
+        self.observers.set(observer);
     }
 
     /// Requests.
     pub fn fetch(fetch: Arc<Fetch>) -> Capability {
-        let root = fetch.root();
-        Capability::new(root, move |grant: &Grant| {
-            Ok(Capability::fetch(fetch.narrowed(grant)?))
-        })
+        let (root, observers) = (fetch.root(), fetch.observers.clone());
+        let narrow = move |grant: &Grant| Ok(Capability::fetch(fetch.narrowed(grant)?));
+        Capability {
+            observers,
+            ..Capability::new(root, narrow)
+        }
     }
 
     /// Connections.
     pub fn ws(ws: Arc<Ws>) -> Capability {
-        let root = ws.root();
-        Capability::new(root, move |grant: &Grant| {
-            Ok(Capability::ws(ws.narrowed(grant)?))
-        })
+        let (root, observers) = (ws.root(), ws.observers.clone());
+        let narrow = move |grant: &Grant| Ok(Capability::ws(ws.narrowed(grant)?));
+        Capability {
+            observers,
+            ..Capability::new(root, narrow)
+        }
     }
 
     /// A console.

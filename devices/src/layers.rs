@@ -3,17 +3,20 @@
 //! What is asked of a device of a network must pass all of them, and what is limited is counted in each: so a child
 //! never gets more than its parent has left.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::Poll;
 
+use capfs::device::parts::{Waiters, lock};
 use capfs::{Errno, MaybeSend, MaybeSync};
 
 use crate::address::{Addresses, Network, granted};
 use crate::grant::{Grant, GrantError, Term};
 use crate::host_header::HostHeader;
 use crate::origin::{Origin, OriginPattern};
-use crate::outside::Failure;
+use crate::outside::{Failure, Hold};
 use crate::url::Url;
 
 /// To whom a grant lets an agent speak, and what the host adds.
@@ -73,16 +76,58 @@ pub trait Terms: MaybeSend + MaybeSync + 'static {
 /// Terms, and what is used of them.
 struct Layer<T> {
     terms: T,
-    active: AtomicUsize,
+    taken: Mutex<Taken>,
 }
 
-/// The right to have one more at once.
-pub struct Permit<T>(Vec<Arc<Layer<T>>>);
+#[derive(Default)]
+struct Taken {
+    places: usize,
+    /// Those of them that agents have let go of, and hosts not yet.
+    ending: usize,
+    /// Who waits for one of these.
+    waiters: Waiters,
+}
+
+/// One of the places that each layer has so many of.
+struct Place<T> {
+    layers: Vec<Arc<Layer<T>>>,
+    ending: AtomicBool,
+}
+
+impl<T> Place<T> {
+    /// The agent is through with it.
+    fn end(&self) {
+        if !self.ending.swap(true, Ordering::AcqRel) {
+            for layer in &self.layers {
+                lock(&layer.taken).ending += 1;
+            }
+        }
+    }
+}
+
+impl<T> Drop for Place<T> {
+    fn drop(&mut self) {
+        let ending = *self.ending.get_mut();
+        for layer in &self.layers {
+            let woken = {
+                let mut taken = lock(&layer.taken);
+                taken.places -= 1;
+                taken.ending -= usize::from(ending);
+                taken.waiters.take()
+            };
+            woken.wake();
+        }
+    }
+}
+
+/// The right to have one more at once, as the agent has it: dropping it says that the agent is through. The place is free when
+/// its [`Hold`] is gone, too.
+pub struct Permit<T>(Weak<Place<T>>);
 
 impl<T> Drop for Permit<T> {
     fn drop(&mut self) {
-        for layer in &self.0 {
-            layer.active.fetch_sub(1, Ordering::AcqRel);
+        if let Some(place) = self.0.upgrade() {
+            place.end();
         }
     }
 }
@@ -107,7 +152,7 @@ impl<T: Terms> Layers<T> {
         let mut layers = self.0.clone();
         layers.push(Arc::new(Layer {
             terms,
-            active: AtomicUsize::new(0),
+            taken: Mutex::default(),
         }));
         Layers(layers)
     }
@@ -157,20 +202,77 @@ impl<T: Terms> Layers<T> {
             .collect()
     }
 
-    /// Takes the right to have one more at once; `full` says that there are as many as there may be.
+    /// Takes the right to have one more at once; `full` says that there are as many as there may be. `None`: there will be
+    /// room as soon as what agents are through with has ended, for which [`Layers::vacancy`] waits.
     ///
     /// # Errors
-    /// - `EMFILE`: there are
-    pub fn permit(&self, full: impl Fn(usize) -> String) -> Result<Permit<T>, Failure> {
-        let mut permit = Permit(Vec::new());
-        for layer in &self.0 {
-            permit.0.push(layer.clone());
+    /// - `EMFILE`: there are as many as there may be, and none of them is ending
+    pub fn permit(
+        &self,
+        full: impl Fn(usize) -> String,
+    ) -> Result<Option<(Permit<T>, Hold)>, Failure> {
+        // All at once, the widest first, as everybody does: nobody sees a place taken that is then not needed.
+        let mut all: Vec<_> = self.0.iter().map(|layer| lock(&layer.taken)).collect();
+        for (layer, taken) in self.0.iter().zip(&all) {
             let most = layer.terms.at_once();
-            if layer.active.fetch_add(1, Ordering::AcqRel) >= most {
-                return Err(Failure::new(Errno::Mfile, full(most)));
+            if taken.places >= most {
+                return match taken.ending {
+                    0 => Err(Failure::new(Errno::Mfile, full(most))),
+                    _ => Ok(None),
+                };
             }
         }
-        Ok(permit)
+        all.iter_mut().for_each(|taken| taken.places += 1);
+        drop(all);
+        let place = Arc::new(Place {
+            layers: self.0.clone(),
+            ending: AtomicBool::new(false),
+        });
+        Ok(Some((Permit(Arc::downgrade(&place)), Hold::new(place))))
+    }
+
+    /// As [`Layers::permit`], once there is room.
+    ///
+    /// # Errors
+    /// - `EMFILE`: all that was ending has made room for others, who stay
+    pub async fn vacancy(
+        &self,
+        full: impl Fn(usize) -> String,
+    ) -> Result<(Permit<T>, Hold), Failure> {
+        let waiting = Vacancy {
+            layers: &self.0,
+            id: WAITERS.fetch_add(1, Ordering::Relaxed),
+        };
+        poll_fn(|context| {
+            // Registered before anything is looked at: what ends from now on wakes.
+            for layer in waiting.layers {
+                let woken = lock(&layer.taken).waiters.register(waiting.id, context);
+                woken.wake();
+            }
+            match self.permit(&full) {
+                Ok(Some(permit)) => Poll::Ready(Ok(permit)),
+                Ok(None) => Poll::Pending,
+                Err(failure) => Poll::Ready(Err(failure)),
+            }
+        })
+        .await
+    }
+}
+
+/// Numbers of those who wait for room.
+static WAITERS: AtomicU64 = AtomicU64::new(0);
+
+/// Somebody who waits for room.
+struct Vacancy<'a, T> {
+    layers: &'a [Arc<Layer<T>>],
+    id: u64,
+}
+
+impl<T> Drop for Vacancy<'_, T> {
+    fn drop(&mut self) {
+        for layer in self.layers {
+            lock(&layer.taken).waiters.forget(self.id);
+        }
     }
 }
 
@@ -185,6 +287,8 @@ impl<T: Terms> Addresses for Layers<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
 
     struct AtOnce(usize, Reach);
@@ -214,7 +318,10 @@ mod tests {
         let wide = parent.and(terms(9));
         assert_eq!(child.text(), "at-once 3\nand\nat-once 2\n");
         assert_eq!(wide.least(|terms| terms.at_once() as u64), 3);
-        let permit = |layers: &Layers<AtOnce>| layers.permit(|most| most.to_string());
+        let permit = |layers: &Layers<AtOnce>| {
+            let taken = layers.permit(|most| most.to_string());
+            taken.map(|taken| taken.expect("nothing is ending"))
+        };
         let full = |layers: &Layers<AtOnce>| permit(layers).err().map(|failure| failure.text);
         let (first, second) = (permit(&child).ok(), permit(&child).ok());
         assert_eq!(full(&child), Some("2".to_owned()));
@@ -230,5 +337,37 @@ mod tests {
         let all = [&parent, &child, &wide].map(|layers| permit(layers).ok());
         assert!(all.iter().all(Option::is_some));
         assert_eq!(full(&wide), Some("3".to_owned()));
+    }
+
+    #[test]
+    fn what_is_ending_counts_until_its_host_has_let_go() {
+        let parent = Layers::new(terms(9));
+        let child = parent.and(terms(1));
+        let full = |most: usize| format!("{most} are there");
+        let mut context = Context::from_waker(Waker::noop());
+        let (permit, hold) = child.permit(full).unwrap().unwrap();
+        assert_eq!(
+            child.permit(full).err().map(|failure| failure.text),
+            Some("1 are there".to_owned())
+        );
+        let kept = hold.clone();
+        drop((permit, hold));
+        // It isn't full for good, so that it is worth to wait.
+        assert!(child.permit(full).unwrap().is_none());
+        let mut vacancy = std::pin::pin!(child.vacancy(full));
+        assert!(vacancy.as_mut().poll(&mut context).is_pending());
+        drop(kept);
+        let Poll::Ready(Ok(next)) = vacancy.as_mut().poll(&mut context) else {
+            panic!("there is room");
+        };
+        // The last place was taken by somebody who stays.
+        let mut late = std::pin::pin!(child.vacancy(full));
+        assert!(matches!(
+            late.as_mut().poll(&mut context),
+            Poll::Ready(Err(_))
+        ));
+        drop(next);
+        let taken = lock(&parent.0[0].taken);
+        assert_eq!((taken.places, taken.ending), (0, 0));
     }
 }

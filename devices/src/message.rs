@@ -53,9 +53,13 @@ pub fn is_forbidden_header(name: &str) -> bool {
 }
 
 /// The words for a status that came without any, as with HTTP/2
-/// ([the registry](https://www.iana.org/assignments/http-status-codes)).
+/// ([the registry](https://www.iana.org/assignments/http-status-codes)); nothing for one that isn't registered.
 pub fn reason(status: u16) -> &'static str {
     match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
@@ -63,11 +67,15 @@ pub fn reason(status: u16) -> &'static str {
         204 => "No Content",
         205 => "Reset Content",
         206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
         300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
         304 => "Not Modified",
+        305 => "Use Proxy",
         307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
@@ -77,6 +85,7 @@ pub fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
@@ -90,6 +99,8 @@ pub fn reason(status: u16) -> &'static str {
         418 => "I'm a Teapot",
         421 => "Misdirected Request",
         422 => "Unprocessable Content",
+        423 => "Locked",
+        424 => "Failed Dependency",
         425 => "Too Early",
         426 => "Upgrade Required",
         428 => "Precondition Required",
@@ -102,6 +113,103 @@ pub fn reason(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
         _ => "",
+    }
+}
+
+/// Fields as the Fetch standard's `Headers` lists them ([sort and
+/// combine](https://fetch.spec.whatwg.org/#concept-header-list-sort-and-combine)), so that they are alike on every host:
+/// by name, what came several times in one line with a comma between, but each `set-cookie` in one of its own.
+pub fn combined(fields: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut sorted = fields;
+    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut combined: Vec<(String, String)> = Vec::with_capacity(sorted.len());
+    for (name, value) in sorted {
+        match combined.last_mut() {
+            Some((last, values)) if *last == name && name != SET_COOKIE => {
+                values.push_str(", ");
+                values.push_str(&value);
+            }
+            _ => combined.push((name, value)),
+        }
+    }
+    combined
+}
+
+/// The one field that can't be combined with others of its name: a comma is part of its values
+/// ([RFC 6265, section 3](https://www.rfc-editor.org/rfc/rfc6265#section-3)).
+pub const SET_COOKIE: &str = "set-cookie";
+
+/// The bytes of a field's value that has a character for each byte, as text where they are UTF-8.
+pub fn as_utf8(value: &str) -> String {
+    let bytes: Option<Vec<u8>> = value
+        .chars()
+        .map(|character| u8::try_from(u32::from(character)).ok())
+        .collect();
+    bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_else(|| value.to_owned())
+}
+
+/// Whether a header that an agent set for one origin may go with a redirect to another: what describes the content that is
+/// wanted or sent. Whatever else there is can be a secret between the agent and the first.
+pub fn goes_to_other_origins(name: &str) -> bool {
+    const HARMLESS: &[&str] = &[
+        "accept",
+        "accept-language",
+        "cache-control",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "range",
+        "user-agent",
+    ];
+    HARMLESS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        fields.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn fields_are_combined() {
+        let came = fields(&[
+            ("x-b", "2"),
+            ("set-cookie", "a=1, b"),
+            ("x-a", "1"),
+            ("x-b", "1"),
+            ("set-cookie", "c=2"),
+        ]);
+        assert_eq!(
+            combined(came),
+            fields(&[
+                ("set-cookie", "a=1, b"),
+                ("set-cookie", "c=2"),
+                ("x-a", "1"),
+                ("x-b", "2, 1"),
+            ])
+        );
+    }
+
+    #[test]
+    fn values_are_utf8_where_they_can_be() {
+        assert_eq!(as_utf8("/caf\u{c3}\u{a9}"), "/caf\u{e9}");
+        assert_eq!(as_utf8("/caf\u{e9}"), "/caf\u{e9}");
+        assert_eq!(as_utf8("/\u{20ac}"), "/\u{20ac}");
     }
 }

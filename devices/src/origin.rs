@@ -8,6 +8,8 @@
 //! A pattern says nothing of where a name leads: a host that can tell refuses addresses that are not public
 //! (`fetch` natively), unless the pattern names the address itself, or `localhost`.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use crate::grant::{GrantError, Term};
 
 /// An origin, in the normal form of the URL standard.
@@ -50,7 +52,6 @@ enum HostPattern {
 /// A pattern for origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPattern {
-    text: String,
     /// `None` is every scheme.
     scheme: Option<String>,
     host: HostPattern,
@@ -59,63 +60,62 @@ pub struct OriginPattern {
 }
 
 impl OriginPattern {
-    /// Reads the value of a term; `schemes` are those that the device speaks.
+    /// Reads the value of a term; `schemes` are those that the device speaks. A host is brought to the form in which origins
+    /// have it; what no origin can have is refused, since a pattern that never matches would be a grant that isn't one.
     ///
     /// # Errors
     /// [`GrantError::Value`]
     pub fn from_term(term: &Term, schemes: &[&str]) -> Result<OriginPattern, GrantError> {
-        OriginPattern::parse(&term.value, schemes).ok_or_else(|| {
-            term.expected(format!(
+        OriginPattern::parse(&term.value, schemes).map_err(|unlike| match unlike {
+            Unlike::Form => term.expected(format!(
                 "expected * or SCHEME://HOST[:PORT] ({}), where HOST may be *.NAME, and PORT *",
                 schemes.join(", ")
-            ))
+            )),
+            Unlike::Address => term.expected(
+                "a host that ends in a number is an IPv4 address, written as four numbers: 127.0.0.1",
+            ),
+            Unlike::Below => term.expected("nothing is below an address: name the address itself"),
         })
     }
 
-    fn parse(text: &str, schemes: &[&str]) -> Option<OriginPattern> {
+    fn parse(text: &str, schemes: &[&str]) -> Result<OriginPattern, Unlike> {
         let text = text.trim_end_matches('/').to_ascii_lowercase();
         if text == "*" {
-            return Some(OriginPattern {
-                text,
+            return Ok(OriginPattern {
                 scheme: None,
                 host: HostPattern::Any,
                 port: None,
             });
         }
-        let (scheme, rest) = text.split_once("://")?;
-        schemes.contains(&scheme).then_some(())?;
+        let (scheme, rest) = text.split_once("://").ok_or(Unlike::Form)?;
+        if !schemes.contains(&scheme) {
+            return Err(Unlike::Form);
+        }
         let (host, port) = match rest.rsplit_once(':') {
             // The colons inside of an IPv6 address are not before a port.
-            Some((host, port)) if !port.contains(']') => match port {
-                "*" => (host, None),
-                port => (host, Some(port.parse().ok()?)),
-            },
-            _ => (rest, Some(default_port(scheme)?)),
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (rest, None),
         };
-        let plain = |name: &str| {
-            let bracketed = name
-                .strip_prefix('[')
-                .and_then(|name| name.strip_suffix(']'));
-            match bracketed {
-                Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-                None => {
-                    !name.is_empty()
-                        && name
-                            .chars()
-                            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-                }
+        let port = match port {
+            Some("*") => None,
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(port.parse().map_err(|_| Unlike::Form)?)
             }
+            Some(_) => return Err(Unlike::Form),
+            None => default_port(scheme),
         };
         let host = match host.strip_prefix("*.") {
             _ if host == "*" => HostPattern::Any,
-            Some(name) => plain(name).then(|| HostPattern::Below(name.to_owned()))?,
-            None => plain(host).then(|| HostPattern::Exactly(host.to_owned()))?,
+            Some(name) if name.starts_with('[') || ends_in_number(name) => {
+                return Err(Unlike::Below);
+            }
+            Some(name) => HostPattern::Below(normal_host(name)?),
+            None => HostPattern::Exactly(normal_host(host)?),
         };
-        Some(OriginPattern {
+        Ok(OriginPattern {
             scheme: Some(scheme.to_owned()),
             host,
             port,
-            text,
         })
     }
 
@@ -144,7 +144,75 @@ impl OriginPattern {
 
 impl std::fmt::Display for OriginPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
+        let Some(scheme) = &self.scheme else {
+            return f.write_str("*");
+        };
+        write!(f, "{scheme}://")?;
+        match &self.host {
+            HostPattern::Any => f.write_str("*")?,
+            HostPattern::Exactly(host) => f.write_str(host)?,
+            HostPattern::Below(name) => write!(f, "*.{name}")?,
+        }
+        match self.port {
+            None => f.write_str(":*"),
+            port if port == default_port(scheme) => Ok(()),
+            Some(port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unlike {
+    /// It has another form.
+    Form,
+    /// An IPv4 address in a form that no origin has.
+    Address,
+    /// What is below an address.
+    Below,
+}
+
+/// A host as origins have it ([URL standard, host parsing](https://url.spec.whatwg.org/#host-parsing)), of lower-case text.
+fn normal_host(host: &str) -> Result<String, Unlike> {
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    if let Some(address) = bracketed {
+        let address: Ipv6Addr = address.parse().map_err(|_| Unlike::Form)?;
+        return Ok(format!("[{}]", normal_v6(address)));
+    }
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if host.is_empty() || !host.chars().all(part) {
+        return Err(Unlike::Form);
+    }
+    match ends_in_number(host) {
+        // Of all its forms (`127.1`, `0x7f000001`, `0177.0.0.1`) an origin has this one.
+        true if host.parse::<Ipv4Addr>().is_err() => Err(Unlike::Address),
+        _ => Ok(host.to_owned()),
+    }
+}
+
+/// Whether a host is an IPv4 address or nothing
+/// ([URL standard, ends in a number](https://url.spec.whatwg.org/#ends-in-a-number-checker)).
+fn ends_in_number(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let hex = last
+        .strip_prefix("0x")
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    !last.is_empty() && (digits(last) || hex)
+}
+
+/// An IPv6 address as the URL standard writes it, which is never in part as an IPv4 one
+/// ([IPv6 serializer](https://url.spec.whatwg.org/#concept-ipv6-serializer)).
+fn normal_v6(address: Ipv6Addr) -> String {
+    match address.to_ipv4_mapped() {
+        Some(_) => {
+            let [.., high, low] = address.segments();
+            format!("::ffff:{high:x}:{low:x}")
+        }
+        None => address.to_string(),
     }
 }
 
@@ -209,12 +277,60 @@ mod tests {
             "https://u@a",
             "https://a:",
             "https://a:99999",
+            "https://a:+80",
+            "https://a: 80",
             "https://[::1",
             "https://[x]",
             "https://*.*.a",
         ] {
-            assert_eq!(OriginPattern::parse(bad, HTTP), None, "{bad}");
+            assert_eq!(OriginPattern::parse(bad, HTTP), Err(Unlike::Form), "{bad}");
         }
+        for bad in [
+            "http://127.1",
+            "http://127.0.0.1.",
+            "http://0x7f000001",
+            "http://0177.0.0.1",
+            "http://2130706433:80",
+            "http://a.example.0x",
+            "http://256.0.0.1",
+            "http://1.2.3.4.5",
+        ] {
+            assert_eq!(
+                OriginPattern::parse(bad, HTTP),
+                Err(Unlike::Address),
+                "{bad}"
+            );
+        }
+        for bad in ["http://*.127.0.0.1", "http://*.1", "http://*.[::1]"] {
+            assert_eq!(OriginPattern::parse(bad, HTTP), Err(Unlike::Below), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_has_the_form_that_origins_have() {
+        for (text, shown) in [
+            ("HTTPS://A.Example:443/", "https://a.example"),
+            ("http://[0:0:0:0:0:0:0:1]", "http://[::1]"),
+            (
+                "http://[2001:DB8:0:0:1:0:0:1]:8080",
+                "http://[2001:db8::1:0:0:1]:8080",
+            ),
+            ("http://[::ffff:127.0.0.1]", "http://[::ffff:7f00:1]"),
+            ("http://[::127.0.0.1]", "http://[::7f00:1]"),
+            ("http://*.a.example:*", "http://*.a.example:*"),
+            ("https://*:0443", "https://*"),
+            ("*", "*"),
+        ] {
+            let pattern = OriginPattern::parse(text, HTTP).unwrap();
+            assert_eq!(pattern.to_string(), shown);
+        }
+        assert!(matches("http://[0:0:0:0:0:0:0:1]", "http", "[::1]", 80));
+        assert!(matches(
+            "http://[::ffff:127.0.0.1]",
+            "http",
+            "[::ffff:7f00:1]",
+            80
+        ));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What devices that speak over a network ask of every host: time, tasks, URLs.
 
+use std::sync::Arc;
+
 use capfs::{BoxedFuture, Errno, MaybeSend, MaybeSync};
 
 use crate::url::Url;
@@ -11,6 +13,8 @@ pub struct Failure {
     pub errno: Errno,
     /// What happened, for a reader.
     pub text: String,
+    /// What only the audit may know, such as an address inside of the host's own network.
+    pub hidden: Option<String>,
 }
 
 impl Failure {
@@ -19,7 +23,32 @@ impl Failure {
         Failure {
             errno,
             text: text.into(),
+            hidden: None,
         }
+    }
+
+    /// The failure, with what the agent isn't told.
+    pub fn hiding(self, hidden: impl Into<String>) -> Failure {
+        Failure {
+            hidden: Some(hidden.into()),
+            ..self
+        }
+    }
+}
+
+/// What counts as long as it is kept. A host keeps it with whatever is left of a request or a connection, on its way out as well,
+/// and lets go of it with the last of that: so what an agent is through with still counts as its own.
+#[derive(Clone)]
+pub struct Hold(#[expect(dead_code, reason = "it counts while it is here")] Arc<dyn Kept>);
+
+trait Kept: MaybeSend + MaybeSync {}
+
+impl<T: MaybeSend + MaybeSync> Kept for T {}
+
+impl Hold {
+    /// Keeps something.
+    pub fn new(kept: impl MaybeSend + MaybeSync + 'static) -> Hold {
+        Hold(Arc::new(kept))
     }
 }
 

@@ -53,7 +53,11 @@ impl Held {
         let observer = sink.map(|sink| {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let audit = Audit::new(agent, grant.device, &grant.at, clock.clone(), sink);
-            (Arc::new(audit) as Arc<dyn Observer>, clock)
+            let audit = Arc::new(audit);
+            if let Kind::Capability(capability) = &kind {
+                capability.observe_calls(audit.clone());
+            }
+            (audit as Arc<dyn Observer>, clock)
         });
         let (gate, node) = Gate::new(root, observer);
         (Held { grant, gate, kind }, node)

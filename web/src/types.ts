@@ -63,11 +63,17 @@ export interface AuditEvent {
   device: DeviceName;
   /** Where the agent has it. */
   at: string;
-  operation: 'open' | 'read' | 'write' | 'stat' | 'list' | 'create' | 'remove' | 'rename' | 'sync' | 'accept';
+  operation: 'open' | 'read' | 'write' | 'stat' | 'list' | 'create' | 'remove' | 'rename' | 'sync' | 'accept' | 'request' | 'connect';
   /** The file, below `at`. */
   path: string;
   /** What the file stands for: an address, say. */
   subject?: string;
+  /** The method of a `request` or `connect`. */
+  method?: string;
+  /** The status of its answer, if there was one. */
+  status?: number;
+  /** What the agent isn't told. */
+  detail?: string;
   /** Bytes; of a listing, entries. */
   amount: number;
   /** `ok`, or the name of an errno. */

@@ -240,7 +240,11 @@ fn install(
             let _ = audit.call1(&JsValue::NULL, &line.into());
         });
         let audit = Audit::new(agent, grant.device, &grant.at, clock.clone(), sink);
-        (Arc::new(audit) as Arc<dyn Observer>, clock)
+        let audit = Arc::new(audit);
+        if let Kind::Here(capability) = &kind {
+            capability.observe_calls(audit.clone());
+        }
+        (audit as Arc<dyn Observer>, clock)
     });
     let (gate, root) = Gate::new(root, observer);
     mount_node(root, &grant.at, rights)?;

@@ -14,6 +14,9 @@ const STORED: &str = "/cap/storage/opfs";
 /// Subscriptions at once.
 const FEEDS_MAX: usize = 200;
 
+/// The headers by which a server can be asked for changes. Nothing else that is in a file is sent.
+const VALIDATORS: [&str; 2] = ["if-none-match", "if-modified-since"];
+
 /// All subscriptions.
 pub struct Store {
     dir: String,
@@ -144,7 +147,11 @@ impl Subscription {
             return Vec::new();
         }
         let text = fs::read_to_string(format!("{}/validators", self.dir)).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        let known = |line: &&str| {
+            let (name, _) = line.split_once(": ").unwrap_or_default();
+            VALIDATORS.contains(&name)
+        };
+        text.lines().filter(known).map(str::to_owned).collect()
     }
 
     /// Keeps a document and its validators.

@@ -38,6 +38,13 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What to ask by for changes: a header of one line, whatever the server has sent, for what is kept is sent again.
+fn validator(question: &str, value: &str) -> Option<String> {
+    let value = value.trim();
+    let one_line = !value.is_empty() && !value.contains(char::is_control);
+    one_line.then(|| format!("{question}: {value}"))
+}
+
 /// Fetches a feed and keeps it, if it changed and can be understood; otherwise what is kept stays.
 ///
 /// # Errors
@@ -78,7 +85,7 @@ pub fn update(feed: &Subscription) -> Result<Outcome> {
     ] {
         // A header that the server did not send is no file.
         if let Ok(value) = std::fs::read_to_string(request.path(&format!("headers/{header}"))) {
-            validators.push(format!("{question}: {}", value.trim()));
+            validators.extend(validator(question, &value));
         }
     }
     feed.keep(&document, &validators)?;
@@ -91,4 +98,20 @@ pub fn update(feed: &Subscription) -> Result<Outcome> {
         new,
         entries: content.entries.len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::validator;
+
+    #[test]
+    fn a_validator_is_one_header() {
+        assert_eq!(
+            validator("if-none-match", "W/\"1\"\n").as_deref(),
+            Some("if-none-match: W/\"1\"")
+        );
+        for bad in ["", "\n", "\"a\"\nx-forwarded-user: admin", "a\rb", "a\u{0}"] {
+            assert_eq!(validator("if-none-match", bad), None, "{bad:?}");
+        }
+    }
 }

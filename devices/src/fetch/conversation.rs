@@ -11,6 +11,7 @@ use capfs::{DirEntry, Errno, FileKind, NodeRef, Op, OpenFile};
 
 use super::exchange::{Exchange, Settings};
 use super::files::OpenPostBody;
+use super::host::Failure;
 use super::{Fetch, HEADERS_MAX, METHODS_NEVER};
 use crate::message::{is_field_name, is_field_value, is_forbidden_header, is_token};
 use crate::url::{URL_MAX, Url};
@@ -94,18 +95,23 @@ impl Conversation {
 /// # Errors
 /// - `EINVAL`: no such command, or not so
 /// - `EACCES`: to follow redirects is not granted
-pub fn set_default(fetch: &Fetch, settings: &mut Settings, line: &str) -> Result<(), &'static str> {
+pub fn set_default(fetch: &Fetch, settings: &mut Settings, line: &str) -> Result<(), Failure> {
+    let invalid = |text| Failure::new(Errno::Inval, text);
     let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
     match (command, rest.trim()) {
         ("timeout", millis) => {
             let millis = millis.parse().ok().filter(|millis| *millis > 0);
-            settings.timeout = Some(millis.ok_or("expected `timeout MILLISECONDS`")?);
+            let millis = millis.ok_or_else(|| invalid("expected `timeout MILLISECONDS`"))?;
+            settings.timeout = Some(millis);
         }
         ("redirect", "manual") => settings.manual = true,
         ("redirect", "follow") if fetch.policies.follow() => settings.manual = false,
-        ("redirect", "follow") => return Err("to follow redirects is not granted"),
-        ("redirect", _) => return Err("expected `redirect follow` or `redirect manual`"),
-        _ => return Err("no such command"),
+        ("redirect", "follow") => {
+            let text = "to follow redirects is not granted";
+            return Err(Failure::new(Errno::Acces, text));
+        }
+        ("redirect", _) => return Err(invalid("expected `redirect follow` or `redirect manual`")),
+        _ => return Err(invalid("no such command")),
     }
     Ok(())
 }
@@ -129,7 +135,9 @@ impl Dialogue for Conversation {
                 let set = exchange.set(|settings| {
                     outcome = set_default(&exchange.fetch, settings, line);
                 });
-                set.and(outcome.map_err(|text| exchange.error.explain(refusal(text), text)))
+                let explain =
+                    |failure: Failure| exchange.error.explain(failure.errno, failure.text);
+                set.and(outcome.map_err(explain))
             }
         }
         .into()
@@ -194,14 +202,6 @@ impl StreamSource for Body {
     }
 }
 
-/// The errno of a setting that is refused.
-pub fn refusal(text: &str) -> Errno {
-    match text.ends_with("not granted") {
-        true => Errno::Acces,
-        false => Errno::Inval,
-    }
-}
-
 /// The parts of the URL.
 fn parsed(exchange: &Arc<Exchange>) -> SyntheticBuilder {
     let part = |part: fn(&Url) -> String| {
@@ -249,6 +249,7 @@ impl DynamicNames for HeaderNames {
         if values.is_empty() {
             return Op::err(Errno::Noent);
         }
+        // One, unless a comma is a part of it.
         let text = values.join("\n");
         Op::ok(text_file(move || text.clone(), &self.0.fetch.account))
     }

@@ -14,16 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use capfs::account::{Buffer, Charge, Holding};
+use capfs::account::{Account, Buffer, Charge, Holding};
 use capfs::device::conversations::LastError;
 use capfs::device::parts::{Waiters, Woken, lock};
 use capfs::{BoxedFuture, Errno, GuestSource, Op, OpenFile, Written};
 
 use super::files::OpenBody;
-use super::host::{Failure, Redirect, Request, RequestBody, Response, ResponseBody, Upload};
-use super::{Fetch, REDIRECTS_MAX, SCHEMES, UPLOAD_WINDOW};
+use super::hops::Hops;
+use super::host::{Failure, Hold, RequestBody, ResponseBody, Upload};
+use super::policy::Permit;
+use super::{Fetch, UPLOAD_WINDOW};
 use crate::cancel::{Cancel, within};
-use crate::message::reason;
 use crate::url::Url;
 
 /// What the agent has asked for.
@@ -44,18 +45,31 @@ pub struct Answer {
     pub reason: String,
     pub headers: Vec<(String, String)>,
     /// For the headers.
-    charge: Charge,
+    _charge: Charge,
 }
 
 impl Answer {
-    /// Charges it.
-    fn charged(mut self) -> Result<Answer, Failure> {
-        let sizes = self.headers.iter();
+    /// An answer, which is charged.
+    ///
+    /// # Errors
+    /// - `ENOMEM`: more than the agent may hold
+    pub fn new(
+        account: &Account,
+        url: Url,
+        (status, reason): (u16, String),
+        headers: Vec<(String, String)>,
+    ) -> Result<Answer, Failure> {
+        let sizes = headers.iter();
         let sizes = sizes.map(|(name, value)| (HEADER + name.len() + value.len()) as u64);
-        let charged = self.charge.resize(sizes.sum());
+        let charge = account.charge(Holding::Transfers, sizes.sum());
         let text = "the agent may not hold the headers of the answer";
-        charged.map_err(|errno| Failure::new(errno, text))?;
-        Ok(self)
+        Ok(Answer {
+            url,
+            status,
+            reason,
+            headers,
+            _charge: charge.map_err(|errno| Failure::new(errno, text))?,
+        })
     }
 }
 
@@ -97,7 +111,7 @@ enum Phase {
     Idle,
     Gathering,
     Sending,
-    Answered(Box<dyn ResponseBody>, Permit),
+    Answered(Box<dyn ResponseBody>, Place),
     Open,
     /// Nobody has been told yet.
     Failed(Errno),
@@ -105,11 +119,15 @@ enum Phase {
     Over,
 }
 
-/// That a request is under way: it counts, and is charged, until this goes.
-pub type Permit = (super::policy::Permit, Charge);
+/// An answer, its body to come, and the right to have both.
+struct Answered {
+    answer: Answer,
+    body: Box<dyn ResponseBody>,
+    place: Place,
+}
 
-/// An answer, and its body to come.
-type Answered = (Answer, Box<dyn ResponseBody>);
+/// That a request is under way: it counts, and is charged, until this goes, and whatever the host keeps for it.
+pub type Place = (Permit, Hold);
 
 /// What a request needs beside its body.
 struct Start {
@@ -118,7 +136,8 @@ struct Start {
     headers: Vec<(String, String)>,
     timeout: u64,
     follow: bool,
-    permit: Permit,
+    place: Option<Place>,
+    under_way: Charge,
 }
 
 impl Exchange {
@@ -206,11 +225,12 @@ impl Exchange {
             }
             state.streaming = state.uploaders > 0;
         }
-        self.begin()
+        self.fetch.host.spawn(self.begin()?);
+        Ok(())
     }
 
-    /// Begins a request with the settings as they are.
-    fn begin(self: &Arc<Self>) -> Result<(), Errno> {
+    /// Begins a request with the settings as they are: what is returned sends it, and ends when it was answered or given up.
+    fn begin(self: &Arc<Self>) -> Result<BoxedFuture<()>, Errno> {
         let begun = self.prepare().map_err(|failure| {
             let woken = {
                 let mut state = lock(&self.state);
@@ -224,11 +244,10 @@ impl Exchange {
         let (start, body, cancel) = begun?;
         let exchange = self.clone();
         let given_up = cancel.clone();
-        self.fetch.host.spawn(Box::pin(cancel.unless(async move {
+        Ok(cancel.unless(async move {
             let outcome = exchange.drive(start, body).await;
             exchange.finish(&given_up, outcome);
-        })));
-        Ok(())
+        }))
     }
 
     fn prepare(self: &Arc<Self>) -> Result<(Start, RequestBody, Arc<Cancel>), Failure> {
@@ -246,13 +265,12 @@ impl Exchange {
             return Err(Failure::new(Errno::Inval, text));
         }
         policies.check(&url, &method)?;
-        let permit = policies.begin()?;
+        let place = policies.begin()?;
         let account = &self.fetch.account;
         let under_way = account.charge(Holding::Transfers, UNDER_WAY);
         let under_way = under_way.map_err(|errno| {
             Failure::new(errno, "the agent may not hold a request more under way")
         })?;
-        let permit = (permit, under_way);
         let most = policies.least(|policy| policy.timeout);
         let cancel = Cancel::new();
         let body = match (state.streaming, has_body) {
@@ -276,51 +294,54 @@ impl Exchange {
             headers: settings.headers,
             timeout: settings.timeout.map_or(most, |own| own.min(most)),
             follow: policies.follow() && !settings.manual,
-            permit,
+            place,
+            under_way,
         };
         Ok((start, body, cancel))
     }
 
-    /// Sends a request, follows its redirects, and returns the answer.
-    async fn drive(
-        self: &Arc<Self>,
-        start: Start,
-        body: RequestBody,
-    ) -> Result<(Answer, Box<dyn ResponseBody>, Permit), Failure> {
-        let host = &*self.fetch.host;
-        let wait = self.fetch.policies.delay(host.now(), start.timeout)?;
-        if wait > 0 {
-            host.sleep(wait).await;
-        }
-        let timeout = start.timeout - wait.min(start.timeout);
-        let permit = start.permit;
-        let hops = Hops {
-            fetch: self.fetch.clone(),
-            url: start.url,
-            method: start.method,
-            headers: start.headers,
-            body,
-            follow: start.follow,
-        };
-        let text = || format!("no answer within {} ms", start.timeout);
-        let (answer, body) = within(host, timeout, hops.follow(), text).await?;
-        Ok((answer, body, permit))
+    /// Sends a request once there is room for it, follows its redirects, and returns the answer.
+    async fn drive(self: &Arc<Self>, start: Start, body: RequestBody) -> Result<Answered, Failure> {
+        let fetch = self.fetch.clone();
+        let timeout = start.timeout;
+        let deadline = fetch.host.now().saturating_add(timeout);
+        let answering: BoxedFuture<Result<Answered, Failure>> = Box::pin(async move {
+            let (permit, hold) = match start.place {
+                Some(place) => place,
+                None => fetch.policies.turn().await?,
+            };
+            let place = (permit, Hold::new((hold, start.under_way)));
+            let hops = Hops {
+                fetch: &fetch,
+                url: start.url,
+                method: start.method,
+                headers: start.headers,
+                body,
+                follow: start.follow,
+                deadline,
+                hold: place.1.clone(),
+            };
+            let (answer, body) = hops.follow().await?;
+            Ok(Answered {
+                answer,
+                body,
+                place,
+            })
+        });
+        let text = || format!("no answer within {timeout} ms");
+        within(&*self.fetch.host, timeout, answering, text).await
     }
 
-    fn finish(
-        &self,
-        run: &Arc<Cancel>,
-        outcome: Result<(Answer, Box<dyn ResponseBody>, Permit), Failure>,
-    ) {
+    fn finish(&self, run: &Arc<Cancel>, outcome: Result<Answered, Failure>) {
         let woken = {
             let mut state = lock(&self.state);
             if !state.is_run(run) {
                 return;
             }
             match outcome {
-                Ok((answer, body, permit)) => {
-                    state.answer = Some(Arc::new(answer));
-                    state.phase = Phase::Answered(body, permit);
+                Ok(answered) => {
+                    state.answer = Some(Arc::new(answered.answer));
+                    state.phase = Phase::Answered(answered.body, answered.place);
                     [state.readers.take(), Woken::default()]
                 }
                 Err(failure) => {
@@ -338,6 +359,7 @@ impl Exchange {
         Op::run(async move {
             let mut opening = Opening {
                 id: exchange.waiter(),
+                sending: None,
                 began: false,
                 ended: false,
                 exchange,
@@ -352,10 +374,11 @@ impl Exchange {
                 Phase::Over => return Err(Errno::Canceled),
             };
             if begin {
-                opening.exchange.begin()?;
+                // By whoever waits for it: nobody else needs to be woken for what nobody else is waiting for.
+                opening.sending = Some(opening.exchange.begin()?);
                 opening.began = true;
             }
-            let opened = poll_fn(|context| opening.exchange.poll_answer(opening.id, context)).await;
+            let opened = poll_fn(|context| opening.poll(context)).await;
             opening.ended = true;
             opened
         })
@@ -368,7 +391,7 @@ impl Exchange {
     ) -> Poll<Result<Box<dyn OpenFile>, Errno>> {
         let mut state = lock(&self.state);
         match std::mem::replace(&mut state.phase, Phase::Idle) {
-            Phase::Answered(body, permit) => {
+            Phase::Answered(body, place) => {
                 state.phase = Phase::Open;
                 let run = state.run.clone().unwrap_or_default();
                 let url = state.answer.as_ref().map(|answer| answer.url.href.clone());
@@ -378,7 +401,7 @@ impl Exchange {
                     self.clone(),
                     run,
                     body,
-                    permit,
+                    place,
                     url.unwrap_or_default(),
                     timeout,
                 ))))
@@ -450,14 +473,20 @@ impl Exchange {
         if let Some(sender) = sender {
             sender.wake();
         }
-        if begin && let Err(errno) = self.begin() {
-            // Whoever opens the body is told.
-            let woken = {
-                let mut state = lock(&self.state);
-                state.phase = Phase::Failed(errno);
-                state.readers.take()
-            };
-            woken.wake();
+        if !begin {
+            return;
+        }
+        match self.begin() {
+            Ok(sending) => self.fetch.host.spawn(sending),
+            Err(errno) => {
+                // Whoever opens the body is told.
+                let woken = {
+                    let mut state = lock(&self.state);
+                    state.phase = Phase::Failed(errno);
+                    state.readers.take()
+                };
+                woken.wake();
+            }
         }
     }
 
@@ -554,8 +583,21 @@ impl State {
 struct Opening {
     exchange: Arc<Exchange>,
     id: u64,
+    /// The request, until it was answered.
+    sending: Option<BoxedFuture<()>>,
     began: bool,
     ended: bool,
+}
+
+impl Opening {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Box<dyn OpenFile>, Errno>> {
+        if let Some(sending) = &mut self.sending
+            && sending.as_mut().poll(context).is_ready()
+        {
+            self.sending = None;
+        }
+        self.exchange.poll_answer(self.id, context)
+    }
 }
 
 impl Drop for Opening {
@@ -593,134 +635,4 @@ impl Upload for Outgoing {
         state.sender = Some(context.waker().clone());
         Poll::Pending
     }
-}
-
-/// A request and its redirects ([Fetch, HTTP-redirect fetch](https://fetch.spec.whatwg.org/#http-redirect-fetch)).
-struct Hops {
-    fetch: Arc<Fetch>,
-    url: Url,
-    method: String,
-    headers: Vec<(String, String)>,
-    body: RequestBody,
-    follow: bool,
-}
-
-impl Hops {
-    fn follow(mut self) -> BoxedFuture<Result<Answered, Failure>> {
-        Box::pin(async move {
-            for _ in 0..=REDIRECTS_MAX {
-                let mut response = self.send().await?;
-                if let Some(url) = self.arrived(&response)? {
-                    let own = std::mem::take(&mut response.reason);
-                    let words = || reason(response.status).to_owned();
-                    let answer = Answer {
-                        url,
-                        status: response.status,
-                        reason: Some(own)
-                            .filter(|own| !own.is_empty())
-                            .unwrap_or_else(words),
-                        headers: response.headers,
-                        charge: self.fetch.account.nothing(Holding::Transfers),
-                    };
-                    return Ok((answer.charged()?, response.body));
-                }
-                self.go_on(&response)?;
-            }
-            let text = format!("more than {REDIRECTS_MAX} redirects");
-            Err(Failure::new(Errno::Loop, text))
-        })
-    }
-
-    async fn send(&self) -> Result<Response, Failure> {
-        let policies = &self.fetch.policies;
-        policies.check(&self.url, &self.method)?;
-        let mut headers = self.headers.clone();
-        policies.add_headers(&self.url.origin, &mut headers);
-        let redirect = if self.fetch.host.abilities().sees_redirects {
-            Redirect::Show
-        } else if !self.follow || !policies.headers(&self.url.origin).is_empty() {
-            // The host would take along what it added, to wherever the redirect leads.
-            Redirect::Refuse
-        } else {
-            Redirect::Follow
-        };
-        let request = Request {
-            url: self.url.clone(),
-            method: self.method.clone(),
-            headers,
-            body: self.body.clone(),
-            redirect,
-        };
-        self.fetch.client.send(request).await
-    }
-
-    /// The URL of the response, if it is the last one.
-    fn arrived(&self, response: &Response) -> Result<Option<Url>, Failure> {
-        let followed = match &response.url {
-            Some(url) => Some(self.fetch.host.parse(url, None).ok_or_else(|| {
-                Failure::new(Errno::Proto, format!("the response's URL is none: {url}"))
-            })?),
-            None => None,
-        };
-        if let Some(mut url) = followed {
-            url.inherit_fragment(&self.url);
-            // Where the host follows redirects, this is the first that is seen of it.
-            self.fetch.policies.check(&url, &self.method)?;
-            return Ok(Some(url));
-        }
-        let redirects = matches!(response.status, 301 | 302 | 303 | 307 | 308);
-        match redirects && self.follow && location(response).is_some() {
-            true => Ok(None),
-            false => Ok(Some(self.url.clone())),
-        }
-    }
-
-    /// Goes on where a redirect says.
-    fn go_on(&mut self, response: &Response) -> Result<(), Failure> {
-        let location = location(response).unwrap_or_default();
-        let next = self.fetch.host.parse(location, Some(&self.url));
-        let mut next = next.ok_or_else(|| {
-            let text = format!("a redirect to what is no URL: {location}");
-            Failure::new(Errno::Proto, text)
-        })?;
-        if !SCHEMES.contains(&&*next.origin.scheme) {
-            let text = format!("a redirect to {}", next.href);
-            return Err(Failure::new(Errno::Acces, text));
-        }
-        next.inherit_fragment(&self.url);
-        let becomes_get = match response.status {
-            301 | 302 => self.method == "POST",
-            303 => !matches!(&*self.method, "GET" | "HEAD"),
-            _ => false,
-        };
-        if becomes_get {
-            self.method = "GET".to_owned();
-            self.body = RequestBody::None;
-            self.headers.retain(|(name, _)| {
-                let of_the_body = [
-                    "content-encoding",
-                    "content-language",
-                    "content-location",
-                    "content-type",
-                ];
-                !of_the_body.contains(&&**name)
-            });
-        }
-        if let RequestBody::Stream(_) = self.body {
-            let text = "a redirect asks for the body again, which was not kept";
-            return Err(Failure::new(Errno::Io, text));
-        }
-        if next.origin != self.url.origin {
-            self.headers.retain(|(name, _)| name != "authorization");
-        }
-        self.url = next;
-        Ok(())
-    }
-}
-
-fn location(response: &Response) -> Option<&str> {
-    let mut headers = response.headers.iter();
-    headers
-        .find(|(name, _)| name == "location")
-        .map(|(_, value)| value.as_str())
 }

@@ -9,7 +9,7 @@ use capfs::{
     SetStat, Stat, WriteAt, Written,
 };
 
-use super::exchange::{Exchange, Permit};
+use super::exchange::{Exchange, Place};
 use super::host::{Failure, ResponseBody};
 use crate::cancel::Cancel;
 
@@ -21,7 +21,8 @@ pub struct OpenBody {
     body: Option<Box<dyn ResponseBody>>,
     /// What ended it, if it was an error.
     failed: Option<Errno>,
-    permit: Option<Permit>,
+    /// It counts while it is here.
+    place: Option<Place>,
     url: String,
     /// Bytes that it may still have.
     left: u64,
@@ -37,7 +38,7 @@ impl OpenBody {
         exchange: Arc<Exchange>,
         run: Arc<Cancel>,
         body: Box<dyn ResponseBody>,
-        permit: Permit,
+        place: Place,
         url: String,
         timeout: Option<u64>,
     ) -> OpenBody {
@@ -51,7 +52,7 @@ impl OpenBody {
             run,
             body: Some(body),
             failed: None,
-            permit: Some(permit),
+            place: Some(place),
             url,
             timer: None,
             qid: fresh_qid(FileKind::CharacterDevice),
@@ -62,7 +63,7 @@ impl OpenBody {
     fn end(&mut self, failed: Option<Errno>) {
         self.failed = failed;
         self.body = None;
-        self.permit = None;
+        self.place = None;
         self.timer = None;
     }
 

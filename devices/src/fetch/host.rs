@@ -7,7 +7,7 @@ use capfs::account::Charge;
 use capfs::{BoxedFuture, Errno, GuestSink, MaybeSend, MaybeSync};
 
 use crate::address::Addresses;
-pub use crate::outside::{Failure, Outside};
+pub use crate::outside::{Failure, Hold, Outside};
 use crate::url::Url;
 
 /// What `/cap/fetch` asks of its host.
@@ -36,6 +36,8 @@ pub trait Client: MaybeSend + MaybeSync + 'static {
     /// - `EACCES`: the address may not be connected to
     /// - `ECONNREFUSED`, `ECONNRESET`, `EHOSTUNREACH`, `ETIMEDOUT`, `EIO`: what the network says
     /// - `EPROTO`: no HTTP, or no TLS, as it should be
+    /// - `EMSGSIZE`: headers of more than [`RESPONSE_HEADERS_MAX`](super::RESPONSE_HEADERS_MAX) bytes, or
+    ///   [`RESPONSE_FIELDS_MAX`](super::RESPONSE_FIELDS_MAX) of them, where the host counts them
     fn send(&self, request: Request) -> BoxedFuture<Result<Response, Failure>>;
 }
 
@@ -62,6 +64,8 @@ pub struct Request {
     pub body: RequestBody,
     /// What to do with a redirect.
     pub redirect: Redirect,
+    /// Kept with whatever is left of the body on its way out: as long as that is so, the request counts.
+    pub hold: Hold,
 }
 
 /// The body of a request.
@@ -109,6 +113,8 @@ pub trait Upload: MaybeSend + MaybeSync + 'static {
 pub struct Response {
     /// Whose response it is, after redirects that the host followed; `None` where it follows none.
     pub url: Option<String>,
+    /// The host has followed redirects, at least one, without showing them.
+    pub redirected: bool,
     /// 100 to 599; 0 for a redirect that the host can't show.
     pub status: u16,
     /// The words behind the status, if the server sent any.

@@ -10,8 +10,8 @@
 //! N/postbody         the body to send, written before `body` is opened, or behind `send`
 //! N/body             opening sends and waits for the headers; reading streams
 //! N/status           `200 OK`
-//! N/header           the headers, a line each
-//! N/headers/<name>   one of them, its name in lower case
+//! N/header           the headers, by name, a line each
+//! N/headers/<name>   one of them, its name in lower case; what came several times is one line, with commas, but for set-cookie
 //! N/parsed/…         url, scheme, host, port, path, query, fragment: of the answer, or else of `url`
 //! N/error            what went wrong last
 //! ```
@@ -22,10 +22,15 @@
 //! is written; its end is when it is closed.
 //!
 //! # Redirects
-//! A host that sees redirects follows none by itself: each is checked against the policy and sent as the Fetch standard says,
-//! without `authorization` to another origin, and with that origin's own headers of the host. Where a host (a browser) hides
-//! them, the response's URL is checked before any byte is given; for an origin that the host adds headers to,
-//! it refuses them.
+//! A host that sees redirects follows none by itself: each is checked against the policy, counts against the rate, and is sent as the
+//! Fetch standard says, with that origin's own headers of the host. To another origin go only headers that describe content
+//! ([`goes_to_other_origins`](crate::message::goes_to_other_origins)). Where a host (a browser) hides
+//! them, the response's URL is checked before any byte is given, and all of them count as one request; for an origin that the host
+//! adds headers to, it refuses them.
+//!
+//! # How it ends
+//! What is left of a request's body when its answer was read or given up is sent for [`LINGER`] at most, and until then the request
+//! counts: one more waits for it where no other is granted.
 //!
 //! # Errors
 //! - `EACCES`: an origin, a method, an address, a header that is not granted
@@ -42,6 +47,7 @@
 mod conversation;
 mod exchange;
 mod files;
+mod hops;
 pub mod host;
 mod paths;
 mod policy;
@@ -54,8 +60,9 @@ use capfs::device::conversations::{Conversations, Dialogue, LastError};
 use capfs::device::parts::lock;
 use capfs::device::synthetic::SyntheticDir;
 
+use crate::audit::CallObservers;
 use crate::grant::{Grant, GrantError};
-use conversation::{Conversation, refusal, set_default};
+use conversation::{Conversation, set_default};
 use exchange::Settings;
 use host::{Client, Host};
 use paths::Hosts;
@@ -76,6 +83,16 @@ pub const REDIRECTS_MAX: usize = 20;
 /// Bytes of the headers that an agent may set.
 pub const HEADERS_MAX: usize = 32 << 10;
 
+/// Bytes of the headers of an answer, names and values.
+pub const RESPONSE_HEADERS_MAX: usize = 256 << 10;
+
+/// Headers of an answer.
+pub const RESPONSE_FIELDS_MAX: usize = 512;
+
+/// Milliseconds that a host has to send what is left of a request's body once its answer was read or given up; then the connection
+/// is broken off.
+pub const LINGER: u64 = 5_000;
+
 /// Bytes of a body that were written and not yet sent, while it streams.
 pub const UPLOAD_WINDOW: usize = 256 << 10;
 
@@ -95,6 +112,8 @@ pub struct Fetch {
     /// What it holds is charged to this.
     account: Account,
     defaults: Mutex<Settings>,
+    /// Who is told of each request.
+    pub(crate) observers: CallObservers,
 }
 
 impl Fetch {
@@ -108,7 +127,8 @@ impl Fetch {
         account: &Account,
     ) -> Result<Arc<Fetch>, GrantError> {
         let policies = Policies::new(Policy::from_grant(grant)?);
-        Ok(Fetch::with(host, policies, account))
+        let observers = CallObservers::default();
+        Ok(Fetch::with(host, policies, account, observers))
     }
 
     /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
@@ -117,16 +137,24 @@ impl Fetch {
     /// See [`GrantError`].
     pub fn narrowed(&self, grant: &Grant) -> Result<Arc<Fetch>, GrantError> {
         let policies = self.policies.and(Policy::from_grant(grant)?);
-        Ok(Fetch::with(self.host.clone(), policies, &self.account))
+        let observers = self.observers.narrowed();
+        let host = self.host.clone();
+        Ok(Fetch::with(host, policies, &self.account, observers))
     }
 
-    fn with(host: Arc<dyn Host>, policies: Policies, account: &Account) -> Arc<Fetch> {
+    fn with(
+        host: Arc<dyn Host>,
+        policies: Policies,
+        account: &Account,
+        observers: CallObservers,
+    ) -> Arc<Fetch> {
         Arc::new(Fetch {
             client: host.client(Arc::new(policies.clone())),
             host,
             policies,
             account: account.clone(),
             defaults: Mutex::default(),
+            observers,
         })
     }
 
@@ -154,7 +182,7 @@ impl Fetch {
         let tree = SyntheticDir::charged(&self.account)
             .ctl("ctl", move |line: &str| {
                 let outcome = set_default(&set, &mut lock(&set.defaults), line);
-                outcome.map_err(|text| refused.explain(refusal(text), text))
+                outcome.map_err(|failure| refused.explain(failure.errno, failure.text))
             })
             .text("policy", move || shown.policies.text())
             .text("error", move || said.text())

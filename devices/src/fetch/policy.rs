@@ -11,7 +11,7 @@ use crate::grant::{Grant, GrantError, Rate, Term};
 use crate::layers::{self, Layers, Reach, Terms};
 use crate::message::is_token;
 use crate::origin::Origin;
-use crate::outside::Failure;
+use crate::outside::{Failure, Hold};
 use crate::url::Url;
 
 const KNOWN: &[&str] = &[
@@ -208,12 +208,20 @@ impl Layers<Policy> {
         headers.extend(own);
     }
 
-    /// Takes the right to have a request under way.
+    /// Takes the right to have a request under way; `None` if some are ending, for which [`Layers::turn`] waits.
     ///
     /// # Errors
     /// - `EMFILE`: there are as many as there may be
-    pub fn begin(&self) -> Result<Permit, Failure> {
-        self.permit(|most| format!("{most} requests are under way, and more are not granted"))
+    pub fn begin(&self) -> Result<Option<(Permit, Hold)>, Failure> {
+        self.permit(full)
+    }
+
+    /// Takes the right to have a request under way, once there is room.
+    ///
+    /// # Errors
+    /// As [`Layers::begin`].
+    pub async fn turn(&self) -> Result<(Permit, Hold), Failure> {
+        self.vacancy(full).await
     }
 
     /// Milliseconds to wait until one more request is within every rate.
@@ -231,4 +239,15 @@ impl Layers<Policy> {
             longest => Ok(longest),
         }
     }
+
+    /// Counts a request that was made already.
+    pub fn spend(&self, now: u64) {
+        for pace in self.all().filter_map(|policy| policy.pace.as_ref()) {
+            pace.delay(now, u64::MAX);
+        }
+    }
+}
+
+fn full(most: usize) -> String {
+    format!("{most} requests are under way, and more are not granted")
 }

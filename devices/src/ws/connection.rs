@@ -5,19 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use capfs::account::Holding;
+use capfs::account::{Charge, Holding};
 use capfs::device::conversations::{Dialogue, LastError};
 use capfs::device::parts::{Waiters, lock};
 use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
-use capfs::{Errno, GuestSink, GuestSource, Op, OpenFile, Readiness, Written};
+use capfs::{BoxedFuture, Errno, GuestSink, GuestSource, Op, OpenFile, Readiness, Written};
 
 use super::data::OpenData;
-use super::host::{Connect, Connected, Events, Failure, Kind, Message, Socket, Status};
+use super::host::{Connect, Connected, Events, Failure, Hold, Kind, Message, Socket, Status};
 use super::policy::Permit;
 use super::{PROTOCOLS_MAX, REASON_MAX, Ws};
+use crate::audit::Asking;
 use crate::cancel::{Cancel, within};
 use crate::message::is_token;
-use crate::url::URL_MAX;
+use crate::url::{URL_MAX, Url};
+
+/// The status of a handshake that succeeded
+/// ([RFC 6455, section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
+const SWITCHED: u16 = 101;
 
 /// A connection, or what is to become one.
 pub struct Connection {
@@ -44,7 +49,7 @@ enum Phase {
     Connecting(Arc<Cancel>),
     Connected(
         Connected,
-        #[expect(dead_code, reason = "it counts while it is here")] Permit,
+        #[expect(dead_code, reason = "dropping it says that it is over")] Permit,
     ),
     /// The handshake failed: nobody has been told yet.
     Failed(Errno),
@@ -174,7 +179,7 @@ impl Connection {
         }
         // A connection that has ended no longer counts.
         state.phase = Phase::Idle;
-        let permit = policies.begin()?;
+        let place = policies.begin()?;
         let charge = self
             .ws
             .account
@@ -188,33 +193,67 @@ impl Connection {
         self.error.clear();
         drop(state);
         let timeout = policies.least(|policy| policy.timeout);
-        let wants_protocol = !protocols.is_empty();
-        let connecting = self.ws.connector.connect(Connect {
-            headers: policies.headers(&url.origin),
-            url,
-            protocols,
-            max_message: self.ws.max_message(),
-            events: self.waiters.clone(),
-            charge,
-        });
         let (connection, run) = (self.clone(), cancel.clone());
         self.ws.host.spawn(cancel.unless(async move {
             let text = || format!("no connection within {timeout} ms");
+            let connecting = connection.clone().open(url, protocols, place, charge);
             let outcome = within(&*connection.ws.host, timeout, connecting, text).await;
-            // By the standard such a connection fails; Firefox keeps it.
-            let outcome = match outcome {
-                Ok(connected) if wants_protocol && connected.protocol.is_empty() => {
-                    let text = "the server speaks none of the sub-protocols";
-                    Err(Failure::new(Errno::Proto, text))
-                }
-                outcome => outcome,
-            };
-            connection.finish(&run, outcome, permit);
+            connection.finish(&run, outcome);
         }));
         Ok(())
     }
 
-    fn finish(&self, run: &Arc<Cancel>, outcome: Result<Connected, Failure>, permit: Permit) {
+    /// Opens a socket, once there is room for it.
+    fn open(
+        self: Arc<Self>,
+        url: Url,
+        protocols: Vec<String>,
+        place: Option<(Permit, Hold)>,
+        charge: Charge,
+    ) -> BoxedFuture<Result<(Connected, Permit), Failure>> {
+        Box::pin(async move {
+            let policies = &self.ws.policies;
+            let (permit, hold) = match place {
+                Some(place) => place,
+                None => policies.turn().await?,
+            };
+            let wants_protocol = !protocols.is_empty();
+            let (host, began) = (&*self.ws.host, self.ws.host.now());
+            let href = url.href.clone();
+            let asking = Asking {
+                observers: &self.ws.observers,
+                host,
+                operation: "connect",
+                method: "GET",
+                url: &href,
+                began,
+                deadline: began.saturating_add(policies.least(|policy| policy.timeout)),
+                told: false,
+            };
+            let connecting = self.ws.connector.connect(Connect {
+                headers: policies.headers(&url.origin),
+                url,
+                protocols,
+                max_message: self.ws.max_message(),
+                events: self.waiters.clone(),
+                charge,
+                hold,
+            });
+            let connected = connecting.await;
+            asking.ended(connected.as_ref().map(|_| SWITCHED));
+            let connected = connected?;
+            // By the standard such a connection fails; Firefox keeps it.
+            match wants_protocol && connected.protocol.is_empty() {
+                true => {
+                    let text = "the server speaks none of the sub-protocols";
+                    Err(Failure::new(Errno::Proto, text))
+                }
+                false => Ok((connected, permit)),
+            }
+        })
+    }
+
+    fn finish(&self, run: &Arc<Cancel>, outcome: Result<(Connected, Permit), Failure>) {
         {
             let mut state = lock(&self.state);
             let current = matches!(&state.phase, Phase::Connecting(own) if Arc::ptr_eq(own, run));
@@ -222,12 +261,8 @@ impl Connection {
                 return;
             }
             state.phase = match outcome {
-                Ok(connected) => Phase::Connected(connected, permit),
-                Err(failure) => {
-                    // Whoever hears of the failure may connect again at once.
-                    drop(permit);
-                    Phase::Failed(self.explain(failure))
-                }
+                Ok((connected, permit)) => Phase::Connected(connected, permit),
+                Err(failure) => Phase::Failed(self.explain(failure)),
             };
         }
         self.waiters.changed();

@@ -6,7 +6,7 @@ use capfs::account::Charge;
 use capfs::{BoxedFuture, GuestSink, MaybeSend, MaybeSync};
 
 use crate::address::Addresses;
-pub use crate::outside::{Failure, Outside};
+pub use crate::outside::{Failure, Hold, Outside};
 use crate::url::Url;
 
 /// What `/cap/ws` asks of its host.
@@ -43,6 +43,8 @@ pub struct Connect {
     pub events: Arc<dyn Events>,
     /// For what the connection may have under way: it is dropped when nothing of it is left, whatever the agent has let go of.
     pub charge: Charge,
+    /// Kept until nothing is left of the connection: while it ends, it still counts.
+    pub hold: Hold,
 }
 
 /// Who is told that there may be a message, room, or an end.
@@ -64,7 +66,7 @@ pub struct Connected {
 }
 
 /// An open socket. No call waits; [`Events::changed`] says when it is worth to call again. Dropping it breaks the
-/// connection off.
+/// connection off, or, if it was being closed, leaves it [`LINGER`](super::LINGER) to end as it should.
 pub trait Socket: MaybeSend + MaybeSync + 'static {
     /// Takes the next message, if one is there.
     fn receive(&self) -> Option<Message>;
@@ -81,7 +83,8 @@ pub trait Socket: MaybeSend + MaybeSync + 'static {
     /// `EPIPE`: the socket is closed
     fn send(&self, kind: Kind, message: Vec<u8>) -> Result<(), Failure>;
 
-    /// Begins to close: messages that were received can still be taken.
+    /// Begins to close, behind what was sent: messages that were received can still be taken. A connection that hasn't ended
+    /// [`LINGER`](super::LINGER) later is broken off.
     fn close(&self, code: u16, reason: &str);
 
     /// Whether it is open, and how it ended.

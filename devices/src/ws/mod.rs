@@ -23,6 +23,10 @@
 //! [`RECEIVE_WINDOW`]: natively the server waits then; a browser can't make it wait, so there the connection is closed
 //! with 1009 at [`RECEIVE_MAX`], and reading ends in `ENOBUFS`.
 //!
+//! # How it ends
+//! What was written before `hangup`, or before the conversation ended, is still sent, and the server has its time to answer. That takes
+//! [`LINGER`] at most, and until then the connection counts: `connect` waits for it where no other is granted.
+//!
 //! # Errors
 //! - `EACCES`: an origin or an address that is not granted
 //! - `EINVAL`, `ENAMETOOLONG`: a command that is none, a URL that is too long
@@ -46,6 +50,7 @@ use capfs::account::Account;
 use capfs::device::conversations::{Conversations, Dialogue};
 use capfs::device::synthetic::SyntheticDir;
 
+use crate::audit::CallObservers;
 use crate::grant::{Grant, GrantError};
 use connection::{Connection, Conversation};
 use host::{Connector, Host};
@@ -75,6 +80,12 @@ pub const RECEIVE_WINDOW: usize = 1 << 20;
 /// Bytes that were received and not read: over it, a host that can't stop receiving closes the connection.
 pub const RECEIVE_MAX: usize = 32 << 20;
 
+/// Milliseconds that a connection has to send what is left, and to be closed by both sides, from when it was to be closed.
+pub const LINGER: u64 = 5_000;
+
+/// Bytes that are received and thrown away while a connection is being closed: over it, it is broken off.
+pub const LINGER_MAX: usize = 4 << 20;
+
 /// That the terms of a grant can be understood.
 ///
 /// # Errors
@@ -90,6 +101,8 @@ pub struct Ws {
     policies: Policies,
     /// What it holds is charged to this.
     account: Account,
+    /// Who is told of each connection.
+    pub(crate) observers: CallObservers,
 }
 
 impl Ws {
@@ -103,7 +116,9 @@ impl Ws {
         account: &Account,
     ) -> Result<Arc<Ws>, GrantError> {
         let policy = Policy::from_grant(grant, host.adds_headers())?;
-        Ok(Ws::with(host, Policies::new(policy), account))
+        let policies = Policies::new(policy);
+        let observers = CallObservers::default();
+        Ok(Ws::with(host, policies, account, observers))
     }
 
     /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
@@ -113,15 +128,23 @@ impl Ws {
     pub fn narrowed(&self, grant: &Grant) -> Result<Arc<Ws>, GrantError> {
         let policy = Policy::from_grant(grant, self.host.adds_headers())?;
         let policies = self.policies.and(policy);
-        Ok(Ws::with(self.host.clone(), policies, &self.account))
+        let observers = self.observers.narrowed();
+        let host = self.host.clone();
+        Ok(Ws::with(host, policies, &self.account, observers))
     }
 
-    fn with(host: Arc<dyn Host>, policies: Policies, account: &Account) -> Arc<Ws> {
+    fn with(
+        host: Arc<dyn Host>,
+        policies: Policies,
+        account: &Account,
+        observers: CallObservers,
+    ) -> Arc<Ws> {
         Arc::new(Ws {
             connector: host.connector(Arc::new(policies.clone())),
             host,
             policies,
             account: account.clone(),
+            observers,
         })
     }
 

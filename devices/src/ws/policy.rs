@@ -7,7 +7,7 @@ use capfs::Errno;
 use super::{CONVERSATIONS_MAX, MESSAGE_MAX, SCHEMES};
 use crate::grant::{Grant, GrantError};
 use crate::layers::{self, Layers, Reach, Terms};
-use crate::outside::Failure;
+use crate::outside::{Failure, Hold};
 use crate::url::Url;
 
 const KNOWN: &[&str] = &[
@@ -118,11 +118,23 @@ impl Layers<Policy> {
         self.reaches(url, SCHEMES)
     }
 
-    /// Takes the right to have a connection.
+    /// Takes the right to have a connection; `None` if some are ending, for which [`Layers::turn`] waits.
     ///
     /// # Errors
     /// - `EMFILE`: there are as many as there may be
-    pub fn begin(&self) -> Result<Permit, Failure> {
-        self.permit(|most| format!("{most} connections are there, and more are not granted"))
+    pub fn begin(&self) -> Result<Option<(Permit, Hold)>, Failure> {
+        self.permit(full)
     }
+
+    /// Takes the right to have a connection, once there is room.
+    ///
+    /// # Errors
+    /// As [`Layers::begin`].
+    pub async fn turn(&self) -> Result<(Permit, Hold), Failure> {
+        self.vacancy(full).await
+    }
+}
+
+fn full(most: usize) -> String {
+    format!("{most} connections are there, and more are not granted")
 }

@@ -6,11 +6,62 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use capfs::GuestSink;
 use capfs_devices::fetch::host::{Failure, ResponseBody};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use std::pin::Pin;
 
+use super::connection::Line;
 use super::decode::Decoded;
-use super::failure;
+use super::{H2_STREAM_WINDOW, Lingering, failure};
+
+/// Bytes that an agent may leave unread of a body, and that come all the same.
+const LEFT_BEHIND: usize = H2_STREAM_WINDOW as usize;
+
+/// What a part of a body may have around it in HTTP's framing.
+const FRAMING: usize = 16;
+
+/// The frames of a body as they come, and the connection that they come by.
+pub struct Incoming {
+    frames: hyper::body::Incoming,
+    line: Option<Line>,
+    /// The request's own body, while it is on its way out.
+    #[expect(
+        dead_code,
+        reason = "dropping it says that nobody waits for the answer any more"
+    )]
+    lingering: Option<Box<Lingering>>,
+}
+
+impl Incoming {
+    /// The body of an answer.
+    pub fn new(
+        frames: hyper::body::Incoming,
+        line: Option<Line>,
+        lingering: Option<Box<Lingering>>,
+    ) -> Incoming {
+        Incoming {
+            frames,
+            line,
+            lingering,
+        }
+    }
+}
+
+impl Incoming {
+    /// So many bytes were given to the agent, or given up by it.
+    fn given(&self, bytes: usize) {
+        if let Some(line) = &self.line {
+            line.given(bytes);
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.frames.is_end_stream() {
+            self.given(LEFT_BEHIND);
+        }
+    }
+}
 
 /// The body of a response.
 pub enum Body {
@@ -23,7 +74,7 @@ pub enum Body {
 impl Body {
     /// The body of a response with these headers. The answer to a `HEAD` has none, whatever they say.
     pub fn new(incoming: Incoming, headers: &[(String, String)], head: bool) -> Body {
-        let empty = head || incoming.is_end_stream();
+        let empty = head || incoming.frames.is_end_stream();
         let frames = Frames::new(incoming);
         let coding = headers.iter().find(|(name, _)| name == "content-encoding");
         match coding {
@@ -61,7 +112,7 @@ pub struct Frames {
     incoming: Incoming,
     chunk: Bytes,
     /// What came behind bytes that are to be given first.
-    failed: Option<Failure>,
+    failed: Option<Box<Failure>>,
 }
 
 impl Frames {
@@ -76,14 +127,17 @@ impl Frames {
     /// Waits for bytes and tells how many there are; 0 is the end.
     pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
         if let Some(failed) = self.failed.take() {
-            return Poll::Ready(Err(failed));
+            return Poll::Ready(Err(*failed));
         }
         while self.chunk.is_empty() {
-            match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+            match ready!(Pin::new(&mut self.incoming.frames).poll_frame(context)) {
                 None => return Poll::Ready(Ok(0)),
                 Some(Err(error)) => return Poll::Ready(Err(failure(&error))),
                 // What is no data is trailers, which nobody asks for.
                 Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
+            }
+            if !self.chunk.is_empty() {
+                self.incoming.given(self.chunk.len() + FRAMING);
             }
         }
         Poll::Ready(Ok(self.chunk.len()))
@@ -110,7 +164,7 @@ impl Frames {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(total)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(failure)) if total > 0 => {
-                    self.failed = Some(failure);
+                    self.failed = Some(Box::new(failure));
                     return Poll::Ready(Ok(total));
                 }
                 Poll::Pending if total > 0 => return Poll::Ready(Ok(total)),

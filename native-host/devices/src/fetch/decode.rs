@@ -3,6 +3,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder};
@@ -15,9 +17,15 @@ use super::body::Frames;
 /// Bytes that are decompressed at once.
 const BUFFER: usize = 64 << 10;
 
+/// Bytes of a compressed body that may come without any that they stand for: more than a header has. Members and blocks without content
+/// could otherwise go on for ever.
+const EMPTY_MAX: usize = 256 << 10;
+
 /// A body that is decompressed.
 pub struct Decoded {
     decoder: Decoder,
+    /// Bytes that were decompressed to nothing since there was something.
+    spent: Arc<AtomicUsize>,
     buffer: Box<[u8]>,
     at: usize,
     end: usize,
@@ -32,18 +40,23 @@ enum Decoder {
 impl Decoded {
     /// A body in this coding; it is given back where the coding is none that was asked for.
     pub fn new(coding: &str, frames: Frames) -> Result<Decoded, Frames> {
+        let spent: Arc<AtomicUsize> = Arc::default();
         let decoder = match coding.trim().to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => {
-                let mut gzip = GzipDecoder::new(Source(frames));
+                let mut gzip = GzipDecoder::new(Source::new(frames, &spent));
                 gzip.multiple_members(true);
                 Decoder::Running(Box::pin(gzip))
             }
-            "br" => Decoder::Running(Box::pin(BrotliDecoder::new(Source(frames)))),
+            "br" => {
+                let brotli = BrotliDecoder::new(Source::new(frames, &spent));
+                Decoder::Running(Box::pin(brotli))
+            }
             "deflate" => Decoder::Undecided(Some(frames)),
             _ => return Err(frames),
         };
         Ok(Decoded {
             decoder,
+            spent,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             at: 0,
             end: 0,
@@ -58,9 +71,10 @@ impl Decoded {
             if let Some(frames) = frames.take() {
                 // The method in the first byte of zlib's format is 8 (RFC 1950, section 2.2).
                 let zlib = frames.chunk().first().is_some_and(|byte| byte & 15 == 8);
+                let source = |frames| Source::new(frames, &self.spent);
                 self.decoder = Decoder::Running(match zlib {
-                    true => Box::pin(ZlibDecoder::new(Source(frames))),
-                    false => Box::pin(DeflateDecoder::new(Source(frames))),
+                    true => Box::pin(ZlibDecoder::new(source(frames))),
+                    false => Box::pin(DeflateDecoder::new(source(frames))),
                 });
             }
         }
@@ -80,6 +94,7 @@ impl Decoded {
         let read = ready!(decoder.as_mut().poll_read(context, &mut buffer));
         let end = buffer.filled().len();
         read.map_err(decoding_failure)?;
+        self.spent.store(0, Ordering::Relaxed);
         (self.at, self.end) = (0, end);
         Poll::Ready(Ok(end))
     }
@@ -114,19 +129,36 @@ fn decoding_failure(error: io::Error) -> Failure {
 struct Carried(Failure);
 
 /// Frames as decoders read them.
-struct Source(Frames);
+struct Source {
+    frames: Frames,
+    spent: Arc<AtomicUsize>,
+}
+
+impl Source {
+    fn new(frames: Frames, spent: &Arc<AtomicUsize>) -> Source {
+        let spent = spent.clone();
+        Source { frames, spent }
+    }
+}
 
 impl AsyncBufRead for Source {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let source = self.get_mut();
-        match ready!(source.0.poll_fill(context)) {
-            Ok(_) => Poll::Ready(Ok(source.0.chunk())),
+        if source.spent.load(Ordering::Relaxed) > EMPTY_MAX {
+            let text = format!("{EMPTY_MAX} bytes of the compressed body stand for nothing");
+            let failure = Failure::new(Errno::Proto, text);
+            return Poll::Ready(Err(io::Error::other(Carried(failure))));
+        }
+        match ready!(source.frames.poll_fill(context)) {
+            Ok(_) => Poll::Ready(Ok(source.frames.chunk())),
             Err(failure) => Poll::Ready(Err(io::Error::other(Carried(failure)))),
         }
     }
 
     fn consume(self: Pin<&mut Self>, count: usize) {
-        self.get_mut().0.consume(count);
+        let source = self.get_mut();
+        source.spent.fetch_add(count, Ordering::Relaxed);
+        source.frames.consume(count);
     }
 }
 

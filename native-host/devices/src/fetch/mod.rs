@@ -7,22 +7,27 @@ mod request;
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use capfs::device::parts::lock;
 use capfs::{BoxedFuture, Errno};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{Abilities, Client, Failure, Host, Request, Response};
+use capfs_devices::fetch::{LINGER, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
 use hyper::http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::task::JoinHandle;
+use hyper_util::rt::TokioTimer;
+use tokio::runtime::Handle;
 
+use crate::net::budget::flood_in;
 use crate::net::{ConnectError, Connector, Net, Network, errno_of};
-use body::Body;
-use connection::{Proven, Service};
-use request::Outgoing;
+use body::{Body, Incoming};
+use connection::{Line, Service};
+use request::{Outgoing, Sent};
 
 /// How long a connection is kept for the next request.
 const IDLE: Duration = Duration::from_secs(30);
@@ -34,20 +39,20 @@ const IDLE_PER_ORIGIN: usize = 8;
 const H2_STREAM_WINDOW: u32 = 2 << 20;
 const H2_CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// Bytes of headers over HTTP/2, where each counts for 32 more (RFC 9113, section 6.5.2). It is more than is taken, so that the error can
+/// say what is.
+const H2_HEADERS_MAX: u32 = 2 * (RESPONSE_HEADERS_MAX + 32 * RESPONSE_FIELDS_MAX) as u32;
+
+/// Connections of one device that are kept at all. With one more, those that nobody uses are closed.
+const KEPT_MAX: usize = 64;
+
 impl Host for Net {
     fn client(&self, addresses: Arc<dyn Addresses>) -> Arc<dyn Client> {
-        let service = Service(Connector::new(self.0.clone(), addresses));
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_ORIGIN)
-            .http2_initial_stream_window_size(H2_STREAM_WINDOW)
-            .http2_initial_connection_window_size(H2_CONNECTION_WINDOW)
-            .build(service);
+        let service = Service::new(Connector::new(self.0.clone(), addresses));
         Arc::new(NativeClient {
             network: self.0.clone(),
-            client,
+            service,
+            pool: Mutex::default(),
         })
     }
 
@@ -59,57 +64,91 @@ impl Host for Net {
     }
 }
 
+type Pool = legacy::Client<Service, Outgoing>;
+
 /// The connections of one device.
 struct NativeClient {
     network: Network,
-    client: legacy::Client<Service, Outgoing>,
+    service: Service,
+    pool: Mutex<Option<Pool>>,
+}
+
+impl NativeClient {
+    /// The pool. Requests that are under way keep the one that they began with, and so their connections.
+    fn pool(&self, handle: &Handle) -> Pool {
+        let mut pool = lock(&self.pool);
+        if self.service.open() > KEPT_MAX {
+            *pool = None;
+        }
+        let made = || {
+            legacy::Client::builder(Spawner(handle.clone()))
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(IDLE_PER_ORIGIN)
+                .http1_max_headers(RESPONSE_FIELDS_MAX)
+                // As browsers do (RFC 9112, section 5.2).
+                .http1_allow_obsolete_multiline_headers_in_responses(true)
+                .http2_initial_stream_window_size(H2_STREAM_WINDOW)
+                .http2_initial_connection_window_size(H2_CONNECTION_WINDOW)
+                .http2_max_header_list_size(H2_HEADERS_MAX)
+                .build(self.service.clone())
+        };
+        pool.get_or_insert_with(made).clone()
+    }
+}
+
+/// Runs hyper's tasks, whichever thread they are begun by.
+#[derive(Clone)]
+struct Spawner(Handle);
+
+impl<F> hyper::rt::Executor<F> for Spawner
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
 }
 
 impl Client for NativeClient {
+    /// The request is sent by whoever polls it, so that nobody else has to be woken for it.
     fn send(&self, request: Request) -> BoxedFuture<Result<Response, Failure>> {
         let head = request.method == "HEAD";
-        let sending = request::build(request).and_then(|request| {
-            let handle = self.network.handle().map_err(|error| {
-                let text = error.to_string();
-                Failure::new(Errno::Nfile, text)
-            })?;
-            Ok(Aborting(handle.spawn(ask(self.client.clone(), request))))
+        let sending = self.network.handle().map_err(|error| {
+            let text = error.to_string();
+            Failure::new(Errno::Nfile, text)
         });
-        Box::pin(async move {
-            let mut sending = sending?;
-            let answered = (&mut sending.0).await;
-            let answered = answered.map_err(|error| Failure::new(Errno::Io, error.to_string()))?;
-            let (parts, body) = answered.map_err(|error| failure(&error))?.into_parts();
-            let headers = parts.headers.iter();
-            let headers: Vec<_> = headers
-                .map(|(name, value)| {
-                    // As browsers do: a byte is a character.
-                    let value = value.as_bytes().iter().map(|byte| char::from(*byte));
-                    (name.as_str().to_owned(), value.collect())
-                })
-                .collect();
-            let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
-            let reason =
-                reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
-            Ok(Response {
-                url: None,
-                status: parts.status.as_u16(),
-                reason: reason.unwrap_or_default(),
-                body: Box::new(Body::new(body, &headers, head)),
-                headers,
-            })
-        })
+        let sending = sending.and_then(|handle| {
+            let (request, upload) = request::build(request)?;
+            let answering = ask(self.pool(handle), handle.clone(), request, upload, head);
+            Ok(Entered::new(handle.clone(), Box::pin(answering)))
+        });
+        match sending {
+            Ok(sending) => Box::pin(sending),
+            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        }
     }
 }
 
 /// Sends a request, and once more if nothing has been said on a connection that was kept and that the server has left
 /// meanwhile (RFC 9112, section 9.3.1), where doing it twice is as good as once.
 async fn ask(
-    client: legacy::Client<Service, Outgoing>,
+    client: Pool,
+    handle: Handle,
     mut request: hyper::Request<Outgoing>,
-) -> Result<hyper::Response<hyper::body::Incoming>, legacy::Error> {
+    upload: Option<Weak<Sent>>,
+    head: bool,
+) -> Result<Response, Failure> {
     let again = request::again(&request);
     let used = capture_connection(&mut request);
+    let lingering = upload.map(|upload| {
+        Box::new(Lingering {
+            upload,
+            handle,
+            used: used.clone(),
+        })
+    });
     let answered = client.request(request).await;
     let answered = match (answered, again) {
         (Err(error), Some(again)) if broke_off(&error) && was_kept(&used) => {
@@ -117,12 +156,62 @@ async fn ask(
         }
         (answered, _) => answered,
     };
-    if let Ok(answer) = &answered
-        && let Some(proven) = answer.extensions().get::<Proven>()
-    {
-        proven.prove();
+    let (mut parts, body) = answered.map_err(|error| failure(&error))?.into_parts();
+    let line = parts.extensions.remove::<Line>();
+    if let Some(line) = &line {
+        line.prove();
     }
-    answered
+    let headers: Vec<(String, String)> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            // As browsers do: a byte is a character.
+            let value = value.as_bytes().iter().map(|byte| char::from(*byte));
+            (name.as_str().to_owned(), value.collect())
+        })
+        .collect();
+    let length = |(name, value): &(String, String)| name.len() + value.len();
+    if let Some(line) = &line {
+        line.given(headers.iter().map(length).sum());
+    }
+    let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
+    let reason = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
+    Ok(Response {
+        url: None,
+        redirected: false,
+        status: parts.status.as_u16(),
+        reason: reason.unwrap_or_default(),
+        body: Box::new(Body::new(
+            Incoming::new(body, line, lingering),
+            &headers,
+            head,
+        )),
+        headers,
+    })
+}
+
+/// A body that may still be on its way when nobody waits for the answer any more: then its connection has [`LINGER`] to send it.
+struct Lingering {
+    upload: Weak<Sent>,
+    handle: Handle,
+    used: CaptureConnection,
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if self.upload.strong_count() == 0 {
+            return;
+        }
+        let upload = std::mem::take(&mut self.upload);
+        if let Some(line) = line_of(&self.used) {
+            self.handle.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(LINGER)).await;
+                if upload.strong_count() > 0 {
+                    line.cut();
+                }
+            });
+        }
+    }
 }
 
 /// Whether a connection ended before it said anything.
@@ -131,20 +220,50 @@ fn broke_off(error: &legacy::Error) -> bool {
 }
 
 fn was_kept(used: &CaptureConnection) -> bool {
-    let Some(connection) = &*used.connection_metadata() else {
-        return false;
-    };
-    let mut known = Extensions::new();
-    connection.get_extras(&mut known);
-    known.get::<Proven>().is_some_and(Proven::is_proven)
+    line_of(used).is_some_and(|line| line.is_proven())
 }
 
-/// A task that is given up when nobody waits for it.
-struct Aborting<T>(JoinHandle<T>);
+/// The connection that a request went by.
+fn line_of(used: &CaptureConnection) -> Option<Line> {
+    let metadata = used.connection_metadata();
+    let mut known = Extensions::new();
+    metadata.as_ref()?.get_extras(&mut known);
+    known.remove()
+}
 
-impl<T> Drop for Aborting<T> {
+/// A future of the runtime's that is polled, and dropped, by another thread.
+struct Entered<T> {
+    handle: Handle,
+    /// `None` once it was dropped.
+    future: Option<BoxedFuture<T>>,
+}
+
+impl<T> Entered<T> {
+    fn new(handle: Handle, future: BoxedFuture<T>) -> Entered<T> {
+        Entered {
+            handle,
+            future: Some(future),
+        }
+    }
+}
+
+impl<T> Future for Entered<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Entered { handle, future } = self.get_mut();
+        let _entered = handle.enter();
+        match future {
+            Some(future) => future.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Entered<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        let _entered = self.handle.enter();
+        self.future = None;
     }
 }
 
@@ -154,6 +273,19 @@ fn failure(error: &(dyn Error + 'static)) -> Failure {
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<ConnectError>() {
             return error.failure();
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_parse_too_large()
+        {
+            let text = format!(
+                "the headers of the answer are over a limit: {RESPONSE_FIELDS_MAX} of them, {RESPONSE_HEADERS_MAX} bytes in all"
+            );
+            return Failure::new(Errno::Msgsize, text);
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && let Some(flood) = flood_in(error)
+        {
+            return Failure::new(Errno::Proto, flood.to_string());
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>()
             && let Some(errno) = errno_of_http(error)

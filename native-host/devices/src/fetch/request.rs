@@ -2,27 +2,38 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use capfs::Errno;
-use capfs_devices::fetch::host::{Failure, Request, RequestBody, Upload, WholeBody};
+use capfs_devices::fetch::host::{Failure, Hold, Request, RequestBody, Upload, WholeBody};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 
 /// What servers are told of this client, unless the agent or the grant says something else.
 const AGENT: &str = concat!("capfs/", env!("CARGO_PKG_VERSION"));
 
-/// Makes a request of hyper's.
-pub fn build(request: Request) -> Result<hyper::Request<Outgoing>, Failure> {
+/// Kept by every part of a body that is on its way out. Nothing of it is left in this program when this is gone.
+pub struct Sent {
+    #[expect(dead_code, reason = "the request counts while it is here")]
+    hold: Hold,
+}
+
+/// Makes a request of hyper's, and what tells whether its body, if it has one, was sent.
+pub fn build(request: Request) -> Result<(hyper::Request<Outgoing>, Option<Weak<Sent>>), Failure> {
     let invalid = |error: &dyn std::fmt::Display| Failure::new(Errno::Inval, error.to_string());
     let (href, _) = request
         .url
         .href
         .split_once('#')
         .unwrap_or((&request.url.href, ""));
-    let body = Outgoing::new(request.body);
+    let sent = match request.body {
+        RequestBody::None => None,
+        _ => Some(Arc::new(Sent { hold: request.hold })),
+    };
+    let upload = sent.as_ref().map(Arc::downgrade);
+    let body = Outgoing::new(request.body, sent);
     let length = body.size_hint().exact();
     let mut made = hyper::Request::builder()
         .method(request.method.as_str())
@@ -53,7 +64,7 @@ pub fn build(request: Request) -> Result<hyper::Request<Outgoing>, Failure> {
         made.headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    Ok(made)
+    Ok((made, upload))
 }
 
 /// The same request, where it may be sent again if nothing was answered: it changes nothing and has no body.
@@ -73,25 +84,38 @@ pub enum Outgoing {
     /// All of it, until it is taken.
     Whole(Bytes),
     /// What is being written.
-    Stream(Arc<dyn Upload>),
+    Stream(Arc<dyn Upload>, Arc<Sent>),
 }
 
 impl Outgoing {
-    fn new(body: RequestBody) -> Outgoing {
-        match body {
-            RequestBody::None => Outgoing::Whole(Bytes::new()),
-            RequestBody::Whole(bytes) => Outgoing::Whole(Bytes::from_owner(Shared(bytes))),
-            RequestBody::Stream(upload) => Outgoing::Stream(upload),
+    fn new(body: RequestBody, sent: Option<Arc<Sent>>) -> Outgoing {
+        match (body, sent) {
+            (RequestBody::Whole(bytes), Some(sent)) => {
+                Outgoing::Whole(Bytes::from_owner(Part { bytes, sent }))
+            }
+            (RequestBody::Stream(upload), Some(sent)) => Outgoing::Stream(upload, sent),
+            _ => Outgoing::Whole(Bytes::new()),
         }
     }
 }
 
-/// Bytes that a redirect may ask for again.
-struct Shared(Arc<WholeBody>);
+/// Bytes of a body, wherever they are kept on their way.
+struct Part<T> {
+    bytes: T,
+    #[expect(dead_code, reason = "the request counts while it is here")]
+    sent: Arc<Sent>,
+}
 
-impl AsRef<[u8]> for Shared {
+impl AsRef<[u8]> for Part<Vec<u8>> {
     fn as_ref(&self) -> &[u8] {
-        (*self.0).as_ref()
+        &self.bytes
+    }
+}
+
+/// A redirect may ask for them again.
+impl AsRef<[u8]> for Part<Arc<WholeBody>> {
+    fn as_ref(&self) -> &[u8] {
+        (*self.bytes).as_ref()
     }
 }
 
@@ -106,9 +130,12 @@ impl Body for Outgoing {
         match self.get_mut() {
             Outgoing::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Outgoing::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Outgoing::Stream(upload) => upload.poll_chunk(context).map(|chunk| {
+            Outgoing::Stream(upload, sent) => upload.poll_chunk(context).map(|chunk| {
                 chunk.map(|chunk| match chunk {
-                    Ok(bytes) => Ok(Frame::data(bytes.into())),
+                    Ok(bytes) => {
+                        let sent = sent.clone();
+                        Ok(Frame::data(Bytes::from_owner(Part { bytes, sent })))
+                    }
                     Err(errno) => Err(io::Error::other(errno)),
                 })
             }),
@@ -122,7 +149,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Outgoing::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Outgoing::Stream(_) => SizeHint::default(),
+            Outgoing::Stream(..) => SizeHint::default(),
         }
     }
 }

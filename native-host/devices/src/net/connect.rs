@@ -22,6 +22,9 @@ use super::{NetStream, Network};
 /// ([RFC 8305, section 8](https://www.rfc-editor.org/rfc/rfc8305#section-8)).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// How long a connection may take to come about, TLS included, whoever waits for it: hyper's pool goes on with one that it has begun.
+const CONNECT_MAX: Duration = Duration::from_secs(60);
+
 /// Addresses of a name that are tried, at most.
 const ADDRESSES_MAX: usize = 16;
 
@@ -30,11 +33,11 @@ const ADDRESSES_MAX: usize = 16;
 #[non_exhaustive]
 pub enum ConnectError {
     /// The policy lets none of the name's addresses through.
-    #[error("`{host}` is at {address}, which is not public and not granted")]
+    #[error("`{host}` leads to an address that is not public and not granted")]
     Refused {
         /// The name.
         host: String,
-        /// One of its addresses.
+        /// One of its addresses, which is the audit's to know and not the agent's.
         address: IpAddr,
     },
     /// The name has no address.
@@ -72,7 +75,13 @@ impl ConnectError {
             ConnectError::Connect { error, .. } => errno_of(error),
             ConnectError::Tls { .. } => Errno::Proto,
         };
-        Failure::new(errno, self.to_string())
+        let failure = Failure::new(errno, self.to_string());
+        match self {
+            ConnectError::Refused { host, address } => {
+                failure.hiding(format!("`{host}` is at {address}"))
+            }
+            _ => failure,
+        }
     }
 }
 
@@ -110,6 +119,20 @@ impl Connector {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(
+        &self,
+        origin: &Origin,
+        protocols: &[&[u8]],
+    ) -> Result<NetStream, ConnectError> {
+        let connecting = self.connect_in_time(origin, protocols);
+        let connected = tokio::time::timeout(CONNECT_MAX, connecting).await;
+        connected.unwrap_or_else(|_| {
+            let error = io::Error::from(io::ErrorKind::TimedOut);
+            let host = origin.host.clone();
+            Err(ConnectError::Connect { host, error })
+        })
+    }
+
+    async fn connect_in_time(
         &self,
         origin: &Origin,
         protocols: &[&[u8]],

@@ -1,5 +1,6 @@
 //! The network, as capabilities use it: one runtime for what waits, one way to connect.
 
+pub(crate) mod budget;
 mod connect;
 mod stream;
 

@@ -1,20 +1,21 @@
-//! One connection's task: it owns the stream, sends what was queued, and receives while there is room.
+//! One connection: its stream, what was queued for it, and what came by it.
 //!
-//! It runs whether the agent calls or not, so that pings are answered and a close is noticed.
+//! A task runs for it whether the agent calls or not, so that pings are answered and a close is noticed. What an agent sends is handed
+//! to the system by the agent's own thread where the stream takes it, so that no other thread has to be woken for it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use capfs::Errno;
 use capfs::account::Charge;
 use capfs::device::parts::lock;
-use capfs_devices::ws::host::{Events, Failure, Kind, Message, Socket, Status};
+use capfs_devices::ws::host::{Events, Failure, Hold, Kind, Message, Socket, Status};
 use capfs_devices::ws::inbox::Inbox;
-use capfs_devices::ws::{RECEIVE_WINDOW, SEND_WINDOW};
+use capfs_devices::ws::{LINGER, LINGER_MAX, RECEIVE_WINDOW, SEND_WINDOW};
 use futures_util::{Sink, Stream};
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
@@ -24,17 +25,25 @@ use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Bytes};
 
+use super::frames::Framed;
 use super::{Received, failure};
-use crate::net::NetStream;
-
-/// How long the other side has to answer a close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+use crate::net::budget::flood_in;
 
 /// The code of a close frame that has none (RFC 6455, section 7.1.5).
 const NO_CODE: u16 = 1005;
 
+/// The codes that no close frame may have (RFC 6455, section 7.4.1).
+const NEVER_SENT: [u16; 3] = [NO_CODE, 1006, 1015];
+
 /// The agent's end.
-pub struct Link(Arc<Mutex<Shared>>);
+pub struct Link(Arc<Connection>);
+
+/// What both ends share. Whoever locks both locks the machine first.
+struct Connection {
+    machine: Mutex<Machine>,
+    shared: Mutex<Shared>,
+    events: Arc<dyn Events>,
+}
 
 struct Shared {
     inbox: Inbox,
@@ -51,38 +60,74 @@ struct Shared {
     _charge: Charge,
 }
 
+/// The stream and what it is driven by.
+struct Machine {
+    /// `None` once the connection is over.
+    stream: Option<WebSocketStream<Framed>>,
+    /// The task's, for whatever the stream waits for.
+    driver: Option<Waker>,
+    /// What went wrong while the agent was sending, for the task to tell.
+    failed: Option<Error>,
+    /// When a connection that is being closed has had its time.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// Bytes that came since, and that nobody wanted.
+    discarded: usize,
+}
+
+/// How a connection has ended.
+struct End {
+    status: Status,
+    /// Nothing more is to be sent.
+    cut: bool,
+}
+
+/// What the agent is to be told of.
+#[derive(Default)]
+struct Changes {
+    came: bool,
+    room: bool,
+}
+
 impl Link {
-    /// The agent's end of a stream, and what must run for it.
-    /// The charge is for all that the two have under way.
+    /// The agent's end of a stream, and what must run for it. `hold` is kept until the connection is over, and the charge, which is for
+    /// all that the two have under way, until both are gone.
     pub fn new(
-        stream: WebSocketStream<NetStream>,
+        stream: WebSocketStream<Framed>,
         events: Arc<dyn Events>,
         charge: Charge,
+        hold: Hold,
     ) -> (Link, Driver) {
-        let shared = Arc::new(Mutex::new(Shared {
-            inbox: Inbox::new(RECEIVE_WINDOW),
-            outbox: VecDeque::new(),
-            outgoing: 0,
-            close: None,
-            status: Status::Open,
-            abandoned: false,
-            driver: None,
-            _charge: charge,
-        }));
-        let driver = Driver {
-            stream,
-            shared: shared.clone(),
+        let connection = Arc::new(Connection {
+            machine: Mutex::new(Machine {
+                stream: Some(stream),
+                driver: None,
+                failed: None,
+                patience: None,
+                discarded: 0,
+            }),
+            shared: Mutex::new(Shared {
+                inbox: Inbox::new(RECEIVE_WINDOW),
+                outbox: VecDeque::new(),
+                outgoing: 0,
+                close: None,
+                status: Status::Open,
+                abandoned: false,
+                driver: None,
+                _charge: charge,
+            }),
             events,
-            patience: None,
-            paused: false,
+        });
+        let driver = Driver {
+            connection: connection.clone(),
+            hold,
         };
-        (Link(shared), driver)
+        (Link(connection), driver)
     }
 
     /// Changes something that the driver must look at.
     fn change<R>(&self, change: impl FnOnce(&mut Shared) -> (R, bool)) -> R {
         let (result, driver) = {
-            let mut shared = lock(&self.0);
+            let mut shared = lock(&self.0.shared);
             let (result, wakes) = change(&mut shared);
             (result, if wakes { shared.driver.take() } else { None })
         };
@@ -90,6 +135,22 @@ impl Link {
             driver.wake();
         }
         result
+    }
+
+    /// Sends what was queued, if the stream takes it now; else the driver does.
+    fn send_now(&self) {
+        let mut changes = Changes::default();
+        let wakes = match self.0.machine.try_lock() {
+            Ok(mut machine) => !machine.send_now(&self.0.shared, &mut changes),
+            // The driver may be past what was queued just now.
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => true,
+        };
+        if wakes {
+            self.change(|_| ((), true));
+        }
+        if changes.room {
+            self.0.events.changed();
+        }
     }
 }
 
@@ -112,11 +173,11 @@ impl Socket for Link {
     }
 
     fn waiting(&self) -> Option<usize> {
-        lock(&self.0).inbox.waiting()
+        lock(&self.0.shared).inbox.waiting()
     }
 
     fn has_room(&self) -> bool {
-        lock(&self.0).outgoing < SEND_WINDOW
+        lock(&self.0.shared).outgoing < SEND_WINDOW
     }
 
     fn send(&self, kind: Kind, message: Vec<u8>) -> Result<(), Failure> {
@@ -129,14 +190,16 @@ impl Socket for Link {
                 tungstenite::Message::Text(text)
             }
         };
-        self.change(|shared| match shared.status {
-            Status::Open => {
-                shared.outgoing += length;
-                shared.outbox.push_back(message);
-                (Ok(()), true)
+        {
+            let mut shared = lock(&self.0.shared);
+            if shared.status != Status::Open {
+                return Err(Failure::new(Errno::Pipe, "closed"));
             }
-            _ => (Err(Failure::new(Errno::Pipe, "closed")), false),
-        })
+            shared.outgoing += length;
+            shared.outbox.push_back(message);
+        }
+        self.send_now();
+        Ok(())
     }
 
     fn close(&self, code: u16, reason: &str) {
@@ -153,25 +216,73 @@ impl Socket for Link {
     }
 
     fn status(&self) -> Status {
-        lock(&self.0).status.clone()
+        lock(&self.0.shared).status.clone()
     }
 }
 
 /// The task of a connection.
 pub struct Driver {
-    stream: WebSocketStream<NetStream>,
-    shared: Arc<Mutex<Shared>>,
-    events: Arc<dyn Events>,
-    /// When the other side has had its time to answer a close.
-    patience: Option<Pin<Box<Sleep>>>,
-    /// Nothing is received until the agent has read.
-    paused: bool,
+    connection: Arc<Connection>,
+    hold: Hold,
 }
 
 impl Driver {
     /// Runs until the connection has ended.
-    pub async fn run(mut self) {
-        let status = poll_fn(|context| self.poll(context)).await;
+    pub async fn run(self) {
+        let Driver { connection, hold } = self;
+        let end = poll_fn(|context| connection.poll(context)).await;
+        let (stream, patience) = {
+            let mut machine = lock(&connection.machine);
+            (machine.stream.take(), machine.patience.take())
+        };
+        let Some(mut stream) = stream else { return };
+        let mut patience = patience.unwrap_or_else(linger);
+        // What the protocol still wants to say, such as the answer to a close.
+        let mut closing = poll_fn(|context| Pin::new(&mut stream).poll_close(context));
+        let closed = poll_fn(|context| Poll::Ready(Pin::new(&mut closing).poll(context))).await;
+        if closed.is_ready() || end.cut {
+            // Whoever hears of the end may connect again at once.
+            drop((stream, hold));
+            connection.over(end.status);
+            return;
+        }
+        connection.over(end.status);
+        // Who doesn't take it doesn't matter.
+        poll_fn(|context| {
+            let over = Pin::new(&mut closing).poll(context).is_ready();
+            match over || patience.as_mut().poll(context).is_ready() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        drop((stream, hold));
+    }
+}
+
+fn linger() -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(Duration::from_millis(LINGER)))
+}
+
+impl Connection {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<End> {
+        let mut changes = Changes::default();
+        let ended = {
+            let mut machine = lock(&self.machine);
+            match &mut machine.driver {
+                Some(driver) => driver.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+            machine.poll(&self.shared, &mut changes, context)
+        };
+        if changes.came || changes.room {
+            self.events.changed();
+        }
+        ended
+    }
+
+    /// The connection is over, and the agent is told.
+    fn over(&self, status: Status) {
         {
             let mut shared = lock(&self.shared);
             shared.status = status;
@@ -179,139 +290,210 @@ impl Driver {
             shared.outgoing = 0;
         }
         self.events.changed();
-        // What the protocol still wants to say, such as the answer to a close; who doesn't take it doesn't matter.
-        let flushing = poll_fn(|context| Pin::new(&mut self.stream).poll_close(context));
-        let _ = tokio::time::timeout(CLOSE_PATIENCE, flushing).await;
+    }
+}
+
+impl Machine {
+    /// Hands on what was queued, for an agent; whether that was all that there was to do.
+    fn send_now(&mut self, shared: &Mutex<Shared>, changes: &mut Changes) -> bool {
+        // Before its first turn the task has everything before it anyway.
+        let Some(driver) = self.driver.take() else {
+            return true;
+        };
+        let sent = self.poll_outgoing(shared, changes, &mut Context::from_waker(&driver));
+        self.driver = Some(driver);
+        if let Err(error) = sent {
+            self.failed = Some(error);
+        }
+        self.failed.is_none()
     }
 
     /// Ends with how the connection did.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Status> {
-        // First of all, so that what changes from now on is noticed.
-        lock(&self.shared).driver = Some(context.waker().clone());
-        if let Err(error) = self.poll_outgoing(context) {
-            // The other side may have said why.
-            return self.poll_incoming(context).map(|status| match status {
-                Status::Closed { .. } => status,
-                _ => Status::Failed(failure(&error)),
-            });
+    fn poll(
+        &mut self,
+        shared: &Mutex<Shared>,
+        changes: &mut Changes,
+        context: &mut Context<'_>,
+    ) -> Poll<End> {
+        {
+            // First of all, so that what changes from now on is noticed.
+            let mut shared = lock(shared);
+            shared.driver = Some(context.waker().clone());
+            if shared.status != Status::Open {
+                self.patience.get_or_insert_with(linger);
+            } else if shared.abandoned {
+                return Poll::Ready(End {
+                    status: Status::Failed(Failure::new(Errno::Canceled, "")),
+                    cut: true,
+                });
+            }
         }
-        if let Poll::Ready(status) = self.poll_incoming(context) {
-            return Poll::Ready(status);
+        let sent = match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.poll_outgoing(shared, changes, context),
+        };
+        if let Err(error) = sent {
+            // The other side may have said why.
+            return match self.poll_incoming(shared, changes, context) {
+                Poll::Ready(end) if matches!(end.status, Status::Closed { .. }) => Poll::Ready(end),
+                _ => Poll::Ready(failed(&error)),
+            };
+        }
+        if let Poll::Ready(end) = self.poll_incoming(shared, changes, context) {
+            return Poll::Ready(end);
         }
         // Receiving may have left something to say.
-        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context) {
-            return Poll::Ready(Status::Failed(failure(&error)));
+        if let Some(stream) = &mut self.stream
+            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(context)
+        {
+            return Poll::Ready(failed(&error));
         }
         if let Some(patience) = &mut self.patience
             && patience.as_mut().poll(context).is_ready()
         {
-            let text = "the other side does not answer the close";
-            return Poll::Ready(Status::Failed(Failure::new(Errno::Timedout, text)));
+            let text = "the other side does not let the connection be closed";
+            return Poll::Ready(End {
+                status: Status::Failed(Failure::new(Errno::Timedout, text)),
+                cut: true,
+            });
         }
         Poll::Pending
     }
 
     /// Hands what was queued to the stream, as far as it takes it.
-    fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
-        let mut room = false;
+    fn poll_outgoing(
+        &mut self,
+        shared: &Mutex<Shared>,
+        changes: &mut Changes,
+        context: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
+        let mut stream = Pin::new(stream);
         loop {
-            match Pin::new(&mut self.stream).poll_ready(context) {
+            match stream.as_mut().poll_ready(context) {
                 Poll::Pending => break,
                 Poll::Ready(ready) => ready?,
             }
             let next = {
-                let mut shared = lock(&self.shared);
+                let mut shared = lock(shared);
                 match shared.outbox.pop_front() {
                     Some(message) => {
                         let full = shared.outgoing >= SEND_WINDOW;
                         shared.outgoing -= message.len();
-                        room |= full && shared.outgoing < SEND_WINDOW;
+                        changes.room |= full && shared.outgoing < SEND_WINDOW;
                         Some(message)
                     }
-                    None => shared.close.take().map(|frame| {
-                        self.patience = Some(Box::pin(tokio::time::sleep(CLOSE_PATIENCE)));
-                        tungstenite::Message::Close(Some(frame))
-                    }),
+                    None => shared
+                        .close
+                        .take()
+                        .map(|frame| tungstenite::Message::Close(Some(frame))),
                 }
             };
             let Some(message) = next else { break };
-            Pin::new(&mut self.stream).start_send(message)?;
+            stream.as_mut().start_send(message)?;
         }
-        if room {
-            self.events.changed();
-        }
-        match Pin::new(&mut self.stream).poll_flush(context) {
+        match stream.poll_flush(context) {
             Poll::Ready(Err(error)) => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Receives while there is room.
-    fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Status> {
-        let mut came = false;
-        let status = loop {
+    fn poll_incoming(
+        &mut self,
+        shared: &Mutex<Shared>,
+        changes: &mut Changes,
+        context: &mut Context<'_>,
+    ) -> Poll<End> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Pending;
+        };
+        loop {
             {
-                let shared = lock(&self.shared);
-                if shared.abandoned && shared.status == Status::Open {
-                    break Poll::Ready(Status::Failed(Failure::new(Errno::Canceled, "")));
-                }
+                let shared = lock(shared);
                 // Whoever closes wants no more, and is waiting for the answer.
-                let closing = shared.status != Status::Open;
-                self.paused = shared.inbox.is_full() && !closing;
+                if shared.inbox.is_full() && shared.status == Status::Open {
+                    return Poll::Pending;
+                }
             }
-            if self.paused {
-                break Poll::Pending;
-            }
-            let message = match Pin::new(&mut self.stream).poll_next(context) {
-                Poll::Pending => break Poll::Pending,
-                Poll::Ready(None) => break Poll::Ready(self.ended(&Error::ConnectionClosed)),
-                Poll::Ready(Some(Err(error))) => break Poll::Ready(self.ended(&error)),
+            let message = match Pin::new(&mut *stream).poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => {
+                    return Poll::Ready(self.ended(&Error::ConnectionClosed));
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.ended(&error)),
                 Poll::Ready(Some(Ok(message))) => message,
             };
             let (kind, bytes) = match message {
                 tungstenite::Message::Text(text) => (Kind::Text, Bytes::from(text)),
                 tungstenite::Message::Binary(bytes) => (Kind::Binary, bytes),
-                tungstenite::Message::Close(frame) => {
-                    let said = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
-                    let (code, reason) = said.unwrap_or((NO_CODE, String::new()));
-                    break Poll::Ready(Status::Closed { code, reason });
-                }
+                tungstenite::Message::Close(_) => return Poll::Ready(closed(stream.get_ref())),
                 // Pings are answered by the protocol's own code.
                 _ => continue,
             };
-            let mut shared = lock(&self.shared);
+            let mut shared = lock(shared);
             // Nobody reads any more.
             if !shared.abandoned && !shared.inbox.is_full() {
-                came = true;
+                changes.came = true;
                 shared.inbox.push(Message {
                     kind,
                     payload: Box::new(Received(bytes)),
                 });
+                continue;
             }
-        };
-        if came {
-            self.events.changed();
+            self.discarded += bytes.len();
+            if self.discarded > LINGER_MAX {
+                let text = "the other side goes on sending on a connection that is being closed";
+                return Poll::Ready(End {
+                    status: Status::Failed(Failure::new(Errno::Connreset, text)),
+                    cut: true,
+                });
+            }
         }
-        status
     }
 
     /// How it ended, by an error of the stream's.
-    fn ended(&mut self, error: &Error) -> Status {
+    fn ended(&mut self, error: &Error) -> End {
         let code = match error {
             Error::Capacity(_) => Some(CloseCode::Size),
             Error::Utf8(_) => Some(CloseCode::Invalid),
             Error::Protocol(_) => Some(CloseCode::Protocol),
+            Error::Io(error) if flood_in(error).is_some() => Some(CloseCode::Policy),
             _ => None,
         };
-        if let Some(code) = code {
+        if let (Some(code), Some(stream)) = (code, &mut self.stream) {
             // The other side is told, if it still listens.
             let frame = CloseFrame {
                 code,
                 reason: Utf8Bytes::default(),
             };
             let close = tungstenite::Message::Close(Some(frame));
-            let _ = Pin::new(&mut self.stream).start_send(close);
+            let _ = Pin::new(stream).start_send(close);
         }
-        Status::Failed(failure(error))
+        failed(error)
     }
+}
+
+fn failed(error: &Error) -> End {
+    End {
+        status: Status::Failed(failure(error)),
+        // Whoever floods isn't waited for.
+        cut: matches!(error, Error::Io(error) if flood_in(error).is_some()),
+    }
+}
+
+/// How the server has closed, in its own words: the protocol's code puts others in the place of codes that it doesn't know.
+fn closed(stream: &Framed) -> End {
+    let (code, reason) = stream.close().unwrap_or((NO_CODE, String::new()));
+    let named = stream.close().is_some();
+    let status = match named && NEVER_SENT.contains(&code) {
+        true => {
+            let text = format!("the server closes with {code}, which no close may have");
+            Status::Failed(Failure::new(Errno::Proto, text))
+        }
+        false => Status::Closed { code, reason },
+    };
+    End { status, cut: false }
 }

@@ -1,6 +1,7 @@
 //! WebSockets natively: tungstenite over connections of our own.
 
 mod driver;
+mod frames;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::http::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::net::budget::flood_in;
 use crate::net::{Connector, Net, Network, errno_of};
 use driver::Link;
+use frames::Framed;
 
 /// What is spoken under TLS: the handshake is HTTP/1.1's.
 const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
@@ -61,10 +64,11 @@ impl host::Connector for NativeConnector {
             let local = address(stream.tcp().local_addr());
             let remote = address(stream.tcp().peer_addr());
             let config = config(wanted.max_message);
+            let stream = Framed::new(stream);
             let opened = client_async_with_config(request, stream, Some(config)).await;
             let (stream, response) = opened.map_err(|error| failure(&error))?;
             let protocol = protocol(&response);
-            let (link, driver) = Link::new(stream, wanted.events, wanted.charge);
+            let (link, driver) = Link::new(stream, wanted.events, wanted.charge, wanted.hold);
             network.spawn(Box::pin(driver.run()));
             Ok(Connected {
                 protocol,
@@ -112,6 +116,7 @@ fn protocol<T>(response: &Response<T>) -> String {
 /// What an agent learns of an error.
 fn failure(error: &Error) -> Failure {
     let errno = match error {
+        Error::Io(error) if flood_in(error).is_some() => Errno::Proto,
         Error::Io(error) => errno_of(error),
         Error::ConnectionClosed
         | Error::AlreadyClosed

@@ -19,8 +19,8 @@ fn main() {
         print!("{}", String::from_utf8_lossy(&got.unwrap_or_default()));
         println!("{}", agent.text("parsed/url"));
     }
-    agent.tell("method GET").expect("a method");
-    // To another origin that is granted, without credentials.
+    // To another origin that is granted, without credentials. Headers of the agent's own go there in a browser, and nowhere else.
+    let mut agent = Conversation::begin("/cap/fetch").expect("a conversation");
     agent.tell("header authorization: Bearer secret").expect("a header");
     let got = agent.get(&format!("{server}/redirect?to={other}/echo"));
     print!("{}", String::from_utf8_lossy(&got.unwrap_or_default()));

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use capfs::{BoxedFuture, Errno, GuestSink};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{
-    Abilities, Client, Failure, Host, Redirect, Request, RequestBody, Response, ResponseBody,
+    Abilities, Client, Failure, Hold, Host, Redirect, Request, RequestBody, Response, ResponseBody,
 };
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -42,6 +42,8 @@ extern "C" {
     fn kind(this: &JsResponse) -> String;
     #[wasm_bindgen(method, getter)]
     fn url(this: &JsResponse) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn redirected(this: &JsResponse) -> bool;
     #[wasm_bindgen(method, getter)]
     fn status(this: &JsResponse) -> u16;
     #[wasm_bindgen(method, getter, js_name = statusText)]
@@ -78,10 +80,29 @@ impl Host for Web {
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            sees_redirects: false,
+            sees_redirects: shows_redirects(),
             streams_requests: false,
         }
     }
+}
+
+/// Whether a redirect that isn't followed can be read. A browser hides it (as an opaque-redirect filtered response); Node has nobody to
+/// hide it from.
+fn shows_redirects() -> bool {
+    thread_local! {
+        static IS_NODE: bool = is_node();
+    }
+    IS_NODE.with(|is_node| *is_node)
+}
+
+fn is_node() -> bool {
+    let property = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).ok();
+    let release = property(&js_sys::global(), "process")
+        .filter(JsValue::is_object)
+        .and_then(|process| property(&process, "release"))
+        .filter(JsValue::is_object);
+    let name = release.and_then(|release| property(&release, "name"));
+    name.and_then(|name| name.as_string()).as_deref() == Some("node")
 }
 
 struct WebClient;
@@ -93,11 +114,14 @@ impl Client for WebClient {
 }
 
 /// A request that is given up when nobody wants its answer any more.
-struct Pending(AbortController);
+struct Pending {
+    controller: AbortController,
+    _hold: Hold,
+}
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.abort();
+        self.controller.abort();
     }
 }
 
@@ -133,12 +157,15 @@ fn init(request: &Request, pending: &Pending) -> Result<Object, JsValue> {
     set("credentials", &"omit".into())?;
     set("cache", &"no-store".into())?;
     set("referrerPolicy", &"no-referrer".into())?;
-    set("signal", &pending.0.signal())?;
+    set("signal", &pending.controller.signal())?;
     Ok(init)
 }
 
 async fn send(request: Request) -> Result<Response, Failure> {
-    let pending = Pending(AbortController::new());
+    let pending = Pending {
+        controller: AbortController::new(),
+        _hold: request.hold.clone(),
+    };
     let promise = init(&request, &pending).and_then(|init| js_fetch(&request.url.href, &init));
     let promise = promise.map_err(|error| failure(&error))?;
     let response = JsFuture::from(promise).await;
@@ -154,8 +181,10 @@ async fn send(request: Request) -> Result<Response, Failure> {
         (text(&pair, 0), text(&pair, 1))
     });
     let headers = headers.collect();
+    let shown = request.redirect == Redirect::Show;
     Ok(Response {
-        url: Some(response.url()),
+        url: (!shown).then(|| response.url()),
+        redirected: response.redirected(),
         status: response.status(),
         reason: response.status_text(),
         headers,

@@ -12,7 +12,8 @@ use std::task::{Poll, Waker};
 use capfs::{BoxedFuture, Errno, GuestSink};
 use capfs_devices::address::Addresses;
 use capfs_devices::ws::host::{
-    Connect, Connected, Connector, Events, Failure, Host, Kind, Message, Payload, Socket, Status,
+    Connect, Connected, Connector, Events, Failure, Hold, Host, Kind, Message, Payload, Socket,
+    Status,
 };
 use capfs_devices::ws::inbox::Inbox;
 use capfs_devices::ws::{RECEIVE_MAX, SEND_WINDOW};
@@ -96,7 +97,7 @@ async fn connect(wanted: Connect) -> Result<Connected, Failure> {
         let text = "the browser does not let this page connect there";
         Failure::new(Errno::Acces, text)
     })?;
-    let link = Link::new(socket, wanted.max_message, wanted.events);
+    let link = Link::new(socket, wanted.max_message, wanted.events, wanted.hold);
     let state = link.0.clone();
     poll_fn(|context| {
         *state.opener.borrow_mut() = Some(context.waker().clone());
@@ -129,6 +130,8 @@ struct State {
     max_message: usize,
     /// Somebody looks whether there is room.
     looking: Cell<bool>,
+    /// Kept until the browser says that the connection is closed.
+    hold: RefCell<Option<Hold>>,
 }
 
 impl State {
@@ -181,6 +184,8 @@ impl State {
     }
 
     fn closed(&self, event: &CloseEvent) {
+        // Whoever hears of the end may connect again at once.
+        drop(self.hold.take());
         {
             let mut status = self.status.borrow_mut();
             if let Status::Open | Status::Closing = *status {
@@ -209,7 +214,7 @@ impl State {
 struct Link(Rc<State>, [Closure<dyn FnMut(JsValue)>; 3]);
 
 impl Link {
-    fn new(socket: WebSocket, max_message: usize, events: Arc<dyn Events>) -> Link {
+    fn new(socket: WebSocket, max_message: usize, events: Arc<dyn Events>, hold: Hold) -> Link {
         socket.set_binary_type("arraybuffer");
         let state = Rc::new(State {
             socket,
@@ -220,6 +225,7 @@ impl Link {
             events,
             max_message,
             looking: Cell::new(false),
+            hold: RefCell::new(Some(hold)),
         });
         let handler = |act: fn(&State, JsValue)| {
             let state = state.clone();
@@ -243,7 +249,14 @@ impl Drop for Link {
         // Before the closures go.
         self.0.socket.set_onopen(None);
         self.0.socket.set_onmessage(None);
-        self.0.socket.set_onclose(None);
+        // The connection counts until it is closed. How long that may take is the browser's affair.
+        match self.0.hold.take() {
+            Some(hold) => {
+                let closed = Closure::once_into_js(move || drop(hold));
+                self.0.socket.set_onclose(Some(closed.unchecked_ref()));
+            }
+            None => self.0.socket.set_onclose(None),
+        }
         let _ = self.0.socket.close(1000, "");
         let _ = &self.1;
     }

@@ -1,0 +1,288 @@
+//! What a server's frames are, seen on the way to the protocol's own code: how the server closes, in its own words, and how much it
+//! sends that is no message.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::net::NetStream;
+use crate::net::budget::{Budget, Flood, Turn};
+
+/// Pings, pongs and small fragments that a server may send at once; each costs about as much as a message.
+const EMPTY_BURST: i64 = 16_384;
+
+/// And so many more each second.
+const EMPTY_PER_SECOND: i64 = 1_024;
+
+/// Bytes of a fragment from which on it counts as content: what a control frame may have
+/// ([RFC 6455, section 5.5](https://www.rfc-editor.org/rfc/rfc6455#section-5.5)).
+const SMALL: u64 = 125;
+
+/// Bytes of the longest header of a frame ([RFC 6455, section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
+const HEADER_MAX: usize = 14;
+
+/// A stream whose frames are seen.
+pub struct Framed {
+    stream: NetStream,
+    frames: Frames,
+    turn: Turn,
+}
+
+impl Framed {
+    /// A stream before its handshake.
+    pub fn new(stream: NetStream) -> Framed {
+        Framed {
+            stream,
+            frames: Frames::new(),
+            turn: Turn::default(),
+        }
+    }
+
+    /// The code and the reason of the first close frame, as the server sent them
+    /// ([RFC 6455, section 7.1.5](https://www.rfc-editor.org/rfc/rfc6455#section-7.1.5)).
+    pub fn close(&self) -> Option<(u16, String)> {
+        let (code, reason) = self.frames.close.split_first_chunk()?;
+        let reason = String::from_utf8_lossy(reason).into_owned();
+        Some((u16::from_be_bytes(*code), reason))
+    }
+}
+
+struct Frames {
+    state: State,
+    /// What the first close frame holds.
+    close: Vec<u8>,
+    closed: bool,
+    empty: Budget,
+}
+
+enum State {
+    /// Before the first line of the handshake.
+    Blank,
+    /// In the handshake, whose end is an empty line.
+    Handshake {
+        begins_line: bool,
+    },
+    Header {
+        bytes: [u8; HEADER_MAX],
+        have: usize,
+    },
+    Payload {
+        left: u64,
+        closes: bool,
+    },
+}
+
+impl Frames {
+    fn new() -> Frames {
+        Frames {
+            state: State::Blank,
+            close: Vec::new(),
+            closed: false,
+            empty: Budget::new(EMPTY_BURST, EMPTY_PER_SECOND, "pings and small fragments"),
+        }
+    }
+
+    /// Sees the bytes that come next.
+    fn see(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+        while let Some((first, rest)) = bytes.split_first() {
+            match &mut self.state {
+                State::Blank => {
+                    if !matches!(first, b'\r' | b'\n') {
+                        self.state = State::Handshake { begins_line: false };
+                    }
+                    bytes = rest;
+                }
+                State::Handshake { begins_line } => {
+                    match first {
+                        b'\n' if *begins_line => self.state = State::start(),
+                        b'\n' => *begins_line = true,
+                        b'\r' => {}
+                        _ => *begins_line = false,
+                    }
+                    bytes = rest;
+                }
+                State::Header {
+                    bytes: header,
+                    have,
+                } => {
+                    header[*have] = *first;
+                    *have += 1;
+                    bytes = rest;
+                    if let Some(frame) = Frame::parse(&header[..*have]) {
+                        self.begin(frame)?;
+                    }
+                }
+                State::Payload { left, closes } => {
+                    let count = bytes
+                        .len()
+                        .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    if *closes {
+                        self.close.extend_from_slice(&bytes[..count]);
+                    }
+                    bytes = &bytes[count..];
+                    *left -= count as u64;
+                    if *left == 0 {
+                        self.state = State::start();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame begins.
+    fn begin(&mut self, frame: Frame) -> Result<(), Flood> {
+        // One that is longer than a control frame may be is an error of the protocol, which its own code tells.
+        let closes = frame.opcode == 8 && frame.length <= SMALL && !self.closed;
+        self.closed |= closes;
+        self.state = match frame.length {
+            0 => State::start(),
+            left => State::Payload { left, closes },
+        };
+        match frame.opcode >= 8 || !frame.last && frame.length < SMALL {
+            true => self.empty.take(1),
+            false => Ok(()),
+        }
+    }
+}
+
+impl State {
+    fn start() -> State {
+        State::Header {
+            bytes: [0; HEADER_MAX],
+            have: 0,
+        }
+    }
+}
+
+/// The header of a frame.
+struct Frame {
+    last: bool,
+    opcode: u8,
+    length: u64,
+}
+
+impl Frame {
+    /// Reads it, once it is complete.
+    fn parse(bytes: &[u8]) -> Option<Frame> {
+        let ([first, second], rest) = bytes.split_first_chunk()?;
+        let (length, rest) = match second & 0x7f {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from(u16::from_be_bytes(*length)), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(*length), rest)
+            }
+            length => (u64::from(length), rest),
+        };
+        // A server must not mask.
+        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        (rest.len() == mask).then_some(Frame {
+            last: first & 0x80 != 0,
+            opcode: first & 15,
+            length,
+        })
+    }
+}
+
+impl AsyncRead for Framed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let framed = self.get_mut();
+        ready!(framed.turn.poll(context));
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut framed.stream).poll_read(context, buffer);
+        if read.is_pending() {
+            framed.turn = Turn::default();
+        }
+        ready!(read)?;
+        let bytes = &buffer.filled()[before..];
+        framed.turn.took(bytes.len());
+        framed.frames.see(bytes)?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Framed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HANDSHAKE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n";
+
+    /// Sees everything in pieces of one size.
+    fn seen(bytes: &[u8], piece: usize) -> (Frames, Result<(), Flood>) {
+        let mut frames = Frames::new();
+        let outcome = bytes.chunks(piece).try_for_each(|part| frames.see(part));
+        (frames, outcome)
+    }
+
+    #[test]
+    fn a_close_is_found_behind_whatever_comes_before() {
+        let mut bytes = [b"\r\n", HANDSHAKE].concat();
+        bytes.extend([0x82, 3, 8, 8, 8]);
+        bytes.extend([0x82, 126, 0, 200]);
+        bytes.extend([0x88; 200]);
+        bytes.extend([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        bytes.extend(vec![0x88; 65_536]);
+        bytes.extend([0x89, 0, 0x88, 6, 0x07, 0xd0, b'd', b'o', b'n', b'e']);
+        // A second one says nothing any more.
+        bytes.extend([0x88, 2, 0x03, 0xe8]);
+        for piece in [1, 2, 7, 1_000, usize::MAX] {
+            let (frames, outcome) = seen(&bytes, piece);
+            outcome.unwrap();
+            assert_eq!(frames.close, [7, 0xd0, b'd', b'o', b'n', b'e'], "{piece}");
+        }
+        let bare: Vec<u8> = HANDSHAKE
+            .iter()
+            .copied()
+            .filter(|byte| *byte != b'\r')
+            .collect();
+        let (frames, _) = seen(&[&bare[..], &[0x88, 2, 3, 0xf6]].concat(), 5);
+        assert_eq!(frames.close, [3, 0xf6]);
+    }
+
+    #[test]
+    fn what_is_no_message_is_counted() {
+        let flood = |frame: &[u8], count: usize| {
+            let bytes = [HANDSHAKE, &frame.repeat(count)].concat();
+            seen(&bytes, 64 << 10).1.is_err()
+        };
+        let most = EMPTY_BURST as usize;
+        let later = most + 10 * EMPTY_PER_SECOND as usize;
+        for frame in [&[0x89, 0][..], &[0x8a, 1, 7], &[0, 0], &[0x02, 2, 1, 1]] {
+            assert!(!flood(frame, most), "{frame:?}");
+            assert!(flood(frame, later), "{frame:?}");
+        }
+        // Messages, and fragments with something in them, are not.
+        let mut large = vec![0x02, 125];
+        large.extend([0; 125]);
+        for frame in [&[0x82, 0][..], &[0x81, 1, b'x'], &large] {
+            assert!(!flood(frame, later), "{frame:?}");
+        }
+    }
+}
