@@ -12,6 +12,7 @@ mod archive;
 mod grant;
 mod manifest;
 pub mod mutate;
+mod volume;
 
 /// Something that reads what strangers write.
 pub struct Target {
@@ -26,7 +27,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: &[Target] = &[archive::TARGET, grant::TARGET, manifest::TARGET];
+pub const TARGETS: &[Target] = &[
+    archive::TARGET,
+    grant::TARGET,
+    manifest::TARGET,
+    volume::TARGET,
+];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<&'static Target> {
