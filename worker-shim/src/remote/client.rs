@@ -190,6 +190,11 @@ impl Node for RemoteNode {
         later(&self.0, answer, |_, answer| Ok(answer.text()?.to_owned()))
     }
 
+    /// Unknown without a round trip; of an opening that is refused the side that serves the tree tells its own audit.
+    fn subject(&self) -> Option<String> {
+        None
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use capfs::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Interest, Op, OpenFile, Readiness, SetStat,
-    Stat, WriteAt, Written,
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Interest, Listener, Op, OpenFile, Readiness,
+    SetStat, Socket, Stat, WriteAt, Written,
 };
 
 use super::client::{Fid, later};
@@ -277,6 +277,16 @@ impl OpenFile for RemoteFile {
 
     fn entries(&mut self) -> Option<&mut dyn Entries> {
         self.fid.is_directory().then_some(self as &mut dyn Entries)
+    }
+
+    /// Sockets are not handed over a connection.
+    fn socket(&mut self) -> Option<&mut dyn Socket> {
+        None
+    }
+
+    /// Nor are listeners.
+    fn listener(&mut self) -> Option<&mut dyn Listener> {
+        None
     }
 }
 
