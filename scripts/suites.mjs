@@ -38,6 +38,7 @@ export const SUITES = [
   { name: 'storage', about: 'stored files on a host that goes down, is full, is damaged', command: cargo('test', '--package', 'capfs-storage'), count: 'cargo', minutes: 10 },
   { name: 'devices', about: 'the capabilities, and what they do on this system', command: cargo('test', '--package', 'capfs-devices', '--package', 'capfs-native-devices'), count: 'cargo', minutes: 15 },
   { name: 'runtime', about: 'WASI calls over a namespace; hostile guests', command: cargo('test', '--package', 'capfs-runtime'), count: 'cargo', minutes: 15 },
+  { name: 'modules', about: 'verdicts about modules, and their translation', command: cargo('test', '--package', 'capfs-modules', '--all-features'), count: 'cargo', minutes: 10 },
   { name: 'capfs-build', about: 'stub, adapters and their signatures', command: cargo('test', '--release', '--package', 'capfs-build'), count: 'cargo', minutes: 10 },
   { name: 'capfs-host', about: 'the command, against real modules', command: cargo('test', '--release', '--package', 'capfs-host'), count: 'cargo', minutes: 20 },
 
@@ -57,6 +58,8 @@ export const SUITES = [
   { name: 'stored-chromium', about: 'stored files in Chromium: kills, two tabs, full disks', command: node('web/test/opfs.mjs'), count: 'summary', minutes: 10 },
   { name: 'stored-firefox', about: 'stored files in Firefox', command: node('web/test/opfs.mjs', '--browser', 'firefox'), count: 'summary', minutes: 10 },
   { name: 'conformance', about: 'every guest on every host in every variant', command: node('tests/run.mjs', '--host', 'native,node,chromium,firefox,webkit'), count: 'summary', minutes: 25 },
+  { name: 'odd-modules', about: 'odd modules, and the same verdict about each on every host', command: node('tests/odd/odd.test.mjs', '--host', 'native'), count: 'summary', minutes: 10 },
+  { name: 'exceptions', about: 'the older exception instructions, natively as in this Node', command: node('tests/exceptions/agree.test.mjs'), count: 'summary', minutes: 5 },
   { name: 'conformance-stored', about: 'the guests that write files, on stored files in browsers', command: node('tests/run.mjs', '--stored', '--host', 'chromium,firefox'), count: 'summary', minutes: 10 },
   { name: 'account', about: 'agents that try to hold ten times what they may, measured from outside', command: node('tests/account.test.mjs'), count: 'summary', minutes: 15 },
   { name: 'programs', about: 'Python, QuickJS, SQLite and clang, unmodified', command: node('tests/run.mjs', '--programs', '--host', 'native,node,chromium'), count: 'summary', minutes: 15 },

@@ -28,7 +28,7 @@ fn main() -> Result<()> {
 }
 
 fn measure(path: &str, count: usize) -> Result<()> {
-    let (module, _) = load(&Engines::new(1), path.as_ref(), None)?;
+    let module = load(&Engines::new(1), path.as_ref(), None)?.module;
     let agent = Agent::new(&module, path)?;
 
     let bare = bare(path).map_err(|error| anyhow!("{error:#}"))?;

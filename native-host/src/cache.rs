@@ -16,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use capfs_modules::TRANSLATION;
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, Module};
 
@@ -55,6 +56,8 @@ impl Cache {
         engine
             .precompile_compatibility_hash()
             .hash(&mut compatibility);
+        // Some modules are translated before they are compiled.
+        TRANSLATION.hash(&mut compatibility);
         let digest = Sha256::digest(wasm);
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{hex}-{:016x}", compatibility.finish())

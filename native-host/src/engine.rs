@@ -1,8 +1,12 @@
 //! The engine, and modules for it.
 
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use capfs_modules::{Facts, Refusal, translate};
+use wasmparser::{Validator, WasmFeatures};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
 
 use crate::cache::Cache;
@@ -21,66 +25,29 @@ pub enum ModuleError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file does not start as WebAssembly does.
-    #[error("`{path}` is not WebAssembly: {found}")]
-    NotWasm {
+    /// It can't run as an agent.
+    #[error("`{path}` {refusal}")]
+    Refused {
         /// The file.
         path: String,
-        /// What it looks like.
-        found: &'static str,
+        /// Why.
+        refusal: Refusal,
     },
-    /// The file is a component.
-    #[error(
-        "`{path}` is a component (WASI preview 2 or later); only WASI preview 1 modules run for now"
-    )]
-    Component {
-        /// The file.
-        path: String,
-    },
-    /// The file ends in the middle of a section.
-    #[error("`{path}` is cut short: {what}")]
-    Truncated {
-        /// The file.
-        path: String,
-        /// Where it ends.
-        what: String,
-    },
-    /// The module does not validate, or needs a proposal that the engine does not have.
-    #[error("`{path}` is not a valid WebAssembly module: {reason}")]
-    Invalid {
-        /// The file.
-        path: String,
-        /// What the validator says.
-        reason: String,
-    },
-    /// Imports that are not WASI's.
-    #[error("`{path}` imports what no host provides: {}", .imports.join(", "))]
-    UnknownImports {
-        /// The file.
-        path: String,
-        /// `module.name`, each.
-        imports: Vec<String>,
-    },
-    /// No `_start`.
-    #[error("`{path}` has no `_start` function: it is a library, not a command")]
-    NoStart {
-        /// The file.
-        path: String,
-    },
-    /// `_start` takes or returns values.
-    #[error(
-        "`{path}` has a `_start` that takes or returns values, which nobody would give or take"
-    )]
-    StartType {
-        /// The file.
-        path: String,
-    },
-    /// No memory.
-    #[error("`{path}` exports no memory named `memory`, so WASI calls can't reach its data")]
-    NoMemory {
-        /// The file.
-        path: String,
-    },
+}
+
+impl ModuleError {
+    /// Why the module of this name can't run.
+    pub fn refused(path: &str, refusal: Refusal) -> ModuleError {
+        ModuleError::Refused {
+            path: path.to_owned(),
+            refusal,
+        }
+    }
+
+    /// A module that is not valid, for this reason.
+    pub(crate) fn invalid(path: &str, reason: &wasmtime::Error) -> ModuleError {
+        ModuleError::refused(path, Refusal::Invalid(format!("{reason:#}")))
+    }
 }
 
 /// Bytes of stack for a guest's own frames: interpreters recurse deeply. It is address space, not
@@ -139,10 +106,25 @@ impl Engines {
         self.on_demand.get_or_init(engine)
     }
 
-    /// The engines in the order in which a module is to be tried on them.
-    fn in_order(&self) -> impl Iterator<Item = &Engine> {
-        let on_demand = std::iter::once_with(|| self.on_demand());
-        self.pooled.iter().chain(on_demand)
+    /// The engine whose pool a module fits into, as far as reading tells; or the other.
+    fn fit_for(&self, facts: &Facts) -> &Engine {
+        let memories = facts.memories.len() as u64;
+        let fits = memories <= u64::from(POOLED_DEFINITIONS) && facts.tables <= POOLED_DEFINITIONS;
+        match &self.pooled {
+            Some(pooled) if fits => pooled,
+            _ => self.on_demand(),
+        }
+    }
+
+    fn is_pooled(&self, engine: &Engine) -> bool {
+        let pooled = self.pooled.as_ref();
+        pooled.is_some_and(|pooled| Engine::same(pooled, engine))
+    }
+
+    /// The engines in the order in which a module is to be tried on them, this one first.
+    fn in_order<'e>(&'e self, first: &'e Engine) -> impl Iterator<Item = &'e Engine> {
+        let next = self.is_pooled(first).then(|| self.on_demand());
+        std::iter::once(first).chain(next)
     }
 }
 
@@ -190,15 +172,38 @@ pub enum CodeSource {
     Cached,
 }
 
+/// A module that can run.
+pub struct Loaded {
+    /// Its code.
+    pub module: Module,
+    /// Where the code came from.
+    pub source: CodeSource,
+    /// What was read of it.
+    pub facts: Facts,
+}
+
+impl Loaded {
+    /// That it needs no more bytes of memory from the start than it may have.
+    ///
+    /// # Errors
+    /// [`Refusal::MemoryLimit`]
+    pub fn fits(&self, limit: u64, name: &str) -> Result<(), ModuleError> {
+        let needed = self.facts.memory_minimum();
+        match needed > limit {
+            true => Err(ModuleError::refused(
+                name,
+                Refusal::MemoryLimit { needed, limit },
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Reads and compiles a module, or loads its code from the cache.
 ///
 /// # Errors
 /// See [`ModuleError`].
-pub fn load(
-    engines: &Engines,
-    path: &Path,
-    cache: Option<&Cache>,
-) -> Result<(Module, CodeSource), ModuleError> {
+pub fn load(engines: &Engines, path: &Path, cache: Option<&Cache>) -> Result<Loaded, ModuleError> {
     load_bytes(engines, &read(path)?, &path.display().to_string(), cache)
 }
 
@@ -213,13 +218,35 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ModuleError> {
     })
 }
 
-/// Checks a module without compiling it; `name` is for messages.
+/// Checks a module without compiling it; `name` is for messages. Answers the module as it is compiled.
 ///
 /// # Errors
 /// See [`ModuleError`].
-pub fn validate(engine: &Engine, wasm: &[u8], name: &str) -> Result<(), ModuleError> {
-    check_header(wasm, name)?;
-    Module::validate(engine, wasm).map_err(|error| refused(wasm, name, &error))
+pub fn validate<'w>(
+    engine: &Engine,
+    wasm: &'w [u8],
+    name: &str,
+) -> Result<Cow<'w, [u8]>, ModuleError> {
+    let Err(error) = Module::validate(engine, wasm) else {
+        return Ok(Cow::Borrowed(wasm));
+    };
+    // With the older exception instructions it is valid in browsers, and so it is here.
+    if Validator::new_with_features(older())
+        .validate_all(wasm)
+        .is_err()
+    {
+        return Err(ModuleError::invalid(name, &error));
+    }
+    let invalid =
+        |error: &dyn Display| ModuleError::refused(name, Refusal::Invalid(error.to_string()));
+    let translated = translate(wasm).map_err(|error| invalid(&error))?;
+    Module::validate(engine, &translated).map_err(|error| invalid(&error))?;
+    Ok(translated)
+}
+
+/// What the engine runs, and the older exception instructions.
+fn older() -> WasmFeatures {
+    WasmFeatures::default() | WasmFeatures::LEGACY_EXCEPTIONS
 }
 
 /// Like [`load`], from memory; `name` is for messages.
@@ -231,105 +258,39 @@ pub fn load_bytes(
     wasm: &[u8],
     name: &str,
     cache: Option<&Cache>,
-) -> Result<(Module, CodeSource), ModuleError> {
-    check_header(wasm, name)?;
-    let first = engines.pooled.as_ref();
-    let first = first.unwrap_or_else(|| engines.on_demand());
-    let keyed = cache.map(|cache| (cache, Cache::key(first, wasm)));
+) -> Result<Loaded, ModuleError> {
+    let facts = capfs_modules::read(wasm).map_err(|refusal| ModuleError::refused(name, refusal))?;
+    let engine = engines.fit_for(&facts);
+    let keyed = cache.map(|cache| (cache, Cache::key(engine, wasm)));
     if let Some((cache, key)) = &keyed
         && let Some(entry) = cache.find(key)
-        && let Some(module) = engines.in_order().find_map(|engine| entry.load(engine))
+        && let Some(module) = engines
+            .in_order(engine)
+            .find_map(|engine| entry.load(engine))
     {
-        return Ok((module, CodeSource::Cached));
+        return Ok(Loaded {
+            module,
+            source: CodeSource::Cached,
+            facts,
+        });
     }
-    let mut compiled = Module::from_binary(first, wasm);
-    if compiled.is_err() && engines.pooled.is_some() {
-        // What does not fit into the pool is noticed once it has been compiled; that is rare enough.
-        compiled = Module::from_binary(engines.on_demand(), wasm);
+    // Everything that can be refused is refused before the first function is compiled.
+    let valid = validate(engine, wasm, name)?;
+    let mut compiled = Module::from_binary(engine, &valid);
+    if compiled.is_err() && engines.is_pooled(engine) {
+        // What else does not fit into the pool is noticed once it has been compiled; that is rare.
+        compiled = Module::from_binary(engines.on_demand(), &valid);
     }
-    let module = compiled.map_err(|error| refused(wasm, name, &error))?;
+    let module = compiled.map_err(|error| ModuleError::invalid(name, &error))?;
     if let Some((cache, key)) = &keyed {
         // A cache that can't be written costs time at the next start, nothing else.
         let _ = cache.store(key, &module);
     }
-    Ok((module, CodeSource::Compiled))
-}
-
-/// Refuses what is not a core module by its first eight bytes.
-fn check_header(wasm: &[u8], name: &str) -> Result<(), ModuleError> {
-    const MAGIC: &[u8] = b"\0asm";
-    const COMPONENT_LAYER: [u8; 2] = [1, 0];
-    let path = name.to_owned();
-    if !wasm.starts_with(MAGIC) {
-        return Err(ModuleError::NotWasm {
-            path,
-            found: what_else(wasm),
-        });
-    }
-    match wasm.get(6..8) == Some(&COMPONENT_LAYER) {
-        true => Err(ModuleError::Component { path }),
-        false => Ok(()),
-    }
-}
-
-/// Why the engine refuses a module.
-fn refused(wasm: &[u8], name: &str, error: &wasmtime::Error) -> ModuleError {
-    let path = name.to_owned();
-    match cut_short(wasm) {
-        Some(what) => ModuleError::Truncated { path, what },
-        None => ModuleError::Invalid {
-            path,
-            reason: format!("{error:#}"),
-        },
-    }
-}
-
-/// What a file is that isn't WebAssembly.
-fn what_else(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [] => "it is empty",
-        [0x7f, b'E', b'L', b'F', ..] => "it is native code",
-        [0x1f, 0x8b, ..] => "it is compressed by gzip",
-        [b'P', b'K', 3, 4, ..] => "it is a zip archive",
-        [b'#', b'!', ..] => "it is a script",
-        _ if bytes.trim_ascii_start().starts_with(b"(") => {
-            "it looks like the text format, which `wat2wasm` converts"
-        }
-        _ => "it does not start with \\0asm",
-    }
-}
-
-/// Where a module ends too early, if it does: the engine's own message is about what it was reading.
-fn cut_short(wasm: &[u8]) -> Option<String> {
-    const HEADER: usize = 8;
-    let mut at = HEADER;
-    if wasm.len() < HEADER {
-        return Some("it ends within its header".to_owned());
-    }
-    while at < wasm.len() {
-        let mut length = 0usize;
-        let mut body = at + 1;
-        // Section sizes are LEB128 of at most 32 bits.
-        for shift in (0..35).step_by(7) {
-            let Some(byte) = wasm.get(body) else {
-                return Some(format!("it ends in the head of the section at byte {at}"));
-            };
-            length |= usize::from(byte & 0x7f) << shift;
-            body += 1;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let end = body.saturating_add(length);
-        if end > wasm.len() {
-            let missing = end - wasm.len();
-            return Some(format!(
-                "{missing} bytes are missing from the section at byte {at}"
-            ));
-        }
-        at = end;
-    }
-    None
+    Ok(Loaded {
+        module,
+        source: CodeSource::Compiled,
+        facts,
+    })
 }
 
 #[cfg(test)]
@@ -338,15 +299,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn modules_that_end_early() {
-        assert!(cut_short(b"\0asm\x01\0\0").is_some());
-        assert!(cut_short(b"\0asm\x01\0\0\0").is_none());
-        assert!(cut_short(b"\0asm\x01\0\0\0\x01").is_some());
-        assert!(cut_short(b"\0asm\x01\0\0\0\x01\x05\0").is_some());
-        assert!(cut_short(b"\0asm\x01\0\0\0\x01\x01\x05").is_none());
-        assert!(cut_short(b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\x0f").is_some());
-    }
+    const TWO_MEMORIES: &str =
+        r#"(module (memory (export "memory") 1) (memory 1) (func (export "_start")))"#;
 
     #[test]
     fn the_configurations_are_valid() {
@@ -357,8 +311,9 @@ mod tests {
     #[test]
     fn the_same_code_serves_both_engines() {
         let engines = Engines::new(1);
+        let pooled = engines.pooled.as_ref().unwrap();
         let hashes: Vec<u64> = engines
-            .in_order()
+            .in_order(pooled)
             .map(|engine| {
                 let mut hasher = DefaultHasher::new();
                 engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -371,12 +326,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_into_the_pool_is_loaded_all_the_same() {
         let engines = Engines::new(1);
-        let wasm = wat::parse_str("(module (memory 1) (memory 1))").unwrap();
+        let wasm = wat::parse_str(TWO_MEMORIES).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path().join("code"));
         for source in [CodeSource::Compiled, CodeSource::Cached] {
-            let (_, from) = load_bytes(&engines, &wasm, "two", Some(&cache)).unwrap();
-            assert_eq!(from, source);
+            let loaded = load_bytes(&engines, &wasm, "two", Some(&cache)).unwrap();
+            assert_eq!(loaded.source, source);
         }
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use capfs::Errno;
 use capfs::clock::Clock;
-use capfs_runtime::abi::{self, PREVIEW1_MODULE, Param, UNSTABLE_MODULE};
+use capfs_modules::{Answer, Refusal, answer, shown};
+use capfs_runtime::abi::{PREVIEW1_MODULE, Param, UNSTABLE_MODULE};
 use capfs_runtime::{ExitStatus, Process, calls};
-use wasmtime::{Caller, Extern, ExternType, FuncType, Linker, Memory, Module, Val, ValType};
+use wasmtime::{Caller, Extern, ExternType, Linker, Memory, Module, Val, ValType};
 
 use crate::clock::SystemClock;
 use crate::engine::ModuleError;
@@ -44,88 +45,33 @@ pub enum Ended {
 /// that programs which can do without it run.
 ///
 /// # Errors
-/// - [`ModuleError::UnknownImports`]: imports from other modules, all of them named
+/// [`Refusal::Imports`]: what can't be answered, all of it named
 pub fn linker(module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError> {
     let mut linker = Linker::new(module.engine());
     linker.allow_shadowing(true);
-    define(&mut linker).map_err(|error| ModuleError::Invalid {
-        path: path.to_owned(),
-        reason: format!("{error:#}"),
-    })?;
+    define(&mut linker).map_err(|error| ModuleError::invalid(path, &error))?;
     let mut unknown = Vec::new();
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
-        let ExternType::Func(ty) = import.ty() else {
-            unknown.push(format!("{from}.{name}"));
-            continue;
-        };
-        match answer(from, name, ty.params().map(param), ty.results().map(param)) {
-            Answer::Provided => {}
-            Answer::Nosys => {
-                let missing = format!("{from}.{name}");
-                let defined = linker.func_new(from, name, ty.clone(), move |_, _, results| {
-                    unsupported(&ty, results, &missing)
-                });
-                if defined.is_err() {
-                    unknown.push(format!("{from}.{name}"));
+        let answered = match import.ty() {
+            ExternType::Func(ty) => {
+                let answered = answer(from, name, ty.params().map(param), ty.results().map(param));
+                match answered {
+                    Answer::Nosys => linker
+                        .func_new(from, name, ty, |_, _, results| unsupported(results))
+                        .is_ok(),
+                    answered => answered == Answer::Provided,
                 }
             }
-            Answer::OtherType => unknown.push(format!("{from}.{name} of another type")),
-            Answer::Missing => unknown.push(format!("{from}.{name}")),
+            _ => false,
+        };
+        if !answered {
+            unknown.push(format!("{}.{}", shown(from), shown(name)));
         }
     }
     match unknown.is_empty() {
         true => Ok(linker),
-        false => Err(ModuleError::UnknownImports {
-            path: path.to_owned(),
-            imports: unknown,
-        }),
-    }
-}
-
-/// Whether an import module is one of WASI's.
-pub fn is_wasi(module: &str) -> bool {
-    matches!(module, PREVIEW1_MODULE | UNSTABLE_MODULE)
-}
-
-/// How a function that a module imports is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// By the call.
-    Provided,
-    /// By `ENOSYS`: an extension, or an older draft, that programs can do without.
-    Nosys,
-    /// Not at all: the call of this name has another type.
-    OtherType,
-    /// Not at all: it is none of WASI's.
-    Missing,
-}
-
-/// How a function is answered. Types are `None` where no call has such a parameter or result.
-pub fn answer(
-    from: &str,
-    name: &str,
-    params: impl Iterator<Item = Option<Param>>,
-    results: impl Iterator<Item = Option<Param>>,
-) -> Answer {
-    const EXIT: (&[Param], &[Param]) = (&[Param::I32], &[]);
-    if !is_wasi(from) {
-        return Answer::Missing;
-    }
-    let old = abi::UNSTABLE
-        .iter()
-        .find(|call| from == UNSTABLE_MODULE && call.name.strip_prefix("unstable_") == Some(name));
-    let call = old.or_else(|| abi::PREVIEW1.iter().find(|call| call.name == name));
-    let call = call.map(|call| (call.params, &[Param::I32][..]));
-    let Some(call) = call.or((name == "proc_exit").then_some(EXIT)) else {
-        return Answer::Nosys;
-    };
-    let all = |types: &'static [Param]| types.iter().copied().map(Some);
-    match params.eq(all(call.0)) && results.eq(all(call.1)) {
-        true => Answer::Provided,
-        // WasmEdge's is that of an older draft.
-        false if name == "sock_accept" => Answer::Nosys,
-        false => Answer::OtherType,
+        false => Err(ModuleError::refused(path, Refusal::Imports(unknown))),
     }
 }
 
@@ -137,17 +83,12 @@ fn param(ty: ValType) -> Option<Param> {
     }
 }
 
-fn unsupported(ty: &FuncType, results: &mut [Val], name: &str) -> wasmtime::Result<()> {
-    match (ty.result(0), results) {
-        (None, _) => Ok(()),
-        (Some(ValType::I32), [result]) => {
-            *result = Val::I32(i32::from(Errno::Nosys.code()));
-            Ok(())
-        }
-        _ => Err(wasmtime::Error::msg(format!(
-            "`{name}` is not provided by this host"
-        ))),
+/// The results of a function that no WASI has: none, or an errno.
+fn unsupported(results: &mut [Val]) -> wasmtime::Result<()> {
+    if let [result] = results {
+        *result = Val::I32(i32::from(Errno::Nosys.code()));
     }
+    Ok(())
 }
 
 macro_rules! define_calls {

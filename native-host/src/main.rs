@@ -55,22 +55,16 @@ fn fail(code: u8, error: &str, hint: Option<&str>) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn fail_module(error: &ModuleError) -> ExitCode {
+fn fail_module(error: &ModuleError, json: bool) -> ExitCode {
     let (code, hint) = match error {
-        ModuleError::Read { .. } => (codes::NOT_FOUND, None),
-        ModuleError::Component { .. } => (
-            codes::MODULE,
-            Some("build it for the target `wasm32-wasip1`"),
-        ),
-        ModuleError::UnknownImports { .. } => (
-            codes::MODULE,
-            Some("`capfs-host inspect` lists everything that it imports"),
-        ),
-        ModuleError::Truncated { .. } => (codes::MODULE, Some("copy or download the file again")),
-        ModuleError::NoStart { .. } => (codes::MODULE, Some("build it as a program with `main`")),
-        _ => (codes::MODULE, None),
+        ModuleError::Refused { refusal, .. } => (refusal.exit_code(), refusal.hint()),
+        _ => (codes::NOT_FOUND, None),
     };
-    fail(code, &error.to_string(), hint)
+    let failed = fail(code, &error.to_string(), hint);
+    if json {
+        eprintln!("{}", report::module_refused(error, code));
+    }
+    failed
 }
 
 /// The exit code for a command line that can't be understood, which is clap's.
@@ -139,7 +133,7 @@ fn inspect_module(args: InspectArgs) -> ExitCode {
     });
     let text = match described {
         Ok(text) => text,
-        Err(error) => return fail_module(&error),
+        Err(error) => return fail_module(&error, false),
     };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -161,13 +155,14 @@ fn run(args: RunArgs) -> ExitCode {
     let name = settings.program.display().to_string();
     // One agent takes its memory once: there is nothing to hand on.
     let loaded = load(&Engines::without_pool(), &settings.program, cache.as_ref());
-    let (module, source) = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => return fail_module(&error),
-    };
-    let agent = match Agent::new(&module, &name) {
-        Ok(agent) => agent,
-        Err(error) => return fail_module(&error),
+    let max_memory = settings.max_memory.map_or(MEMORY_MAX, |max| max as u64);
+    let ready = loaded.and_then(|loaded| {
+        loaded.fits(max_memory, &name)?;
+        Ok((Agent::new(&loaded.module, &name)?, loaded.source))
+    });
+    let (agent, source) = match ready {
+        Ok(ready) => ready,
+        Err(error) => return fail_module(&error, args.json),
     };
     let load_time = begun.elapsed();
     let sink = match args.audit.as_deref().map(audit_file).transpose() {
@@ -184,7 +179,7 @@ fn run(args: RunArgs) -> ExitCode {
         let text = format!("can't use the state folder `{}`: {error}", state.display());
         return fail(codes::HOST, &text, None);
     }
-    let account = Account::new(settings.max_memory.map_or(MEMORY_MAX, |max| max as u64));
+    let account = Account::new(max_memory);
     let passphrase = args.passphrase_file.as_deref().map(first_line).transpose();
     let host = match passphrase {
         Ok(passphrase) => Host {

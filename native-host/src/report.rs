@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capfs_host::capabilities::Capabilities;
-use capfs_host::engine::CodeSource;
+use capfs_host::engine::{CodeSource, ModuleError};
 use capfs_host::grants::Lack;
 use capfs_host::inspect::lacks;
 use capfs_host::run::{Outcome, Report, codes};
@@ -97,5 +97,19 @@ pub fn refused(missing: &[Lack]) -> serde_json::Value {
         "reason": "refused",
         "message": "something that is required can't be given here",
         "missing": lacks(missing),
+    })
+}
+
+/// A module that can't run, as JSON; `error` is what the package has as its error's code.
+pub fn module_refused(error: &ModuleError, code: u8) -> serde_json::Value {
+    let refusal = match error {
+        ModuleError::Refused { refusal, .. } => Some(refusal.code()),
+        _ => None,
+    };
+    json!({
+        "code": code,
+        "reason": "refused",
+        "error": refusal,
+        "message": error.to_string(),
     })
 }

@@ -9,7 +9,7 @@ use capfs::{Errno, Namespace, OpenFile};
 use capfs_runtime::{
     ClockGrant, ExitStatus, FileLimit, NoRandom, Preopen, Process, ProcessConfig, Usage,
 };
-use wasmtime::{InstancePre, Module, Store, Trap, UpdateDeadline};
+use wasmtime::{InstancePre, Module, Store, ThrownException, Trap, UpdateDeadline};
 
 use crate::clock::{SystemClock, SystemRandom};
 use crate::engine::ModuleError;
@@ -133,42 +133,15 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Checks that a module is a WASI command, and resolves its imports.
+    /// Resolves the imports of a module that was [read](capfs_modules::read).
     ///
     /// # Errors
-    /// [`ModuleError::UnknownImports`], [`ModuleError::NoStart`], [`ModuleError::StartType`], [`ModuleError::NoMemory`]
+    /// [`Refusal::Imports`](capfs_modules::Refusal::Imports)
     pub fn new(module: &Module, name: &str) -> Result<Agent, ModuleError> {
-        let path = name.to_owned();
         let linker = linker(module, name)?;
-        let start = module
-            .get_export("_start")
-            .and_then(|export| export.func().cloned());
-        match start {
-            Some(ty) if ty.params().len() == 0 && ty.results().len() == 0 => {}
-            Some(_) => return Err(ModuleError::StartType { path }),
-            None => return Err(ModuleError::NoStart { path }),
-        }
-        if module
-            .get_export("memory")
-            .and_then(|export| export.memory().cloned())
-            .is_none()
-        {
-            return Err(ModuleError::NoMemory { path });
-        }
-        let pre = linker
-            .instantiate_pre(module)
-            .map_err(|error| ModuleError::Invalid {
-                path,
-                reason: format!("{error:#}"),
-            })?;
+        let pre = linker.instantiate_pre(module);
+        let pre = pre.map_err(|error| ModuleError::invalid(name, &error))?;
         Ok(Agent { pre })
-    }
-
-    /// Bytes of memory that the module has from the start.
-    fn memory_minimum(&self) -> Option<u64> {
-        let memory = self.pre.module().get_export("memory")?;
-        let memory = memory.memory()?;
-        memory.minimum().checked_mul(memory.page_size())
     }
 
     /// Runs the program on this thread, whose stack must have
@@ -209,14 +182,6 @@ impl Agent {
                 return report;
             }
         };
-        let left = account.left();
-        if let Some(needed) = self.memory_minimum()
-            && needed > left
-        {
-            let text = format!("it needs {needed} bytes of memory to start, and may have {left}");
-            report.outcome = Outcome::Refused(text, Errno::Nomem);
-            return report;
-        }
         let parker = Parker::new();
         let canceller = parker.canceller(engine);
         let guest = Guest {
@@ -268,6 +233,9 @@ fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) if store.data().limits.refused() => Outcome::OutOfMemory,
         Some(_) => Outcome::Trapped(told(&error)),
+        None if error.is::<ThrownException>() => {
+            Outcome::Trapped("the program threw an exception that nobody caught".to_owned())
+        }
         // Instantiation failed before the first instruction.
         None => Outcome::Refused(format!("{error:#}"), Errno::Nomem),
     }

@@ -92,7 +92,9 @@ fn a_call_of_another_type_is_refused() {
             (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i64) (result i32)))
             (memory (export "memory") 1) (func (export "_start")))"#,
     );
-    assert_ended(&bench.run(&[], &agent), 126, "fd_write of another type");
+    let refused = bench.run(&["--json"], &agent);
+    assert_ended(&refused, 126, "fd_write (a function of another type)");
+    assert_ended(&refused, 126, r#""error":"MODULE_IMPORTS""#);
     let output = bench.command("inspect").arg(&agent).output().unwrap();
     assert!(
         String::from_utf8_lossy(&output.stdout).contains("(missing: the call has another type)")
@@ -160,7 +162,8 @@ fn inspecting_shows_types_and_compiles_nothing() {
          export   memory: memory 2 to 16 pages\n\
          export   stack: global i64\n\
          export   _start: func () -> ()\n\
-         export   pair: func (f64) -> (i32, i32)\n"
+         export   pair: func (f64) -> (i32, i32)\n\
+         refused  it imports what no host provides: env.table (table) (MODULE_IMPORTS)\n"
     );
     let output = bench.command("inspect").arg("--json").arg(&agent).output();
     let described: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();

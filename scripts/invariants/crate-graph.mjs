@@ -1,4 +1,4 @@
-// Which way the crates point: capfs <- {runtime, devices, storage} <- {worker-shim, native-host}, and what must never be
+// Which way the crates point: capfs <- {runtime, devices, storage} <- {worker-shim, native-host}, with modules behind runtime, and what must never be
 // below which of them.
 
 import { readFileSync } from 'node:fs'
@@ -18,6 +18,7 @@ const RULES = [
   { crate: 'capfs-devices', never: [...PLATFORMS, 'url', 'capfs-runtime', 'capfs-host', 'capfs-native-devices', 'capfs-worker-shim'] },
   { crate: 'capfs-native-devices', never: ['wasmtime', 'wasm-bindgen', 'js-sys', 'web-sys', 'capfs-runtime', 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-runtime', never: [...PLATFORMS, 'capfs-host', 'capfs-worker-shim'] },
+  { crate: 'capfs-modules', never: [...PLATFORMS, 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-host', never: ['wasm-bindgen', 'js-sys', 'web-sys', 'wasmtime-wasi', 'wasi-common', 'capfs-worker-shim'] },
   { crate: 'capfs-worker-shim', target: 'wasm32-unknown-unknown', never: ['wasmtime', 'wasmtime-wasi', 'tokio', 'cap-std', 'capfs-host'] },
 ]

@@ -20,14 +20,6 @@ const PATIENCE = 120_000
 /** `directory`: writable mounts are host directories. `memory`: they are memory file systems. */
 export const variants = ['directory', 'memory']
 
-/** What the command says when it refuses a module, and the package's name for it. */
-const REFUSALS = [
-  [/is a component/, 'MODULE_COMPONENT'],
-  [/imports what no host provides/, 'MODULE_IMPORTS'],
-  [/has no `_start`/, 'MODULE_NO_START'],
-  [/is not a (valid )?WebAssembly module|is no WebAssembly|is not WebAssembly|is invalid|cut short/i, 'MODULE_INVALID'],
-]
-
 /** Makes host files for mounts, and the options that name them. */
 class Folders {
   constructor(scratch, inMemory) {
@@ -164,14 +156,12 @@ function ended(argv, wanted) {
 
 /** Takes apart what the command wrote: the guest's own standard error, then one line of JSON. */
 function outcome(code, signal, stdout, stderr) {
-  if (code === 126) {
-    const message = stderr.toString('utf8')
-    const error = REFUSALS.find(([words]) => words.test(message))?.[1] ?? 'another'
-    return { stdout, stderr: Buffer.alloc(0), reason: 'refused', error, message }
-  }
   const [at, report] = lastReport(stderr)
   if (!report) throw new Error(`no report at the end, exit code ${code}, signal ${signal}: ${stderr.subarray(-2_000)}`)
   if (report.code !== code) throw new Error(`the report says ${report.code}, the exit code is ${code}`)
+  if (report.reason === 'refused') {
+    return { stdout, stderr: Buffer.alloc(0), reason: 'refused', code, error: report.error, message: report.message }
+  }
   // Ctrl-C is this host's way to be killed.
   const reason = report.reason === 'interrupt' ? 'killed' : report.reason
   return { stdout, stderr: stderr.subarray(0, at), reason, code, message: report.message }

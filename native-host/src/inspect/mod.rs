@@ -2,7 +2,7 @@
 
 mod asked;
 
-use capfs_runtime::abi::Param;
+use capfs_modules::{Answer, Refusal, is_wasi, type_answer, whole};
 use serde_json::{Value, json};
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, GlobalType, MemoryType, Parser,
@@ -11,7 +11,6 @@ use wasmparser::{
 use wasmtime::Engine;
 
 use crate::engine::{ModuleError, validate};
-use crate::linker::{Answer, answer, is_wasi};
 pub use asked::{Asked, lacks};
 
 /// A module's imports and exports.
@@ -19,6 +18,8 @@ pub use asked::{Asked, lacks};
 pub struct Description {
     imports: Vec<Import>,
     exports: Vec<Export>,
+    /// Why it can't run, if it can't.
+    verdict: Option<Refusal>,
 }
 
 #[derive(Debug)]
@@ -40,13 +41,15 @@ struct Export {
 /// # Errors
 /// See [`ModuleError`].
 pub fn describe(engine: &Engine, wasm: &[u8], name: &str) -> Result<Description, ModuleError> {
+    let refused = |refusal| ModuleError::refused(name, refusal);
+    whole(wasm).map_err(refused)?;
     validate(engine, wasm, name)?;
-    Definitions::read(wasm)
-        .map(|definitions| definitions.description)
-        .map_err(|error| ModuleError::Invalid {
-            path: name.to_owned(),
-            reason: error.to_string(),
-        })
+    let definitions = Definitions::read(wasm);
+    let definitions = definitions.map_err(|error| refused(Refusal::Invalid(error.to_string())))?;
+    Ok(Description {
+        verdict: capfs_modules::read(wasm).err(),
+        ..definitions.description
+    })
 }
 
 /// The index spaces of a module as far as they have been read, and what was described by them.
@@ -123,9 +126,7 @@ impl Definitions {
             TypeRef::Func(index) | TypeRef::FuncExact(index) => {
                 self.functions.push(index);
                 if let Some(ty) = self.function_type(index) {
-                    let (params, results) = (ty.params().iter(), ty.results().iter());
-                    let (params, results) = (params.map(param), results.map(param));
-                    answered = answer(import.module, import.name, params, results);
+                    answered = type_answer(import.module, import.name, ty);
                 }
                 self.function(index)
             }
@@ -175,14 +176,6 @@ impl Definitions {
             CompositeInnerType::Func(ty) => Some(ty),
             _ => None,
         }
-    }
-}
-
-fn param(ty: &wasmparser::ValType) -> Option<Param> {
-    match ty {
-        wasmparser::ValType::I32 => Some(Param::I32),
-        wasmparser::ValType::I64 => Some(Param::I64),
-        _ => None,
     }
 }
 
@@ -270,8 +263,10 @@ impl Description {
             .iter()
             .map(|export| json!({ "name": export.name, "type": export.ty }))
             .collect();
+        let refused = self.verdict.as_ref();
         json!({
             "command": self.is_command(),
+            "refused": refused.map(|refusal| json!({ "code": refusal.code(), "text": refusal.to_string() })),
             "imports": imports,
             "exports": exports,
             "needs": self.needs(),
@@ -298,6 +293,9 @@ impl Description {
         }
         for need in self.needs() {
             text += &format!("needs    {need}\n");
+        }
+        if let Some(refusal) = &self.verdict {
+            text += &format!("refused  it {refusal} ({})\n", refusal.code());
         }
         if let Some(asked) = asked {
             text += &asked.as_text();

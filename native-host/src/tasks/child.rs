@@ -198,15 +198,22 @@ impl Child {
         let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
         let loaded = load_bytes(engines, &wasm, program, cache);
         drop(wasm);
-        let invalid = |error: ModuleError| Refusal {
-            errno: Errno::Noexec,
+        let refused = |error: ModuleError| Refusal {
+            errno: match error {
+                ModuleError::Refused {
+                    refusal: capfs_modules::Refusal::MemoryLimit { .. },
+                    ..
+                } => Errno::Nomem,
+                _ => Errno::Noexec,
+            },
             text: error.to_string(),
         };
-        let (module, _) = loaded.map_err(invalid)?;
-        let image = module.image_range();
+        let loaded = loaded.map_err(refused)?;
+        let image = loaded.module.image_range();
         let image = image.end as usize - image.start as usize;
         code.resize(image as u64 + RUNNING).map_err(larger)?;
-        let agent = Agent::new(&module, program).map_err(invalid)?;
+        loaded.fits(account.left(), program).map_err(refused)?;
+        let agent = Agent::new(&loaded.module, program).map_err(refused)?;
         Ok((agent, code))
     }
 
