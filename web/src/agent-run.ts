@@ -1,5 +1,6 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
-import { heldOf } from './holdings.js';
+import { messageOf } from './errors.js';
+import { heldOf, noUsage } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
 import type { AgentConfig, EndReason, KernelModules, Mail, Peer, RemoteTree, Report, Sender } from './protocol.js';
@@ -19,6 +20,10 @@ const AUDIT_BATCH = 256;
 /** What a shell makes of a trap: SIGABRT's 134. */
 const TRAPPED = 134;
 const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
+/** The code of an agent for which the host lacked something. */
+const HOST_FAILED = 70;
+/** Mail that needs neither streams nor mounts. */
+const AT_ONCE: ReadonlySet<Mail['type']> = new Set(['kill', 'remote', 'remote-lost', 'dispose']);
 /** Errno of a call that the host does not have. */
 const NOSYS = 52;
 
@@ -34,6 +39,11 @@ export class AgentRun implements Waitable, KernelHost {
   #lastTurn = 0;
   #finished = false;
   #advancing = false;
+  /** Mail that waits until the mounts stand; none any more when they do. */
+  #deferred: Mail[] | undefined = [];
+  /** The first of the kernel's table entries that reach the agent's memory. */
+  #base: number | undefined;
+  #usage: Usage | undefined;
 
   constructor(
     readonly id: number,
@@ -59,6 +69,28 @@ export class AgentRun implements Waitable, KernelHost {
     if (this.#finished) return;
     this.#end ??= reason;
     this.waiting.wake();
+  }
+
+  /** Whether this mail has to wait until the mounts stand; then it does. */
+  defers(mail: Mail): boolean {
+    if (!this.#deferred || AT_ONCE.has(mail.type)) return false;
+    this.#deferred.push(mail);
+    return true;
+  }
+
+  /** The mounts stand, or never will: what waited for them. */
+  stand(): Mail[] {
+    const waited = this.#deferred ?? [];
+    this.#deferred = undefined;
+    return waited;
+  }
+
+  /** The kernel has trapped outside of a call of the agent's: the agent ends with it. Answers what is wrong. */
+  trapped(error: unknown): string {
+    const message = this.kernel.panic ?? messageOf(error);
+    this.kernel.panic ??= message;
+    if (!this.#finished) this.#finish('host', TRAPPED, message);
+    return message;
   }
 
   output(stream: number, bytes: Uint8Array): void {
@@ -90,6 +122,7 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   usage(): Usage {
+    if (this.#usage) return this.#usage;
     const [calls = 0, bytesRead = 0, bytesWritten = 0, filesPeak = 0] = this.kernel.bindings.usage();
     const [, , heldPeak = 0, , ...bytes] = this.kernel.bindings.account_usage();
     const memory = this.#memory?.buffer.byteLength ?? 0;
@@ -105,7 +138,11 @@ export class AgentRun implements Waitable, KernelHost {
     // The kernel may be what calls: it is asked to go on with the page's requests once it has returned.
     queueMicrotask(() => {
       this.#advancing = false;
-      this.kernel.bindings.advance();
+      try {
+        this.kernel.bindings.advance();
+      } catch (error) {
+        this.trapped(error);
+      }
     });
   }
 
@@ -149,23 +186,34 @@ export class AgentRun implements Waitable, KernelHost {
     }
   }
 
-  /** Runs the agent to its end. Never rejects; resolves to whether the worker can be used again. */
-  async run(module: WebAssembly.Module, modules: KernelModules): Promise<boolean> {
+  /**
+   * Runs the agent to its end; `stands` is called before it begins, when its mail can be taken. Never rejects; resolves to whether the worker can be
+   * used again.
+   */
+  async run(module: WebAssembly.Module, modules: KernelModules, stands?: () => void): Promise<boolean> {
     const begun = performance.now();
     try {
-      await this.kernel.prepare(this.config);
       this.kernel.streams(this.config, this, this.variant.wait === 'none');
+      await this.kernel.prepare(this.config);
       const granted = this.config.grants.length > 0 ? await this.#grant() : [];
       this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
       this.kernel.start(this.config, this, this.variant.wait === 'none', granted);
+      // What it was started with is in the kernel now.
+      this.config.mounts = [];
+      delete this.config.stdin;
+      stands?.();
     } catch (error) {
-      return this.#finish('host', 1, error instanceof Error ? error.message : String(error));
+      return this.#finish('host', 1, messageOf(error));
     }
+    // It may have been killed while that took its time.
+    if (this.#end) return this.#fail(undefined);
     const mounted = performance.now();
     let instances: Instances;
     try {
       instances = this.#instantiate(module, modules);
     } catch (error) {
+      // Unless it is its start function that ran out of stack, the engine has no room.
+      if (isMemoryError(error)) return this.#finish('host', HOST_FAILED, `there is not enough memory to start the agent: ${messageOf(error)}`);
       return this.#fail(error);
     }
     this.#memory = instances.memory;
@@ -199,6 +247,7 @@ export class AgentRun implements Waitable, KernelHost {
     const memory = agent.exports['memory'] as WebAssembly.Memory;
     const kernel = this.kernel.exports;
     const base = kernel.__indirect_function_table.grow(MEMORY_SLOTS);
+    this.#base = base;
     new WebAssembly.Instance(modules.adapter, {
       agent: { memory },
       kernel: { ...(kernel as Record<string, WebAssembly.ImportValue>), table: kernel.__indirect_function_table, base },
@@ -244,23 +293,48 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   #finish(reason: Exit['reason'], code: number, message?: string): boolean {
+    if (this.#finished) return false;
     this.#finished = true;
     // After a trap of the kernel's own nothing of it can be called any more; what was synced is stored.
-    const lost = this.kernel.panic !== undefined ? undefined : this.kernel.bindings.opfs_release();
+    let lost: string | undefined;
+    if (this.kernel.panic === undefined) {
+      try {
+        lost = this.kernel.bindings.opfs_release();
+        this.#usage = this.usage();
+        this.#release();
+      } catch (error) {
+        [reason, code, message] = ['host', TRAPPED, this.trapped(error)];
+      }
+    }
     this.#output.flush();
     this.#reportAudit();
     const text = [message, lost].filter((part) => part !== undefined).join('; ');
-    const exit = { code, reason, usage: this.usage(), ...(text === '' ? {} : { message: text }) };
-    this.port.post({ type: 'exit', id: this.id, exit });
+    const usage = (this.#usage ??= noUsage());
+    const exit = { code, reason, usage, ...(text === '' ? {} : { message: text }) };
+    this.port.post({ type: 'exit', id: this.id, exit, kept: this.kernel.exports.memory.buffer.byteLength });
     return reason !== 'host';
+  }
+
+  /** What has ended keeps its files alone: what it had open is closed, and its memory goes. */
+  #release(): void {
+    this.kernel.bindings.end_process();
+    this.#memory = undefined;
+    if (this.#base === undefined) return;
+    const table = this.kernel.exports.__indirect_function_table;
+    for (let slot = 0; slot < MEMORY_SLOTS; slot++) table.set(this.#base + slot, null);
   }
 }
 
 function trapMessage(error: unknown): string {
   if (!(error instanceof Error)) return `the agent ended with an exception: ${String(error)}`;
   // Engines have their own types and words for an exhausted stack.
-  if (error instanceof RangeError || /recursion/.test(error.message)) return `stack overflow: ${error.message}`;
+  if (/call stack|stack overflow|recursion/i.test(error.message)) return `stack overflow: ${error.message}`;
   return error.message;
+}
+
+/** Whether the engine had no memory for something; each has its own types and words for that, too. */
+function isMemoryError(error: unknown): boolean {
+  return /memory/i.test(messageOf(error)) && (error instanceof RangeError || /out of memory|allocat/i.test(messageOf(error)));
 }
 
 /** The two functions of the `single` adapter: one copy between the memories, by views that are made anew when a memory has grown. */

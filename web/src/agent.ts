@@ -1,15 +1,18 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** An agent, as the page holds it. */
+import { after } from './abort.js';
 import { ConsoleEnd } from './console.js';
-import { CapfsError, kernelError } from './errors.js';
+import { CapfsError, kernelError, reportThrown } from './errors.js';
 import type { DeviceClient, DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
-import { heldOf } from './holdings.js';
+import { noUsage } from './holdings.js';
 import type { HomeTree } from './home.js';
+import { KEPT_MAX, KEPT_MIB, type Keeper } from './kept.js';
+import { checkSize } from './options.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
-import { Peer, type EndReason, type FileRequest, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
+import { Peer, type AgentConfig, type EndReason, type FileRequest, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
-import type { AuditEvent, Exit, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
+import type { AuditEvent, Exit, KillOptions, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
@@ -24,12 +27,15 @@ export interface AgentOwner {
   devices(): DeviceWorker | undefined;
   /** The agent with this number, if there is one. */
   agent(id: number): Agent | undefined;
-  /** The agent has ended; `reusable` says whether its worker may run another. */
-  ended(agent: Agent, worker: PooledWorker, reusable: boolean): void;
-  disposed(agent: Agent): void;
+  /** The agent has ended, and its files are kept, which take so many bytes. */
+  keeps(agent: Agent, bytes: number): void;
+  /** An agent has ended in this worker; `reusable` says whether it may run another. */
+  ended(worker: PooledWorker, reusable: boolean): void;
+  /** It holds no files any more. */
+  released(agent: Agent): void;
 }
 
-export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, ReportReceiver {
+export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, Keeper, ReportReceiver {
   /** Standard input; writes wait while the agent has enough to read. */
   readonly stdin: WritableStream<string | Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
@@ -46,13 +52,18 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #resolveExit!: (exit: Exit) => void;
   #granted!: (error: string | undefined) => void;
   #exit: Exit | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #stopTimer: (() => void) | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
   #removeSignal: (() => void) | undefined;
   /** Takes the home's answers. */
   readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
   readonly #audit: ((event: AuditEvent) => void) | undefined;
-  #disposed = false;
+  /** Why its files can't be had any more. */
+  #released: string | undefined;
+  /** Whether its worker knows of it. */
+  #begun = false;
+  #lost: string | undefined;
+  readonly #time: number | undefined;
   /** What is to be done when it has ended. */
   readonly #endings: (() => void)[] = [];
 
@@ -60,7 +71,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   constructor(
     readonly id: number,
     private readonly owner: AgentOwner,
-    private readonly worker: PooledWorker,
+    /** In which it runs, or ran; not for users. */
+    readonly worker: PooledWorker,
     private readonly begun: number,
     timings: Pick<Timings, 'worker' | 'compile'>,
     options: SpawnOptions,
@@ -77,30 +89,27 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     });
     const output = (stream: number) =>
       new OutputStream(
-        (count) => this.worker.send({ type: 'output-read', id, stream, count }),
+        (count) => {
+          if (!this.#exit) this.worker.send({ type: 'output-read', id, stream, count });
+        },
         () => this.worker.send({ type: 'output-closed', id, stream }),
       );
     this.#outputs = [output(1), output(2)];
     [this.stdout, this.stderr] = [this.#outputs[0].readable, this.#outputs[1].readable];
     this.#input = new InputStream(
       (bytes) => this.worker.send({ type: 'input', id, console: false, bytes }),
-      () => this.worker.send({ type: 'input-end', id, console: false }),
+      (failed) => this.worker.send({ type: 'input-end', id, console: false, failed }),
+      inputClosed(options.stdin ?? 'closed'),
     );
     this.#console = new ConsoleEnd(
       options.console ?? {},
       `${options.name ?? 'agent'} ${id}`,
       (bytes) => this.worker.send({ type: 'input', id, console: true, bytes }),
-      () => this.worker.send({ type: 'input-end', id, console: true }),
+      (failed) => this.worker.send({ type: 'input-end', id, console: true, failed }),
     );
     this.stdin = this.#input.writable;
-    if (options.limits?.time !== undefined) this.#timer = setTimeout(() => this.#end('timeout'), options.limits.time);
+    this.#time = options.limits?.time;
     this.#audit = options.audit;
-    const { signal } = options;
-    if (signal) {
-      const abort = () => void this.kill();
-      signal.addEventListener('abort', abort, { once: true });
-      this.#removeSignal = () => signal.removeEventListener('abort', abort);
-    }
   }
 
   /** Writes to standard input; resolves when it is on its way. */
@@ -123,13 +132,19 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     await this.#console.keyboard.write(data);
   }
 
-  /** Tells the agent that its console has another size. */
+  /**
+   * Tells the agent that its console has another size.
+   *
+   * @throws CapfsError `OPTION_INVALID` for what is no size
+   */
   resize(columns: number, rows: number): void {
-    this.worker.send({ type: 'resize', id: this.id, columns, rows });
+    checkSize(columns, rows);
+    if (!this.#exit) this.worker.send({ type: 'resize', id: this.id, columns, rows });
   }
 
-  /** Ends the agent, whatever it does. */
-  kill(): Promise<Exit> {
+  /** Ends the agent, whatever it does. What it printed before can still be read, unless it is to be discarded. */
+  kill({ discardOutput = false }: KillOptions = {}): Promise<Exit> {
+    if (discardOutput) for (const output of this.#outputs) output.discard();
     this.#end('killed');
     return this.exit;
   }
@@ -149,13 +164,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
 
   /** Kills the agent if it runs, and lets go of its files. */
   async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
     await this.kill();
-    this.worker.forget(this.id);
-    this.owner.home.forget(this.id);
-    this.owner.devices()?.forget(this.id);
-    this.owner.disposed(this);
+    this.#release('the agent was disposed of');
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -163,11 +173,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   protected async request(what: FileRequest, path: string, bytes?: Uint8Array, { maxBytes, signal }: ReadOptions = {}): Promise<unknown> {
-    if (this.#disposed) throw new CapfsError('CLOSED', 'the agent was disposed of');
+    if (this.#released !== undefined) throw new CapfsError('CLOSED', this.#released);
     try {
       const asked = { type: 'request', id: this.id, what, path, ...(maxBytes === undefined ? {} : { max: maxBytes }), ...(bytes ? { bytes } : {}) } as const;
       return await this.worker.ask(asked, signal);
     } catch (error) {
+      if (this.#released !== undefined) throw new CapfsError('CLOSED', this.#released);
       throw error instanceof CapfsError ? error : kernelError(error, `${what} ${path}`);
     }
   }
@@ -200,9 +211,14 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     }
   }
 
+  /** Has its kernel close what a task of its had there; not for users. */
+  forgetTask(client: number): void {
+    if (!this.#exit) this.worker.send({ type: 'forget', id: this.id, client });
+  }
+
   /** The agent whose task it is has ended; not for users. */
   parentLost(): void {
-    this.worker.send({ type: 'remote-lost', id: this.id, peer: Peer.Parent });
+    this.#peerLost(Peer.Parent);
   }
 
   /** The device worker has answered; not for users. */
@@ -217,7 +233,73 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
 
   /** The device worker is gone; not for users. */
   devicesLost(): void {
-    this.worker.send({ type: 'remote-lost', id: this.id, peer: Peer.Devices });
+    this.#peerLost(Peer.Devices);
+  }
+
+  /** The page's tree is gone; not for users. */
+  homeLost(): void {
+    this.#peerLost(Peer.Home);
+  }
+
+  #peerLost(peer: Peer): void {
+    if (this.#released === undefined) this.worker.send({ type: 'remote-lost', id: this.id, peer });
+  }
+
+  /**
+   * Has its worker run it; not for users.
+   *
+   * @throws CapfsError where it has ended already, or what it is started with can't be handed to a worker
+   */
+  begin(module: WebAssembly.Module, config: AgentConfig): void {
+    this.alive();
+    this.worker.spawn({ type: 'spawn', id: this.id, module, config });
+    this.#begun = true;
+    if (this.#time !== undefined) this.#stopTimer = after(this.#time, () => this.#end('timeout'));
+  }
+
+  /**
+   * That it was not ended from outside while it was being started; not for users.
+   *
+   * @throws CapfsError `HOST`, `ABORTED`
+   */
+  alive(): void {
+    if (this.#lost !== undefined) throw new CapfsError('HOST', this.#lost);
+    if (this.#exit && !this.#begun) throw new CapfsError('ABORTED', 'the agent was ended before it began');
+  }
+
+  /** Its start was given up: nothing of it stays; not for users. */
+  abandon(why: string): void {
+    if (this.#begun) void this.dispose();
+    else this.#finish({ code: HOST_FAILED, reason: 'host', message: why, usage: noUsage() }, 0);
+  }
+
+  /** Takes its standard input from a stream; not for users. */
+  readFrom(stream: ReadableStream<Uint8Array>): void {
+    this.#input.from(stream);
+  }
+
+  /** The start is over: from now on the signal ends the agent. Not for users. */
+  follow(signal: AbortSignal | undefined): void {
+    if (!signal || this.#exit) return;
+    if (signal.aborted) return this.#end('killed');
+    const abort = () => this.#end('killed');
+    signal.addEventListener('abort', abort, { once: true });
+    this.#removeSignal = () => signal.removeEventListener('abort', abort);
+  }
+
+  /** Others have ended since, and there is no room for its files any more; not for users. */
+  letGo(): void {
+    this.#release(`the agent has ended, and its files are gone: the last ${KEPT_MAX} agents that ended keep theirs, and not more than ${KEPT_MIB} MiB together`);
+  }
+
+  #release(why: string): void {
+    if (this.#released !== undefined) return;
+    this.#released = why;
+    this.worker.forget(this.id);
+    this.owner.home.forget(this.id);
+    this.owner.devices()?.forget(this.id);
+    this.parent?.forgetTask(this.id);
+    this.owner.released(this);
   }
 
   /** What the worker reports; not for users. */
@@ -246,7 +328,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.#granted(report.error);
         break;
       case 'audit':
-        for (const line of report.lines) this.#audit?.(JSON.parse(line) as AuditEvent);
+        for (const line of report.lines) this.#tellAudit(JSON.parse(line) as AuditEvent);
         break;
       case 'remote':
         if (report.peer === Peer.Parent) this.parent?.serve(this.id, report.bytes);
@@ -254,41 +336,61 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         else this.owner.home.serve(this.id, report.bytes, this.#reply);
         break;
       case 'exit':
-        this.#finish(report.exit, report.exit.reason !== 'host');
+        this.#finish(report.exit, report.exit.reason === 'host' ? undefined : report.kept);
+    }
+  }
+
+  /** What the function throws is its own affair: the events behind it are told all the same. */
+  #tellAudit(event: AuditEvent): void {
+    try {
+      this.#audit?.(event);
+    } catch (error) {
+      reportThrown(error);
     }
   }
 
   /** The worker is gone; not for users. */
   lost(message: string): void {
-    this.#finish({ code: HOST_FAILED, reason: 'host', message, usage: noUsage() }, false);
+    this.#lost ??= message;
+    this.#finish({ code: HOST_FAILED, reason: 'host', message, usage: noUsage() }, undefined);
+    this.#release(message);
   }
 
   #end(reason: EndReason): void {
     if (this.#exit || this.#grace !== undefined) return;
+    if (!this.#begun) return this.#finish({ code: ENDINGS[reason], reason, usage: noUsage() }, 0);
     this.worker.send({ type: 'kill', id: this.id, reason });
     this.#grace = setTimeout(() => {
       const message = 'the agent made no system call, so its worker was ended';
-      this.#finish({ code: ENDINGS[reason], reason, message, usage: noUsage() }, false);
+      this.#finish({ code: ENDINGS[reason], reason, message, usage: noUsage() }, undefined);
     }, KILL_GRACE);
   }
 
-  #finish(end: Omit<Exit, 'timings'>, reusable: boolean): void {
+  /** It has ended. `kept` is how many bytes its files take; without it its worker is of no more use, and they are gone. */
+  #finish(end: Omit<Exit, 'timings'>, kept: number | undefined): void {
     if (this.#exit) return;
     this.timings.total = performance.now() - this.begun;
-    this.#exit = { ...end, timings: this.timings };
+    const failed = this.#input.failure;
+    const message = [end.message, failed === undefined ? undefined : `standard input failed: ${failed}`].filter((part) => part !== undefined).join('; ');
+    this.#exit = { ...end, ...(message === '' ? {} : { message }), timings: this.timings };
     this.#granted(undefined);
-    clearTimeout(this.#timer);
+    this.#stopTimer?.();
     clearTimeout(this.#grace);
     this.#removeSignal?.();
     this.#input.end();
     for (const output of this.#outputs) output.end();
     this.#console.end();
     for (const action of this.#endings.splice(0)) action();
-    this.owner.ended(this, this.worker, reusable);
+    // The worker is given back as it then is: with this agent's files, or without them.
+    if (!this.#begun || kept === undefined) this.#release(end.message ?? 'the agent was ended before it began');
+    else this.owner.keeps(this, kept);
+    this.owner.ended(this.worker, kept !== undefined);
     this.#resolveExit(this.#exit);
   }
 }
 
-function noUsage(): Usage {
-  return { memory: 0, calls: 0, bytesRead: 0, bytesWritten: 0, filesPeak: 0, held: heldOf([]), heldPeak: 0 };
+/** Why nothing can be written to standard input from the start, where it is not the page that writes it. */
+function inputClosed(stdin: NonNullable<SpawnOptions['stdin']>): string | undefined {
+  if (stdin === 'pipe' || stdin instanceof ReadableStream) return undefined;
+  return stdin === 'closed' ? "standard input is closed: spawn(program, { stdin: 'pipe' }) opens it" : 'standard input was given as a whole';
 }

@@ -1,14 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The package's main class. */
+import { Abortable, unlessAborted } from './abort.js';
 import { Agent, type AgentOwner } from './agent.js';
-import { abortError, CapfsError } from './errors.js';
+import { CapfsError, messageOf } from './errors.js';
 import { DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import { grantPairs } from './grants.js';
 import { HomeTree } from './home.js';
 import { checkId, findsByIdentity } from './identity.js';
+import { Kept } from './kept.js';
 import { loadMounts } from './mounts.js';
 import { canStream, checkModule } from './module.js';
+import { checkCapfsOptions, checkGrantValue, checkSpawnOptions, finite } from './options.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName, shown } from './program.js';
@@ -26,6 +29,11 @@ const NEEDS_NO_EVENTS = new Set(['random', 'console', 'opfs']);
 /** Tasks that there may be at once, unless told; as in the kernel. */
 const CHILDREN = 64;
 
+/** Workers at once, unless told. Browsers are far slower to start more than they are to run agents one after the other. */
+const WORKERS_MAX = 32;
+
+const CLOSED = 'this Capfs has been closed';
+
 export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwner {
   readonly #agents = new Set<Agent>();
   /** How many tasks there may be of an agent and of those below it. */
@@ -33,6 +41,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   #nextId = 1;
   #devices: DeviceWorker | undefined;
   #closed = false;
+  /** What is being started. */
+  readonly #starting = new Set<Abortable>();
 
   private constructor(
     /** Which way system calls take. */
@@ -40,33 +50,41 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     /** The page's own tree; use the file methods instead. */
     readonly home: HomeTree,
     private readonly pool: WorkerPool,
+    private readonly kept: Kept<Agent>,
     private readonly kernel: WebAssembly.Module,
     private readonly full: boolean,
     private readonly assets: URL | undefined,
   ) {
     super();
     if (full) home.serveTasks(new TaskHost(this, undefined));
+    home.onLost(() => {
+      for (const agent of this.#agents) agent.homeLost();
+    });
   }
 
   /**
    * Loads the kernel and starts the spare workers.
    *
-   * @throws CapfsError `VARIANT_UNAVAILABLE`; `FETCH_FAILED` where the kernel's files can't be loaded
+   * @throws CapfsError `OPTION_INVALID`; `VARIANT_UNAVAILABLE`; `FETCH_FAILED` where the kernel's files can't be loaded; `HOST` where there is no memory for it
    */
   static async create(options: CapfsOptions = {}): Promise<Capfs> {
+    checkCapfsOptions(options);
     const variant = chooseVariant(options.variant);
     const full = options.capabilities ?? false;
     const assets = options.assets === undefined ? undefined : assetsFolder(options.assets);
     const modules = loadModules(variant, full, assets);
-    // The first worker starts while the modules are on their way.
+    // Who waits for them hears of it; the workers may not be there yet.
     modules.catch(() => undefined);
-    const pool = new WorkerPool(modules, variant, options.spares ?? 1, { full, assets });
+    const kept = new Kept<Agent>();
+    // The first worker starts while the modules are on their way.
+    const max = options.maxWorkers ?? WORKERS_MAX;
+    const pool = new WorkerPool(modules, variant, options.spares ?? 1, { full, assets }, max, (of) => kept.evict((agent) => of(agent.worker)));
     try {
       const home = await HomeTree.create(modules, full);
-      return new Capfs(variant, home, pool, (await modules).kernel, full, assets);
+      return new Capfs(variant, home, pool, kept, (await modules).kernel, full, assets);
     } catch (error) {
       pool.close();
-      throw error;
+      throw packageError(error);
     }
   }
 
@@ -92,29 +110,45 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
    * @throws CapfsError `GRANT_INVALID`, with what is wrong with it
    */
   checkGrant(grant: Grant): string {
+    checkGrantValue(grant);
     const [device, terms] = grantPairs(grant);
     this.#mayGrant(device);
-    try {
-      return this.home.checkGrant(device, terms);
-    } catch (error) {
-      throw new CapfsError('GRANT_INVALID', `${device}: ${String(error)}`);
-    }
+    return this.home.checkGrant(device, terms);
   }
 
   /**
    * Starts an agent.
    *
-   * @throws CapfsError `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`, `CLOSED`
+   * @throws CapfsError `OPTION_INVALID`, `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`,
+   *   `ABORTED`, `CLOSED`, `HOST`
    */
-  spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
+  async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
+    checkSpawnOptions(options);
     return this.spawnChild(program, options, undefined);
   }
 
-  /** Starts an agent as a task of another; not for users. */
+  /** Starts an agent, as a task of another where there is one; not for users. */
   async spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent> {
+    if (this.#closed) throw new CapfsError('CLOSED', CLOSED);
+    const starting = new Abortable(options.signal);
+    this.#starting.add(starting);
+    try {
+      const agent = await this.#start(program, { ...options, limits: finite(options.limits) }, parent, starting.signal);
+      agent.follow(options.signal);
+      return agent;
+    } catch (error) {
+      // Whatever it was in the midst of: that is why.
+      throw this.#closed ? new CapfsError('CLOSED', CLOSED) : packageError(error);
+    } finally {
+      starting.end();
+      this.#starting.delete(starting);
+    }
+  }
+
+  /** Every step can be given up, and leaves nothing then. */
+  async #start(program: Program, options: ChildOptions, parent: Agent | undefined, signal: AbortSignal): Promise<Agent> {
     const begun = performance.now();
-    if (options.signal?.aborted) throw abortError(options.signal, 'the start');
-    if (this.#closed) throw new CapfsError('CLOSED', 'this Capfs has been closed');
+    const unless = <Value>(promise: Promise<Value>) => unlessAborted(promise, signal, 'the start of the agent');
     const stdin = options.stdin ?? 'closed';
     const streamed = stdin === 'pipe' || stdin instanceof ReadableStream;
     if (streamed && this.variant.wait === 'none') {
@@ -136,40 +170,58 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     if (finding && id === undefined && program instanceof WebAssembly.Module) {
       throw new CapfsError('GRANT_INVALID', `${finding[0]}: what is kept is found by the identity of the agent, and a compiled module has none: give it an id, or the grant a name`);
     }
-    const [{ module, digest }, mounts] = await Promise.all([
-      compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal: options.signal }),
-      loadMounts(options.mounts ?? {}),
-    ]);
+    const name = options.name ?? programName(program);
+    const [{ module, digest }, mounts] = await unless(
+      Promise.all([
+        compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal }),
+        loadMounts(options.mounts ?? {}, signal),
+      ]),
+    );
     checkModule(module);
     const compiled = performance.now();
-    const worker = this.pool.take();
-    await worker.ready;
-    if (options.signal?.aborted) throw abortError(options.signal, 'the start');
+    const worker = await this.pool.take(signal, parent === undefined);
     const timings = { worker: performance.now() - compiled, compile: compiled - begun };
+    // From here on the agent has the worker, and gives it back when it ends.
     const agent = new Agent(this.#nextId++, this, worker, begun, timings, options, parent);
     this.#agents.add(agent);
-    const name = options.name ?? programName(program);
     const identity = id ?? digest ?? '';
-    let configured: ConfiguredGrant[];
     try {
-      configured = await Promise.all(
-        grants.map(([device, terms]) =>
-          parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, identity, device, terms, options),
-        ),
+      worker.adopt(agent.id, agent);
+      const prepared = grants.map(([device, terms]) =>
+        parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, identity, device, terms, options),
       );
+      const configured = prepared.length > 0 ? await unless(Promise.all(prepared)) : [];
+      agent.begin(module, this.#config(agent, name, identity, options, parent, mounts, configured, program));
+      const refused = grants.length > 0 ? await unless(agent.granted) : undefined;
+      agent.alive();
+      if (refused !== undefined) throw new CapfsError('GRANT_INVALID', refused);
+      if (stdin instanceof ReadableStream) agent.readFrom(stdin);
     } catch (error) {
-      agent.lost((error as Error).message);
-      await agent.dispose();
+      agent.abandon(messageOf(error));
       throw error;
     }
-    const config: AgentConfig = {
+    return agent;
+  }
+
+  /** What an agent's worker is told. */
+  #config(
+    agent: Agent,
+    name: string,
+    identity: string,
+    options: ChildOptions,
+    parent: Agent | undefined,
+    mounts: AgentConfig['mounts'],
+    grants: ConfiguredGrant[],
+    program: Program,
+  ): AgentConfig {
+    return {
       args: [name, ...(options.args ?? [])],
       identity,
       env: Object.entries(options.env ?? {}).flat(),
       mounts,
       ...(options.dir === undefined ? {} : { dir: options.dir }),
       shares: parent ? Peer.Parent : Peer.Home,
-      grants: configured,
+      grants,
       ...(options.audit ? { audit: `${name} ${agent.id}` } : {}),
       clockStep: clockStep(options.clock ?? 'exact'),
       random: options.random ?? true,
@@ -179,16 +231,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       storage: options.limits?.storage ?? 0,
       held: options.limits?.memory ?? 0,
       memory: program instanceof WebAssembly.Module ? (options.limits?.memory ?? 0) : 0,
-      ...whole(stdin),
+      ...whole(options.stdin ?? 'closed'),
     };
-    worker.spawn({ type: 'spawn', id: agent.id, module, config }, agent);
-    const refused = grants.length > 0 ? await agent.granted : undefined;
-    if (refused !== undefined) {
-      await agent.dispose();
-      throw new CapfsError('GRANT_INVALID', refused);
-    }
-    if (stdin instanceof ReadableStream) void stdin.pipeTo(agent.stdin).catch(() => undefined);
-    return agent;
   }
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
@@ -205,7 +249,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       return { device, terms, from: { peer: Peer.Devices, tree } };
     } catch (error) {
       if (error instanceof CapfsError) throw error;
-      throw new CapfsError('GRANT_INVALID', `${device}: ${(error as Error).message}`);
+      throw new CapfsError('GRANT_INVALID', `${device}: ${messageOf(error)}`);
     }
   }
 
@@ -236,13 +280,14 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     if (typeof Element !== 'function') throw new CapfsError('GRANT_INVALID', 'dom: there is no page here');
     const { domPart } = await import('./dom.js');
     const part = domPart(element, trustedMarkup);
-    // The agent may have been ended meanwhile.
     agent.atEnd(() => part.end());
+    // It may have been ended meanwhile.
+    agent.alive();
     try {
       return this.home.grantDom(agent.id, terms, part);
     } catch (error) {
       part.end();
-      throw new CapfsError('GRANT_INVALID', `dom: ${String(error)}`);
+      throw error;
     }
   }
 
@@ -256,11 +301,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     this.#running.set(agent, running);
     const host = new TaskHost(this, agent, inherited, running);
     agent.atEnd(() => host.end());
-    try {
-      return this.home.grantTasks(agent.id, terms, host);
-    } catch (error) {
-      throw new CapfsError('GRANT_INVALID', `task: ${String(error)}`);
-    }
+    return this.home.grantTasks(agent.id, terms, host);
   }
 
   /** An agent by its number; not for users. */
@@ -273,10 +314,12 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     return this.#devices;
   }
 
-  /** Ends every agent and every worker. */
+  /** Ends every agent and every worker, and gives up what is being started. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
-    this.#devices?.end('this Capfs has been closed');
+    for (const starting of [...this.#starting]) starting.abort(new CapfsError('CLOSED', CLOSED));
+    this.#devices?.end(CLOSED);
     this.pool.close();
     this.#agents.clear();
   }
@@ -286,20 +329,31 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   protected request(what: FileRequest, path: string, bytes?: Uint8Array, reading?: ReadOptions): Promise<unknown> {
-    if (this.#closed) return Promise.reject(new CapfsError('CLOSED', 'this Capfs has been closed'));
+    if (this.#closed) return Promise.reject(new CapfsError('CLOSED', CLOSED));
     return this.home.request(what, path, bytes, reading);
   }
 
-  /** An agent has ended; not for users. */
-  ended(_agent: Agent, worker: PooledWorker, reusable: boolean): void {
+  /** An agent has ended, and its files are kept; not for users. */
+  keeps(agent: Agent, bytes: number): void {
+    this.kept.add(agent, bytes);
+  }
+
+  /** An agent has ended in this worker; not for users. */
+  ended(worker: PooledWorker, reusable: boolean): void {
     if (reusable) this.pool.giveBack(worker);
     else worker.end('its agent could not be ended in another way, or the kernel failed');
   }
 
   /** An agent holds no files any more; not for users. */
-  disposed(agent: Agent): void {
+  released(agent: Agent): void {
+    this.kept.remove(agent);
     this.#agents.delete(agent);
   }
+}
+
+/** What is thrown is of the package's own; what isn't yet was nobody's to expect. */
+function packageError(error: unknown): CapfsError {
+  return error instanceof CapfsError ? error : new CapfsError('HOST', messageOf(error), { cause: error });
 }
 
 /** How many tasks a grant allows, whose terms the kernel looks at later. */
@@ -312,7 +366,6 @@ function childrenOf(terms: string[]): number {
 function clockStep(clock: NonNullable<SpawnOptions['clock']>): number {
   if (clock === 'exact') return 0;
   if (clock === 'none') return -1;
-  if (!(clock > 0)) throw new CapfsError('GRANT_INVALID', `a clock's step is a positive number of milliseconds, not ${clock}`);
   return Math.ceil(clock * 1e6);
 }
 
@@ -361,6 +414,6 @@ async function loadModule(url: URL): Promise<WebAssembly.Module> {
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return await (canStream(response) ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
   } catch (error) {
-    throw new CapfsError('FETCH_FAILED', `${shown(url.href)} can't be loaded: ${(error as Error).message}`, { cause: error });
+    throw new CapfsError('FETCH_FAILED', `${shown(url.href)} can't be loaded: ${messageOf(error)}`, { cause: error });
   }
 }

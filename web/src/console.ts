@@ -1,4 +1,5 @@
 /** The page's side of an agent's console. */
+import { reportThrown } from './errors.js';
 import { InputStream } from './streams.js';
 import type { ConsoleOptions } from './types.js';
 
@@ -18,7 +19,7 @@ export class ConsoleEnd {
     private readonly options: ConsoleOptions,
     private readonly agent: string,
     send: (bytes: Uint8Array) => void,
-    sendEnd: () => void,
+    sendEnd: (failed: boolean) => void,
   ) {
     if (options.write) this.keyboard = new InputStream(send, sendEnd);
   }
@@ -26,7 +27,7 @@ export class ConsoleEnd {
   /** Takes what the agent wrote into one of the console's streams. */
   take(stream: number, bytes: Uint8Array): void {
     if (stream === SCREEN) {
-      this.options.write?.(bytes);
+      this.#tell(() => this.options.write?.(bytes));
       return;
     }
     const line = this.#pending.get(stream) ?? { text: '', decoder: new TextDecoder() };
@@ -42,7 +43,7 @@ export class ConsoleEnd {
 
   raw(on: boolean): void {
     this.#isRaw = on;
-    this.options.raw?.(on);
+    this.#tell(() => this.options.raw?.(on));
   }
 
   /** The agent has ended: shows the messages that did not. */
@@ -56,7 +57,16 @@ export class ConsoleEnd {
   #message(stream: number, text: string): void {
     const level = LEVELS[stream as keyof typeof LEVELS];
     const take = this.options[level];
-    if (take) take(text);
+    if (take) this.#tell(() => take(text));
     else globalThis.console[level](`${this.agent}: ${text}`);
+  }
+
+  /** Calls a function of the page's. What it throws is reported, and the agent's output goes on. */
+  #tell(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      reportThrown(error);
+    }
   }
 }

@@ -4,7 +4,7 @@
  * own, and the agent's kernel reaches them by messages.
  */
 import { CapfsError } from './errors.js';
-import { platform, type WorkerHandle } from './platform.js';
+import { startWorker, type WorkerHandle } from './platform.js';
 import type { DeviceReport, Narrowing, NarrowRequest, RemoteTree } from './protocol.js';
 
 /** Who has capabilities there. */
@@ -18,9 +18,10 @@ export interface DeviceClient {
 export class DeviceWorker {
   readonly #handle: WorkerHandle;
   readonly #clients = new Map<number, DeviceClient>();
-  readonly #granting = new Map<number, { resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
+  readonly #granting = new Map<number, { client: number; resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
   readonly #narrowing = new Map<number, { resolve: (narrowing: Narrowing) => void; reject: (error: Error) => void }>();
   #nextRequest = 1;
+  #holds = 0;
   #gone: string | undefined;
 
   constructor(
@@ -29,7 +30,7 @@ export class DeviceWorker {
     /** Called once, when the worker is of no more use. */
     private readonly onGone: () => void,
   ) {
-    this.#handle = platform().startWorker(true, assets);
+    this.#handle = startWorker(true, assets);
     this.#handle.listen(
       (report) => this.#receive(report as DeviceReport),
       (error) => this.end(`the device worker failed: ${error.message}`),
@@ -43,23 +44,23 @@ export class DeviceWorker {
    * @throws Error a sentence that says what is wrong with the grant
    */
   grant(client: number, receiver: DeviceClient, identity: string, device: string, terms: string[]): Promise<RemoteTree> {
-    if (this.#gone !== undefined) return Promise.reject(new Error(this.#gone));
+    if (this.#gone !== undefined) return Promise.reject(new CapfsError('HOST', this.#gone));
     this.#clients.set(client, receiver);
     const request = this.#nextRequest++;
-    this.#handle.hold?.();
-    const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { resolve, reject }));
+    this.#hold(1);
+    const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { client, resolve, reject }));
     this.#handle.post({ type: 'device-grant', request, client, identity, device, terms });
-    return tree.finally(() => this.#handle.release?.());
+    return tree.finally(() => this.#hold(-1));
   }
 
   /** Makes less of a tree that an agent has there, for the same agent. */
   narrow(wanted: NarrowRequest): Promise<Narrowing> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('EIO', this.#gone));
     const request = this.#nextRequest++;
-    this.#handle.hold?.();
+    this.#hold(1);
     const narrowing = new Promise<Narrowing>((resolve, reject) => this.#narrowing.set(request, { resolve, reject }));
     this.#handle.post({ type: 'device-narrow', request, ...wanted });
-    return narrowing.finally(() => this.#handle.release?.());
+    return narrowing.finally(() => this.#hold(-1));
   }
 
   /** Hands on a request of an agent's kernel. */
@@ -71,6 +72,13 @@ export class DeviceWorker {
   /** Closes what an agent has there. */
   forget(client: number): void {
     if (this.#clients.delete(client) && this.#gone === undefined) this.#handle.post({ type: 'device-forget', client });
+  }
+
+  /** Counts what keeps the process running: questions. An agent has a worker of its own that does. */
+  #hold(change: 1 | -1): void {
+    this.#holds += change;
+    if (this.#holds > 0) this.#handle.hold?.();
+    else this.#handle.release?.();
   }
 
   end(message: string): void {
@@ -86,10 +94,13 @@ export class DeviceWorker {
   }
 
   #receive(report: DeviceReport): void {
+    if (this.#gone !== undefined) return;
     switch (report.type) {
       case 'device-granted': {
         const waiting = this.#granting.get(report.request);
         this.#granting.delete(report.request);
+        // Its agent may have ended meanwhile, and was forgotten before there was anything of its.
+        if (waiting && !this.#clients.has(waiting.client)) this.#handle.post({ type: 'device-forget', client: waiting.client });
         if (report.tree !== undefined) waiting?.resolve(report.tree);
         else waiting?.reject(new Error(report.error));
         return;

@@ -23,7 +23,7 @@ import(${JSON.stringify(script)}).then(
 
 /** Starts a worker by a script of any origin; one of another origin by a script of this one that imports it. */
 function start(script: URL): { worker: Worker; started: () => void; blocked: string } {
-  if (typeof Worker !== 'function') throw new CapfsError('VARIANT_UNAVAILABLE', 'there are no workers here: agents run in workers of a page');
+  if (typeof Worker !== 'function') throw new CapfsError('VARIANT_UNAVAILABLE', 'agents run in workers, and there are none to be started here: a page or a dedicated worker can, a shared worker or a service worker can not');
   const own = script.origin === location.origin || script.protocol === 'blob:';
   const address = own ? script.href : URL.createObjectURL(new Blob([loader(script.href)], { type: 'text/javascript' }));
   const started = () => {

@@ -10,17 +10,17 @@ const ARCHIVE_MAX = 2 ** 30;
 /** Bytes of stored files, unless told: 1 GiB. */
 const STORED_DEFAULT = 2 ** 30;
 
-/** Loads every mount's data, in the order given. */
-export function loadMounts(mounts: Record<string, Mount | Mount[]>): Promise<AgentConfig['mounts']> {
+/** Loads every mount's data, in the order given; aborted, what is on its way is given up. */
+export function loadMounts(mounts: Record<string, Mount | Mount[]>, signal: AbortSignal): Promise<AgentConfig['mounts']> {
   return Promise.all(
     Object.entries(mounts).map(async ([path, mount]): Promise<[string, MountMember[]]> => {
       const members = Array.isArray(mount) ? mount : [mount];
-      return [path, await Promise.all(members.map(load))];
+      return [path, await Promise.all(members.map((member) => load(member, signal)))];
     }),
   );
 }
 
-async function load(mount: Mount): Promise<MountMember> {
+async function load(mount: Mount, signal: AbortSignal): Promise<MountMember> {
   switch (mount.type) {
     case 'memory': {
       const files = Object.entries(mount.files ?? {}).map(([path, data]): [string, Uint8Array] => [
@@ -30,7 +30,7 @@ async function load(mount: Mount): Promise<MountMember> {
       return { type: 'memory', files, writable: mount.rights !== 'ro' };
     }
     case 'archive':
-      return { type: 'archive', tar: await unpacked(mount.data) };
+      return { type: 'archive', tar: await unpacked(mount.data, signal) };
     case 'shared':
       return { type: 'shared', path: mount.path, writable: mount.rights !== 'ro' };
     case 'opfs': {
@@ -60,7 +60,7 @@ const KEPT_SIZE_MAX = 64 << 20;
 const TRAILER = 8;
 
 /** The tar of an archive; one that is mounted again and again is unpacked once. */
-async function unpacked(data: BufferSource | URL | string): Promise<Uint8Array> {
+async function unpacked(data: BufferSource | URL | string, signal: AbortSignal): Promise<Uint8Array> {
   if (ArrayBuffer.isView(data) || data instanceof ArrayBuffer) {
     const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     if (!isGzip(bytes)) return bytes;
@@ -69,9 +69,11 @@ async function unpacked(data: BufferSource | URL | string): Promise<Uint8Array> 
     return kept(ofBytes, bytes.buffer, version, async () => bytes);
   }
   const address = String(data);
-  const response = await archiveResponse(address);
+  const response = await archiveResponse(address, signal);
   const version = versionOf(response);
+  let mine = false;
   const load = async () => {
+    mine = true;
     try {
       return new Uint8Array(await response.arrayBuffer());
     } catch (error) {
@@ -82,7 +84,13 @@ async function unpacked(data: BufferSource | URL | string): Promise<Uint8Array> 
   if (ofAddresses.get(address)?.version === version) response.body?.cancel().catch(() => undefined);
   const tar = kept(ofAddresses, address, version, load);
   if (ofAddresses.size > KEPT_MAX) ofAddresses.delete(ofAddresses.keys().next().value!);
-  return tar;
+  try {
+    return await tar;
+  } catch (error) {
+    // Somebody else began to load it, and gave up.
+    if (!mine && !signal.aborted) return unpacked(data, signal);
+    throw error;
+  }
 }
 
 /** What is kept of this version, or else what `load` brings, unpacked; small ones are kept. */
@@ -104,9 +112,9 @@ function unloadable(address: string, error: unknown): CapfsError {
   return new CapfsError('FETCH_FAILED', `the archive ${shown(address)} can't be loaded: ${(error as Error).message}`, { cause: error });
 }
 
-async function archiveResponse(address: string): Promise<Response> {
+async function archiveResponse(address: string, signal: AbortSignal): Promise<Response> {
   try {
-    const response = await platform().read(address);
+    const response = await platform().read(address, signal);
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return response;
   } catch (error) {

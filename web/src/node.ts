@@ -43,15 +43,18 @@ async function readFile(address: URL, signal: AbortSignal | undefined): Promise<
 
 installPlatform({
   startWorker: () => {
-    const worker = new Worker(new URL('./worker-node.js', import.meta.url));
-    // A spare worker alone doesn't keep a tool running; an agent does, by the promise of its exit.
-    worker.unref();
+    // What says how the main script is given is not for the worker's: Node refuses it there.
+    const execArgv = process.execArgv.filter((argument) => !argument.startsWith('--input-type'));
+    const worker = new Worker(new URL('./worker-node.js', import.meta.url), { execArgv });
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer),
       listen: (report, failed) => {
         worker.on('message', (message: Report | DeviceReport) => report(message));
         worker.on('error', failed);
         worker.on('messageerror', failed);
+        worker.on('exit', (code) => failed(new Error(`it has exited with ${code}`)));
+        // A spare worker doesn't keep a tool running; who has an agent in it holds it. Listening for messages holds it too.
+        worker.unref();
       },
       terminate: () => void worker.terminate(),
       hold: () => worker.ref(),

@@ -1,4 +1,5 @@
 /** What differs between a browser and Node; each entry of the package installs its own. */
+import { CapfsError, messageOf } from './errors.js';
 import type { Command, DeviceCommand, DeviceReport, Mail, MailNotice, Report } from './protocol.js';
 
 /** A worker as the pool sees it. */
@@ -32,4 +33,18 @@ export function installPlatform(platform: Platform): void {
 export function platform(): Platform {
   if (!installed) throw new Error('the package was loaded by a file that is not one of its entries');
   return installed;
+}
+
+/**
+ * Starts a worker.
+ *
+ * @throws CapfsError `POLICY_BLOCKED`; `VARIANT_UNAVAILABLE` where none can be started from here
+ */
+export function startWorker(full: boolean, assets: URL | undefined): WorkerHandle {
+  try {
+    return platform().startWorker(full, assets);
+  } catch (error) {
+    if (error instanceof CapfsError) throw error;
+    throw new CapfsError('VARIANT_UNAVAILABLE', `agents run in workers, and none can be started here: ${messageOf(error)}`, { cause: error });
+  }
 }

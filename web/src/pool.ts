@@ -1,10 +1,19 @@
 /** The workers: one agent at a time in each, and spares that wait for the next. */
+import { unlessAborted } from './abort.js';
 import { cancellable } from './cancel.js';
-import { CapfsError } from './errors.js';
+import { CapfsError, messageOf } from './errors.js';
 import { MailboxWriter, createMailbox } from './mailbox.js';
-import { platform, type WorkerHandle } from './platform.js';
+import { startWorker, type WorkerHandle } from './platform.js';
 import type { Assets, Command, KernelModules, Mail, Report } from './protocol.js';
 import type { Variant } from './types.js';
+
+/**
+ * Linear memories that all workers of a pool may have at once. Chromium 156 has room for 124 in a page, whatever their size, as each reserves 8 GiB of the
+ * 1 TiB of addresses that there is for them. The rest is for the page's own tree, the device worker and whatever else the page runs.
+ */
+const MEMORIES_MAX = 100;
+/** Linear memories that one worker may have before it is ended, or kept for files alone: those of a dozen agents. */
+const WORN = 24;
 
 /** What an agent does with its worker's reports. */
 export interface ReportReceiver {
@@ -16,6 +25,14 @@ export interface ReportReceiver {
 /** Mail that is answered. */
 type Question = { [T in Extract<Mail, { request: number }>['type']]: Omit<Extract<Mail, { type: T }>, 'request'> }[Extract<Mail, { request: number }>['type']];
 
+/** Who hears of a worker. */
+interface WorkerOwner {
+  /** It is of no more use. */
+  gone(worker: PooledWorker): void;
+  /** It holds the files of one agent less. */
+  lighter(worker: PooledWorker): void;
+}
+
 export class PooledWorker {
   readonly #handle: WorkerHandle;
   readonly #mailbox: MailboxWriter | undefined;
@@ -24,19 +41,25 @@ export class PooledWorker {
   #nextRequest = 1;
   #holds = 0;
   #gone: string | undefined;
+  /** Linear memories that it may have, until its engine collects those that nobody needs: a kernel's, and the agents'. */
+  #memories = 1;
   /** Resolves when the worker's first kernel is instantiated. */
   readonly ready: Promise<void>;
   #ready!: () => void;
   #failed!: (error: CapfsError) => void;
 
-  /** Starts the worker at once; it is prepared when the modules are there. */
+  /**
+   * Starts the worker at once; it is prepared when the modules are there.
+   *
+   * @throws CapfsError `VARIANT_UNAVAILABLE` where no worker can be started
+   */
   constructor(
     modules: Promise<KernelModules>,
     variant: Variant,
     { full, assets }: Assets,
-    private readonly onGone: (worker: PooledWorker) => void,
+    private readonly owner: WorkerOwner,
   ) {
-    this.#handle = platform().startWorker(full, assets);
+    this.#handle = startWorker(full, assets);
     this.ready = new Promise((resolve, reject) => {
       this.#ready = resolve;
       this.#failed = reject;
@@ -56,8 +79,7 @@ export class PooledWorker {
       (modules) => {
         if (this.#gone === undefined) this.#handle.post({ type: 'prepare', modules, variant, ...mailbox });
       },
-      // Who loads them hears of it, and closes the pool.
-      () => undefined,
+      (error: unknown) => this.end(messageOf(error)),
     );
   }
 
@@ -66,10 +88,33 @@ export class PooledWorker {
     return this.#agents.size;
   }
 
-  spawn(command: Extract<Command, { type: 'spawn' }>, receiver: ReportReceiver): void {
-    this.#agents.set(command.id, receiver);
-    this.#hold(1);
-    this.#handle.post(command);
+  /** Linear memories that it may have. */
+  get memories(): number {
+    return this.#memories;
+  }
+
+  /**
+   * Its reports about this agent, and its end, are the receiver's.
+   *
+   * @throws CapfsError `HOST` where it has ended already
+   */
+  adopt(id: number, receiver: ReportReceiver): void {
+    if (this.#gone !== undefined) throw new CapfsError('HOST', this.#gone);
+    this.#agents.set(id, receiver);
+  }
+
+  /**
+   * Starts an agent that was adopted.
+   *
+   * @throws CapfsError `OPTION_INVALID` where something of it can't be handed to a worker
+   */
+  spawn(command: Extract<Command, { type: 'spawn' }>): void {
+    try {
+      this.#handle.post(command);
+    } catch (error) {
+      throw new CapfsError('OPTION_INVALID', `what the agent is given can't be handed to its worker: ${messageOf(error)}`, { cause: error });
+    }
+    this.#memories += 1;
   }
 
   send(mail: Mail): void {
@@ -84,20 +129,21 @@ export class PooledWorker {
     const request = this.#nextRequest++;
     const answered = new Promise((resolve, reject) => {
       this.#answers.set(request, { resolve, reject });
-      this.#hold(1);
+      this.hold(1);
       this.send({ ...mail, request } as Mail);
     });
     return cancellable(answered, signal, 'the question', () => this.send({ type: 'cancel', id: mail.id, of: request }));
   }
 
-  /** Lets go of an ended agent's files. */
+  /** Lets go of an agent's files. */
   forget(id: number): void {
     if (!this.#agents.delete(id)) return;
     this.send({ type: 'dispose', id });
+    this.owner.lighter(this);
   }
 
-  /** Counts what keeps the process running: agents and questions. */
-  #hold(change: 1 | -1): void {
+  /** Counts what keeps the process running: who has the worker, and questions. */
+  hold(change: 1 | -1): void {
     this.#holds += change;
     if (this.#holds > 0) this.#handle.hold?.();
     else this.#handle.release?.();
@@ -111,34 +157,49 @@ export class PooledWorker {
     this.#failed(cause ?? new CapfsError('HOST', message));
     for (const { reject } of this.#answers.values()) reject(new CapfsError('CLOSED', message));
     this.#answers.clear();
-    for (const agent of this.#agents.values()) agent.lost(message);
-    this.onGone(this);
+    for (const agent of [...this.#agents.values()]) agent.lost(message);
+    this.owner.gone(this);
   }
 
   #receive(report: Report): void {
+    if (this.#gone !== undefined) return;
     switch (report.type) {
       case 'ready':
         return this.#ready();
+      case 'failed':
+        return this.end(`the worker failed: ${report.message}`);
       case 'room':
         return this.#mailbox?.pump();
       case 'answer': {
         const waiting = this.#answers.get(report.request);
         this.#answers.delete(report.request);
-        this.#hold(-1);
+        this.hold(-1);
         if (report.error !== undefined) waiting?.reject(report.error);
         else waiting?.resolve(report.value);
         return;
       }
       default:
-        if (report.type === 'exit') this.#hold(-1);
+        // The kernel of the next agent.
+        if (report.type === 'exit') this.#memories += 1;
         this.#agents.get(report.id)?.receive(report);
     }
   }
 }
 
-export class WorkerPool {
-  #idle: PooledWorker[] = [];
+/** Somebody who waits for a worker. */
+interface Waiter {
+  resolve(worker: PooledWorker): void;
+  reject(error: unknown): void;
+}
+
+export class WorkerPool implements WorkerOwner {
   readonly #all = new Set<PooledWorker>();
+  /** Those that run no agent, the one that was used last at the end. */
+  #idle: PooledWorker[] = [];
+  /** Those that run none any more, and are there for the files of ended agents alone. */
+  readonly #retired = new Set<PooledWorker>();
+  readonly #queue: Waiter[] = [];
+  #serving = false;
   #closed = false;
 
   constructor(
@@ -146,41 +207,137 @@ export class WorkerPool {
     private readonly variant: Variant,
     private readonly spares: number,
     private readonly assets: Assets,
+    private readonly max: number,
+    /** Lets go of the files of the agent that ended first, of those in workers that `of` accepts; whether there was one. */
+    private readonly evict: (of: (worker: PooledWorker) => boolean) => boolean,
   ) {
     this.#refill();
   }
 
-  /** Takes an idle worker, rather one without an ended agent's files, or starts one. */
-  take(): PooledWorker {
+  /**
+   * An idle worker, rather one without an ended agent's files, or a new one, when it is ready. Where there are as many as there may be, it waits
+   * for one, or is refused where `mayWait` is false.
+   *
+   * @throws CapfsError `CLOSED`; `EAGAIN`, where it may not wait; `HOST`, where the worker fails at its start; what the signal was aborted for
+   */
+  async take(signal: AbortSignal, mayWait: boolean): Promise<PooledWorker> {
     if (this.#closed) throw new CapfsError('CLOSED', 'this Capfs has been closed');
-    const worker = this.#idle.sort((a, b) => b.held - a.held).pop() ?? this.#start();
+    let worker = this.#queue.length > 0 ? undefined : this.#next();
+    if (!worker) {
+      if (!mayWait) throw new CapfsError('EAGAIN', `${this.max} workers run agents, and more are not allowed (maxWorkers)`);
+      worker = await this.#wait(signal);
+    }
     // The next spare is started when this agent has been, not before it.
     setTimeout(() => this.#refill(), 0);
+    try {
+      await unlessAborted(worker.ready, signal, 'the start of the agent');
+    } catch (error) {
+      this.giveBack(worker);
+      throw error;
+    }
     return worker;
   }
 
-  /** Takes a worker back whose agent has ended cleanly. */
+  /** Takes a worker back whose agent has ended cleanly, or has not begun. */
   giveBack(worker: PooledWorker): void {
     if (!this.#all.has(worker)) return;
-    const enough = this.#idle.filter(({ held }) => held === 0).length > this.spares;
-    if (enough && worker.held === 0) worker.end('the worker was not needed any more');
+    worker.hold(-1);
+    const clean = this.#idle.filter(({ held }) => held === 0).length;
+    const worn = worker.memories > WORN;
+    if (worker.held === 0 && (worn || clean > this.spares)) return worker.end('the worker was not needed any more');
+    if (worn) this.#retired.add(worker);
     else this.#idle.push(worker);
+    this.#serve();
   }
 
   close(): void {
     this.#closed = true;
+    for (const { reject } of this.#queue.splice(0)) reject(new CapfsError('CLOSED', 'this Capfs has been closed'));
     for (const worker of [...this.#all]) worker.end('this Capfs has been closed');
   }
 
+  gone(worker: PooledWorker): void {
+    this.#all.delete(worker);
+    this.#retired.delete(worker);
+    this.#idle = this.#idle.filter((idle) => idle !== worker);
+    this.#serve();
+  }
+
+  lighter(worker: PooledWorker): void {
+    if (worker.held > 0) return;
+    const clean = this.#idle.filter(({ held }) => held === 0).length;
+    const surplus = this.#idle.includes(worker) && clean > this.spares + 1;
+    if (surplus || this.#retired.has(worker)) worker.end('the worker was not needed any more');
+  }
+
+  get #memories(): number {
+    return [...this.#all].reduce((total, { memories }) => total + memories, 0);
+  }
+
+  /** A worker for one more agent, if there may be one. */
+  #next(): PooledWorker | undefined {
+    this.#makeRoom();
+    const at = this.#idle.reduce((best, { held }, index) => (best >= 0 && this.#idle[best]!.held < held ? best : index), -1);
+    if (at >= 0) return this.#held(this.#idle.splice(at, 1)[0]!);
+    // A place is worth more than the files of an agent that has ended.
+    while (this.#all.size >= this.max && this.evict((worker) => this.#retired.has(worker)));
+    return this.#all.size < this.max ? this.#held(this.#start()) : undefined;
+  }
+
+  /** A worker that somebody has keeps the process running, until it is given back. */
+  #held(worker: PooledWorker): PooledWorker {
+    worker.hold(1);
+    return worker;
+  }
+
+  /** Ends workers until the engine has memories for one more agent, as far as those go that run none. */
+  #makeRoom(): void {
+    while (this.#memories + 1 > MEMORIES_MAX) {
+      const worn = this.#idle.filter(({ held, memories }) => held === 0 && memories > 1);
+      const most = worn.sort((a, b) => a.memories - b.memories).pop();
+      if (most) most.end('the engine has no room for more memories');
+      else if (!this.evict((worker) => this.#idle.includes(worker) || this.#retired.has(worker))) return;
+    }
+  }
+
+  #wait(signal: AbortSignal): Promise<PooledWorker> {
+    let waiter: Waiter;
+    const worker = new Promise<PooledWorker>((resolve, reject) => this.#queue.push((waiter = { resolve, reject })));
+    const given = unlessAborted(worker, signal, 'the start of the agent');
+    given.catch(() => {
+      const queued = this.#queue.indexOf(waiter);
+      if (queued >= 0) this.#queue.splice(queued, 1);
+      // It was given one just then.
+      else worker.then((late) => this.giveBack(late), () => undefined);
+    });
+    return given;
+  }
+
+  /** Gives workers to those who wait. */
+  #serve(): void {
+    // To find one, others may be ended, of which it hears here.
+    if (this.#serving) return;
+    this.#serving = true;
+    while (!this.#closed && this.#queue.length > 0) {
+      let worker: PooledWorker | undefined;
+      try {
+        worker = this.#next();
+      } catch (error) {
+        this.#queue.shift()!.reject(error);
+        continue;
+      }
+      if (!worker) break;
+      this.#queue.shift()!.resolve(worker);
+    }
+    this.#serving = false;
+  }
+
   #refill(): void {
-    while (!this.#closed && this.#idle.length < this.spares) this.#idle.push(this.#start());
+    while (!this.#closed && this.#idle.length < this.spares && this.#all.size < this.max) this.#idle.push(this.#start());
   }
 
   #start(): PooledWorker {
-    const worker = new PooledWorker(this.modules, this.variant, this.assets, (gone) => {
-      this.#all.delete(gone);
-      this.#idle = this.#idle.filter((idle) => idle !== gone);
-    });
+    const worker = new PooledWorker(this.modules, this.variant, this.assets, this);
     this.#all.add(worker);
     return worker;
   }

@@ -123,7 +123,7 @@ export type DeviceReport =
 /** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */
 export type Mail =
   | { type: 'input'; id: number; console: boolean; bytes: Uint8Array }
-  | { type: 'input-end'; id: number; console: boolean }
+  | { type: 'input-end'; id: number; console: boolean; failed: boolean }
   | { type: 'resize'; id: number; columns: number; rows: number }
   | { type: 'output-read'; id: number; stream: number; count: number }
   | { type: 'output-closed'; id: number; stream: number }
@@ -135,6 +135,7 @@ export type Mail =
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'remote-lost'; id: number; peer: Peer }
   | { type: 'serve'; id: number; client: number; bytes: Uint8Array }
+  | { type: 'forget'; id: number; client: number }
   | { type: 'revoke'; id: number; request: number; at: string }
   | ({ type: 'narrow'; id: number; request: number } & NarrowRequest)
   | { type: 'adopt'; id: number; request: number; client: number; of: number; at: string; peer: Peer; tree: [number: number, kind: number] }
@@ -145,7 +146,7 @@ export interface MailNotice {
   type: 'mail';
 }
 
-/** What a worker sends. */
+/** What a worker sends. `kept` is what an agent's files take, in bytes; `failed` says that the worker is of no more use. */
 export type Report =
   | { type: 'ready' }
   | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'> }
@@ -157,7 +158,8 @@ export type Report =
   | { type: 'served'; id: number; client: number; bytes: Uint8Array }
   | { type: 'granted'; id: number; error?: string }
   | { type: 'audit'; id: number; lines: string[] }
-  | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'> }
+  | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'>; kept: number }
+  | { type: 'failed'; message: string }
   | { type: 'room' };
 
 /** The way to the other side. */

@@ -1,10 +1,12 @@
 /** An agent's standard streams on the page's side. */
-import { CapfsError } from './errors.js';
+import { CapfsError, messageOf } from './errors.js';
 
 /** Bytes of standard input on their way to the agent, at most; beyond it a write waits. */
 const INPUT_WINDOW = 256 << 10;
 /** Bytes of standard input in one message. */
 const INPUT_CHUNK = 64 << 10;
+/** Bytes that a reader of an output stream gets at once, at most, of what came in smaller pieces. */
+const OUTPUT_CHUNK = 64 << 10;
 
 /**
  * Standard output or error as a stream. What is not read fills a window, and then the agent waits; when the
@@ -33,7 +35,7 @@ export class OutputStream {
               this.#wake = wake;
             });
           }
-          const chunk = this.#chunks.shift();
+          const chunk = this.#take();
           if (!chunk) return controller.close();
           controller.enqueue(chunk);
           this.acknowledge(chunk.length);
@@ -63,6 +65,27 @@ export class OutputStream {
     this.#ended = true;
     this.#wake?.();
   }
+
+  /** Leaves out what was not read, and what is still printed. */
+  discard(): void {
+    this.#cancelled = true;
+    const dropped = this.#chunks.splice(0).reduce((total, { length }) => total + length, 0);
+    if (dropped > 0) this.acknowledge(dropped);
+  }
+
+  /** What is there, as one chunk: a program that prints by the byte must not cost its reader a turn for each. */
+  #take(): Uint8Array | undefined {
+    let [count, size] = [0, 0];
+    while (count < this.#chunks.length && (count === 0 || size + this.#chunks[count]!.length <= OUTPUT_CHUNK)) size += this.#chunks[count++]!.length;
+    if (count < 2) return this.#chunks.shift();
+    const whole = new Uint8Array(size);
+    let at = 0;
+    for (const chunk of this.#chunks.splice(0, count)) {
+      whole.set(chunk, at);
+      at += chunk.length;
+    }
+    return whole;
+  }
 }
 
 /** Iteration as the standard has it, for engines whose streams can't be iterated (WebKitGTK 2.50). */
@@ -83,24 +106,45 @@ async function* iterate(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint
 /** Standard input: sends as much as the agent has room for. */
 export class InputStream {
   #inFlight = 0;
+  #ended = false;
   #closed: string | undefined;
   #wake: (() => void)[] = [];
   /** Writes go one after the other, whoever makes them. */
   #last: Promise<void> = Promise.resolve();
+  #controller!: WritableStreamDefaultController;
+  #failure: string | undefined;
+  #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
   readonly writable: WritableStream<string | Uint8Array>;
 
+  /**
+   * @param sendEnd ends the input; with `failed` the agent reads what came and then `EIO`
+   * @param closed why nothing can be written from the start, where that is so
+   */
   constructor(
     private readonly send: (bytes: Uint8Array) => void,
-    private readonly sendEnd: () => void,
+    private readonly sendEnd: (failed: boolean) => void,
+    closed?: string,
   ) {
     this.writable = new WritableStream<string | Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller;
+      },
       write: (data) => this.write(data),
       close: () => this.close(),
-      abort: () => this.close(),
+      abort: (reason) => this.fail(reason),
     });
+    if (closed !== undefined) this.#shut(closed);
+  }
+
+  /** What its source failed with, if it did. */
+  get failure(): string | undefined {
+    return this.#failure;
   }
 
   write(data: string | Uint8Array): Promise<void> {
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      return Promise.reject(new CapfsError('OPTION_INVALID', 'what is written to an agent is a string or a Uint8Array'));
+    }
     const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
     const written = this.#last.then(() => this.#send(bytes));
     this.#last = written.catch(() => undefined);
@@ -111,19 +155,80 @@ export class InputStream {
     return (this.#last = this.#last.then(() => {
       if (this.#closed !== undefined) return;
       this.#closed = 'standard input has been closed';
-      this.sendEnd();
+      this.sendEnd(false);
     }));
+  }
+
+  /** There is no more because what it comes from has failed: that must not look like its end. */
+  fail(reason: unknown): void {
+    if (this.#closed !== undefined) return;
+    this.#failure = messageOf(reason);
+    this.#closed = `standard input has failed: ${this.#failure}`;
+    this.sendEnd(true);
+    this.#wakeAll();
   }
 
   /** The agent has taken this much. */
   taken(count: number): void {
     this.#inFlight -= count;
-    for (const wake of this.#wake.splice(0)) wake();
+    this.#wakeAll();
+  }
+
+  /**
+   * Takes it from a stream, which is cancelled and unlocked when the agent has ended. Not by `pipeTo`: Chromium's loses what was read just before the
+   * stream fails.
+   *
+   * @throws CapfsError `OPTION_INVALID` where it is locked
+   */
+  from(stream: ReadableStream<Uint8Array>): void {
+    if (stream.locked) throw new CapfsError('OPTION_INVALID', 'stdin is a stream that somebody began to read while the agent was started: it is locked');
+    const reader = stream.getReader();
+    this.#source = reader;
+    void this.#pump(reader).then(() => reader.releaseLock());
+    if (this.#ended) this.#cancel();
+  }
+
+  /** Never rejects. */
+  async #pump(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+    for (;;) {
+      let next;
+      try {
+        next = await reader.read();
+      } catch (error) {
+        return this.fail(error);
+      }
+      if (next.done) return this.close();
+      try {
+        await this.write(next.value);
+      } catch (error) {
+        // It has ended meanwhile, or this is nothing that can be written.
+        this.fail(error);
+        await reader.cancel(error).catch(() => undefined);
+        return;
+      }
+    }
+  }
+
+  #cancel(): void {
+    // What the source throws then is its own affair.
+    void this.#source?.cancel(new CapfsError('CLOSED', 'the agent has ended')).catch(() => undefined);
   }
 
   /** The agent has ended. */
   end(): void {
-    this.#closed ??= 'the agent has ended';
+    this.#ended = true;
+    this.#shut('the agent has ended');
+    this.#wakeAll();
+    this.#cancel();
+  }
+
+  /** From now on nothing can be written. What a user pipes into the stream is cancelled by its error. */
+  #shut(why: string): void {
+    this.#closed ??= why;
+    this.#controller.error(new CapfsError('CLOSED', why));
+  }
+
+  #wakeAll(): void {
     for (const wake of this.#wake.splice(0)) wake();
   }
 

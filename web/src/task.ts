@@ -1,6 +1,6 @@
 /** Starts and ends the tasks of one parent: the page, or an agent. */
 import type { Agent } from './agent.js';
-import { CapfsError } from './errors.js';
+import { CapfsError, isErrno, type CapfsErrorCode, type Errno } from './errors.js';
 import { grantPairs } from './grants.js';
 import type { Mount, Program, ReadOptions, SpawnOptions, Stat } from './types.js';
 
@@ -162,10 +162,16 @@ function mounts(binds: Plan[4]): Record<string, Mount[]> {
   return all;
 }
 
+/** What errors of the package are to a parent, where they aren't `EIO`. */
+const ERRNO_OF: Partial<Record<CapfsErrorCode, Errno>> = {
+  GRANT_INVALID: 'EINVAL',
+  OPTION_INVALID: 'EINVAL',
+  MEMORY_LIMIT: 'ENOMEM',
+  ABORTED: 'ECANCELED',
+};
+
 /** An error of the package as a parent sees it. */
 function errnoOf(error: unknown): CapfsError {
   const failure = error instanceof CapfsError ? error : new CapfsError('EIO', String(error));
-  if (/^E[A-Z0-9]+$/.test(failure.code)) return failure;
-  const code = failure.code.startsWith('MODULE_') ? 'ENOEXEC' : failure.code === 'GRANT_INVALID' ? 'EINVAL' : failure.code === 'MEMORY_LIMIT' ? 'ENOMEM' : 'EIO';
-  return new CapfsError(code, failure.message);
+  return isErrno(failure.code) ? failure : new CapfsError(failure.code.startsWith('MODULE_') ? 'ENOEXEC' : (ERRNO_OF[failure.code] ?? 'EIO'), failure.message);
 }

@@ -20,6 +20,12 @@ export interface CapfsOptions {
   /** Workers that are kept ready for the next agent; 1 unless told. */
   spares?: number;
   /**
+   * Workers at once, spare ones included, and so agents that run at once; 32 unless told, 1,000 at most. An agent more waits for its turn: `spawn` resolves when it
+   * has begun. A task of an agent doesn't wait, as its parent may wait for it: its start fails with `EAGAIN`. Chromium has memory addresses for some
+   * 50 agents in a page.
+   */
+  maxWorkers?: number;
+  /**
    * Loads the kernel with the capabilities that need the web platform: without it an agent can be granted `random`, `console`
    * and `opfs` alone, and there is no `task`. It is more than twice as large, hence no by default.
    */
@@ -100,6 +106,7 @@ export interface OpfsMount {
   rights?: 'ro' | 'rw';
 }
 
+/** `Infinity` is the same as leaving a limit out. Anything but a number above 0 is refused, and so is part of a byte or of a descriptor. */
 export interface Limits {
   /**
    * Bytes of linear memory: a `memory.grow` beyond it fails in the agent. What its worker holds for it otherwise (memory mounts,
@@ -107,7 +114,7 @@ export interface Limits {
    * and `ENOSPC` in a memory mount.
    */
   memory?: number;
-  /** Milliseconds from the start to a forced end. */
+  /** Milliseconds from the start to a forced end, however many. */
   time?: number;
   /** Descriptors that may be open at once. */
   files?: number;
@@ -140,12 +147,21 @@ export interface SpawnOptions {
   dom?: HTMLElement;
   /** The agent's console, where `console` is granted. */
   console?: ConsoleOptions;
+  /**
+   * Standard input: written by `agent.write`, nothing, or what is given. A stream is read as the agent reads; where it fails, the agent reads what came
+   * and then `EIO`, and `Exit.message` says so. When the agent has ended, it is cancelled and unlocked.
+   */
   stdin?: 'pipe' | 'closed' | string | Uint8Array | ReadableStream<Uint8Array>;
   /** The standard streams are a terminal to the agent. */
   tty?: boolean;
   limits?: Limits;
-  /** Kills the agent. */
+  /** Kills the agent. Before it has begun, its start is given up with all that it waits for, downloads included, and `spawn` rejects with `ABORTED`. */
   signal?: AbortSignal;
+}
+
+export interface KillOptions {
+  /** Leaves out what the agent has printed and nobody has read yet: `stdout` and `stderr` have nothing more, and end with it. */
+  discardOutput?: boolean;
 }
 
 /** Anything that a program can be given as. A string is an address. */

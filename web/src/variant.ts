@@ -44,7 +44,7 @@ function choose<Name extends string>(
   forced: Name | undefined,
 ): Name {
   if (forced !== undefined) {
-    const entry = table[forced];
+    const entry = Object.hasOwn(table, forced) ? table[forced] : undefined;
     if (!entry) throw new CapfsError('VARIANT_UNAVAILABLE', `there is no ${what} variant called ${forced}`);
     if (!entry.available()) {
       throw new CapfsError('VARIANT_UNAVAILABLE', `the ${what} variant ${forced} needs ${entry.needs}, which this engine does not have here`);

@@ -1,6 +1,7 @@
 /** What every worker does, in a browser or in Node: prepares kernels, runs one agent at a time, answers for ended ones. */
 import { AgentRun } from './agent-run.js';
 import { DeviceServer } from './device-server.js';
+import { messageOf } from './errors.js';
 import { KernelInstance } from './kernel-instance.js';
 import { loadBindings, type BindingsFactory } from './kernels.js';
 import { MailboxReader } from './mailbox.js';
@@ -8,20 +9,34 @@ import type { Command, DeviceCommand, DeviceReport, KernelModules, Mail, MailNot
 import type { Variant } from './types.js';
 import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting.js';
 
-/** Serves the page at the other end of the port: by running agents, or by what it has of devices. */
-export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Report | DeviceReport>): void {
+/**
+ * Serves the page at the other end of the port: by running agents, or by what it has of devices. Answers what tells the page that something has failed of
+ * which nobody else hears.
+ */
+export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Report | DeviceReport>): (error: unknown) => void {
   let worker: AgentWorker | undefined;
   let devices: DeviceServer | undefined;
   type Message = Command | DeviceCommand | Mail | MailNotice;
   /** What came while the kernel's glue was being loaded. */
   let early: Message[] | undefined;
+  let type: 'failed' | 'device-failed' = 'failed';
+  const fail = (message: string) => port.post({ type, message });
   const prepare = async (message: Extract<Message, { type: 'prepare' | 'prepare-devices' }>) => {
     early = [];
-    if (message.type === 'prepare-devices') devices = new DeviceServer(port, message.kernel, await loadBindings(true));
-    else worker = new AgentWorker(port, message.modules, await loadBindings(message.modules.full), message.variant, message.mailbox);
+    if (message.type === 'prepare-devices') type = 'device-failed';
+    try {
+      await load(message);
+    } catch (error) {
+      // A kernel that doesn't load, or no memory for it. Nothing that comes is answered any more: the page ends the worker.
+      return fail(`its kernel can't be started: ${messageOf(error)}`);
+    }
     const waiting = early;
     early = undefined;
     waiting.forEach(receive);
+  };
+  const load = async (message: Extract<Message, { type: 'prepare' | 'prepare-devices' }>) => {
+    if (message.type === 'prepare-devices') devices = new DeviceServer(port, message.kernel, await loadBindings(true));
+    else worker = new AgentWorker(port, message.modules, await loadBindings(message.modules.full), message.variant, message.mailbox);
   };
   const receive = (message: Message) => {
     if (early) early.push(message);
@@ -30,6 +45,7 @@ export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Re
     else worker?.receive(message);
   };
   port.listen(receive);
+  return (error) => fail(messageOf(error));
 }
 
 class AgentWorker {
@@ -68,24 +84,38 @@ class AgentWorker {
   }
 
   receive(message: Exclude<Command, { type: 'prepare' }> | Mail | MailNotice): void {
-    if (message.type === 'spawn') void this.#spawn(message);
+    if (message.type === 'spawn') this.#spawn(message).catch((error: unknown) => this.port.post({ type: 'failed', message: messageOf(error) }));
     else if (message.type === 'mail') this.#takeMail();
     else this.#take(message);
   }
 
   async #spawn({ id, module, config }: Extract<Command, { type: 'spawn' }>): Promise<void> {
-    const kernel = this.#next ?? new KernelInstance(this.modules.kernel, this.bindings);
+    this.#latest = id;
+    let kernel: KernelInstance;
+    try {
+      kernel = this.#next ?? new KernelInstance(this.modules.kernel, this.bindings);
+    } catch (error) {
+      return this.port.post({ type: 'failed', message: `there is no room for another kernel: ${messageOf(error)}` });
+    }
     this.#next = undefined;
     const poll = this.#mailbox ? () => this.#takeMail() : undefined;
     const run = new AgentRun(id, kernel, config, this.port, this.variant, this.#waiting, poll);
     this.#runs.set(id, run);
-    this.#latest = id;
-    // What was sent right behind the start is taken first: small inputs then need no wait at all.
-    this.#mailbox?.setRunning(true);
-    const reusable = await run.run(module, this.modules);
+    const reusable = await run.run(module, this.modules, () => {
+      // What was sent right behind the start is taken first: small inputs then need no wait at all.
+      this.#mailbox?.setRunning(true);
+      this.#takeMail();
+      for (const mail of run.stand()) this.#take(mail);
+    });
     this.#mailbox?.setRunning(false);
     this.#takeMail();
-    if (reusable) this.#next = new KernelInstance(this.modules.kernel, this.bindings);
+    for (const mail of run.stand()) this.#take(mail);
+    if (!reusable) return;
+    try {
+      this.#next = new KernelInstance(this.modules.kernel, this.bindings);
+    } catch {
+      // It is tried once more for the agent that needs it, which is told.
+    }
   }
 
   #takeMail(): void {
@@ -103,13 +133,24 @@ class AgentWorker {
       }
       return;
     }
+    if (run.defers(mail)) return;
+    try {
+      this.#deliver(run, mail);
+    } catch (error) {
+      const message = run.trapped(error);
+      if ('request' in mail) this.port.post({ type: 'answer', request: mail.request, error: message });
+    }
+  }
+
+  #deliver(run: AgentRun, mail: Mail): void {
     const kernel = run.kernel.bindings;
     switch (mail.type) {
       case 'input':
         kernel.feed(mail.console, mail.bytes);
         break;
       case 'input-end':
-        kernel.end_input(mail.console);
+        if (mail.failed) kernel.fail_input(mail.console);
+        else kernel.end_input(mail.console);
         break;
       case 'resize':
         kernel.resize(mail.columns, mail.rows);
@@ -155,6 +196,9 @@ class AgentWorker {
         break;
       case 'remote-lost':
         kernel.remote_lost(mail.peer);
+        break;
+      case 'forget':
+        kernel.remote_forget(mail.client);
         break;
       case 'dispose':
         this.#runs.delete(mail.id);

@@ -1,28 +1,10 @@
 // What every host and every variant must do. Each case gets a Capfs, the guest, and `assert`-like helpers;
 // it runs in Node and, unchanged, on a page.
 
-/** Fails unless both are the same as JSON. */
-export function same(actual, expected) {
-  const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)]
-  if (a !== b) throw new Error(`got ${a} instead of ${b}`)
-}
+import { rejects, run, same } from './checks.mjs'
+import * as life from './life-cases.mjs'
 
-const text = (stream) => new Response(stream).text()
-
-/** Runs the guest to its end: its exit and everything that it printed. */
-async function run(capfs, guest, args, options = {}) {
-  const agent = await capfs.spawn(guest, { args, ...options })
-  const [out, exit] = await Promise.all([text(agent.stdout), agent.exit])
-  return { agent, out, code: exit.code, reason: exit.reason, exit }
-}
-
-const rejects = async (promise, code) => {
-  const error = await promise.then(
-    () => undefined,
-    (failure) => failure,
-  )
-  same(error?.code, code)
-}
+export { same }
 
 function thrown(call) {
   try {
@@ -464,12 +446,12 @@ export const notWaiting = {
 
 /** Runs every case of a variant; `report(name, error)` hears of each. */
 export async function runCases(Capfs, variant, guest, report) {
-  const cases = { ...everywhere, ...(variant.wait === 'none' ? notWaiting : waiting) }
+  const cases = { ...everywhere, ...life.everywhere, ...(variant.wait === 'none' ? notWaiting : { ...waiting, ...life.waiting }) }
   for (const [name, body] of Object.entries(cases)) {
     const capfs = await Capfs.create({ variant, capabilities: true })
     try {
       same(capfs.variant, variant)
-      await body({ capfs, guest })
+      await body({ Capfs, capfs, guest })
       report(name)
     } catch (error) {
       report(name, error)

@@ -33,6 +33,15 @@ static int many_bytes(long count) {
   return 0;
 }
 
+// Prints lines of 61 bytes, each by a call of its own, for ever.
+static int lines(void) {
+  char line[61];
+  memset(line, 'l', sizeof line);
+  line[60] = '\n';
+  for (;;)
+    if (write(1, line, sizeof line) < 0) return errno;
+}
+
 // Writes a pattern in pieces of all sizes around those at which copies change their way, and reads it back.
 static int copies(void) {
   static unsigned char out[70000], in[70000];
@@ -126,6 +135,7 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "code")) return atoi(argv[2]);
   if (!strcmp(what, "echo")) return echo();
   if (!strcmp(what, "many-bytes")) return many_bytes(atol(argv[2]));
+  if (!strcmp(what, "lines")) return lines();
   if (!strcmp(what, "copies")) return copies();
   if (!strcmp(what, "grow")) return grow_memory();
   if (!strcmp(what, "fill")) return fill();

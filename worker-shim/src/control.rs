@@ -591,6 +591,20 @@ pub fn end_input(console: bool) {
     with_streams(|streams| streams.input(console).end());
 }
 
+/// Ends the input because what it comes from has failed: the agent reads what came, and then `EIO`.
+#[wasm_bindgen]
+pub fn fail_input(console: bool) {
+    with_streams(|streams| streams.input(console).fail());
+}
+
+/// Closes what the process has open, once it has ended and its end was asked for; the namespace stays.
+#[wasm_bindgen]
+pub fn end_process() {
+    // Dropped when the machine is free again: closing tells other kernels, by way of JavaScript.
+    let ended = with_machine(|machine| (machine.running.take(), machine.streams.take()));
+    drop(ended);
+}
+
 /// Bytes of the input that the agent has taken since this was asked last.
 #[wasm_bindgen]
 pub fn input_taken(console: bool) -> u32 {

@@ -51,6 +51,8 @@ fn stream_stat(tty: bool) -> Stat {
 struct Queue {
     bytes: VecDeque<u8>,
     ended: bool,
+    /// It has ended because what it comes from has failed.
+    failed: bool,
     taken: usize,
 }
 
@@ -67,6 +69,13 @@ impl Input {
     /// The page writes no more.
     pub fn end(&self) {
         locked(&self.0).ended = true;
+    }
+
+    /// There is no more, because what the input comes from has failed: behind what came the agent reads `EIO`.
+    pub fn fail(&self) {
+        let mut queue = locked(&self.0);
+        queue.ended = true;
+        queue.failed = true;
     }
 
     /// Bytes that the agent has taken since this was asked last.
@@ -100,10 +109,10 @@ impl OpenFile for InputFile {
             return Poll::Ready(Ok(0));
         }
         if queue.bytes.is_empty() {
-            return if queue.ended {
-                Poll::Ready(Ok(0))
-            } else {
-                Poll::Pending
+            return match (queue.ended, queue.failed) {
+                (false, _) => Poll::Pending,
+                (true, false) => Poll::Ready(Ok(0)),
+                (true, true) => Poll::Ready(Err(Errno::Io)),
             };
         }
         let (front, back) = queue.bytes.as_slices();

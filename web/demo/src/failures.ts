@@ -37,6 +37,8 @@ const BY_CODE: Readonly<Record<string, { title: string; hint?: string }>> = {
     title: 'A file of the program could not be loaded',
     hint: 'The server may be gone, or may lack the file. Run again asks once more.',
   },
+  ABORTED: { title: 'It was ended before it had begun' },
+  OPTION_INVALID: { title: 'It can’t be started like that' },
   GRANT_INVALID: { title: 'A capability can’t be granted like that' },
   STORAGE_UNAVAILABLE: {
     title: 'This browser keeps no files for this page',

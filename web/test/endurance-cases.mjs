@@ -1,0 +1,148 @@
+// Many agents, and workers that fail: run on a page or in Node by endurance.mjs, which measures the memory from outside meanwhile.
+import { rejects, same } from './checks.mjs'
+
+/** Workers that were started and not ended. */
+const alive = new Set()
+
+/** Counts workers from now on. */
+export function countWorkers() {
+  if (typeof globalThis.Worker !== 'function') {
+    process.on('worker', (worker) => {
+      alive.add(worker)
+      worker.on('exit', () => alive.delete(worker))
+    })
+    return
+  }
+  globalThis.Worker = class extends Worker {
+    constructor(...args) {
+      super(...args)
+      alive.add(this)
+    }
+    terminate() {
+      alive.delete(this)
+      super.terminate()
+    }
+  }
+}
+
+/** Waits for a promise or for the event loop to come round, so that nothing here depends on a clock. */
+const turn = () => new Promise((resolve) => setTimeout(resolve, 0))
+
+async function until(holds) {
+  while (!holds()) await turn()
+}
+
+let capfs
+let module
+
+/** Makes the Capfs that the other cases use. */
+export async function open(Capfs, variant, guest) {
+  capfs = await Capfs.create({ variant })
+  module = await capfs.compile(guest)
+}
+
+export async function close() {
+  capfs.close()
+  await until(() => alive.size === 0)
+}
+
+const mounts = () => ({ '/w': { type: 'memory', files: { 'a.txt': 'kept' } } })
+
+/** So many agents, one after the other, as a page runs them that never disposes of any. */
+export async function oneByOne(count) {
+  let last
+  for (let i = 0; i < count; i++) {
+    last = await capfs.spawn(module, { args: ['hello'], mounts: mounts() })
+    same(await new Response(last.stdout).text(), 'hello\n')
+    const { code, reason, message } = await last.exit
+    same([code, reason, message], [0, 'exit', undefined])
+  }
+  same(await last.readText('/w/a.txt'), 'kept')
+  same([[...capfs.agents].length <= 16, alive.size <= 6 || `${alive.size} workers`], [true, true])
+}
+
+/** So many agents at once. */
+export async function together(count) {
+  const ends = await Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      const agent = await capfs.spawn(module, { args: ['code', String(index % 100)], mounts: mounts() })
+      const { code, reason, message } = await agent.exit
+      return reason === 'exit' && code === index % 100 ? 'as it should' : `${index}: ${reason} ${code} ${message}`
+    }),
+  )
+  same(ends.filter((end) => end !== 'as it should'), [])
+  same([[...capfs.agents].length <= 16, alive.size <= 32 || `${alive.size} workers`], [true, true])
+}
+
+/** Starts that are given up, each a turn of the event loop later than the one before; as many agents that are killed. */
+export async function aborted(count) {
+  const before = alive.size
+  for (let step = 0; step < count; step++) {
+    const abort = new AbortController()
+    const start = capfs.spawn(module, { args: ['call'], grants: ['random'], signal: abort.signal }).then((agent) => agent.exit, ({ code }) => same(code, 'ABORTED'))
+    for (let turns = 0; turns < step % 30; turns++) await turn()
+    abort.abort()
+    await start
+  }
+  await Promise.all([...capfs.agents].map((agent) => agent.dispose()))
+  await until(() => alive.size <= Math.max(before, 2))
+  same([...capfs.agents].length, 0)
+}
+
+let downloading
+
+/** Starts what is given as an address whose file never ends: a program, or an archive. */
+export async function download(what, address) {
+  const given = what === 'program' ? [address, {}] : [module, { mounts: { '/w': { type: 'archive', data: address } } }]
+  downloading = { abort: new AbortController() }
+  downloading.outcome = capfs.spawn(given[0], { ...given[1], signal: downloading.abort.signal }).then(() => 'started', ({ code }) => code)
+}
+
+/** Gives it up. */
+export async function giveUp() {
+  downloading.abort.abort()
+  same(await downloading.outcome, 'ABORTED')
+}
+
+/** What fails in a worker, and workers that can't be started: everything that waits hears of it. */
+export async function failing(Capfs, variant, guest) {
+  const agent = await capfs.spawn(module, { args: ['call'] })
+  const before = new Set(capfs.agents)
+  const start = capfs.spawn(module, { args: ['call'], grants: ['random'] }).then(({ exit }) => exit.then(({ reason }) => reason), ({ code }) => code)
+  // It has a worker, whether it has begun or not.
+  await until(() => [...capfs.agents].some((other) => !before.has(other)))
+  // Workers end without the page: in Node somebody has terminated them, in a browser their script throws.
+  for (const worker of [...alive]) {
+    if (worker.dispatchEvent && globalThis.ErrorEvent) worker.dispatchEvent(new ErrorEvent('error', { message: 'gone' }))
+    else await worker.terminate()
+  }
+  same([(await agent.exit).reason, (await start).toLowerCase()], ['host', 'host'])
+  await rejects(agent.readFile('/w'), 'CLOSED')
+  const after = await capfs.spawn(module, { args: ['code', '9'] })
+  same((await after.exit).code, 9)
+}
+
+/** No memory is left for an agent: it is told so, and when there is room again, there is. */
+export async function withoutMemory() {
+  let taken = []
+  try {
+    for (;;) taken.push(new WebAssembly.Memory({ initial: 1, maximum: 65_536 }))
+  } catch {
+    // Now there is none.
+  }
+  const outcomes = await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      try {
+        const agent = await capfs.spawn(module, { args: ['hello'], mounts: mounts() })
+        const { reason, message } = await agent.exit
+        return reason === 'exit' ? 'ran' : `${reason}: ${/memory|room/.test(message) && !/stack/.test(message) ? 'no memory' : message}`
+      } catch ({ code, message }) {
+        return `${code}: ${/memory|room/i.test(message) ? 'no memory' : message}`
+      }
+    }),
+  )
+  const expected = ['ran', 'host: no memory', 'HOST: no memory']
+  same(outcomes.filter((outcome) => !expected.includes(outcome)), [])
+  same(outcomes.some((outcome) => outcome !== 'ran'), true)
+  taken = undefined
+}

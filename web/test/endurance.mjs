@@ -1,0 +1,198 @@
+// A thousand agents one after the other and two hundred at once, none disposed of; aborted starts; workers that fail; no memory. In bounded memory, as
+// the system counts it, and with no worker left: `node web/test/endurance.mjs [--host node|chromium|firefox]`.
+import { spawn } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { serve } from '../../scripts/serve.mjs'
+import { same } from './checks.mjs'
+import { buildGuest, count, finish } from './harness.mjs'
+import { BROWSERS } from './page-browsers.mjs'
+
+const { values: options } = parseArgs({ options: { host: { type: 'string', default: 'node' } } })
+
+/** MiB that a thousand agents may leave behind, beside what the first hundred do. */
+const GROWTH_MAX = 160
+/** MiB that all may take at once. */
+const TOTAL_MAX = 2_500
+
+/** Runs a case and counts it. */
+async function tested(name, body) {
+  try {
+    await body()
+    count(name)
+  } catch (error) {
+    count(name, error)
+  }
+}
+
+/** MiB that this process and all that it has started take in memory, what they share divided among them. */
+function memory() {
+  const parents = new Map()
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      parents.set(pid, stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+    } catch {
+      // It has ended since.
+    }
+  }
+  const ours = (pid) => pid === String(process.pid) || (parents.has(pid) && ours(parents.get(pid)))
+  let total = 0
+  for (const pid of parents.keys()) {
+    if (!ours(pid)) continue
+    try {
+      total += Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0)
+    } catch {
+      // It has ended since.
+    }
+  }
+  return total / 1024
+}
+
+/** Runs all of it by one host; `call(name, …args)` calls a case there. */
+async function endure(title, call) {
+  await tested(`${title}: runs 1,000 agents one after the other in bounded memory`, async () => {
+    await call('oneByOne', 100)
+    const early = memory()
+    await call('oneByOne', 900)
+    const late = memory()
+    console.log(`     ${early.toFixed(0)} MiB after 100 agents, ${late.toFixed(0)} MiB after 1,000`)
+    same(late - early <= GROWTH_MAX || `${late - early} MiB more`, true)
+  })
+  await tested(`${title}: runs 200 agents at once`, async () => {
+    await call('together', 200)
+    const now = memory()
+    console.log(`     ${now.toFixed(0)} MiB after them`)
+    same(now <= TOTAL_MAX || `${now} MiB`, true)
+  })
+  await tested(`${title}: leaves no worker when starts are given up`, () => call('aborted', 60))
+  for (const what of ['program', 'archive']) {
+    await tested(`${title}: cancels the download of ${what === 'program' ? 'a program' : 'an archive'} whose start is given up`, async () => {
+      const file = await endless()
+      await call('download', what, file.address)
+      await file.asked
+      await call('giveUp')
+      await file.closed
+      file.close()
+    })
+  }
+  await tested(`${title}: settles what waits when workers fail`, () => call('failing'))
+}
+
+/** An address whose file never ends: `asked` when somebody wants it, `closed` when he has given up. */
+async function endless() {
+  let [came, went] = []
+  const asked = new Promise((resolve) => (came = resolve))
+  const closed = new Promise((resolve) => (went = resolve))
+  const server = createServer((request, response) => {
+    came()
+    response.writeHead(200, { 'Content-Type': 'application/wasm', 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' })
+    response.write(Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]))
+    response.on('close', went)
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { address: `http://127.0.0.1:${server.address().port}/never.wasm`, asked, closed, close: () => server.close() }
+}
+
+async function inNode() {
+  const { Capfs } = await import('../dist/node.js')
+  const cases = await import('./endurance-cases.mjs')
+  const guest = buildGuest()
+  cases.countWorkers()
+  await cases.open(Capfs, {}, guest)
+  await endure('node', (name, ...args) => cases[name](...args))
+  await tested('node: ends every worker when it is closed', () => cases.close())
+  for (const [name, script] of Object.entries(SCRIPTS)) {
+    await tested(`node: a script ends when its agents have: ${name}`, async () => {
+      const source = `import { Capfs } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)}
+        import { readFile } from 'node:fs/promises'
+        import { Readable } from 'node:stream'
+        const guest = await readFile(${JSON.stringify(fileURLToPath(new URL('../../.cache/web-test-guest.wasm', import.meta.url)))})
+        ${script}`
+      const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['pipe', 'pipe', 'inherit'] })
+      // Its standard input stays open: it must end all the same.
+      const killer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+      child.stdin.write('a line of the terminal\n')
+      child.stdin.on('error', () => undefined)
+      const out = new Response(child.stdout).text()
+      const [code, signal] = await new Promise((resolve) => child.on('exit', (...end) => resolve(end)))
+      clearTimeout(killer)
+      same([code, signal, await out], [0, null, 'hello\n'])
+    })
+  }
+}
+
+/** Scripts that print what an agent prints, and then have nothing more to do. */
+const SCRIPTS = {
+  'without close': `
+    const capfs = await Capfs.create()
+    const agent = await capfs.spawn(guest, { args: ['hello'] })
+    process.stdout.write(await new Response(agent.stdout).text())`,
+  'that awaits nothing of the agent': `
+    const capfs = await Capfs.create()
+    const agent = await capfs.spawn(guest, { args: ['hello'] })
+    void new Response(agent.stdout).text().then((text) => process.stdout.write(text))`,
+  'with close': `
+    const capfs = await Capfs.create()
+    const agent = await capfs.spawn(guest, { args: ['hello'] })
+    process.stdout.write(await new Response(agent.stdout).text())
+    capfs.close()`,
+  'that has made a Capfs alone': `
+    await Capfs.create({ capabilities: true })
+    process.stdout.write('hello\\n')`,
+  'whose standard input the agent has, without close': `
+    const capfs = await Capfs.create()
+    const agent = await capfs.spawn(guest, { args: ['hello'], stdin: Readable.toWeb(process.stdin) })
+    process.stdout.write(await new Response(agent.stdout).text())`,
+  'whose standard input the agent has, with close': `
+    const capfs = await Capfs.create()
+    const agent = await capfs.spawn(guest, { args: ['hello'], stdin: Readable.toWeb(process.stdin) })
+    process.stdout.write(await new Response(agent.stdout).text())
+    await agent.exit
+    capfs.close()`,
+  'with a capability from the device worker': `
+    const capfs = await Capfs.create({ capabilities: true })
+    const agent = await capfs.spawn(guest, { args: ['hello'], grants: ['crypto'] })
+    process.stdout.write(await new Response(agent.stdout).text())`,
+}
+
+async function inBrowser(name) {
+  const launch = BROWSERS[name]
+  if (!launch) throw new Error(`no browser is called ${name}: there are ${Object.keys(BROWSERS).join(', ')}`)
+  const guest = Buffer.from(buildGuest()).toString('base64')
+  const browser = await launch()
+  for (const isolated of [false, true]) {
+    const title = `${name}${isolated ? ' isolated' : ''}`
+    const server = await serve({ folder: fileURLToPath(new URL('..', import.meta.url)), isolated })
+    const page = await browser.open(`${server.address}test/blank.html`)
+    const call = (name, ...args) =>
+      page.run(
+        async (name, args) => {
+          const cases = await import('/test/endurance-cases.mjs')
+          await cases[name](...args)
+        },
+        [name, args],
+      )
+    await page.run(
+      async (guest) => {
+        const cases = await import('/test/endurance-cases.mjs')
+        const { Capfs } = await import('/dist/index.js')
+        cases.countWorkers()
+        await cases.open(Capfs, {}, Uint8Array.from(atob(guest), (char) => char.charCodeAt(0)))
+      },
+      [guest],
+    )
+    await endure(title, call)
+    if (name === 'chromium') await tested(`${title}: says so when there is no memory`, () => call('withoutMemory'))
+    await tested(`${title}: ends every worker when it is closed`, () => call('close'))
+    await page.close()
+    await server.close()
+  }
+  await browser.close()
+}
+
+if (options.host === 'node') await inNode()
+else await inBrowser(options.host)
+finish()

@@ -1,0 +1,315 @@
+// What becomes of agents and workers: how a start is refused or given up, what an ended agent keeps, what fails in a worker. Run by
+// cases.mjs, in every host and every variant.
+import { rejects, run, same } from './checks.mjs'
+
+const bytes = (stream) => new Response(stream).arrayBuffer()
+const text = (stream) => new Response(stream).text()
+
+/** The error that a promise is rejected with: its code and its message. */
+const failure = (promise) => promise.then(() => [undefined, ''], ({ code, message }) => [code, message])
+
+/** Waits until the event loop has run so many times. */
+async function turns(count) {
+  const channel = new MessageChannel()
+  for (let turn = 0; turn < count; turn++) {
+    await new Promise((resolve) => {
+      channel.port1.onmessage = resolve
+      channel.port2.postMessage(null)
+    })
+  }
+  channel.port1.close()
+}
+
+/** Hears of errors that were reported while `action` ran, one at least; they are nobody else's then. */
+async function reported(action) {
+  const errors = []
+  let heard
+  const first = new Promise((resolve) => (heard = resolve))
+  const hear = (error) => {
+    errors.push(error.message)
+    heard()
+  }
+  if (typeof globalThis.reportError === 'function') {
+    const onError = (event) => {
+      event.preventDefault()
+      hear(event.error)
+    }
+    globalThis.addEventListener('error', onError)
+    await Promise.all([action(), first])
+    globalThis.removeEventListener('error', onError)
+  } else {
+    process.on('uncaughtException', hear)
+    await Promise.all([action(), first])
+    process.off('uncaughtException', hear)
+  }
+  return errors
+}
+
+/** An address of a program whose name has bytes that are no UTF-8. */
+const address = (program) => `data:application/wasm,${[...program].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')}`
+
+const stored = () => typeof globalThis.navigator?.storage?.getDirectory === 'function'
+
+export const everywhere = {
+  async 'refuses options that there are not, and values that they can\'t have'({ Capfs, capfs, guest }) {
+    const memory = (more) => ({ mounts: { '/w': { type: 'memory', ...more } } })
+    const wrong = [
+      [{ arg: ['x'] }, ['"arg"', 'args']],
+      [{ args: 'hello' }, ['args', 'an array', '"hello"']],
+      [{ args: [1] }, ['args[0]', 'a string', '1']],
+      [{ args: ['a\0b'] }, ['args[0]', 'NUL']],
+      [{ env: { A: 1 } }, ['env.A', 'a string']],
+      [{ env: { 'A=B': '1' } }, ['env', '"A=B"']],
+      [{ stdin: 5 }, ['stdin', '5']],
+      [{ stdin: [1, 2] }, ['stdin', 'an array']],
+      [{ tty: 'yes' }, ['tty', '"yes"']],
+      [{ clock: 0 }, ['clock', '0']],
+      [{ clock: NaN }, ['clock', 'NaN']],
+      [{ limits: { time: NaN } }, ['limits.time', 'NaN']],
+      [{ limits: { time: 0 } }, ['limits.time', '0']],
+      [{ limits: { memory: -1 } }, ['limits.memory', '-1']],
+      [{ limits: { memory: 0 } }, ['limits.memory', '0']],
+      [{ limits: { files: 1.5 } }, ['limits.files', '1.5']],
+      [{ limits: { storage: '1 GiB' } }, ['limits.storage', '"1 GiB"']],
+      [{ limits: { cpu: 1 } }, ['limits', '"cpu"', 'memory, time, files, storage']],
+      [{ mounts: { '/w': {} } }, ['mounts["/w"].type', 'undefined', "'memory'"]],
+      [{ mounts: { '/w': { type: 'tmpfs' } } }, ['mounts["/w"].type', '"tmpfs"']],
+      [{ mounts: { '/w': { type: 'constructor' } } }, ['mounts["/w"].type', '"constructor"']],
+      [{ mounts: { '/w': [] } }, ['mounts["/w"]', 'union']],
+      [{ mounts: { '/w': { type: 'archive' } } }, ['mounts["/w"]', 'data']],
+      [{ mounts: { '/a/../b': { type: 'memory' } } }, ['"/a/../b"', '..', 'write "/b"']],
+      [memory({ quota: 1 }), ['mounts["/w"]', '"quota"']],
+      [memory({ rights: 'wo' }), ['mounts["/w"].rights', '"wo"']],
+      [memory({ files: { 'a.txt': 1 } }), ['mounts["/w"].files["a.txt"]', '1']],
+      [memory({ files: { '../a.txt': '1' } }), ['"../a.txt"']],
+      [{ grants: 'random' }, ['grants', 'an array']],
+      [{ grants: [{ at: '/x' }] }, ['grants[0]', 'a device']],
+      [{ audit: true }, ['audit', 'a function']],
+      [{ console: { size: { columns: 80, rows: -1 } } }, ['console.size.rows', '-1']],
+      [{ signal: {} }, ['signal', 'an AbortSignal']],
+      [{ dom: 'main' }, ['dom', 'an element']],
+    ]
+    for (const [options, parts] of wrong) {
+      const [code, message] = await failure(capfs.spawn(guest, options))
+      same([code, parts.filter((part) => !message.includes(part))], ['OPTION_INVALID', []])
+    }
+    for (const options of [{ spare: 1 }, { spares: -1 }, { maxWorkers: 0 }, { maxWorkers: Infinity }, { capabilities: 'all' }, { assets: 1 }]) {
+      await rejects(Capfs.create(options), 'OPTION_INVALID')
+    }
+    await rejects(Capfs.create({ variant: { wait: 'constructor' } }), 'VARIANT_UNAVAILABLE')
+    same([...capfs.agents].length, 0)
+  },
+  async 'takes Infinity as no limit, and limits that are longer than timers'({ capfs, guest }) {
+    for (const time of [Infinity, 2 ** 31, 2 ** 40]) {
+      const limits = { time, memory: Infinity, files: Infinity, storage: Infinity }
+      same((await run(capfs, guest, ['sleep', '20'], { limits, mounts: { '/w': { type: 'memory' } } })).reason, 'exit')
+    }
+  },
+  async 'takes nothing for a standard input that is closed, or was given'({ capfs, guest }) {
+    for (const stdin of ['closed', 'given']) {
+      const agent = await capfs.spawn(guest, { args: ['echo'], stdin })
+      await rejects(agent.write('more'), 'CLOSED')
+      await rejects(agent.stdin.getWriter().write('more'), 'CLOSED')
+      same([await text(agent.stdout), (await agent.exit).code], [stdin === 'closed' ? '' : stdin, 0])
+    }
+  },
+  async 'refuses a stream that somebody reads already'({ capfs, guest }) {
+    const stdin = new ReadableStream()
+    stdin.getReader()
+    await rejects(capfs.spawn(guest, { args: ['echo'], stdin }), capfs.variant.wait === 'none' ? 'OPTION_INVALID' : 'OPTION_INVALID')
+  },
+  async 'starts a program whose name is no text'({ capfs, guest }) {
+    same((await run(capfs, address(guest), ['hello'])).out, 'hello\n')
+  },
+  async 'lets go of the files of agents that ended before the last sixteen'({ capfs, guest }) {
+    const mounts = { '/w': { type: 'memory', files: { 'a.txt': 'kept' } } }
+    const agents = []
+    for (let i = 0; i < 18; i++) agents.push((await run(capfs, guest, ['hello'], { mounts })).agent)
+    const read = await Promise.all(agents.map((agent) => agent.readText('/w/a.txt').catch(({ code }) => code)))
+    same(read, [...Array(2).fill('CLOSED'), ...Array(16).fill('kept')])
+    same([...capfs.agents].length, 16)
+    await agents[17].dispose()
+    await rejects(agents[17].readText('/w/a.txt'), 'CLOSED')
+    same([...capfs.agents].length, 15)
+  },
+  async 'runs so many agents at once, and the others in turn'({ Capfs, capfs, guest }) {
+    const few = await Capfs.create({ variant: capfs.variant, maxWorkers: 2 })
+    try {
+      const abort = new AbortController()
+      const running = await Promise.all([1, 2].map(() => few.spawn(guest, { args: ['spin'] })))
+      const third = few.spawn(guest, { args: ['hello'] })
+      const given = failure(few.spawn(guest, { args: ['hello'], signal: abort.signal }))
+      const more = [5, 6, 7].map((code) => run(few, guest, ['code', String(code)]))
+      await turns(20)
+      same([...few.agents].length, 2)
+      abort.abort(new Error('enough'))
+      same((await given)[0], 'ABORTED')
+      await running[0].kill()
+      same(await text((await third).stdout), 'hello\n')
+      same((await Promise.all(more)).map(({ code }) => code), [5, 6, 7])
+      const never = failure(few.spawn(guest, { args: ['spin'] }).then(() => few.spawn(guest, { args: ['spin'] })))
+      await turns(20)
+      few.close()
+      same((await never)[0], 'CLOSED')
+      same((await running[1].exit).reason, 'host')
+    } finally {
+      few.close()
+    }
+  },
+  async 'gives a start up at whatever step it is'({ capfs, guest }) {
+    // One turn of the event loop more for each: from before the program is compiled until the agent runs.
+    let given = 0
+    for (let step = 0; step < 30; step++) {
+      const abort = new AbortController()
+      const reason = new Error('changed my mind')
+      const start = capfs.spawn(guest, { args: ['spin'], grants: ['random', 'console'], mounts: { '/w': { type: 'memory' } }, signal: abort.signal })
+      const outcome = start.then((agent) => agent.exit.then(({ reason }) => reason), (error) => error)
+      await turns(step)
+      abort.abort(reason)
+      const what = await outcome
+      if (what !== 'killed') {
+        same([what.code, what.cause === reason], ['ABORTED', true])
+        given++
+      }
+    }
+    same(given > 0, true)
+    const before = new AbortController()
+    before.abort()
+    await rejects(capfs.spawn(guest, { signal: before.signal }), 'ABORTED')
+    // What was begun ends by itself: then nothing is held but the files of agents that had begun.
+    await Promise.all([...capfs.agents].map((agent) => agent.dispose()))
+    same([...capfs.agents].length, 0)
+    same((await run(capfs, guest, ['hello'])).out, 'hello\n')
+  },
+  async 'settles what is under way when it is closed'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, { args: ['spin'] })
+    const starts = Array.from({ length: 4 }, () => failure(capfs.spawn(guest, { args: ['hello'], grants: ['random'] })))
+    await turns(1)
+    capfs.close()
+    same((await Promise.all(starts)).map(([code]) => code), Array(4).fill('CLOSED'))
+    same((await agent.exit).reason, 'host')
+    await rejects(agent.readText('/w'), 'CLOSED')
+    await rejects(capfs.spawn(guest), 'CLOSED')
+  },
+  async 'goes on when functions of the page\'s throw'({ capfs, guest }) {
+    const told = []
+    const errors = await reported(async () => {
+      const agent = await capfs.spawn(guest, {
+        args: ['cat', '/cap/random'],
+        grants: ['random'],
+        audit: (event) => {
+          told.push(event.operation)
+          throw new Error('the audit is full')
+        },
+      })
+      for await (const chunk of agent.stdout) if (chunk.length > 0) break
+      await agent.kill()
+    })
+    same([told.includes('open'), told.length >= errors.length, errors.every((message) => message === 'the audit is full')], [true, true, true])
+  },
+}
+
+/** Cases for the variants that can wait. */
+export const waiting = {
+  async 'loses no mail while the mounts are made'({ capfs, guest }) {
+    const options = { args: ['echo'], stdin: 'pipe', mounts: { '/w': { type: 'opfs', directory: `mail-${capfs.variant.wait}` }, '/m': { type: 'memory', files: { a: '1' } } } }
+    if (!stored()) return rejects(capfs.spawn(guest, options), 'STORAGE_UNAVAILABLE')
+    const agent = await capfs.spawn(guest, options)
+    const wrote = agent.write('typed at once')
+    agent.resize(100, 40)
+    const closed = agent.closeStdin()
+    const [listed, , out, exit] = await Promise.all([agent.readDir('/m'), agent.writeFile('/w/a.txt', 'stored'), text(agent.stdout), agent.exit, wrote, closed])
+    same([listed.map(({ name }) => name), out, exit.code, exit.reason], [['a'], 'typed at once', 0, 'exit'])
+    await agent.dispose()
+    const again = await capfs.spawn(guest, { args: ['cat', '/w/a.txt'], mounts: options.mounts })
+    same(await text(again.stdout), 'stored')
+    await again.exit
+    await again.dispose()
+  },
+  async 'ends an agent whose mounts are being made'({ capfs, guest }) {
+    const mounts = { '/w': { type: stored() ? 'opfs' : 'memory' } }
+    const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe', mounts })
+    same((await agent.kill()).reason, 'killed')
+  },
+  async 'tells an agent that its standard input has failed'({ capfs, guest }) {
+    let pulled = 0
+    const stdin = new ReadableStream({
+      pull(controller) {
+        if (pulled++ === 0) controller.enqueue(new TextEncoder().encode('ten bytes!'))
+        else controller.error(new Error('the cable was cut'))
+      },
+    })
+    const { out, code, exit } = await run(capfs, guest, ['echo'], { stdin })
+    const EIO = 29
+    same([out, code, exit.message?.includes('the cable was cut')], ['ten bytes!', EIO, true])
+    same(stdin.locked, false)
+    const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe' })
+    await agent.stdin.abort(new Error('and the other one'))
+    same((await agent.exit).code, EIO)
+  },
+  async 'cancels and unlocks its standard input at its end'({ capfs, guest }) {
+    let cancelled
+    const cancelling = new Promise((resolve) => (cancelled = resolve))
+    const stdin = new ReadableStream({
+      start: (controller) => controller.enqueue(Uint8Array.of(1)),
+      cancel: (reason) => cancelled(reason),
+    })
+    const agent = await capfs.spawn(guest, { args: ['code', '3'], stdin })
+    same((await agent.exit).code, 3)
+    same((await cancelling).code, 'CLOSED')
+    // It is unlocked when it has heard of it.
+    while (stdin.locked) await turns(1)
+    const other = await capfs.spawn(guest, { args: ['code', '4'], stdin: 'pipe' })
+    const writer = other.stdin.getWriter()
+    await other.exit
+    await rejects(writer.write('late'), 'CLOSED')
+    await rejects(other.write('late'), 'CLOSED')
+  },
+  async 'gives what is left of an ended agent in few pieces, or leaves it out'({ capfs, guest }) {
+    const fill = async () => {
+      const agent = await capfs.spawn(guest, { args: ['lines'] })
+      // It has printed as much as it may, and waits for a reader.
+      while ((await agent.usage()).bytesWritten < 1 << 20) await turns(1)
+      return agent
+    }
+    const agent = await fill()
+    await agent.kill()
+    let [size, chunks] = [0, 0]
+    for await (const chunk of agent.stdout) [size, chunks] = [size + chunk.length, chunks + 1]
+    same([size >= 1 << 20, chunks <= 40], [true, true])
+    const other = await fill()
+    const rest = bytes(other.stdout)
+    await other.kill({ discardOutput: true })
+    same((await rest).byteLength <= 64 << 10, true)
+  },
+  async 'says so when the page\'s own tree has failed'({ capfs, guest }) {
+    await capfs.writeFile('/common/a.txt', 'one')
+    const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', mounts: { '/c': { type: 'shared', path: '/common' } } })
+    const reader = agent.stdout.pipeThrough(new TextDecoderStream()).getReader()
+    await agent.write('cat /c/a.txt\n')
+    same((await reader.read()).value, '=one\n')
+    // The kernel runs out of stack in the midst of something: an engine's own error, and nothing of the kernel can be called any more.
+    let failed = false
+    const deep = () => {
+      try {
+        deep()
+      } catch {
+        // Here there is hardly any stack.
+      }
+      if (failed) return
+      try {
+        capfs.checkGrant('random')
+      } catch ({ code }) {
+        failed = code === 'HOST'
+      }
+    }
+    deep()
+    same(failed, true)
+    await rejects(capfs.readText('/common/a.txt'), 'HOST')
+    await agent.write('cat /c/a.txt\n')
+    const EIO = '!29\n'
+    same((await reader.read()).value, EIO)
+    await agent.closeStdin()
+    same((await agent.exit).reason, 'exit')
+  },
+}
