@@ -271,10 +271,11 @@ impl Charge {
             return Ok(());
         }
         let whole = bytes.checked_next_multiple_of(STEP).ok_or(Errno::Nomem)?;
-        match bytes > self.bytes && whole - self.bytes > self.account.left() {
-            true => self.resize(bytes),
-            false => self.resize(whole),
+        if bytes > self.bytes && whole - self.bytes > self.account.left() {
+            return self.resize(bytes);
         }
+        // Whoever shares the account may have taken the room meanwhile.
+        self.resize(whole).or_else(|_| self.resize(bytes))
     }
 
     /// Whether so many bytes could be charged by it now.
@@ -483,6 +484,21 @@ mod tests {
         charge.cover(0).unwrap();
         assert_eq!(account.used(), 0);
         assert_eq!(charge.cover(u64::MAX), Err(Errno::Nomem));
+    }
+
+    #[test]
+    fn a_step_for_which_the_room_goes_meanwhile_is_not_needed() {
+        static ASKED: AtomicU64 = AtomicU64::new(0);
+        // There is room for a step when it is looked for, and none any more when it is taken.
+        let outside = || match ASKED.fetch_add(1, Ordering::Relaxed) {
+            0 => 0,
+            _ => 3 * STEP - 10,
+        };
+        let account = Account::beside(3 * STEP, outside);
+        let mut charge = account.nothing(Holding::Files);
+        charge.cover(7).unwrap();
+        assert_eq!(charge.bytes(), 7);
+        assert_eq!(charge.cover(11), Err(Errno::Nomem));
     }
 
     #[test]

@@ -240,7 +240,13 @@ impl TaskDevice {
         let (maker, error, max) = (self.0.clone(), self.0.clone(), self.0.max);
         let make = move || -> Result<Box<dyn OpenFile>, Errno> {
             let number = maker.make()?;
-            open_text(format!("{number}\n").into_bytes(), &maker.account)
+            let opened = open_text(format!("{number}\n").into_bytes(), &maker.account);
+            if opened.is_err() {
+                // Nobody has been told of it, so nobody could end it.
+                let gone = lock(&maker.tasks).all.remove(&number);
+                drop(gone);
+            }
+            opened
         };
         let directory = || SyntheticDir::charged(&self.0.account);
         directory()

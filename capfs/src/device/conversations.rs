@@ -295,6 +295,25 @@ impl Node for CtlNode {
     }
 }
 
+impl Beginner {
+    /// The descriptor that a conversation is begun by.
+    fn begun(
+        &self,
+        number: u64,
+        command: Arc<dyn Command>,
+        how: OpenHow,
+    ) -> Result<Box<dyn OpenFile>, Errno> {
+        let (qid, contents) = (self.qid, text_of(number));
+        let account = &self.table.account;
+        if self.kept {
+            let contents = Contents::new(contents, account)?;
+            return Ok(Box::new(OpenText { qid, contents }));
+        }
+        let ctl = OpenCtl::new(qid, how, contents, command, account)?;
+        self.table.opened(number, Box::new(ctl))
+    }
+}
+
 impl Node for Beginner {
     fn qid(&self) -> Qid {
         self.qid
@@ -309,19 +328,17 @@ impl Node for Beginner {
     /// - [`Errno::Mfile`]: as many conversations as there may be
     /// - [`Errno::Nomem`]: the account has no room for one
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
-        let open = || -> Result<Box<dyn OpenFile>, Errno> {
+        let open = || {
             if self.kept && how.write {
                 return Err(Errno::Acces);
             }
             let (number, command) = self.table.begin(self.kept)?;
-            let contents = text_of(number);
-            if self.kept {
-                let qid = self.qid;
-                let contents = Contents::new(contents, &self.table.account)?;
-                return Ok(Box::new(OpenText { qid, contents }));
+            let opened = self.begun(number, command, how);
+            if opened.is_err() {
+                // Nobody has been told of it, so nobody else could end it.
+                self.table.end(number);
             }
-            let ctl = OpenCtl::new(self.qid, how, contents, command, &self.table.account)?;
-            self.table.opened(number, Box::new(ctl))
+            opened
         };
         open().into()
     }
@@ -513,10 +530,13 @@ mod tests {
     }
 
     fn device(max: usize) -> (NodeRef, Conversations, Arc<AtomicBool>) {
+        charged(max, &Account::unlimited())
+    }
+
+    fn charged(max: usize, account: &Account) -> (NodeRef, Conversations, Arc<AtomicBool>) {
         let ended = Arc::new(AtomicBool::new(false));
         let told = ended.clone();
-        let account = Account::unlimited();
-        let conversations = Conversations::new(max, &account, move |_: u64| {
+        let conversations = Conversations::new(max, account, move |_: u64| {
             Ok(Arc::new(Echo {
                 said: Mutex::default(),
                 ended: told.clone(),
@@ -574,6 +594,26 @@ mod tests {
         assert_eq!(clone.err(), Some(Errno::Mfile));
         all.end_all();
         testkit::read(&root, "new").unwrap();
+    }
+
+    #[test]
+    fn what_an_account_refuses_is_not_begun() {
+        for (file, how) in [("clone", READ_WRITE), ("new", READ)] {
+            let mut refused = 0;
+            for more in 0.. {
+                // One byte of room more each time, until there is enough.
+                let account = Account::new(CONVERSATION + more);
+                let (root, all, ended) = charged(1, &account);
+                match now(walk(&root, file).unwrap().open(how)) {
+                    Ok(_) => break,
+                    Err(errno) => assert_eq!(errno, Errno::Nomem),
+                }
+                assert_eq!((all.count(), account.used()), (0, 0), "{file} {more}");
+                assert!(ended.load(Ordering::Relaxed));
+                refused += 1;
+            }
+            assert!(refused > 0, "{file}");
+        }
     }
 
     #[test]

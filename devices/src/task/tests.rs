@@ -81,6 +81,25 @@ fn says(root: &NodeRef, path: &str) -> String {
 }
 
 #[test]
+fn what_the_account_refuses_is_no_task() {
+    let grant = Grant::from_flag("task").unwrap();
+    let mut refused = 0;
+    for more in 0.. {
+        // One byte of room more each time, until there is enough.
+        let account = Account::new(TASK + more);
+        let device = TaskDevice::new(Arc::new(Scripted::default()), &grant, &account).unwrap();
+        match now(walk(&device.root(), "new/wasi").unwrap().open(READ)) {
+            Ok(_) => break,
+            Err(errno) => assert_eq!(errno, Errno::Nomem),
+        }
+        assert!(device.task(1).is_none(), "{more}");
+        assert_eq!(account.used(), 0, "{more}");
+        refused += 1;
+    }
+    assert!(refused > 0);
+}
+
+#[test]
 fn a_task_is_described_started_and_waited_for() {
     let (root, _, scripted) = device("task");
     assert_eq!(says(&root, "new/wasi"), "1\n");

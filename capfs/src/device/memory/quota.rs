@@ -113,11 +113,14 @@ impl Quota {
         state.release(NAME + name.len() as u64);
     }
 
-    /// A name becomes another.
+    /// A name becomes another, which takes the difference.
     pub(super) fn charge_longer(&self, name: &str, to_name: &str) -> Result<(), Errno> {
         let mut state = lock(&self.state);
-        state.hold(to_name.len() as u64)?;
-        state.release(name.len() as u64);
+        let (before, after) = (name.len() as u64, to_name.len() as u64);
+        match after.checked_sub(before) {
+            Some(more) => state.hold(more)?,
+            None => state.release(before - after),
+        }
         Ok(())
     }
 }
@@ -125,4 +128,26 @@ impl Quota {
 fn more(used: u64, count: u64, limit: u64) -> Result<u64, Errno> {
     let total = used.checked_add(count).filter(|total| *total <= limit);
     total.ok_or(Errno::Nospc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shorter_name_needs_no_room() {
+        let account = Account::new(1 << 20);
+        let quota = Quota::new(MemoryLimits::default(), &account);
+        quota.charge_name("a-long-name").unwrap();
+        while quota.charge_bytes(1).is_ok() {}
+        assert_eq!(account.left(), 0);
+        assert_eq!(
+            quota.charge_longer("a-long-name", "a-longer-name"),
+            Err(Errno::Nospc)
+        );
+        quota.charge_longer("a-long-name", "as-long-too").unwrap();
+        quota.charge_longer("as-long-too", "short").unwrap();
+        quota.charge_bytes(6).unwrap();
+        assert_eq!(quota.charge_bytes(1), Err(Errno::Nospc));
+    }
 }
