@@ -91,7 +91,7 @@ impl CallObservers {
     }
 }
 
-/// A server that is being asked: its observers are told how that ended, given up included.
+/// A server that is to be asked: its observers are told how that ended, given up included, once it was really asked.
 pub(crate) struct Asking<'a> {
     pub observers: &'a CallObservers,
     pub host: &'a dyn Outside,
@@ -101,7 +101,8 @@ pub(crate) struct Asking<'a> {
     /// When it began, by the host's clock, and when it was to be through.
     pub began: u64,
     pub deadline: u64,
-    pub told: bool,
+    /// It is being asked: whoever gives up from now on has asked it.
+    pub asked: bool,
 }
 
 impl Asking<'_> {
@@ -111,7 +112,7 @@ impl Asking<'_> {
     }
 
     fn tell(&mut self, outcome: Result<u16, &Failure>) {
-        self.told = true;
+        self.asked = false;
         self.observers.tell(&Call {
             operation: self.operation,
             method: self.method,
@@ -126,7 +127,7 @@ impl Asking<'_> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        if !self.told {
+        if self.asked {
             let errno = match self.host.now() >= self.deadline {
                 true => Errno::Timedout,
                 false => Errno::Canceled,

@@ -21,9 +21,9 @@ use capfs::{BoxedFuture, Errno, GuestSource, Op, OpenFile, Written};
 
 use super::files::OpenBody;
 use super::hops::Hops;
-use super::host::{Failure, Hold, RequestBody, ResponseBody, Upload};
+use super::host::{Content, Failure, Hold, RequestBody, ResponseBody, Upload};
 use super::policy::Permit;
-use super::{Fetch, UPLOAD_WINDOW};
+use super::{DECODING, Fetch, RECEIVE_WINDOW, UPLOAD_WINDOW};
 use crate::cancel::{Cancel, within};
 use crate::url::Url;
 
@@ -76,8 +76,8 @@ impl Answer {
 /// Bytes that a header is charged beside its own.
 const HEADER: usize = 64;
 
-/// Bytes that a request under way is charged beside its body: what its connection gathers of the answer, natively.
-const UNDER_WAY: u64 = 512 << 10;
+/// Bytes that a request under way is charged beside its body: what may come ahead of the agent, and what that is decompressed in.
+const UNDER_WAY: u64 = (RECEIVE_WINDOW + DECODING) as u64;
 
 /// Requests that follow each other.
 pub struct Exchange {
@@ -616,14 +616,14 @@ struct Outgoing {
 }
 
 impl Upload for Outgoing {
-    fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, Errno>>> {
+    fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<Option<Result<Content, Errno>>> {
         let mut state = lock(&self.exchange.state);
         if !state.is_run(&self.run) {
             return Poll::Ready(Some(Err(Errno::Canceled)));
         }
         if !state.upload.is_empty() {
-            // What is on its way is bounded by the window of the connection.
-            let (chunk, _charge) = state.upload.take();
+            // What is on its way is bounded by the window of the connection, and charged like what is not yet.
+            let chunk = Content::from(state.upload.take());
             let woken = state.writers.take();
             drop(state);
             woken.wake();

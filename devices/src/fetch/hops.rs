@@ -64,7 +64,7 @@ impl Hops<'_> {
             url: &self.url.href,
             began: host.now(),
             deadline: self.deadline,
-            told: false,
+            asked: false,
         };
         let outcome = self.send(&mut asking).await;
         asking.ended(outcome.as_ref().map(|response| response.status));
@@ -103,7 +103,9 @@ impl Hops<'_> {
             body: self.body.clone(),
             redirect,
             hold: self.hold.clone(),
+            account: self.fetch.account.clone(),
         };
+        asking.asked = true;
         self.fetch.client.send(request).await
     }
 

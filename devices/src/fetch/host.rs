@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use capfs::account::Charge;
+use capfs::account::{Account, Charge};
 use capfs::{BoxedFuture, Errno, GuestSink, MaybeSend, MaybeSync};
 
 use crate::address::Addresses;
@@ -35,6 +35,7 @@ pub trait Client: MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// - `EACCES`: the address may not be connected to
     /// - `ECONNREFUSED`, `ECONNRESET`, `EHOSTUNREACH`, `ETIMEDOUT`, `EIO`: what the network says
+    /// - `ENOMEM`: the account has no room for what the answer needs
     /// - `EPROTO`: no HTTP, or no TLS, as it should be
     /// - `EMSGSIZE`: headers of more than [`RESPONSE_HEADERS_MAX`](super::RESPONSE_HEADERS_MAX) bytes, or
     ///   [`RESPONSE_FIELDS_MAX`](super::RESPONSE_FIELDS_MAX) of them, where the host counts them
@@ -66,6 +67,9 @@ pub struct Request {
     pub redirect: Redirect,
     /// Kept with whatever is left of the body on its way out: as long as that is so, the request counts.
     pub hold: Hold,
+    /// What the host holds for the answer beyond [`RECEIVE_WINDOW`](super::RECEIVE_WINDOW) and
+    /// [`DECODING`](super::DECODING) is charged to this before it is allocated.
+    pub account: Account,
 }
 
 /// The body of a request.
@@ -74,27 +78,27 @@ pub enum RequestBody {
     /// There is none.
     None,
     /// All of it.
-    Whole(Arc<WholeBody>),
+    Whole(Arc<Content>),
     /// It is still being written; only where the host [streams requests](Abilities::streams_requests).
     Stream(Arc<dyn Upload>),
 }
 
-/// The whole body of a request. It is charged until it goes.
-pub struct WholeBody {
+/// Bytes of the body of a request, all of them or the next. They are charged until they go.
+pub struct Content {
     bytes: Vec<u8>,
     _charge: Charge,
 }
 
-impl From<(Vec<u8>, Charge)> for WholeBody {
-    fn from((bytes, charge): (Vec<u8>, Charge)) -> WholeBody {
-        WholeBody {
+impl From<(Vec<u8>, Charge)> for Content {
+    fn from((bytes, charge): (Vec<u8>, Charge)) -> Content {
+        Content {
             bytes,
             _charge: charge,
         }
     }
 }
 
-impl AsRef<[u8]> for WholeBody {
+impl AsRef<[u8]> for Content {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -102,11 +106,11 @@ impl AsRef<[u8]> for WholeBody {
 
 /// A body that is being written.
 pub trait Upload: MaybeSend + MaybeSync + 'static {
-    /// The next bytes; `None` at the end.
+    /// The next bytes, to be kept as [`Content`] until they are sent: so long they are charged. `None` at the end.
     ///
     /// # Errors
     /// The request is to be given up: there will be no end.
-    fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<Option<Result<Vec<u8>, Errno>>>;
+    fn poll_chunk(&self, context: &mut Context<'_>) -> Poll<Option<Result<Content, Errno>>>;
 }
 
 /// The headers of a response, and its body to come.
@@ -132,6 +136,7 @@ pub trait ResponseBody: MaybeSend {
     /// # Errors
     /// - `ECONNRESET`, `EIO`: it ended before its end
     /// - `EPROTO`: it can't be decompressed
+    /// - `ENOMEM`: the account has no room for what it is decompressed in
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,

@@ -96,6 +96,12 @@ pub const LINGER: u64 = 5_000;
 /// Bytes of a body that were written and not yet sent, while it streams.
 pub const UPLOAD_WINDOW: usize = 256 << 10;
 
+/// Bytes of one answer that a host takes from the server ahead of the agent. Each request is charged for them.
+pub const RECEIVE_WINDOW: usize = 512 << 10;
+
+/// Bytes that a host may take to decompress an answer, and that each request is charged for; what takes more is charged by itself.
+pub const DECODING: usize = 128 << 10;
+
 /// That the terms of a grant can be understood.
 ///
 /// # Errors

@@ -157,17 +157,11 @@ impl Pace {
         }
     }
 
-    /// Milliseconds to wait until one more request is within the rate. It counts as made unless that is longer than
-    /// `patience`.
-    fn delay(&self, now: u64, patience: u64) -> u64 {
+    /// When one more request is due, and how long it must wait until it is within the rate: milliseconds.
+    fn next(&self, due: f64, now: u64) -> (f64, f64) {
         let per = self.rate.per_millis as f64;
-        let mut due = lock(&self.due);
         let next = due.max(now as f64) + per / self.rate.count as f64;
-        let wait = (next - per - now as f64).max(0.0);
-        if wait <= patience as f64 {
-            *due = next;
-        }
-        wait.ceil() as u64
+        (next, (next - per - now as f64).max(0.0))
     }
 }
 
@@ -224,30 +218,62 @@ impl Layers<Policy> {
         self.vacancy(full).await
     }
 
-    /// Milliseconds to wait until one more request is within every rate.
+    /// Milliseconds to wait until one more request is within every rate. It counts as made, against each of them, unless that is too long.
     ///
     /// # Errors
-    /// - `ETIMEDOUT`: longer than `patience`
+    /// - `ETIMEDOUT`: longer than `patience`; it counts against none
     pub fn delay(&self, now: u64, patience: u64) -> Result<u64, Failure> {
+        // All at once, the widest first, as everybody does.
         let paces = self.all().filter_map(|policy| policy.pace.as_ref());
-        let longest = paces.map(|pace| pace.delay(now, patience)).max();
-        match longest.unwrap_or(0) {
-            longest if longest > patience => Err(Failure::new(
+        let mut all: Vec<_> = paces.map(|pace| (pace, lock(&pace.due))).collect();
+        let waits = all.iter().map(|(pace, due)| pace.next(**due, now).1);
+        let longest = waits.fold(0.0, f64::max).ceil() as u64;
+        if longest > patience {
+            return Err(Failure::new(
                 Errno::Timedout,
                 "the rate that is granted leaves no room for this request in time",
-            )),
-            longest => Ok(longest),
+            ));
         }
+        for (pace, due) in &mut all {
+            **due = pace.next(**due, now).0;
+        }
+        Ok(longest)
     }
 
     /// Counts a request that was made already.
     pub fn spend(&self, now: u64) {
-        for pace in self.all().filter_map(|policy| policy.pace.as_ref()) {
-            pace.delay(now, u64::MAX);
-        }
+        // Whatever the wait.
+        let _ = self.delay(now, u64::MAX);
     }
 }
 
 fn full(most: usize) -> String {
     format!("{most} requests are under way, and more are not granted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rated(rate: &str) -> Policy {
+        let flag = format!("fetch,origin=*,rate={rate}");
+        Policy::from_grant(&Grant::from_flag(&flag).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_one_rate_refuses_counts_against_none() {
+        let parent = Layers::new(rated("2/m"));
+        let child = parent.and(rated("1/m"));
+        assert_eq!(child.delay(0, 0), Ok(0));
+        for _ in 0..9 {
+            let refused = child.delay(0, 0).unwrap_err();
+            assert_eq!(refused.errno, Errno::Timedout);
+        }
+        assert_eq!(parent.delay(0, 0), Ok(0), "the parent has one left");
+        assert!(parent.delay(0, 0).is_err());
+        // The other way round: what the parent has no room for costs the child nothing.
+        let child = parent.and(rated("1/m"));
+        assert!(child.delay(0, 0).is_err());
+        assert_eq!(child.delay(30_000, 0), Ok(0));
+    }
 }

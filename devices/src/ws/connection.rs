@@ -228,7 +228,7 @@ impl Connection {
                 url: &href,
                 began,
                 deadline: began.saturating_add(policies.least(|policy| policy.timeout)),
-                told: false,
+                asked: true,
             };
             let connecting = self.ws.connector.connect(Connect {
                 headers: policies.headers(&url.origin),
@@ -301,7 +301,8 @@ impl Connection {
             let text = format!("a reason may have {REASON_MAX} bytes");
             return Err(self.error.explain(Errno::Inval, text));
         }
-        if let Phase::Connecting(_) = lock(&self.state).phase {
+        let connecting = matches!(lock(&self.state).phase, Phase::Connecting(_));
+        if connecting {
             self.stop(Phase::Idle);
             return Ok(());
         }
@@ -335,46 +336,37 @@ impl Connection {
             return Poll::Ready(Ok(0));
         }
         let socket = self.socket()?;
+        if let Some(count) = self.read_now(&*socket, sink) {
+            return Poll::Ready(Ok(count));
+        }
+        // Whoever is woken by this may come back on the spot: no lock is held.
+        self.waiters.register(waiter, context);
+        // The end first: what came before it is there by then.
+        let status = socket.status();
+        match (self.read_now(&*socket, sink), status) {
+            (Some(count), _) => Poll::Ready(Ok(count)),
+            (None, Status::Open | Status::Closing) => Poll::Pending,
+            (None, Status::Closed { .. }) => Poll::Ready(Ok(0)),
+            (None, Status::Failed(failure)) => Poll::Ready(Err(self.explain(failure))),
+        }
+    }
+
+    /// Reads from the message that is being read, or else the next one; `None` if neither is there.
+    fn read_now(&self, socket: &dyn Socket, sink: &mut dyn GuestSink) -> Option<usize> {
         let mut state = lock(&self.state);
-        let part = match state.reading.take() {
+        let (message, at) = match state.reading.take() {
             Some(part) => part,
-            None => match self.next(&*socket, context, waiter) {
-                Poll::Ready(Ok(Some(message))) => {
-                    state.read = Some(message.kind);
-                    (message, 0)
-                }
-                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(0)),
-                Poll::Ready(Err(errno)) => return Poll::Ready(Err(errno)),
-                Poll::Pending => return Poll::Pending,
-            },
+            None => {
+                let message = socket.receive()?;
+                state.read = Some(message.kind);
+                (message, 0)
+            }
         };
-        let (message, at) = part;
         let count = message.payload.put(at, sink);
         if at + count < message.payload.length() {
             state.reading = Some((message, at + count));
         }
-        Poll::Ready(Ok(count))
-    }
-
-    /// The next message, or the end.
-    fn next(
-        &self,
-        socket: &dyn Socket,
-        context: &Context<'_>,
-        waiter: u64,
-    ) -> Poll<Result<Option<Message>, Errno>> {
-        if let Some(message) = socket.receive() {
-            return Poll::Ready(Ok(Some(message)));
-        }
-        self.waiters.register(waiter, context);
-        // The end first: what came before it is there by then.
-        let status = socket.status();
-        match (socket.receive(), status) {
-            (Some(message), _) => Poll::Ready(Ok(Some(message))),
-            (None, Status::Open | Status::Closing) => Poll::Pending,
-            (None, Status::Closed { .. }) => Poll::Ready(Ok(None)),
-            (None, Status::Failed(failure)) => Poll::Ready(Err(self.explain(failure))),
-        }
+        Some(count)
     }
 
     /// Sends a message.

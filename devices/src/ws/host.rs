@@ -16,6 +16,10 @@ pub trait Host: Outside {
 
     /// Whether headers can be added to the handshake.
     fn adds_headers(&self) -> bool;
+
+    /// Bytes that it keeps of what was received and not read, before the message that goes beyond them: there it stops receiving, or
+    /// closes the connection. Each connection is charged for them.
+    fn receives(&self) -> usize;
 }
 
 /// Opens sockets.

@@ -78,7 +78,7 @@ pub const SEND_WINDOW: usize = 1 << 20;
 pub const RECEIVE_WINDOW: usize = 1 << 20;
 
 /// Bytes that were received and not read: over it, a host that can't stop receiving closes the connection.
-pub const RECEIVE_MAX: usize = 32 << 20;
+pub const RECEIVE_MAX: usize = 16 << 20;
 
 /// Milliseconds that a connection has to send what is left, and to be closed by both sides, from when it was to be closed.
 pub const LINGER: u64 = 5_000;
@@ -148,11 +148,12 @@ impl Ws {
         })
     }
 
-    /// Bytes that a connection is charged: what it may have under way in both directions, a window and the message that
-    /// goes beyond it each.
+    /// Bytes that a connection is charged: what it may have under way in both directions.
     fn under_way(&self) -> u64 {
         let message = self.policies.least(|policy| policy.max_message);
-        SEND_WINDOW as u64 + RECEIVE_WINDOW as u64 + 2 * message
+        // What is sent waits here, and for the system behind the host's own code; a message may go beyond each window. What is received
+        // waits here as well, behind the message that is being read and before the one that comes in.
+        (2 * SEND_WINDOW + self.host.receives()) as u64 + 4 * message
     }
 
     fn max_message(&self) -> usize {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use capfs::testkit::{READ, READ_WRITE, read_at, write_at};
-use capfs::{Errno, Interest, NodeRef, OpenFile, WriteAt};
+use capfs::testkit::{READ, READ_WRITE, read_at, walk, write_at};
+use capfs::{Errno, Interest, NodeRef, Op, OpenFile, WriteAt};
 use capfs_devices::audit::{Call, CallObserver};
 use capfs_devices::fetch::{LINGER, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
 use capfs_native_devices::Host;
@@ -243,7 +243,26 @@ fn every_address_is_told_and_counts_against_the_rate() {
             "request GET /hops?n=0  ETIMEDOUT"
         ]
     );
-    // What was given up was asked all the same.
+    // Who gives up before it is their turn has asked nobody.
+    let capability = Host::default()
+        .capability(&grant(&format!(
+            "fetch,origin={},rate=1/m,timeout=5m",
+            server.address
+        )))
+        .unwrap();
+    capability.observe_calls(calls.clone());
+    let mut get = Conversation::begin(capability.root()).unwrap();
+    get.get(&server.url("/hops?n=0")).unwrap();
+    assert_eq!(taken(&calls), ["request GET /hops?n=0 200 ok"]);
+    let body = walk(&get.root, &format!("{}/body", get.number)).unwrap();
+    let Op::Later(mut opening) = body.open(READ) else {
+        panic!("it is to wait for a minute");
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(opening.as_mut().poll(&mut context).is_pending());
+    drop(opening);
+    assert_eq!(taken(&calls), [""; 0]);
+    // What was given up later was asked all the same.
     let capability = Host::default()
         .capability(&grant(&format!(
             "fetch,origin={},timeout=100ms",

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use capfs::testkit::READ;
 use capfs::{Errno, NodeRef};
+use capfs_devices::fetch::RECEIVE_WINDOW;
 use capfs_native_devices::Host;
 use capfs_native_devices::net::{Network, NetworkOptions, Resolve};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -23,6 +24,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use support::{Conversation, Server, all, grant};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// A resolver that a test writes: each question takes the next answer, and the last one stays.
 struct Scripted {
@@ -227,8 +231,25 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Zeroes>, io::Erro
     response.body(Zeroes(length)).map_err(io::Error::other)
 }
 
-/// Serves with TLS in a runtime of its own, by the protocols that ALPN agrees on.
+/// Serves HTTP with TLS, by the protocols that ALPN agrees on.
 fn serve_tls(authority: &Authority, protocols: &[&str]) -> SocketAddr {
+    serve_streams(authority, protocols, |stream| async move {
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let _ = builder
+            .serve_connection(TokioIo::new(stream), service_fn(answer))
+            .await;
+    })
+}
+
+/// Hands each connection with TLS to a function, in a runtime of its own.
+fn serve_streams<F>(
+    authority: &Authority,
+    protocols: &[&str],
+    serve: impl Fn(TlsStream<TcpStream>) -> F + Send + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -255,17 +276,10 @@ fn serve_tls(authority: &Authority, protocols: &[&str]) -> SocketAddr {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             while let Ok((tcp, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    // A client that does not trust the certificate goes away here.
-                    let Ok(stream) = acceptor.accept(tcp).await else {
-                        return;
-                    };
-                    let builder = auto::Builder::new(TokioExecutor::new());
-                    let _ = builder
-                        .serve_connection(TokioIo::new(stream), service_fn(answer))
-                        .await;
-                });
+                // A client that does not trust the certificate goes away here.
+                if let Ok(stream) = acceptor.accept(tcp).await {
+                    tokio::spawn(serve(stream));
+                }
             }
         });
     });
@@ -308,6 +322,39 @@ fn tls_and_both_versions_of_http() {
         assert_eq!(get.get("https://a.example/5").unwrap().len(), 5);
         assert_eq!(get.text("headers/x-taken"), "3000000\n");
     }
+}
+
+#[test]
+fn a_server_sends_no_more_ahead_than_a_request_is_charged_for() {
+    let authority = Authority::new("a.example");
+    let (told, tells) = std::sync::mpsc::channel();
+    let address = serve_streams(&authority, &["h2"], move |mut stream| {
+        let told = told.clone();
+        async move {
+            // The preface, and the first frame, which has the settings (RFC 9113, sections 3.4 and 6.5).
+            let mut head = [0; 24 + 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let (_, frame) = head.split_at(24);
+            let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+            let mut settings = vec![0; length as usize];
+            stream.read_exact(&mut settings).await.unwrap();
+            told.send((frame[3], settings)).unwrap();
+        }
+    });
+    let root = trusting(&authority, address, "");
+    let mut get = Conversation::begin(&root).unwrap();
+    assert!(
+        get.get("https://a.example/1").is_err(),
+        "the server is gone"
+    );
+    let (kind, settings) = tells.recv().unwrap();
+    assert_eq!((kind, settings.len() % 6), (4, 0));
+    let windows: Vec<u32> = settings
+        .chunks(6)
+        .filter(|setting| setting[..2] == [0, 4])
+        .map(|setting| u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]))
+        .collect();
+    assert_eq!(windows, [RECEIVE_WINDOW as u32]);
 }
 
 #[test]

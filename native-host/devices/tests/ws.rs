@@ -143,6 +143,31 @@ fn messages_there_and_back() {
 }
 
 #[test]
+fn a_connection_is_given_up_before_it_is_there() {
+    // Nobody answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let root = granted(address, "");
+    let mut agent = Conversation::begin(&root).unwrap();
+    let mut ctl = agent.open("ctl", READ_WRITE).unwrap();
+    let connecting = thread::spawn(move || {
+        let outcome = agent.tell(&format!("connect ws://{address}/"));
+        (agent, outcome)
+    });
+    let (mut tcp, _) = listener.accept().unwrap();
+    assert_eq!(tcp.read(&mut [0; 1]).unwrap(), 1);
+    write_at(&mut *ctl, WriteAt::End, b"hangup\n").unwrap();
+    let (mut agent, outcome) = connecting.join().unwrap();
+    assert_eq!(outcome, Err(Errno::Canceled));
+    assert_eq!(agent.text("status"), "Closed\n");
+    assert_eq!(agent.tell("hangup"), Err(Errno::Notconn));
+    // The server sees it go.
+    let mut rest = Vec::new();
+    tcp.read_to_end(&mut rest).unwrap();
+    assert!(rest.ends_with(b"\r\n\r\n"));
+}
+
+#[test]
 fn how_servers_close() {
     let address = serve(|mut connection| {
         let Ok(Message::Text(how)) = connection.read() else {

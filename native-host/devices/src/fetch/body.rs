@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use capfs::GuestSink;
+use capfs::account::Account;
 use capfs_devices::fetch::host::{Failure, ResponseBody};
 use hyper::body::Body as _;
 use std::pin::Pin;
@@ -73,12 +74,18 @@ pub enum Body {
 
 impl Body {
     /// The body of a response with these headers. The answer to a `HEAD` has none, whatever they say.
-    pub fn new(incoming: Incoming, headers: &[(String, String)], head: bool) -> Body {
+    /// What it is decompressed in is charged to the account.
+    pub fn new(
+        incoming: Incoming,
+        headers: &[(String, String)],
+        head: bool,
+        account: &Account,
+    ) -> Body {
         let empty = head || incoming.frames.is_end_stream();
         let frames = Frames::new(incoming);
         let coding = headers.iter().find(|(name, _)| name == "content-encoding");
         match coding {
-            Some((_, coding)) if !empty => match Decoded::new(coding, frames) {
+            Some((_, coding)) if !empty => match Decoded::new(coding, frames, account) {
                 Ok(decoded) => Body::Compressed(decoded),
                 Err(frames) => Body::Plain(frames),
             },

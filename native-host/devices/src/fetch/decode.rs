@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder};
+use capfs::account::{Account, Charge, Holding};
 use capfs::{Errno, GuestSink};
 use capfs_devices::fetch::host::Failure;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
@@ -21,25 +22,39 @@ const BUFFER: usize = 64 << 10;
 /// could otherwise go on for ever.
 const EMPTY_MAX: usize = 256 << 10;
 
+/// Bytes that brotli's tables have at most, beside its window: three kinds of symbols, for each of which there are up to 256 codes of some
+/// 1,400 entries (RFC 7932, sections 3 and 7).
+const BROTLI_TABLES: u64 = 4 << 20;
+
 /// A body that is decompressed.
 pub struct Decoded {
     decoder: Decoder,
     /// Bytes that were decompressed to nothing since there was something.
     spent: Arc<AtomicUsize>,
+    /// For a window that is larger than what every request is charged for.
+    window: Option<Charge>,
     buffer: Box<[u8]>,
     at: usize,
     end: usize,
 }
 
 enum Decoder {
-    /// `deflate` is zlib's format, or by an old misunderstanding the bare one: the first byte tells.
-    Undecided(Option<Frames>),
+    /// What the first byte decides.
+    Undecided(Coding, Option<Frames>),
     Running(Pin<Box<dyn AsyncRead + Send>>),
+}
+
+/// Codings that are known by their first byte.
+enum Coding {
+    /// zlib's format, or by an old misunderstanding the bare one.
+    Deflate,
+    /// With a window whose size is told, which is charged to this account.
+    Brotli(Account),
 }
 
 impl Decoded {
     /// A body in this coding; it is given back where the coding is none that was asked for.
-    pub fn new(coding: &str, frames: Frames) -> Result<Decoded, Frames> {
+    pub fn new(coding: &str, frames: Frames, account: &Account) -> Result<Decoded, Frames> {
         let spent: Arc<AtomicUsize> = Arc::default();
         let decoder = match coding.trim().to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => {
@@ -47,16 +62,14 @@ impl Decoded {
                 gzip.multiple_members(true);
                 Decoder::Running(Box::pin(gzip))
             }
-            "br" => {
-                let brotli = BrotliDecoder::new(Source::new(frames, &spent));
-                Decoder::Running(Box::pin(brotli))
-            }
-            "deflate" => Decoder::Undecided(Some(frames)),
+            "br" => Decoder::Undecided(Coding::Brotli(account.clone()), Some(frames)),
+            "deflate" => Decoder::Undecided(Coding::Deflate, Some(frames)),
             _ => return Err(frames),
         };
         Ok(Decoded {
             decoder,
             spent,
+            window: None,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             at: 0,
             end: 0,
@@ -64,17 +77,24 @@ impl Decoded {
     }
 
     fn poll_decide(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if let Decoder::Undecided(frames) = &mut self.decoder {
+        if let Decoder::Undecided(coding, frames) = &mut self.decoder {
             if let Some(frames) = frames {
                 ready!(frames.poll_fill(context))?;
+                if let (Coding::Brotli(account), Some(first)) = (&*coding, frames.chunk().first()) {
+                    let charge = account.charge(Holding::Transfers, brotli_holds(*first)?);
+                    let text = "the agent may not hold the window of a body in brotli";
+                    let charge = charge.map_err(|errno| Failure::new(errno, text))?;
+                    self.window = Some(charge);
+                }
             }
             if let Some(frames) = frames.take() {
                 // The method in the first byte of zlib's format is 8 (RFC 1950, section 2.2).
                 let zlib = frames.chunk().first().is_some_and(|byte| byte & 15 == 8);
-                let source = |frames| Source::new(frames, &self.spent);
-                self.decoder = Decoder::Running(match zlib {
-                    true => Box::pin(ZlibDecoder::new(source(frames))),
-                    false => Box::pin(DeflateDecoder::new(source(frames))),
+                let source = Source::new(frames, &self.spent);
+                self.decoder = Decoder::Running(match coding {
+                    Coding::Brotli(_) => Box::pin(BrotliDecoder::new(source)),
+                    Coding::Deflate if zlib => Box::pin(ZlibDecoder::new(source)),
+                    Coding::Deflate => Box::pin(DeflateDecoder::new(source)),
                 });
             }
         }
@@ -110,6 +130,25 @@ impl Decoded {
         self.at += count;
         Poll::Ready(Ok(count))
     }
+}
+
+/// Bytes that brotli's decoder holds for a body that begins with this byte, which has the size of the window
+/// ([RFC 7932, section 9.1](https://www.rfc-editor.org/rfc/rfc7932#section-9.1)).
+///
+/// # Errors
+/// - `EPROTO`: a window of more than 16 MiB, as brotli has it outside of HTTP, where this is no beginning at all
+fn brotli_holds(first: u8) -> Result<u64, Failure> {
+    let bits = match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, ..) => 16,
+        (_, 0, 0) => 17,
+        (_, 0, 1) => {
+            let text = "the body can't be decompressed: brotli with a large window";
+            return Err(Failure::new(Errno::Proto, text));
+        }
+        (_, 0, more) => 8 + more,
+        (_, more, _) => 17 + more,
+    };
+    Ok((1 << bits) + BROTLI_TABLES)
 }
 
 /// The network's failure, which went through the decoder, or the decoder's own.

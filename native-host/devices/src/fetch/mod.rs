@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use capfs::account::Account;
 use capfs::device::parts::lock;
 use capfs::{BoxedFuture, Errno};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{Abilities, Client, Failure, Host, Request, Response};
-use capfs_devices::fetch::{LINGER, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
+use capfs_devices::fetch::{LINGER, RECEIVE_WINDOW, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
 use hyper::http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -36,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const IDLE_PER_ORIGIN: usize = 8;
 
 /// Bytes that a server may send ahead of the agent, over HTTP/2: of one response, and of all of a connection.
-const H2_STREAM_WINDOW: u32 = 2 << 20;
+const H2_STREAM_WINDOW: u32 = RECEIVE_WINDOW as u32;
 const H2_CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Bytes of headers over HTTP/2, where each counts for 32 more (RFC 9113, section 6.5.2). It is more than is taken, so that the error can
@@ -120,8 +121,10 @@ impl Client for NativeClient {
             Failure::new(Errno::Nfile, text)
         });
         let sending = sending.and_then(|handle| {
+            let account = request.account.clone();
             let (request, upload) = request::build(request)?;
-            let answering = ask(self.pool(handle), handle.clone(), request, upload, head);
+            let pool = self.pool(handle);
+            let answering = ask(pool, handle.clone(), request, upload, (head, account));
             Ok(Entered::new(handle.clone(), Box::pin(answering)))
         });
         match sending {
@@ -138,7 +141,7 @@ async fn ask(
     handle: Handle,
     mut request: hyper::Request<Outgoing>,
     upload: Option<Weak<Sent>>,
-    head: bool,
+    (head, account): (bool, Account),
 ) -> Result<Response, Failure> {
     let again = request::again(&request);
     let used = capture_connection(&mut request);
@@ -185,6 +188,7 @@ async fn ask(
             Incoming::new(body, line, lingering),
             &headers,
             head,
+            &account,
         )),
         headers,
     })

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use capfs::Errno;
-use capfs_devices::fetch::host::{Failure, Hold, Request, RequestBody, Upload, WholeBody};
+use capfs_devices::fetch::host::{Content, Failure, Hold, Request, RequestBody, Upload};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 
@@ -106,14 +106,14 @@ struct Part<T> {
     sent: Arc<Sent>,
 }
 
-impl AsRef<[u8]> for Part<Vec<u8>> {
+impl AsRef<[u8]> for Part<Content> {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
     }
 }
 
 /// A redirect may ask for them again.
-impl AsRef<[u8]> for Part<Arc<WholeBody>> {
+impl AsRef<[u8]> for Part<Arc<Content>> {
     fn as_ref(&self) -> &[u8] {
         (*self.bytes).as_ref()
     }

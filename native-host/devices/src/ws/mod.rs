@@ -40,6 +40,10 @@ impl Host for Net {
     fn adds_headers(&self) -> bool {
         true
     }
+
+    fn receives(&self) -> usize {
+        RECEIVE_WINDOW
+    }
 }
 
 struct NativeConnector {

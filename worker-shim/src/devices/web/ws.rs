@@ -79,6 +79,10 @@ impl Host for Web {
     fn adds_headers(&self) -> bool {
         false
     }
+
+    fn receives(&self) -> usize {
+        RECEIVE_MAX
+    }
 }
 
 struct WebConnector;
@@ -97,7 +101,9 @@ async fn connect(wanted: Connect) -> Result<Connected, Failure> {
         let text = "the browser does not let this page connect there";
         Failure::new(Errno::Acces, text)
     })?;
-    let link = Link::new(socket, wanted.max_message, wanted.events, wanted.hold);
+    // Charged, and counted, until the browser says that the connection is closed.
+    let hold = Hold::new((wanted.hold, wanted.charge));
+    let link = Link::new(socket, wanted.max_message, wanted.events, hold);
     let state = link.0.clone();
     poll_fn(|context| {
         *state.opener.borrow_mut() = Some(context.waker().clone());
