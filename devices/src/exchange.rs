@@ -8,7 +8,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use capfs::account::{Account, Charge, Holding};
+use capfs::account::Charge;
 use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
 use capfs::{
     BoxedFuture, Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op,
@@ -29,11 +29,12 @@ pub(crate) trait Exchange: MaybeSend + 'static {
     /// What the write fails with.
     fn take(&mut self, bytes: &[u8]) -> Result<(), Errno>;
 
-    /// The question is complete: answers it, and is ready for the next.
+    /// The question is complete: answers it, and is ready for the next. The answer comes with what it was charged by before it was
+    /// made.
     ///
     /// # Errors
     /// What the read fails with.
-    fn answer(&mut self) -> Op<Vec<u8>>;
+    fn answer(&mut self) -> Op<(Vec<u8>, Charge)>;
 }
 
 /// Makes an exchange for each opening.
@@ -52,19 +53,17 @@ where
     }
 }
 
-/// A file whose openings are exchanges. Answers are charged to an account; what an exchange gathers, it charges itself.
-pub(crate) fn node(account: &Account, begin: impl Begin) -> NodeRef {
+/// A file whose openings are exchanges. What an exchange gathers and answers, it charges itself.
+pub(crate) fn node(begin: impl Begin) -> NodeRef {
     Arc::new(ExchangeNode {
         qid: fresh_qid(FileKind::CharacterDevice),
         begin: Box::new(begin),
-        account: account.clone(),
     })
 }
 
 struct ExchangeNode {
     qid: Qid,
     begin: Box<dyn Begin>,
-    account: Account,
 }
 
 impl Node for ExchangeNode {
@@ -82,7 +81,6 @@ impl Node for ExchangeNode {
             how,
             exchange: self.begin.begin(),
             state: State::Gathering,
-            charge: self.account.nothing(Holding::Descriptors),
         }))
     }
 
@@ -97,8 +95,12 @@ impl Node for ExchangeNode {
 
 enum State {
     Gathering,
-    Asking(BoxedFuture<Result<Vec<u8>, Errno>>),
-    Answered { answer: Vec<u8>, read: usize },
+    Asking(BoxedFuture<Result<(Vec<u8>, Charge), Errno>>),
+    Answered {
+        answer: Vec<u8>,
+        read: usize,
+        _charge: Charge,
+    },
 }
 
 struct OpenExchange {
@@ -106,15 +108,13 @@ struct OpenExchange {
     how: OpenHow,
     exchange: Box<dyn Exchange>,
     state: State,
-    /// For the answer.
-    charge: Charge,
 }
 
 impl OpenExchange {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Errno>> {
         if let State::Gathering = self.state {
             match self.exchange.answer() {
-                Op::Ready(answer) => self.answered(answer?)?,
+                Op::Ready(answer) => self.answered(answer?),
                 Op::Later(future) => self.state = State::Asking(future),
             }
         }
@@ -125,13 +125,16 @@ impl OpenExchange {
             return Poll::Pending;
         };
         self.state = State::Gathering;
-        Poll::Ready(self.answered(outcome?))
+        self.answered(outcome?);
+        Poll::Ready(Ok(()))
     }
 
-    fn answered(&mut self, answer: Vec<u8>) -> Result<(), Errno> {
-        self.charge.resize(answer.capacity() as u64)?;
-        self.state = State::Answered { answer, read: 0 };
-        Ok(())
+    fn answered(&mut self, (answer, charge): (Vec<u8>, Charge)) {
+        self.state = State::Answered {
+            answer,
+            read: 0,
+            _charge: charge,
+        };
     }
 }
 
@@ -152,7 +155,7 @@ impl OpenFile for OpenExchange {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(outcome) => outcome?,
         }
-        let State::Answered { answer, read } = &mut self.state else {
+        let State::Answered { answer, read, .. } = &mut self.state else {
             return Poll::Ready(Ok(0));
         };
         let count = sink.put(&answer[*read..]);
@@ -178,7 +181,6 @@ impl OpenFile for OpenExchange {
             // An empty write asks nothing.
             State::Answered { .. } if source.remaining() > 0 => {
                 self.state = State::Gathering;
-                self.charge.shrink(u64::MAX);
             }
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! `hash/…`: digests, computed where the bytes are.
 
-use capfs::account::Account;
+use capfs::account::{Account, Charge, Holding};
 use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
-use capfs::{Errno, MaybeSend, Op};
+use capfs::{Errno, MaybeSend, NodeRef, Op};
 use sha2::digest::{Digest, FixedOutputReset};
 use sha2::{Sha256, Sha384, Sha512};
 
@@ -12,27 +12,36 @@ use crate::hex;
 /// The directory.
 pub(super) fn directory(account: &Account) -> SyntheticBuilder {
     SyntheticDir::charged(account)
-        .node("sha256", exchange::node(account, Hash::<Sha256>::new))
-        .node("sha384", exchange::node(account, Hash::<Sha384>::new))
-        .node("sha512", exchange::node(account, Hash::<Sha512>::new))
+        .node("sha256", node::<Sha256>(account))
+        .node("sha384", node::<Sha384>(account))
+        .node("sha512", node::<Sha512>(account))
 }
 
-struct Hash<D>(D);
+fn node<D: Digest + FixedOutputReset + MaybeSend + 'static>(account: &Account) -> NodeRef {
+    let account = account.clone();
+    exchange::node(move || Hash {
+        digest: D::new(),
+        account: account.clone(),
+    })
+}
 
-impl<D: Digest> Hash<D> {
-    fn new() -> Self {
-        Hash(D::new())
-    }
+struct Hash<D> {
+    digest: D,
+    account: Account,
 }
 
 impl<D: Digest + FixedOutputReset + MaybeSend + 'static> Exchange for Hash<D> {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        Digest::update(&mut self.0, bytes);
+        Digest::update(&mut self.digest, bytes);
         Ok(())
     }
 
-    fn answer(&mut self) -> Op<Vec<u8>> {
-        let digest = Digest::finalize_reset(&mut self.0);
-        Op::ok((hex::encode(&digest) + "\n").into_bytes())
+    fn answer(&mut self) -> Op<(Vec<u8>, Charge)> {
+        let digest = Digest::finalize_reset(&mut self.digest);
+        // Two digits for each byte, and the end of the line.
+        let length = 2 * digest.len() + 1;
+        let charge = self.account.charge(Holding::Descriptors, length as u64);
+        let answer = |charge| ((hex::encode(&digest) + "\n").into_bytes(), charge);
+        charge.map(answer).into()
     }
 }

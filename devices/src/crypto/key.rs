@@ -154,8 +154,7 @@ impl Conversation {
                 usage,
                 input: Buffer::new(&inner.shared.account, Holding::Descriptors),
             };
-            let account = &self.0.shared.account;
-            builder = builder.node(usage.name(), exchange::node(account, begin));
+            builder = builder.node(usage.name(), exchange::node(begin));
         }
         builder
     }
@@ -480,6 +479,9 @@ impl Inner {
 /// and the answer.
 const WORKING: u64 = 3;
 
+/// Bytes that an answer may have beside those of its question: signatures, tags, secrets that are derived.
+const ANSWER: u64 = 4 << 10;
+
 /// Said of a question that there is no memory for.
 const NO_ROOM: &str = "the agent may not hold that much";
 
@@ -520,16 +522,18 @@ impl Exchange for Question {
         })
     }
 
-    fn answer(&mut self) -> Op<Vec<u8>> {
+    fn answer(&mut self) -> Op<(Vec<u8>, Charge)> {
         let (input, mut charge) = self.gathered();
         let (inner, usage) = (self.inner.clone(), self.usage);
-        if let Err(errno) = charge.resize(WORKING * input.len() as u64) {
+        if let Err(errno) = charge.resize(WORKING * input.len() as u64 + ANSWER) {
             return Op::err(inner.error.explain(errno, NO_ROOM));
         }
         Op::run(async move {
             let outcome = inner.perform(usage, input).await;
-            drop(charge);
-            inner.explained(outcome)
+            let answer = inner.explained(outcome)?;
+            let held = charge.resize(answer.capacity() as u64);
+            held.map_err(|errno| inner.error.explain(errno, NO_ROOM))?;
+            Ok((answer, charge))
         })
     }
 }

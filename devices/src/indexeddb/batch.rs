@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use capfs::account::Buffer;
+use capfs::account::{Buffer, Charge};
 use capfs::device::conversations::LastError;
 use capfs::{Errno, Op};
 
@@ -20,6 +20,9 @@ pub const BATCH_LINES_MAX: usize = 1024;
 
 /// What a batch takes while it is done, in bytes for each of its own: itself, its values, and what the host writes.
 const WORKING: u64 = 3;
+
+/// What is answered to a batch that was done.
+const DONE: &[u8] = b"committed\n";
 
 /// A record: its store and its key.
 pub(super) type Place = (String, Vec<u8>);
@@ -142,17 +145,18 @@ impl Exchange for Batch {
         self.text.extend(bytes).inspect_err(|_| self.text.clear())
     }
 
-    fn answer(&mut self) -> Op<Vec<u8>> {
+    fn answer(&mut self) -> Op<(Vec<u8>, Charge)> {
         let (engine, db, error) = (self.engine.clone(), self.db.clone(), self.error.clone());
         let (text, mut charge) = self.text.take();
-        if let Err(errno) = charge.resize(WORKING * text.len() as u64) {
+        if let Err(errno) = charge.resize(WORKING * text.len() as u64 + DONE.len() as u64) {
             return Op::err(error.explain(errno, "the agent may not hold that much"));
         }
         Op::run(async move {
             let done = run(&engine, &db, &text).await;
-            drop(charge);
             done.map_err(|failure| error.explain(failure.errno, failure.text))?;
-            Ok(b"committed\n".to_vec())
+            let done = DONE.to_vec();
+            charge.resize(done.capacity() as u64)?;
+            Ok((done, charge))
         })
     }
 }

@@ -243,7 +243,7 @@ impl Database {
             })
             .node(
                 "batch",
-                exchange::node(account, move || Batch {
+                exchange::node(move || Batch {
                     engine: batches.engine.clone(),
                     db: batches.name.clone(),
                     error: batches.error.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capfs::account::{Buffer, Holding};
+use capfs::account::{Buffer, Charge, Holding};
 use capfs::{Errno, Op};
 
 use super::codec::{self, IndexKey};
@@ -108,12 +108,13 @@ impl Exchange for Query {
         self.line.extend(bytes).inspect_err(|_| self.line.clear())
     }
 
-    fn answer(&mut self) -> Op<Vec<u8>> {
-        let (store, (line, charge)) = (self.store.clone(), self.line.take());
+    fn answer(&mut self) -> Op<(Vec<u8>, Charge)> {
+        let (store, (line, mut charge)) = (self.store.clone(), self.line.take());
         Op::run(async move {
-            let _charge = charge;
             let answer = run(&store, &line).await;
-            Ok(store.explained(answer)?.into_bytes())
+            let answer = store.explained(answer)?.into_bytes();
+            charge.resize(answer.capacity() as u64)?;
+            Ok((answer, charge))
         })
     }
 }

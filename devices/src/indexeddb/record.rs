@@ -1,11 +1,11 @@
 //! `data/KEY`: a value as a file.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use capfs::account::{Charge, Holding};
-use capfs::device::parts::{set_device_stat, stream_stat};
+use capfs::device::parts::{lock, set_device_stat, stream_stat};
 use capfs::{
     BoxedFuture, Errno, FileKind, GuestSink, GuestSource, Node, Op, OpenFile, OpenHow, Qid,
     SetStat, Stat, WriteAt, Written,
@@ -52,17 +52,29 @@ impl Record {
         self.store.explained(value)?.ok_or(Errno::Noent)
     }
 
-    /// Replaces the value by what `change` makes of it, in one transaction.
+    /// Replaces the value by what `change` makes of it, in one transaction: at most `more` bytes longer. Both are charged until it is
+    /// through.
     async fn change(
         self,
+        more: usize,
         change: impl FnOnce(&mut Vec<u8>) -> Result<(), Failure> + capfs::MaybeSend + 'static,
     ) -> Result<(), Errno> {
+        let account = self.store.engine.account.clone();
+        let held: Arc<Mutex<Option<Charge>>> = Arc::default();
+        let holds = held.clone();
         let changed = self.store.change(&self.key, move |old| {
-            let mut value = old.cloned().unwrap_or_default();
+            let length = old.map_or(0, Vec::len);
+            // The one that is there, and the other.
+            let charge = account.charge(Holding::Descriptors, (2 * length + more) as u64);
+            let text = "the agent may not hold the value";
+            *lock(&holds) = Some(charge.map_err(|errno| Failure::new(errno, text))?);
+            let mut value = Vec::with_capacity(length + more);
+            value.extend_from_slice(old.map_or(&[], Vec::as_slice));
             change(&mut value)?;
             Ok(Some(value))
         });
         let changed = changed.await;
+        drop(held);
         self.store.explained(changed)
     }
 
@@ -73,8 +85,9 @@ impl Record {
         if size > VALUE_MAX as u64 {
             return Op::err(Errno::Fbig);
         }
-        let resized = self.clone().change(move |value| {
-            value.resize(size as usize, 0);
+        let size = size as usize;
+        let resized = self.clone().change(size, move |value| {
+            value.resize(size, 0);
             Ok(())
         });
         Op::run(resized)
@@ -143,7 +156,7 @@ impl OpenRecord {
             return Op::ok(());
         }
         self.snapshot = None;
-        Op::run(self.record.clone().change(|value| {
+        Op::run(self.record.clone().change(0, |value| {
             value.clear();
             Ok(())
         }))
@@ -187,6 +200,7 @@ impl OpenFile for OpenRecord {
     /// # Errors
     /// - [`Errno::Fbig`]: a value of more than [`VALUE_MAX`] bytes
     /// - [`Errno::Dquot`], [`Errno::Nospc`]: no room
+    /// - [`Errno::Nomem`]: the account has no room for the value as it is and as it is to be
     /// - [`Errno::Noent`]: store or database were deleted
     fn poll_write(
         &mut self,
@@ -202,7 +216,10 @@ impl OpenFile for OpenRecord {
                 WriteAt::Offset(offset) => Some(offset),
                 WriteAt::End => None,
             };
-            let mut bytes = vec![0; source.remaining().min(WRITE_MAX)];
+            let most = source.remaining().min(WRITE_MAX);
+            let account = &self.record.store.engine.account;
+            let charge = account.charge(Holding::Descriptors, most as u64)?;
+            let mut bytes = vec![0; most];
             let count = source.take(&mut bytes);
             bytes.truncate(count);
             if count == 0 {
@@ -215,7 +232,9 @@ impl OpenFile for OpenRecord {
             };
             let fresh = std::mem::take(&mut self.fresh);
             self.snapshot = None;
-            let write = self.record.clone().change(move |value| {
+            let more = offset.map_or(count, |_| end as usize);
+            let write = self.record.clone().change(more, move |value| {
+                let _charge = charge;
                 if fresh {
                     value.clear();
                 }
@@ -266,12 +285,13 @@ impl OpenFile for OpenRecord {
         };
         let fresh = std::mem::take(&mut self.fresh);
         self.snapshot = None;
-        Op::run(self.record.clone().change(move |value| {
+        let end = end as usize;
+        Op::run(self.record.clone().change(end, move |value| {
             if fresh {
                 value.clear();
             }
-            if value.len() < end as usize {
-                value.resize(end as usize, 0);
+            if value.len() < end {
+                value.resize(end, 0);
             }
             Ok(())
         }))

@@ -96,7 +96,7 @@ impl Store {
                     Ok(store.explained(counted)?.to_string())
                 })
             })
-            .node("query", exchange::node(account, move || Query::new(&query)))
+            .node("query", exchange::node(move || Query::new(&query)))
             .build()
     }
 }

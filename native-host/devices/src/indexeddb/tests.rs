@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use capfs::account::Account;
 use capfs::testkit::{self, READ, READ_WRITE, now, read_at, walk, write_at};
 use capfs::{Errno, NodeRef, OpenHow, SetStat, WriteAt};
 use capfs_devices::grant::Grant;
@@ -17,8 +18,13 @@ const WRITE: OpenHow = OpenHow {
 };
 
 fn granted(flag: &str, state: &Path) -> NodeRef {
+    charged(flag, state, &Account::unlimited())
+}
+
+fn charged(flag: &str, state: &Path, account: &Account) -> NodeRef {
     let host = Host {
         state: Some(state.to_owned()),
+        account: account.clone(),
         ..Host::default()
     };
     host.device(&Grant::from_flag(flag).unwrap()).unwrap()
@@ -336,6 +342,49 @@ fn a_damaged_file_is_an_error() {
         text(&root, "error"),
         "the file of the databases is damaged\n"
     );
+}
+
+#[test]
+fn a_value_is_charged_while_it_is_changed() {
+    const MIB: usize = 1 << 20;
+    let (state, _root) = feeds();
+    let account = Account::new(16 << 20);
+    let root = charged("indexeddb", state.path(), &account);
+    let value = "x".repeat(MIB);
+    put(&root, "feeds/items", "large", &value).unwrap();
+    assert!(
+        account.usage().peak >= 2 * MIB as u64,
+        "what is written, and what it becomes"
+    );
+    let node = walk(&root, "feeds/items/data/large").unwrap();
+    let mut file = now(node.open(READ_WRITE)).unwrap();
+    write_at(&mut *file, WriteAt::End, b"y").unwrap();
+    drop(file);
+    assert_eq!(account.used(), 0, "nothing is left");
+
+    // The value that is there and what it becomes have room, with what is held already or without.
+    let account = Account::new(3 * MIB as u64);
+    let root = charged("indexeddb", state.path(), &account);
+    let node = walk(&root, "feeds/items/data/large").unwrap();
+    let mut file = now(node.open(READ_WRITE)).unwrap();
+    write_at(&mut *file, WriteAt::Offset(0), b"z").unwrap();
+    let more = vec![b'm'; MIB];
+    let refused = write_at(&mut *file, WriteAt::End, &more);
+    assert_eq!(refused.err(), Some(Errno::Nomem));
+    let too_long = write_at(&mut *file, WriteAt::Offset(0), &vec![b'm'; 4 * MIB]);
+    assert_eq!(too_long.err(), Some(Errno::Nomem));
+    let refused = now(file.set_stat(SetStat {
+        size: Some(2 * MIB as u64),
+        ..SetStat::default()
+    }));
+    assert_eq!(refused, Err(Errno::Nomem));
+    assert!(account.usage().peak <= 3 * MIB as u64);
+    drop(file);
+    assert_eq!(
+        text(&root, "feeds/items/data/large"),
+        format!("z{}y", &value[1..])
+    );
+    assert_eq!(account.used(), 0, "nothing is left");
 }
 
 #[test]
