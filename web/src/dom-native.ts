@@ -76,6 +76,10 @@ export const createTextNode = method(document, 'createTextNode');
 export const createDocumentFragment = method(document, 'createDocumentFragment');
 export const adoptNode = method(document, 'adoptNode') as (of: Document, node: Node) => Node;
 export const implementation = getter(document, 'implementation');
+const documentActive = getter(document, 'activeElement');
+const documentBody = getter(document, 'body');
+const documentElement = getter(document, 'documentElement');
+const shadowActive = getter(ShadowRoot.prototype, 'activeElement');
 /** How an element looks; of the page's own window, whatever is called so by now. */
 export const computedStyle = globalThis.getComputedStyle.bind(globalThis);
 
@@ -148,23 +152,48 @@ export function* elementsIn(parent: Element): Generator<Element> {
   for (let child = firstElementChild(parent); child; child = nextElementSibling(child)) yield child;
 }
 
-/** Every node below one. Without recursion: an agent may have nested them deeper than a stack is. */
-export function everyNode(root: Node): Set<Node> {
-  const found = new Set<Node>();
-  const pending = [root];
-  for (let parent = pending.pop(); parent; parent = pending.pop()) {
-    for (const child of nodesIn(parent)) {
-      found.add(child);
-      pending.push(child);
-    }
+/** Every node below one, in the document's order. Without recursion and without a list: an agent may have nested them deeply, and may have many. */
+export function* nodesBelow(root: Node): Generator<Node> {
+  for (let at: Node | null = firstChild(root); at; ) {
+    yield at;
+    let next: Node | null = firstChild(at);
+    for (let up: Node | null = at; !next && up && up !== root; up = parentNode(up)) next = nextSibling(up);
+    at = next;
   }
-  return found;
 }
 
-/** The characters of a node itself: of a text, of an element's attributes and what is written into it. */
+/** Nodes between one and another above it, or the topmost one. */
+export function depthIn(of: Node, root: Node): number {
+  let depth = 0;
+  for (let at: Node | null = of; at && at !== root; at = parentNode(at)) depth += 1;
+  return depth;
+}
+
+/** How deeply nodes are nested below one. */
+export function heightOf(of: Node): number {
+  let [height, depth] = [0, 0];
+  for (let at: Node | null = firstChild(of); at; ) {
+    depth += 1;
+    height = Math.max(height, depth);
+    let next: Node | null = firstChild(at);
+    for (let up: Node | null = at; !next && up && up !== of; up = parentNode(up)) {
+      depth -= 1;
+      next = nextSibling(up);
+    }
+    at = next;
+  }
+  return height;
+}
+
+/** Attributes of an element whose values are looked at, at most: to find one takes as long as there are others. */
+export const ATTRIBUTES_MAX = 256;
+
+/** The characters of a node itself: of a text, of an element's attributes and what is written into it. Of more attributes than are looked at it is those of their names. */
 export function charactersOf(of: Node): number {
   if (!isElement(of)) return textContent(of)?.length ?? 0;
-  const attributes = getAttributeNames(of).reduce((sum, name) => sum + name.length + (getAttribute(of, name)?.length ?? 0), 0);
+  const names = getAttributeNames(of);
+  const valued = names.length <= ATTRIBUTES_MAX;
+  const attributes = names.reduce((sum, name) => sum + name.length + (valued ? (getAttribute(of, name)?.length ?? 0) : 0), 0);
   return attributes + (field(of)?.value(of).length ?? 0);
 }
 
@@ -173,6 +202,16 @@ export function topOf(of: Node): Node {
   let top = of;
   for (let at: Node | null = of; at; at = parentNode(at)) top = at;
   return top;
+}
+
+const DOCUMENT_FRAGMENT = 11;
+
+/** What has the focus, as the tree of a node sees it: nothing where it is on the page as a whole, or in no part of it that this tree knows. */
+export function focused(of: Node): Element | null {
+  const [top, page] = [topOf(of), ownerDocument(of)!];
+  // A tree in the shadow of an element has a focus of its own; without it, the page's may be elsewhere.
+  const active = (nodeType(top) === DOCUMENT_FRAGMENT ? shadowActive(top as ShadowRoot) : null) ?? documentActive(page);
+  return active === documentBody(page) || active === documentElement(page) ? null : active;
 }
 
 /** Whether an element is a form's, or a form. */

@@ -16,7 +16,10 @@ const TAGS = new Set(
 /** Attributes of every tag. No `id`: it would make names in the page's own script. */
 const EVERYWHERE = new Set('class dir draggable hidden lang role tabindex title translate'.split(' '));
 
-/** Attributes by tag. Addresses and types are looked at more closely below. */
+/**
+ * Attributes by tag. Addresses and types are looked at more closely below. No `pattern`: it is a regular expression, which the page's thread
+ * would be held up by for as long as the agent likes.
+ */
 const ATTRIBUTES: Record<string, string> = {
   a: 'href',
   audio: 'src controls loop muted preload',
@@ -31,7 +34,7 @@ const ATTRIBUTES: Record<string, string> = {
   dialog: 'open',
   fieldset: 'disabled',
   img: 'alt decoding height loading src width',
-  input: 'accept checked disabled list max maxlength min minlength multiple name pattern placeholder readonly required size step type value',
+  input: 'accept checked disabled list max maxlength min minlength multiple name placeholder readonly required size step type value',
   ins: 'datetime',
   li: 'value',
   meter: 'high low max min optimum value',
@@ -84,6 +87,8 @@ export function judgeAttribute(tag: string, name: string, value: string, mayLoad
   const problem = unknownAttribute(tag, name);
   if (problem !== undefined) return { problem };
   if (name === 'type' && tag === 'input' && !INPUT_TYPES.has(value.toLowerCase())) return { problem: `an agent can't make an input of the type ${value}` };
+  // A greater one would make it the first of the whole page.
+  if (name === 'tabindex' && value !== '0' && value !== '-1') return { problem: 'the tabindex of an element is 0 or -1' };
   if (name === 'name' && hidesProperty(value)) return { problem: `an agent can't name something ${value}: it would hide a property of a form` };
   if (name === 'href') {
     const url = parse(value);
@@ -119,8 +124,25 @@ const FUNCTIONS = new Set(
     'translatey translatez var xywh'
   ).split(' '),
 );
-/** What stands before a parenthesis. */
-const CALLED = /([^\s,()/*+:;"']*)\(/g;
+/** What ends a name. */
+const BETWEEN = new Set(' \t\n\r\f,()/*+:;"\'');
+
+/**
+ * What stands before each parenthesis that opens. Each character is looked at once, as a regular expression that may begin anywhere does not.
+ * It misses no function: without escapes and comments, one is written as its name with the parenthesis right behind it, and no name has
+ * one of these characters in it. What it finds in a string is one too many.
+ */
+function* called(text: string): Generator<string> {
+  let begin = 0;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]!;
+    if (!BETWEEN.has(character)) continue;
+    if (character === '(') yield text.slice(begin, at);
+    begin = at + 1;
+  }
+}
+/** Characters of what is refused that a message has. */
+const SHOWN = 100;
 /** Properties by which an element has a name for the rest of the page. */
 const NAMES = /^(--|anchor-name$|anchor-scope$|(scroll|view)-timeline|timeline-scope$|view-transition)/;
 
@@ -129,10 +151,10 @@ const NAMES = /^(--|anchor-name$|anchor-scope$|(scroll|view)-timeline|timeline-s
  * `var()` the parts have no text of their own.
  */
 export function styleProblem(properties: Iterable<string>, text: string): string | undefined {
-  for (const property of properties) if (NAMES.test(property)) return `an agent can't set the property ${property}`;
+  for (const property of properties) if (NAMES.test(property)) return `an agent can't set the property ${property.slice(0, SHOWN)}`;
   if (text.includes('\\') || text.includes('/*')) return "an agent's style has no escapes and no comments";
-  for (const [, name] of text.matchAll(CALLED)) {
-    if (name !== '' && !FUNCTIONS.has(name!.toLowerCase())) return `an agent can't set a style to ${name}()`;
+  for (const name of called(text)) {
+    if (name !== '' && !FUNCTIONS.has(name.toLowerCase())) return `an agent can't set a style to ${name.slice(0, SHOWN)}()`;
   }
   return undefined;
 }

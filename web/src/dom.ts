@@ -3,18 +3,17 @@
  * by number, parts of them as text, events as lines. It is loaded only when `dom` is granted. Nothing is read of an element itself: see
  * `dom-native.ts`.
  */
-import { CapfsError, type CapfsErrorCode } from './errors.js';
+import { Containment } from './dom-containment.js';
+import { Holding, NODE } from './dom-holding.js';
+import { CapfsError, reportThrown, type CapfsErrorCode } from './errors.js';
+import { markupProblem, styleTextProblem } from './dom-markup.js';
 import * as native from './dom-native.js';
 import { isTag, judgeAttribute, styleProblem, unknownAttribute, type Judged, type MayLoad } from './dom-policy.js';
 
 /** Characters of text or markup that are read at once, at most: 16 Mi. */
 const READ_MAX = 16 << 20;
-/** Characters that an agent may have on a page and in elements off it, at most, each node counted as {@link NODE}: 64 Mi. */
-const HELD_MAX = 64 << 20;
-/** What a node counts as beside its characters. */
-const NODE = 128;
-/** Milliseconds between two counts of what an agent has, at least: a count looks at every node. */
-const COUNT_EVERY = 1_000;
+/** How deeply the elements of an agent may be nested: what looks at all that is above or below one takes no longer than that. */
+const DEPTH_MAX = 512;
 /** Kinds of events that one element listens for, at most. */
 const LISTENERS_MAX = 64;
 /** Characters of a field's value that an event tells. */
@@ -27,18 +26,9 @@ const granted = new WeakSet<Element>();
 
 /** Elements of the page that are no place for an agent: what is in them runs, or is seen nowhere. */
 const NO_PLACE = new Set(['script', 'style', 'template', 'iframe', 'object', 'noscript']);
-/** How an element looks for whose box `contain` does nothing, if not `inline`: CSS Containment Level 2, 3.2 and 3.4. */
-const UNCONTAINED = /^(contents|table-(row|column|header|footer)(-group)?|ruby.*)$/;
 /** Kinds of nodes. */
 const ELEMENT = 1;
 const TEXT = 3;
-
-/** What was in the element before, and how it looked. */
-interface Before {
-  nodes: Set<Node>;
-  contain: string;
-  display: string;
-}
 
 const refuse = (code: CapfsErrorCode, message: string): never => {
   throw new CapfsError(code, message);
@@ -49,25 +39,24 @@ export class DomPart {
   readonly #elements = new Map<number, Element>();
   readonly #listeners = new Map<number, Map<string, (event: Event) => void>>();
   readonly #inert: Document;
-  readonly #before: Before;
+  readonly #containment: Containment;
+  /** What was in the element before. */
+  readonly #before: WeakSet<Node>;
+  /**
+   * What the names of the agent's inputs begin with: radio buttons of one name are one choice wherever they are in a tree, the page's own with
+   * them. Nobody else knows it, and the agent never sees it.
+   */
+  readonly #prefix = randomPrefix();
   #next = ROOT + 1;
-  /** What it has at most: what was counted last, and all that it has made since. */
-  #held = 0;
-  #counted = -Infinity;
+  readonly #holding = new Holding(() => this.#count());
   #raw = false;
   #max = 0;
   #cleanup = true;
   #ended = false;
   #mayLoad: MayLoad = () => false;
   #tell: (element: number, line: string) => void = () => undefined;
-  /** Nothing is sent to where a form would send it: an agent listens for `submit`. */
-  readonly #noSubmit = (event: Event): void => event.preventDefault();
 
   readonly #document: Document;
-  /** Whether `contain` is known to do something for it. */
-  #contained = false;
-  /** Whether it was made a box for that. */
-  #boxed = false;
 
   /** @param trusted makes of markup what the page's policy lets be parsed */
   constructor(
@@ -80,18 +69,13 @@ export class DomPart {
     if (granted.has(root)) throw new CapfsError('GRANT_INVALID', 'dom: an agent has this element already');
     this.#document = native.ownerDocument(root)!;
     this.#inert = native.implementation(this.#document).createHTMLDocument('');
-    const style = native.style(root);
-    this.#before = { nodes: native.everyNode(root), contain: style.contain, display: style.display };
-    // Whatever is in it is drawn within it, fixed and absolute places included, and can't cover the rest of the page.
-    style.contain = 'content';
+    this.#before = new WeakSet(native.nodesBelow(root));
     try {
-      this.#contain();
+      this.#containment = Containment.of(root);
     } catch (error) {
-      this.#restore();
       throw new CapfsError('GRANT_INVALID', `dom: ${(error as Error).message}`);
     }
     granted.add(root);
-    native.addEventListener(root, 'submit', this.#noSubmit, true);
     this.#number(root, ROOT);
   }
 
@@ -104,7 +88,7 @@ export class DomPart {
 
   create(tag: string): number {
     if (!isTag(tag)) refuse('EACCES', `an agent can't make a ${tag}`);
-    this.#charge(NODE);
+    this.#holding.charge(NODE);
     const element = native.createElement(this.#document, tag);
     harden(element);
     return this.#take(element);
@@ -130,14 +114,13 @@ export class DomPart {
       case 'type':
         return native.localName(element);
       case 'attrs':
-        return native
-          .getAttributeNames(element)
-          .map((name) => `${name} ${(native.getAttribute(element, name) ?? '').replaceAll('\n', ' ')}\n`)
+        return this.#attributes(element)
+          .map((name) => `${name} ${this.#shown(native.getAttribute(element, name) ?? '').replaceAll('\n', ' ')}\n`)
           .join('');
       case 'text':
         return native.textContent(element) ?? '';
       case 'html':
-        return native.innerHTML(element);
+        return this.#shown(native.innerHTML(element));
       case 'value':
         return this.#field(element).value(element);
       case 'style':
@@ -152,9 +135,8 @@ export class DomPart {
   set(number: number, part: string, text: string): void {
     const element = this.#element(number);
     this.#mayChange(element);
-    this.#contain();
     // What markup makes is counted node by node.
-    if (part !== 'html' || this.#raw) this.#charge(text.length);
+    if (part !== 'html' || this.#raw) this.#holding.charge(text.length);
     switch (part) {
       case 'attrs':
         return this.#attribute(this.#own(number, element), text);
@@ -196,71 +178,50 @@ export class DomPart {
       case 'unlisten':
         return this.#unlisten(number, element, first as string);
       case 'focus':
-        if (native.isHtml(element)) native.focus(element);
+        return this.#focus(element);
     }
   }
 
-  /** Takes off the page what the agent added, and hears of nothing any more. */
+  /** Takes off the page what the agent added, unless that is to stay, and hears of nothing any more. Never throws: what fails is reported. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    for (const [number, events] of this.#listeners) {
-      const element = this.#elements.get(number);
-      for (const event of [...events.keys()]) if (element) this.#unlisten(number, element, event);
+    try {
+      for (const [number, events] of this.#listeners) {
+        const element = this.#elements.get(number);
+        for (const event of [...events.keys()]) if (element) this.#unlisten(number, element, event);
+      }
+      if (this.#cleanup) removeOthers(this.root, this.#before);
+    } catch (error) {
+      reportThrown(error);
+    } finally {
+      this.#containment.leave();
+      this.#elements.clear();
+      granted.delete(this.root);
     }
-    if (this.#cleanup) removeOthers(this.root, this.#before.nodes);
-    native.removeEventListener(this.root, 'submit', this.#noSubmit, true);
-    this.#restore();
-    this.#elements.clear();
-    granted.delete(this.root);
-  }
-
-  /** Puts the element's own style back. */
-  #restore(): void {
-    const style = native.style(this.root);
-    style.contain = this.#before.contain;
-    if (this.#boxed && style.display === 'inline-block') style.display = this.#before.display;
-    if (native.getAttribute(this.root, 'style') === '') native.removeAttribute(this.root, 'style');
-  }
-
-  /** Sees to it that what is in the element is drawn within it. What it looks like is known once it is on the page and shown. */
-  #contain(): void {
-    if (this.#contained || !native.isConnected(this.root)) return;
-    let { display } = native.computedStyle(this.root);
-    if (display === 'inline') {
-      native.style(this.root).display = 'inline-block';
-      this.#boxed = true;
-      ({ display } = native.computedStyle(this.root));
-    }
-    if (display === 'inline' || UNCONTAINED.test(display)) refuse('EIO', `what is in an element with the style display: ${display} can't be kept within it`);
-    this.#contained = display !== 'none';
   }
 
   /** The granted element's contents may be changed whatever it is, and those of what an agent could have made. */
   #mayChange(element: Element): void {
-    if (element === this.root || (native.isHtml(element) && isTag(native.localName(element)))) return;
-    refuse('EACCES', `an agent can't change a ${native.localName(element)}`);
-  }
-
-  /** Counts what is about to be made; where that would be too much, what is still there is counted first. */
-  #charge(amount: number): void {
-    if (this.#held + amount > HELD_MAX && performance.now() - this.#counted >= COUNT_EVERY) {
-      this.#held = this.#count();
-      this.#counted = performance.now();
-    }
-    if (this.#held + amount > HELD_MAX) refuse('ENOMEM', `an agent may have ${HELD_MAX} characters on a page, each node counted as ${NODE}`);
-    this.#held += amount;
+    const may = element === this.root || (native.isHtml(element) && isTag(native.localName(element)));
+    if (!may) refuse('EACCES', `an agent can't change a ${native.localName(element)}`);
+    if (native.contains(this.root, element)) this.#containment.check();
   }
 
   #count(): number {
     const tops = new Set<Node>([this.root]);
     for (const element of this.#elements.values()) if (!native.contains(this.root, element)) tops.add(native.topOf(element));
     let sum = 0;
+    const add = (node: Node): void => {
+      if (!this.#before.has(node)) sum += NODE + native.charactersOf(node);
+    };
     for (const top of tops) {
       // An element that the page has moved is the page's.
       if (top !== this.root && native.isConnected(top)) continue;
-      for (const node of [top, ...native.everyNode(top)]) if (!this.#before.nodes.has(node)) sum += NODE + native.charactersOf(node);
+      if (top !== this.root) add(top);
+      for (const node of native.nodesBelow(top)) add(node);
     }
+    for (const events of this.#listeners.values()) sum += NODE * events.size;
     return sum;
   }
 
@@ -300,12 +261,36 @@ export class DomPart {
 
   #place(parent: Element, child: Element, before: Element | null): void {
     this.#mayChange(parent);
-    this.#contain();
+    this.#deep(parent, native.heightOf(child) + 1);
     try {
       native.insertBefore(parent, child, before);
     } catch (error) {
       refuse('EINVAL', (error as Error).message);
     }
+  }
+
+  /** That something of this height can be put into an element. */
+  #deep(parent: Element, height: number): void {
+    if (native.depthIn(parent, this.root) + height > DEPTH_MAX) refuse('ENOSPC', `elements of an agent are nested ${DEPTH_MAX} deep at most`);
+  }
+
+  /** Gives an element the focus, where that is the agent's already or nobody's: what a person types is meant for where it is. */
+  #focus(element: Element): void {
+    const active = native.focused(this.root);
+    if (active && !native.contains(this.root, active)) refuse('EACCES', 'the focus is elsewhere on the page');
+    if (native.isHtml(element)) native.focus(element, { preventScroll: true });
+  }
+
+  /** The names of an element's attributes, unless there are too many to look at them. */
+  #attributes(element: Element): string[] {
+    const names = native.getAttributeNames(element);
+    if (names.length > native.ATTRIBUTES_MAX) refuse('EFBIG', `the element has ${names.length} attributes`);
+    return names;
+  }
+
+  /** A text of the page, with names as the agent gave them. */
+  #shown(text: string): string {
+    return text.replaceAll(this.#prefix, '');
   }
 
   /** `NAME VALUE`, or `-NAME`. */
@@ -320,14 +305,18 @@ export class DomPart {
     if (remove) native.removeAttribute(element, name);
     else {
       const judged = this.#judge(element, name, value);
-      if ('problem' in judged) refuse('EACCES', judged.problem);
-      else native.setAttribute(element, name, judged.value);
+      if ('problem' in judged) return refuse('EACCES', judged.problem);
+      const names = native.getAttributeNames(element);
+      if (names.length >= native.ATTRIBUTES_MAX && !names.includes(name)) refuse('ENOSPC', `an element has ${native.ATTRIBUTES_MAX} attributes at most`);
+      native.setAttribute(element, name, judged.value);
     }
     harden(element);
   }
 
   #judge(element: Element, name: string, value: string): Judged {
-    return judgeAttribute(native.localName(element), name, value, this.#mayLoad, native.hidesProperty);
+    const tag = native.localName(element);
+    const judged = judgeAttribute(tag, name, value, this.#mayLoad, native.hidesProperty);
+    return 'value' in judged && tag === 'input' && name === 'name' && value !== '' ? { value: this.#prefix + value } : judged;
   }
 
   /** Takes a style only as a whole. */
@@ -339,6 +328,8 @@ export class DomPart {
 
   /** Has the browser read a style where nothing is loaded. What it made of it is set, so that nothing can be read otherwise. */
   #judgeStyle(text: string): Judged {
+    const long = styleTextProblem(text);
+    if (long !== undefined) return { problem: long };
     const style = native.style(native.createElement(this.#inert, 'p'));
     style.cssText = text;
     const value = style.cssText;
@@ -351,21 +342,24 @@ export class DomPart {
    * the page, so nothing needs to be taken off it.
    */
   #html(element: Element, markup: string): void {
+    const problem = this.#raw ? undefined : markupProblem(markup);
+    if (problem !== undefined) refuse('EFBIG', problem);
     const box = native.createElement(this.#inert, native.localName(element));
     try {
       native.setInnerHTML(box, this.trusted(markup));
     } catch (error) {
       refuse('ENOTSUP', `the page's policy lets no markup be parsed: ${(error as Error).message}`);
     }
+    this.#deep(element, native.heightOf(box));
     const made = native.createDocumentFragment(this.#document);
     if (this.#raw) for (const node of native.nodesIn(box)) native.insertBefore(made, native.adoptNode(this.#document, node), null);
     else {
-      const held = this.#held;
+      const { held } = this.#holding;
       try {
         this.#copy(box, made);
       } catch (error) {
         // Nothing of it is left.
-        this.#held = Math.min(this.#held, held);
+        this.#holding.undo(held);
         throw error;
       }
     }
@@ -379,7 +373,7 @@ export class DomPart {
       const [source, target] = next;
       for (const node of native.nodesIn(source)) {
         const kind = native.nodeType(node);
-        if (kind === TEXT || kind === ELEMENT) this.#charge(NODE + native.charactersOf(node));
+        if (kind === TEXT || kind === ELEMENT) this.#holding.charge(NODE + native.charactersOf(node));
         if (kind === TEXT) native.insertBefore(target, native.createTextNode(this.#document, native.textContent(node) ?? ''), null);
         if (kind !== ELEMENT) continue;
         const copy = this.#copied(node as Element);
@@ -393,8 +387,10 @@ export class DomPart {
   #copied(element: Element): Element | undefined {
     const tag = native.localName(element);
     if (!native.isHtml(element) || !isTag(tag)) return undefined;
+    const names = native.getAttributeNames(element);
+    if (names.length > native.ATTRIBUTES_MAX) return undefined;
     const copy = native.createElement(this.#document, tag);
-    for (const name of native.getAttributeNames(element)) {
+    for (const name of names) {
       const value = native.getAttribute(element, name) ?? '';
       const judged = name === 'style' ? this.#judgeStyle(value) : this.#judge(copy, name, value);
       if ('problem' in judged) continue;
@@ -410,6 +406,7 @@ export class DomPart {
     const listeners = this.#listeners.get(number) ?? new Map<string, (event: Event) => void>();
     if (listeners.has(event)) return;
     if (listeners.size >= LISTENERS_MAX) refuse('ENOSPC', `an element listens for ${LISTENERS_MAX} kinds of events at most`);
+    this.#holding.charge(NODE);
     const listener = (happened: Event): void => this.#tell(number, this.#line(happened));
     native.addEventListener(element, event, listener);
     this.#listeners.set(number, listeners.set(event, listener));
@@ -483,16 +480,24 @@ function escaped(text: string): string {
   return text.replace(/[\s%\u0000-\u001f\u007f]/g, (character) => encodeURIComponent(character));
 }
 
-/** Takes every node out that was not there before. */
-function removeOthers(root: Node, before: Set<Node>): void {
+/** Takes every node out that was not there before. What the page does at the sight of it may move others. */
+function removeOthers(root: Node, before: WeakSet<Node>): void {
   const pending = [root];
   for (let parent = pending.pop(); parent; parent = pending.pop()) {
-    for (const node of native.nodesIn(parent)) {
+    for (const node of [...native.nodesIn(parent)]) {
       if (before.has(node)) pending.push(node);
-      else native.removeChild(parent, node);
+      else if (native.parentNode(node) === parent) {
+        try {
+          native.removeChild(parent, node);
+        } catch (error) {
+          reportThrown(error);
+        }
+      }
     }
   }
 }
+
+const randomPrefix = (): string => `${[...crypto.getRandomValues(new Uint32Array(4))].map((word) => word.toString(16).padStart(8, '0')).join('')}-`;
 
 /** The part of the page below an element; `trusted` makes of markup what the page's policy lets be parsed. */
 export function domPart(root: HTMLElement, trusted: (markup: string) => unknown): DomPart {

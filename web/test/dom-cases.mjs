@@ -1,6 +1,48 @@
 // What an agent can do with the part of a page that it was granted, what it can't, and what is left when it has ended: cases that
 // run on a page, in any browser.
 
+/** Milliseconds that what one write or read has the page's thread do may take, on a slow machine. Without a bound it takes minutes. */
+const LONGEST_TASK = 5_000
+
+/** For each way in the text of 1 MiB that has most to be done: tag, file and text. */
+function worst() {
+  const MIB = 1 << 20
+  const fill = (piece, length = MIB) => piece.repeat(Math.floor(length / piece.length))
+  const numbered = (make) => {
+    const pieces = []
+    for (let at = 0, length = 0; length < MIB - 64; at++) length += pieces[pieces.push(make(at)) - 1].length
+    return pieces.join('')
+  }
+  const long = fill('a', MIB - 100)
+  return {
+    'a name in a style': ['p', 'style', `font-family: ${long}`],
+    'a name in the value of an unknown property': ['p', 'style', `--x: ${long}`],
+    'names in a style': ['p', 'style', `font-family: ${fill('a,', MIB / 8)}b`],
+    'a string in a style': ['p', 'style', `content: "${long}"`],
+    'properties in a style': ['p', 'style', numbered((at) => `--a${at}:b;`)],
+    'parentheses in a style': ['p', 'style', `width: ${fill('(')}`],
+    'a style as an attribute': ['p', 'attrs', `style font-family: ${long}`],
+    'a style in markup': ['div', 'html', `<p style="font-family: ${long}">x</p>`],
+    'styles in markup': ['div', 'html', fill('<p style="color:red">', MIB / 4)],
+    'attributes in markup': ['div', 'html', `<p ${numbered((at) => `a${at} `)}>x</p>`],
+    'quoted attributes in markup': ['div', 'html', `<!-- <p title="--><p/${numbered((at) => `a${at}=">"`)}>x</p>`],
+    'attributes without an end': ['div', 'html', `<p ${numbered((at) => `a${at}/`)}`],
+    'declarations in markup': ['div', 'html', `<p style='${numbered((at) => `--a${at}:b;`)}'>x</p>`],
+    'referenced declarations in markup': ['div', 'html', `<p style=${numbered((at) => `--a${at}:b&#59`)}>x</p>`],
+    'elements in markup': ['div', 'html', fill('<br>', MIB / 8)],
+    'elements with attributes in markup': ['div', 'html', fill(`<p ${Array.from({ length: 255 }, (_, at) => `a${at}`).join(' ')}>`)],
+    'references in markup': ['div', 'html', fill('&notit;')],
+    'a text': ['p', 'text', fill('x ')],
+    'a value': ['textarea', 'value', fill('x\n')],
+    'classes': ['p', 'attrs', `class ${numbered((at) => `c${at} `)}`],
+    'the name of an attribute': ['p', 'attrs', `data-${long} x`],
+    'the path of a link': ['a', 'attrs', `href https://example.com/${fill('a/../', MIB - 100)}`],
+    'the user of a link': ['a', 'attrs', `href https://${fill('a@', MIB - 100)}`],
+    'a picture': ['img', 'attrs', `src data:image/png;base64,${long}`],
+    'a sound': ['audio', 'attrs', `src data:audio/${long}`],
+  }
+}
+
 /** The cases by name. */
 function domCases(capfs, module, picture, outside) {
   const same = (actual, expected) => {
@@ -25,6 +67,19 @@ function domCases(capfs, module, picture, outside) {
     const make = async (tag) => (await tell(`once /cap/dom/new/${tag}`)).slice(1, -1)
     return { agent, element, tell, make }
   }
+  /** What of the page is nobody's to change: which button of its is chosen, where the focus is, what is seen in its corners. */
+  const stand = () => {
+    const page = document.createElement('div')
+    page.innerHTML = '<p style="position: fixed; left: 0; bottom: 0; margin: 0">sentinel</p><input type=radio name=choice checked><input type=radio name=choice><input type=password value=secret>'
+    document.body.append(page)
+    const [first, second, password] = page.querySelectorAll('input')
+    password.focus()
+    return () => {
+      const corners = [[2, innerHeight - 4], [innerWidth - 4, innerHeight - 4]].map(([x, y]) => document.elementFromPoint(x, y)?.localName)
+      return [first.checked, second.checked, document.activeElement === password, password.value, corners]
+    }
+  }
+  const drawn = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
   const [EACCES, EINVAL, ENOENT, EMFILE, EIO] = ['!2', '!28', '!44', '!33', '!29']
   const sanitises = async () => {
     const { agent, element, tell } = await start()
@@ -223,7 +278,169 @@ function domCases(capfs, module, picture, outside) {
         same(document.querySelector('.x').style.contain, '')
       }
       document.body.innerHTML = '<svg class=x></svg>'
-      for (const dom of [document.querySelector('.x'), document, 'x', {}]) same((await capfs.spawn(module, { grants: ['dom'], dom }).catch((error) => error)).code, 'GRANT_INVALID')
+      for (const [dom, code] of [[document.querySelector('.x'), 'GRANT_INVALID'], [document, 'OPTION_INVALID'], ['x', 'OPTION_INVALID'], [{}, 'OPTION_INVALID']]) {
+        same((await capfs.spawn(module, { grants: ['dom'], dom }).catch((error) => error)).code, code)
+      }
+    },
+    async 'keeps what it leaves within the element, for as long as it is there'() {
+      const bystander = stand()
+      const before = bystander()
+      const kept = await start('dom,cleanup=no')
+      kept.element.style.contain = 'size'
+      const number = await kept.make('p')
+      same(await kept.tell(`set /cap/dom/${number}/text over all`), '=')
+      same(await kept.tell(`set /cap/dom/${number}/style position: fixed; inset: 0; background: red; z-index: 2147483647`), '=')
+      same(await kept.tell(`put /cap/dom/1/ctl append ${number}`), '=')
+      same(bystander(), before)
+      await kept.agent.closeStdin()
+      await kept.agent.exit
+      const contained = () => [kept.element.style.contain, kept.element.style.getPropertyPriority('contain')]
+      same([kept.element.textContent, contained(), bystander()], ['over all', ['content', 'important'], before])
+      // The page may do what it likes with the element, except by accident.
+      kept.element.setAttribute('style', 'color: red')
+      await drawn()
+      same([contained(), bystander()], [['content', 'important'], before])
+      // Another agent takes over, and leaves what the first one left.
+      const later = await capfs.spawn(module, { args: ['script'], stdin: 'set /cap/dom/2/html <form><button>go</button></form>\nset /cap/dom/1/html <form><button>go</button></form>\n', grants: ['dom,cleanup=no'], dom: kept.element })
+      same((await later.exit).code, 0)
+      const address = location.href
+      kept.element.querySelector('button').click()
+      await drawn()
+      same([location.href, contained(), bystander()], [address, ['content', 'important'], before])
+      kept.element.replaceChildren()
+      await drawn()
+      same(kept.element.getAttribute('style'), 'color: red;')
+      await later.dispose()
+    },
+    async 'keeps what is in an element within it, however the page shows it later'() {
+      const rules = document.createElement('style')
+      rules.textContent = '.line { display: inline } .none { display: none } .contents { display: contents } .open { contain: none !important }'
+      document.head.append(rules)
+      const bystander = stand()
+      const { agent, element, tell, make } = await start()
+      const before = bystander()
+      const number = await make('p')
+      same(await tell(`set /cap/dom/${number}/style position: fixed; inset: 0; background: red`), '=')
+      element.className = 'none'
+      await drawn()
+      same(await tell(`put /cap/dom/1/ctl append ${number}`), EIO)
+      same((await tell('cat /cap/dom/error')).includes('show it first'), true)
+      element.className = ''
+      await drawn()
+      same(await tell(`put /cap/dom/1/ctl append ${number}`), '=')
+      for (const name of ['none', 'line', 'contents', 'open', '']) {
+        element.className = name
+        await drawn()
+        same([name, bystander()], [name, before])
+      }
+      await agent.kill()
+      same(element.outerHTML, '<div class=""></div>')
+      rules.remove()
+    },
+    async 'takes no focus from the page'() {
+      const { agent, element, tell, make } = await start('dom', '<input>')
+      const password = document.createElement('input')
+      password.type = 'password'
+      document.body.append(password)
+      const field = await make('input')
+      same(await tell(`put /cap/dom/1/ctl append ${field}`), '=')
+      password.focus()
+      same([await tell(`put /cap/dom/${field}/ctl focus`), document.activeElement === password], [EACCES, true])
+      for (const value of ['1', '+0', '00', '32767', '']) same([value, await tell(`put /cap/dom/${field}/attrs tabindex ${value}`)], [value, EACCES])
+      for (const value of ['0', '-1']) same([value, await tell(`put /cap/dom/${field}/attrs tabindex ${value}`)], [value, '='])
+      element.firstElementChild.focus()
+      same([await tell(`put /cap/dom/${field}/ctl focus`), document.activeElement === element.lastElementChild], ['=', true])
+      document.activeElement.blur()
+      element.style.marginTop = '5000px'
+      same([await tell(`put /cap/dom/${field}/ctl focus`), document.activeElement === element.lastElementChild, scrollY], ['=', true, 0])
+      await agent.dispose()
+    },
+    async 'changes no choice of the page'() {
+      const choices = document.createElement('p')
+      choices.innerHTML = '<input type=radio name=pay value=card checked><input type=radio name=pay value=none>'
+      document.body.append(choices)
+      const { agent, element, tell, make } = await start()
+      same(await tell('set /cap/dom/1/html <input type=radio name=pay checked><input name=pay type=radio>'), '=')
+      const button = await make('input')
+      for (const line of ['name pay', 'type radio', 'checked']) same(await tell(`put /cap/dom/${button}/attrs ${line}`), '=')
+      same(await tell(`put /cap/dom/1/ctl append ${button}`), '=')
+      same(choices.firstElementChild.checked, true)
+      // Its own are one choice all the same, and it knows them by the names that it gave them.
+      same([...element.querySelectorAll('input')].map(({ checked }) => checked), [false, false, true])
+      same(await tell(`cat /cap/dom/${button}/attrs`), '=autocomplete off|name pay|type radio|checked |')
+      same((await tell('cat /cap/dom/1/html')).match(/name="[^"]*"/g), ['name="pay"', 'name="pay"', 'name="pay"'])
+      await agent.dispose()
+    },
+    async 'nests no deeper than it may'() {
+      const { agent, element, tell, make } = await start('dom,elements=2000')
+      const ENOSPC = '!51'
+      let top = await make('div')
+      for (let depth = 1; depth < 512; depth++) {
+        const around = await make('div')
+        same([depth, await tell(`put /cap/dom/${around}/ctl append ${top}`)], [depth, '='])
+        top = around
+      }
+      same(await tell(`put /cap/dom/1/ctl append ${top}`), '=')
+      const around = await make('div')
+      same(await tell(`put /cap/dom/1/ctl append ${around}`), '=')
+      same(await tell(`put /cap/dom/${around}/ctl append ${top}`), ENOSPC)
+      same(await tell(`put /cap/dom/1/ctl insert ${top} before ${around}`), '=')
+      same([await tell('set /cap/dom/2/html <b>x</b>'), await tell('set /cap/dom/2/text x')], [ENOSPC, '='])
+      // Neither does one that is on no page.
+      const off = await make('div')
+      same(await tell(`put /cap/dom/${off}/ctl append ${top}`), ENOSPC)
+      same([await tell('set /cap/dom/5/html <b>y</b>'), element.textContent], ['=', 'y'])
+      await agent.dispose()
+    },
+    async 'ends whatever the page does meanwhile'() {
+      const elsewhere = document.createElement('p')
+      document.body.append(elsewhere)
+      const { agent, element, tell } = await start('dom', '<i>own</i>')
+      same(await tell('set /cap/dom/1/html <input><b>one</b><b>two</b>'), '=')
+      const field = element.querySelector('input')
+      field.focus()
+      // Some browsers say so while it is taken out.
+      field.addEventListener('blur', () => elsewhere.append(...element.querySelectorAll('b')))
+      const [first] = element.querySelectorAll('b')
+      const errors = []
+      const hear = (event) => {
+        event.preventDefault()
+        errors.push(event.error.message)
+      }
+      addEventListener('error', hear)
+      Object.defineProperty(element, 'style', { get: () => { throw new Error('no style') } })
+      const { removeEventListener } = EventTarget.prototype
+      await agent.kill()
+      removeEventListener.call(window, 'error', hear)
+      same([errors, element.children.length, element.getAttribute('style'), element.contains(first)], [[], 0, null, false])
+      await agent.dispose()
+    },
+    async 'holds the page up with nothing that it writes'() {
+      const { domPart } = await import(new URL('/dist/dom.js', location.href).href)
+      for (const [what, [tag, part, text]] of Object.entries(worst())) {
+        const root = document.createElement('div')
+        document.body.replaceChildren(root)
+        const part1 = domPart(root, (markup) => markup)
+        part1.begin([false, 10_000, true], () => false, () => undefined)
+        const number = part1.create(tag)
+        part1.command(1, 'append', number)
+        const tasks = {
+          writing: () => part1.set(number, part, text),
+          reading: () => ['html', 'attrs', 'style', 'text', 'children'].forEach((read) => part1.get(number, read)),
+          counting: () => part1.command(number, 'listen', 'click'),
+          ending: () => part1.end(),
+        }
+        for (const [task, run] of Object.entries(tasks)) {
+          const begun = performance.now()
+          try {
+            run()
+          } catch (error) {
+            if (error.name !== 'CapfsError') throw error
+          }
+          const took = performance.now() - begun
+          if (took > LONGEST_TASK) throw new Error(`${task} ${what} takes ${Math.round(took)} ms`)
+        }
+      }
     },
     async 'has no more of a page than it may'() {
       const { agent, element, tell, make } = await start()
@@ -374,7 +591,7 @@ function domCases(capfs, module, picture, outside) {
       same(await kept.tell('set /cap/dom/1/text result'), '=')
       await kept.agent.closeStdin()
       await kept.agent.exit
-      same(kept.element.outerHTML, '<div>result</div>')
+      same(kept.element.outerHTML, '<div style="contain: content !important;">result</div>')
       same(await capfs.spawn(module, { grants: ['dom'] }).catch((error) => error.code), 'GRANT_INVALID')
       same(await capfs.spawn(module, { grants: ['dom,html=maybe'], dom: element }).catch((error) => error.code), 'GRANT_INVALID')
       same(element.outerHTML, '<div><b>before</b></div>')
