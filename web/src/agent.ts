@@ -2,7 +2,7 @@
 /** An agent, as the page holds it. */
 import { after } from './abort.js';
 import { ConsoleEnd } from './console.js';
-import { CapfsError, kernelError, reportThrown } from './errors.js';
+import { CapfsError, reportThrown } from './errors.js';
 import type { DeviceClient, DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import { noUsage } from './holdings.js';
@@ -179,13 +179,13 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
       return await this.worker.ask(asked, signal);
     } catch (error) {
       if (this.#released !== undefined) throw new CapfsError('CLOSED', this.#released);
-      throw error instanceof CapfsError ? error : kernelError(error, `${what} ${path}`);
+      throw error;
     }
   }
 
   /** Does something when the agent has ended; at once, if it has. Not for users. */
   atEnd(action: () => void): void {
-    if (this.#exit) action();
+    if (this.#exit) settled(action);
     else this.#endings.push(action);
   }
 
@@ -204,11 +204,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** Has its kernel hand a tree that another one made for it on to a task's; not for users. */
   async adopt(client: number, of: number, at: string, peer: Peer, tree: [number: number, kind: number]): Promise<RemoteTree> {
     if (this.#exit) throw new CapfsError('EIO', 'the parent has ended');
-    try {
-      return (await this.worker.ask({ type: 'adopt', id: this.id, client, of, at, peer, tree })) as RemoteTree;
-    } catch (error) {
-      throw error instanceof CapfsError ? error : kernelError(error, 'handing a capability on');
-    }
+    return (await this.worker.ask({ type: 'adopt', id: this.id, client, of, at, peer, tree })) as RemoteTree;
   }
 
   /** Has its kernel close what a task of its had there; not for users. */
@@ -380,12 +376,21 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#input.end();
     for (const output of this.#outputs) output.end();
     this.#console.end();
-    for (const action of this.#endings.splice(0)) action();
+    for (const action of this.#endings.splice(0)) settled(action);
     // The worker is given back as it then is: with this agent's files, or without them.
     if (!this.#begun || kept === undefined) this.#release(end.message ?? 'the agent was ended before it began');
     else this.owner.keeps(this, kept);
     this.owner.ended(this.worker, kept !== undefined);
     this.#resolveExit(this.#exit);
+  }
+}
+
+/** Does one of several things, each of which is to be done whatever becomes of the others. */
+function settled(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    reportThrown(error);
   }
 }
 

@@ -55,7 +55,9 @@ export class HomeTree {
 
   request(what: FileRequest, path: string, bytes?: Uint8Array, { maxBytes, signal }: ReadOptions = {}): Promise<unknown> {
     const number = this.#nextRequest++;
+    let waits: ((error: CapfsError) => void) | undefined;
     const answered = new Promise((resolve, reject) => {
+      waits = reject;
       if (this.#lost !== undefined) return reject(new CapfsError('HOST', this.#lost));
       this.#waiting.add(reject);
       const answer = (error: string | null, value: unknown) => {
@@ -70,7 +72,11 @@ export class HomeTree {
         reject(error instanceof CapfsError ? error : kernelError(error, `${what} ${path}`));
       }
     });
-    return cancellable(answered, signal, `${what} ${path}`, () => this.#guarded(() => this.kernel.cancel(number)));
+    return cancellable(answered, signal, `${what} ${path}`, () => {
+      // The kernel answers what it gives up with nothing.
+      this.#waiting.delete(waits!);
+      this.#guarded(() => this.kernel.cancel(number));
+    });
   }
 
   /**

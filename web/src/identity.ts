@@ -10,11 +10,11 @@ const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
 /**
  * Checks an identity that was given.
  *
- * @throws CapfsError `EINVAL`
+ * @throws CapfsError `OPTION_INVALID`
  */
 export function checkId(id: string): string {
   if (!ID.test(id) || id.endsWith('.wasm')) {
-    throw new CapfsError('EINVAL', `an id is 1 to 64 letters, digits, ".", "_" and "-", with no "." in front, and no name of a file, not ${JSON.stringify(id)}`);
+    throw new CapfsError('OPTION_INVALID', `an id is 1 to 64 letters, digits, ".", "_" and "-", with no "." in front, and no name of a file, not ${JSON.stringify(id)}`);
   }
   return id;
 }

@@ -1,10 +1,10 @@
 /** The workers: one agent at a time in each, and spares that wait for the next. */
 import { unlessAborted } from './abort.js';
 import { cancellable } from './cancel.js';
-import { CapfsError, messageOf } from './errors.js';
+import { CapfsError, kernelError, messageOf } from './errors.js';
 import { MailboxWriter, createMailbox } from './mailbox.js';
 import { startWorker, type WorkerHandle } from './platform.js';
-import type { Assets, Command, KernelModules, Mail, Report } from './protocol.js';
+import { DISPOSED, type Assets, type Command, type KernelModules, type Mail, type Report } from './protocol.js';
 import type { Variant } from './types.js';
 
 /**
@@ -25,6 +25,20 @@ export interface ReportReceiver {
 /** Mail that is answered. */
 type Question = { [T in Extract<Mail, { request: number }>['type']]: Omit<Extract<Mail, { type: T }>, 'request'> }[Extract<Mail, { request: number }>['type']];
 
+/** A question as messages have it. */
+function questionOf(mail: Question): string {
+  switch (mail.type) {
+    case 'request':
+      return `${mail.what} ${mail.path}`;
+    case 'adopt':
+      return 'handing a capability on';
+    case 'revoke':
+      return `revoke ${mail.at}`;
+    default:
+      return mail.type;
+  }
+}
+
 /** Who hears of a worker. */
 interface WorkerOwner {
   /** It is of no more use. */
@@ -37,7 +51,7 @@ export class PooledWorker {
   readonly #handle: WorkerHandle;
   readonly #mailbox: MailboxWriter | undefined;
   readonly #agents = new Map<number, ReportReceiver>();
-  readonly #answers = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>();
+  readonly #answers = new Map<number, { resolve: (value: unknown) => void; reject: (error: CapfsError) => void; what: string }>();
   #nextRequest = 1;
   #holds = 0;
   #gone: string | undefined;
@@ -123,12 +137,16 @@ export class PooledWorker {
     else this.#handle.post(mail);
   }
 
-  /** Sends a request and awaits its answer; rejects with the signal's reason where that gives it up. */
+  /**
+   * Sends a request and awaits its answer.
+   *
+   * @throws CapfsError what the kernel said; `CLOSED`; what the signal was aborted for
+   */
   ask(mail: Question, signal?: AbortSignal): Promise<unknown> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('CLOSED', this.#gone));
     const request = this.#nextRequest++;
     const answered = new Promise((resolve, reject) => {
-      this.#answers.set(request, { resolve, reject });
+      this.#answers.set(request, { resolve, reject, what: questionOf(mail) });
       this.hold(1);
       this.send({ ...mail, request } as Mail);
     });
@@ -174,7 +192,8 @@ export class PooledWorker {
         const waiting = this.#answers.get(report.request);
         this.#answers.delete(report.request);
         this.hold(-1);
-        if (report.error !== undefined) waiting?.reject(report.error);
+        if (report.error === DISPOSED) waiting?.reject(new CapfsError('CLOSED', DISPOSED));
+        else if (report.error !== undefined) waiting?.reject(kernelError(report.error, waiting.what));
         else waiting?.resolve(report.value);
         return;
       }

@@ -125,21 +125,25 @@ async function compileAddress(key: string, address: string, how: Compiling): Pro
     response.body?.cancel().catch(() => undefined);
     return known.compiled;
   }
-  const compiled = await (how.memory === undefined && !how.digest && canStream(response) ? streamed(response, address, how) : compileResponse(response, how, address));
-  if (version !== undefined) {
-    kept.set(key, { version, compiled });
+  const stream = how.memory === undefined && !how.digest && canStream(response);
+  const [compiled, of] = stream ? await streamed(response, address, how) : [await compileResponse(response, how, address), response];
+  const compiledVersion = versionOf(of);
+  if (compiledVersion !== undefined) {
+    kept.set(key, { version: compiledVersion, compiled });
     if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value!);
   }
   return compiled;
 }
 
-async function streamed(response: Response, address: string, how: Compiling): Promise<Compiled> {
+/** Compiles while the bytes arrive; answers of which response it is, too: between two the file may have become another. */
+async function streamed(response: Response, address: string, how: Compiling): Promise<[Compiled, Response]> {
   try {
-    return { module: await WebAssembly.compileStreaming(response) };
+    return [{ module: await WebAssembly.compileStreaming(response) }, response];
   } catch (error) {
     if (how.signal?.aborted) throw error;
     // The bytes tell better what is wrong with them, or the connection was lost and is tried once more.
-    return compileResponse(await fetchProgram(address, how.signal), how, address);
+    const again = await fetchProgram(address, how.signal);
+    return [await compileResponse(again, how, address), again];
   }
 }
 

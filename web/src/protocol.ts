@@ -24,6 +24,9 @@ export type MountMember =
   | { type: 'opfs'; directory: string; quota: number; repair: boolean; writable: boolean }
   | { type: 'null' | 'zero' };
 
+/** Why a question about an agent has no answer any more. */
+export const DISPOSED = 'the agent was disposed of';
+
 /** Another kernel of which this one has trees. */
 export const enum Peer {
   /** The page's. */

@@ -1,4 +1,5 @@
 /** Starts and ends the tasks of one parent: the page, or an agent. */
+import { unlessAborted } from './abort.js';
 import type { Agent } from './agent.js';
 import { CapfsError, isErrno, type CapfsErrorCode, type Errno } from './errors.js';
 import { grantPairs } from './grants.js';
@@ -76,8 +77,8 @@ export class TaskHost {
     const abort = new AbortController();
     this.#starting.set(number, abort);
     try {
-      const module = await this.#program(program);
-      await this.#check(binds);
+      const module = await this.#program(program, abort.signal);
+      await unlessAborted(this.#check(binds), abort.signal, 'the start of the task');
       const options: ChildOptions = {
         ...this.inherited,
         name: program.split('/').at(-1) || program,
@@ -117,10 +118,10 @@ export class TaskHost {
   }
 
   /** A path of the parent's; for the page, an address, too. */
-  async #program(program: string): Promise<Program> {
+  async #program(program: string, signal: AbortSignal): Promise<Program> {
     if (!this.parent && program.includes('://')) return program;
     // A device may have one, too: what an agent has asked of a server.
-    return (this.parent ?? this.owner).readFile(program, { maxBytes: PROGRAM_MAX });
+    return (this.parent ?? this.owner).readFile(program, { maxBytes: PROGRAM_MAX, signal });
   }
 
   /** That the parent has what it binds: directories. */

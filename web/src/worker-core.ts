@@ -5,7 +5,7 @@ import { messageOf } from './errors.js';
 import { KernelInstance } from './kernel-instance.js';
 import { loadBindings, type BindingsFactory } from './kernels.js';
 import { MailboxReader } from './mailbox.js';
-import type { Command, DeviceCommand, DeviceReport, KernelModules, Mail, MailNotice, Port, Report, Sender } from './protocol.js';
+import { DISPOSED, type Command, type DeviceCommand, type DeviceReport, type KernelModules, type Mail, type MailNotice, type Port, type Report, type Sender } from './protocol.js';
 import type { Variant } from './types.js';
 import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting.js';
 
@@ -129,7 +129,7 @@ class AgentWorker {
     if (!run) {
       if (mail.id > this.#latest) this.#early.push(mail);
       else if ('request' in mail) {
-        this.port.post({ type: 'answer', request: mail.request, error: 'the agent was disposed of' });
+        this.port.post({ type: 'answer', request: mail.request, error: DISPOSED });
       }
       return;
     }

@@ -190,7 +190,7 @@ export const everywhere = {
     await seed(module, { id: one })
     same([await tell(other, set, { id: one }), await tell(module, get, { id: one }), await tell(bytes, get, { id: two })], ['=\n', '=me\n', none])
     await rejects(capfs.spawn(module, { grants: ['opfs'] }), 'GRANT_INVALID')
-    for (const id of ['', 'a/b', '.hidden', 'notes.wasm', 'x'.repeat(65), 'sha256:00']) await rejects(capfs.spawn(bytes, { id }), 'EINVAL')
+    for (const id of ['', 'a/b', '.hidden', 'notes.wasm', 'x'.repeat(65), 'sha256:00']) await rejects(capfs.spawn(bytes, { id }), 'OPTION_INVALID')
   },
   async 'rejects with an error of its own, whatever it is given'({ capfs }) {
     for (const program of [null, undefined, 5, {}, [], new Map()]) await rejects(capfs.spawn(program), 'MODULE_INVALID')
@@ -374,6 +374,16 @@ export const waiting = {
     await rejects(capfs.writeFile('task/4/ctl', 'start'), 'ENOENT')
     await capfs.writeFile('task/4/ctl', 'delete')
     same((await capfs.readDir('task')).map(({ name }) => name), ['new', 'policy', 'error', '1', '2', '3'])
+    // Its program is what another task prints, which prints nothing for now.
+    const silent = (await capfs.readText('task/new/wasi')).trim()
+    await capfs.writeFile(`task/${silent}/cmd`, '/bin/guest.wasm echo')
+    await capfs.writeFile(`task/${silent}/ctl`, 'start')
+    const reads = (await capfs.readText('task/new/wasi')).trim()
+    await capfs.writeFile(`task/${reads}/cmd`, `/task/${silent}/fd/1`)
+    const started = rejects(capfs.writeFile(`task/${reads}/ctl`, 'start'), 'ECANCELED')
+    await capfs.writeFile(`task/${reads}/ctl`, 'kill')
+    await started
+    await capfs.writeFile(`task/${silent}/ctl`, 'kill')
   },
   async 'takes what a task was granted away'({ capfs, guest }) {
     await capfs.writeFile('/bin/guest.wasm', guest)

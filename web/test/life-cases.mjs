@@ -207,6 +207,25 @@ export const everywhere = {
     })
     same([told.includes('open'), told.length >= errors.length, errors.every((message) => message === 'the audit is full')], [true, true, true])
   },
+  async 'settles its end whatever fails at it'({ capfs, guest }) {
+    const errors = await reported(async () => {
+      const agent = await capfs.spawn(guest, { args: ['hello'] })
+      agent.atEnd(() => {
+        throw new Error('what is to be done at the end fails')
+      })
+      same((await agent.exit).code, 0)
+      await agent.dispose()
+    })
+    same(errors, ['what is to be done at the end fails'])
+  },
+  async 'answers questions about an agent that is gone with an error of its own'({ capfs, guest }) {
+    const { agent } = await run(capfs, guest, ['hello'])
+    await agent.dispose()
+    for (const question of [{ type: 'usage' }, { type: 'revoke', at: '/cap/random' }]) {
+      const error = await agent.worker.ask({ ...question, id: agent.id }).catch((error) => error)
+      same([error.name, error.code], ['CapfsError', 'CLOSED'])
+    }
+  },
 }
 
 /** Cases for the variants that can wait. */

@@ -105,6 +105,17 @@ export const nodeCases = {
     same([await code(capfs, served.address), sent], [2, 4])
     await served.close()
   },
+  async 'keeps a program as the version of which it was compiled'({ capfs }) {
+    const served = await listen()
+    // The first answer can't be compiled, and until it is asked for again the file has become another.
+    const answers = [[Uint8Array.of(1, 2, 3), 'a'], [ends(2), 'b'], [ends(1), 'a'], [ends(1), 'a']]
+    served.answer = (request, response) => {
+      const [bytes, version] = answers.shift()
+      response.writeHead(200, { 'Content-Type': 'application/wasm', ETag: `"${version}"` }).end(bytes)
+    }
+    same([await code(capfs, served.address), await code(capfs, served.address), await code(capfs, served.address), answers.length], [2, 1, 1, 0])
+    await served.close()
+  },
   async 'says of a download that was cut short that it failed'({ capfs, guest }) {
     const served = await listen()
     for (const type of ['application/wasm', 'application/octet-stream']) {
