@@ -38,6 +38,21 @@ macro_rules! forward_open_file {
             self.$inner.poll_ready(context, interest)
         }
     };
+    (@ $inner:ident set_nonblocking) => {
+        fn set_nonblocking(&mut self, nonblocking: bool) {
+            self.$inner.set_nonblocking(nonblocking);
+        }
+    };
+    (@ $inner:ident cancel) => {
+        fn cancel(&mut self) {
+            self.$inner.cancel();
+        }
+    };
+    (@ $inner:ident finish) => {
+        fn finish(&mut self) -> $crate::Op<()> {
+            self.$inner.finish()
+        }
+    };
     (@ $inner:ident seekable) => {
         fn seekable(&self) -> bool {
             self.$inner.seekable()

@@ -190,12 +190,21 @@ pub struct Readiness {
     pub hangup: bool,
 }
 
-/// A file that has been opened. Dropping it closes it.
+/// A file that has been opened. Dropping it closes it, without what [`OpenFile::finish`] would do.
 ///
 /// # Polling
 /// `poll_*` answers at once when it can. Otherwise it registers the context's waker, returns
 /// `Pending`, and is called again with the same arguments: calling again re-attaches to what is under
-/// way, it never starts it twice. Pending state lives in the open file.
+/// way, it never starts it twice. Pending state lives in the open file. Whoever won't call again says so by
+/// [`OpenFile::cancel`].
+///
+/// No byte is both taken and refused. Whoever does not wait ([`OpenFile::set_nonblocking`]) takes `Pending` for an
+/// error, `EAGAIN`: then a write must have taken nothing, and nothing of it may happen later; a write that has begun what
+/// takes time returns the bytes that it took, and what became of them is told by the next write, `sync` or
+/// [`OpenFile::finish`]. A read that has begun is not lost either: the next one gets its bytes.
+///
+/// # What wraps a file
+/// hands every method on: one that it leaves out is one that its file doesn't have.
 pub trait OpenFile: MaybeSend {
     /// Reads from `offset` (which streams ignore) into `sink` and returns the bytes read; 0 is the
     /// end. A sink without room returns 0 at once.
@@ -233,6 +242,26 @@ pub trait OpenFile: MaybeSend {
             bytes: 1,
             hangup: false,
         }))
+    }
+
+    /// Whether whoever polls the file does without waiting, from now on: it takes `Pending` for `EAGAIN`. Only files
+    /// whose writes begin something that takes time need to know it.
+    fn set_nonblocking(&mut self, nonblocking: bool) {
+        let _ = nonblocking;
+    }
+
+    /// Gives up the read, write, peek or accept that returned `Pending`: a write happens no more, as far as it has
+    /// not happened yet, and bytes that a read would have brought stay for the next one. What a write has taken by
+    /// returning stays taken.
+    fn cancel(&mut self) {}
+
+    /// Does what closing is to begin, and what earlier writes have begun, to its end. To be awaited before a file is
+    /// closed by its owner's will; a file that is dropped without it begins nothing more.
+    ///
+    /// # Errors
+    /// What became of writes that have returned already.
+    fn finish(&mut self) -> Op<()> {
+        Op::ok(())
     }
 
     /// Whether offsets mean something. What can't be seeked answers `ESPIPE` to the guest.

@@ -27,6 +27,11 @@
 //! - A namespace that is cloned (for a child agent) shares nothing mutable with its origin.
 
 mod files;
+/// The same tests, over devices that answer later.
+#[cfg(test)]
+#[path = "tests.rs"]
+#[allow(clippy::duplicate_mod)]
+mod late_tests;
 #[cfg(test)]
 mod later;
 mod listing;
@@ -146,7 +151,8 @@ impl Namespace {
     ///
     /// The mount point need not exist: a directory that is only there to be mounted on is put in
     /// front of the one that would have it. Mount outer directories first: a `Replace` at `/` hides
-    /// what was mounted below.
+    /// what was mounted below. Of a device that does not answer at once, such a directory hides the one that has its name, with all
+    /// that is in it.
     ///
     /// # Errors
     /// - [`Errno::Inval`]: `at` is not an absolute path without `..`

@@ -16,6 +16,7 @@
 //! made of, for tests that go further.
 
 mod contents;
+mod late;
 mod names;
 mod read_only;
 mod renames;
@@ -31,6 +32,7 @@ use crate::{
     WriteAt, Written,
 };
 
+pub use late::late;
 pub use read_only::read_only;
 
 /// Opened for reading.
@@ -62,6 +64,8 @@ pub fn writable(make_root: impl Fn() -> NodeRef) {
     for (name, check) in checks.into_iter().flatten() {
         let _announced = Announced(name);
         check(&make_root());
+        // And where everything comes later.
+        check(&late(&make_root()));
     }
 }
 

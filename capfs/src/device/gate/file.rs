@@ -169,6 +169,32 @@ impl OpenFile for GatedFile {
             .through(OperationKind::Sync, &self.path, None, start, |()| 0)
     }
 
+    fn set_nonblocking(&mut self, nonblocking: bool) {
+        self.inner.set_nonblocking(nonblocking);
+    }
+
+    /// What was given up has not happened.
+    fn cancel(&mut self) {
+        self.read_began = None;
+        self.write_began = None;
+        self.inner.cancel();
+    }
+
+    fn finish(&mut self) -> Op<()> {
+        if let Err(errno) = self.pass() {
+            return Op::err(errno);
+        }
+        // Most files have nothing to finish, and closing alone is no operation.
+        match self.inner.finish() {
+            Op::Later(finishing) => {
+                let start = || Op::Later(finishing);
+                self.gate
+                    .through(OperationKind::Sync, &self.path, None, start, |()| 0)
+            }
+            finished => finished,
+        }
+    }
+
     fn subject(&self) -> Option<String> {
         self.inner.subject()
     }

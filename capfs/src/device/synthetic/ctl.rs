@@ -2,16 +2,17 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::text::{Contents, TextSource, snapshot};
 use crate::account::{Account, Buffer, Holding};
 use crate::device::identity::fresh_qid;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
+use crate::maybe_send::boxed;
 use crate::{
-    BoxedFuture, Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, Op, OpenFile,
-    OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+    BoxedFuture, Errno, FileKind, GuestSink, GuestSource, Interest, MaybeSend, MaybeSync, Node, Op,
+    OpenFile, OpenHow, Qid, Readiness, SetStat, Stat, WriteAt, Written,
 };
 
 /// Bytes in one command; a longer one is `ENOSPC`. It bounds what a guest that never ends its line makes
@@ -145,17 +146,56 @@ pub(in crate::device) struct OpenCtl {
     /// The line that has not ended yet.
     line: Buffer,
     command: Arc<dyn Command>,
+    /// Whoever writes does not wait for commands.
+    nonblocking: bool,
     write: Option<Write>,
     account: Account,
+    /// What became of a write that nobody waited for, to be told by the next.
+    owed: Result<(), Errno>,
 }
 
 /// A write that waits for one of its commands.
 struct Write {
     /// Bytes that it took.
     bytes: usize,
-    /// Those behind the command under way.
-    rest: Buffer,
-    command: BoxedFuture<Result<(), Errno>>,
+    /// It has returned already: its writer does not wait.
+    taken: bool,
+    work: BoxedFuture<(Buffer, Result<(), Errno>)>,
+}
+
+/// Does the commands that end in `given`, of which the first began with `line`, one after the other. Returns the line that
+/// has not ended, and the error that ended them.
+async fn run(
+    command: Arc<dyn Command>,
+    mut line: Buffer,
+    given: Buffer,
+) -> (Buffer, Result<(), Errno>) {
+    for part in given.bytes().split_inclusive(|byte| *byte == b'\n') {
+        let room = match line.bytes().len() + part.len() > CTL_LINE_MAX {
+            true => Err(Errno::Nospc),
+            false => line.extend(part),
+        };
+        let done = match room {
+            Ok(()) if part.ends_with(b"\n") => {
+                let (ended, _charge) = line.take();
+                end_line(&*command, ended).wait().await
+            }
+            room => room,
+        };
+        if let Err(errno) = done {
+            line.clear();
+            return (line, Err(errno));
+        }
+    }
+    (line, Ok(()))
+}
+
+fn end_line(command: &dyn Command, line: Vec<u8>) -> Op<()> {
+    match str::from_utf8(&line).map(str::trim) {
+        Ok("") => Op::ok(()),
+        Ok(line) => command.run(line),
+        Err(_) => Op::err(Errno::Ilseq),
+    }
 }
 
 impl OpenCtl {
@@ -177,66 +217,37 @@ impl OpenCtl {
             read: 0,
             line: Buffer::new(account, Holding::Descriptors),
             command,
+            nonblocking: false,
             write: None,
             account: account.clone(),
+            owed: Ok(()),
         })
     }
 
-    /// Does the commands that end in `bytes`, as far as they need not wait.
-    fn accept(&mut self, total: usize, mut bytes: &[u8]) -> Result<(), Errno> {
-        while let Some(part) = bytes.split_inclusive(|byte| *byte == b'\n').next() {
-            bytes = &bytes[part.len()..];
-            if self.line.len() + part.len() > CTL_LINE_MAX {
-                return Err(Errno::Nospc);
-            }
-            self.line.extend(part)?;
-            if !part.ends_with(b"\n") {
-                continue;
-            }
-            match self.end_line() {
-                Op::Ready(result) => result?,
-                Op::Later(command) => {
-                    let mut rest = Buffer::new(&self.account, Holding::Descriptors);
-                    rest.extend(bytes)?;
-                    self.write = Some(Write {
-                        bytes: total,
-                        rest,
-                        command,
-                    });
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
+    /// Takes the line that has not ended.
+    fn take_line(&mut self) -> Buffer {
+        let none = Buffer::new(&self.account, Holding::Descriptors);
+        std::mem::replace(&mut self.line, none)
     }
 
-    fn end_line(&mut self) -> Op<()> {
-        let (line, _charge) = self.line.take();
-        match str::from_utf8(&line).map(str::trim) {
-            Ok("") => Op::ok(()),
-            Ok(line) => self.command.run(line),
-            Err(_) => Op::err(Errno::Ilseq),
-        }
+    /// Goes on with the write that waits until it has ended; returns the bytes that it took.
+    fn poll_commands(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Errno>> {
+        let Some(write) = &mut self.write else {
+            return Poll::Ready(Ok(0));
+        };
+        let bytes = write.bytes;
+        let (line, outcome) = ready!(write.work.as_mut().poll(context));
+        self.write = None;
+        self.line = line;
+        Poll::Ready(outcome.map(|()| bytes))
     }
 
-    /// Goes on with the write that waits until it has ended.
-    fn poll_commands(
-        &mut self,
-        context: &mut Context<'_>,
-        mut bytes: usize,
-    ) -> Poll<Result<usize, Errno>> {
-        while let Some(mut write) = self.write.take() {
-            bytes = write.bytes;
-            match write.command.as_mut().poll(context) {
-                Poll::Pending => {
-                    self.write = Some(write);
-                    return Poll::Pending;
-                }
-                Poll::Ready(result) => result?,
-            }
-            self.accept(bytes, write.rest.bytes())?;
+    /// Goes on with a write that has returned already, until its outcome is owed to the next.
+    fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.write.as_ref().is_some_and(|write| write.taken) {
+            self.owed = ready!(self.poll_commands(context)).map(drop);
         }
-        Poll::Ready(Ok(bytes))
+        Poll::Ready(())
     }
 }
 
@@ -255,8 +266,12 @@ impl OpenFile for OpenCtl {
         Poll::Ready(Ok(count))
     }
 
+    /// The write of somebody who does not wait returns when its bytes are taken, and the next one begins when their
+    /// commands have ended.
+    ///
     /// # Errors
     /// - whatever the command answers; what was written behind it is dropped
+    /// - what became of an earlier write that was not waited for; then nothing of this one is taken
     /// - [`Errno::Nospc`]: a line of more than [`CTL_LINE_MAX`] bytes
     /// - [`Errno::Nomem`]: the account has no room for a line that has not ended, or for the commands that wait
     /// - [`Errno::Ilseq`]: not UTF-8
@@ -269,21 +284,73 @@ impl OpenFile for OpenCtl {
         if !self.how.write {
             return Poll::Ready(Err(Errno::Badf));
         }
-        let mut begun = Ok(());
-        let mut total = 0;
+        ready!(self.poll_taken(context));
+        std::mem::replace(&mut self.owed, Ok(()))?;
         if self.write.is_none() {
             let mut bytes = vec![0; source.remaining().min(CTL_WRITE_MAX)];
-            total = source.take(&mut bytes);
-            begun = self.accept(total, &bytes[..total]);
+            let total = source.take(&mut bytes);
+            let mut given = Buffer::new(&self.account, Holding::Descriptors);
+            given.extend(&bytes[..total])?;
+            let line = self.take_line();
+            self.write = Some(Write {
+                bytes: total,
+                taken: false,
+                work: boxed(run(self.command.clone(), line, given)),
+            });
         }
-        let outcome = match begun {
-            Ok(()) => self.poll_commands(context, total),
-            Err(errno) => Poll::Ready(Err(errno)),
-        };
-        if let Poll::Ready(Err(_)) = outcome {
-            self.line.clear();
+        let written = |bytes| Written { bytes, end: 0 };
+        match (self.poll_commands(context), &mut self.write) {
+            (Poll::Pending, Some(write)) if self.nonblocking => {
+                write.taken = true;
+                Poll::Ready(Ok(written(write.bytes)))
+            }
+            (outcome, _) => outcome.map_ok(written),
         }
-        outcome.map(|result| result.map(|bytes| Written { bytes, end: 0 }))
+    }
+
+    /// It can be written when what was written before has been done.
+    fn poll_ready(
+        &mut self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<Result<Readiness, Errno>> {
+        if interest == Interest::Write {
+            ready!(self.poll_taken(context));
+        }
+        Poll::Ready(Ok(Readiness {
+            bytes: 1,
+            hangup: false,
+        }))
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) {
+        self.nonblocking = nonblocking;
+    }
+
+    /// A command that has begun is given up, and those behind it don't begin.
+    fn cancel(&mut self) {
+        self.write.take_if(|write| !write.taken);
+    }
+
+    /// Does the command that no newline has ended yet.
+    ///
+    /// # Errors
+    /// What the command answers.
+    fn finish(&mut self) -> Op<()> {
+        let owed = std::mem::replace(&mut self.owed, Ok(()));
+        let command = self.command.clone();
+        match self.write.take() {
+            None => {
+                let (line, _charge) = self.line.take();
+                Op::from(owed).then(move |()| end_line(&*command, line))
+            }
+            Some(write) => Op::run(async move {
+                let (mut line, outcome) = write.work.await;
+                outcome?;
+                let (line, _charge) = line.take();
+                end_line(&*command, line).wait().await
+            }),
+        }
     }
 
     fn subject(&self) -> Option<String> {
@@ -302,23 +369,8 @@ impl OpenFile for OpenCtl {
         set_device_stat(change)
     }
 
-    /// Does the command that no newline has ended yet.
-    ///
-    /// # Errors
-    /// What the command answers.
+    /// As [`OpenCtl::finish`].
     fn sync(&mut self, _data_only: bool) -> Op<()> {
-        match self.write {
-            Some(_) => Op::err(Errno::Busy),
-            None => self.end_line(),
-        }
-    }
-}
-
-impl Drop for OpenCtl {
-    fn drop(&mut self) {
-        // Closing reports nothing and waits for nothing; a command that matters ends with a newline.
-        if self.write.is_none() {
-            let _ = self.end_line();
-        }
+        self.finish()
     }
 }

@@ -127,6 +127,12 @@ struct OpenStream {
     writer: Option<Box<dyn OpenFile>>,
 }
 
+impl OpenStream {
+    fn sides(&mut self) -> impl Iterator<Item = &mut Box<dyn OpenFile>> {
+        [&mut self.reader, &mut self.writer].into_iter().flatten()
+    }
+}
+
 #[deny(clippy::missing_trait_methods)]
 impl OpenFile for OpenStream {
     fn poll_read(
@@ -166,6 +172,26 @@ impl OpenFile for OpenStream {
             Some(side) => side.poll_ready(context, interest),
             None => Poll::Ready(Err(Errno::Badf)),
         }
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) {
+        for side in self.sides() {
+            side.set_nonblocking(nonblocking);
+        }
+    }
+
+    fn cancel(&mut self) {
+        for side in self.sides() {
+            side.cancel();
+        }
+    }
+
+    fn finish(&mut self) -> Op<()> {
+        let finished = self.sides().map(|side| side.finish());
+        let both = finished.reduce(|first, second| {
+            first.then_result(|first| second.then_result(move |second| first.and(second).into()))
+        });
+        both.unwrap_or(Op::ok(()))
     }
 
     fn subject(&self) -> Option<String> {

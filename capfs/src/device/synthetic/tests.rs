@@ -1,6 +1,7 @@
 //! Synthetic trees as a guest meets them.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use super::*;
 use crate::account::Account;
@@ -90,8 +91,102 @@ fn ctl_takes_a_command_a_line() {
     assert_eq!(told(&said), ["third"]);
     assert_eq!(tell(&mut *file, b"last"), Ok(4));
     assert_eq!(told(&said), [""; 0]);
-    drop(file);
+    assert_eq!(now(file.finish()), Ok(()));
     assert_eq!(told(&said), ["last"]);
+    assert_eq!(now(file.finish()), Ok(()));
+    assert_eq!(tell(&mut *file, b"bad"), Ok(3));
+    assert_eq!(now(file.finish()), Err(Errno::Proto));
+    assert_eq!(tell(&mut *file, b"never begun"), Ok(11));
+    drop(file);
+    assert_eq!(told(&said), [""; 0]);
+}
+
+/// What a ctl file that takes its time was told: the commands begun, and those done.
+#[derive(Default)]
+struct Slow {
+    begun: Told,
+    done: Told,
+    /// Commands may end; each that does takes one.
+    go: Mutex<usize>,
+}
+
+/// A ctl file whose commands wait until they may end; those that begin with `bad` fail then.
+fn slow_ctl() -> (NodeRef, Arc<Slow>) {
+    let slow = Arc::new(Slow::default());
+    let tell = slow.clone();
+    let device = SyntheticDir::builder()
+        .ctl("ctl", move |line: &str| {
+            let (slow, line) = (tell.clone(), line.to_owned());
+            slow.begun.lock().unwrap().push(line.clone());
+            Op::later(std::future::poll_fn(move |_| {
+                let mut go = slow.go.lock().unwrap();
+                if *go == 0 {
+                    return Poll::Pending;
+                }
+                *go -= 1;
+                if line.starts_with("bad") {
+                    return Poll::Ready(Err(Errno::Proto));
+                }
+                slow.done.lock().unwrap().push(line.clone());
+                Poll::Ready(Ok(()))
+            }))
+        })
+        .build();
+    (walk(&device, "ctl").unwrap(), slow)
+}
+
+fn try_to_tell(file: &mut dyn OpenFile, bytes: &[u8]) -> Poll<Result<usize, Errno>> {
+    let mut context = Context::from_waker(Waker::noop());
+    file.poll_write(&mut context, WriteAt::End, &mut { bytes })
+        .map_ok(|written| written.bytes)
+}
+
+#[test]
+fn what_a_ctl_file_takes_without_waiting_is_done_in_turn() {
+    let (node, slow) = slow_ctl();
+    let mut file = now(node.open(WRITE)).unwrap();
+    file.set_nonblocking(true);
+    let mut context = Context::from_waker(Waker::noop());
+    // The bytes count as taken, and the commands in them are done one after the other.
+    assert_eq!(
+        try_to_tell(&mut *file, b"first\nsecond\n"),
+        Poll::Ready(Ok(13))
+    );
+    assert_eq!(told(&slow.begun), ["first"]);
+    // Of another write nothing is taken meanwhile.
+    assert_eq!(try_to_tell(&mut *file, b"a\n"), Poll::Pending);
+    assert_eq!(try_to_tell(&mut *file, b"other\n"), Poll::Pending);
+    assert!(file.poll_ready(&mut context, Interest::Write).is_pending());
+    assert_eq!(told(&slow.begun), [""; 0]);
+    *slow.go.lock().unwrap() = 2;
+    assert!(file.poll_ready(&mut context, Interest::Write).is_ready());
+    assert_eq!(told(&slow.done), ["first", "second"]);
+    assert_eq!(try_to_tell(&mut *file, b"bad\n"), Poll::Ready(Ok(4)));
+    // Giving up what waits gives up nothing that was taken.
+    file.cancel();
+    *slow.go.lock().unwrap() = 1;
+    // What became of it is told by the next write, of which nothing is taken.
+    assert_eq!(
+        try_to_tell(&mut *file, b"third\n"),
+        Poll::Ready(Err(Errno::Proto))
+    );
+    assert_eq!(told(&slow.begun), ["second", "bad"]);
+    assert_eq!(try_to_tell(&mut *file, b"third\nlast"), Poll::Ready(Ok(10)));
+    *slow.go.lock().unwrap() = 2;
+    assert_eq!(now(file.finish()), Ok(()));
+    assert_eq!(told(&slow.done), ["third", "last"]);
+}
+
+#[test]
+fn a_command_that_is_given_up_is_not_taken_for_another() {
+    let (node, slow) = slow_ctl();
+    let mut file = now(node.open(WRITE)).unwrap();
+    assert_eq!(try_to_tell(&mut *file, b"long one\nnext\n"), Poll::Pending);
+    file.cancel();
+    *slow.go.lock().unwrap() = 9;
+    assert_eq!(try_to_tell(&mut *file, b"b\n"), Poll::Ready(Ok(2)));
+    assert_eq!(told(&slow.begun), ["long one", "b"]);
+    assert_eq!(told(&slow.done), ["b"]);
 }
 
 #[test]
@@ -138,13 +233,13 @@ fn what_open_files_hold_is_charged_to_an_account() {
     assert_eq!(open("text", READ).err(), Some(Errno::Nomem));
     let mut ctl = open("ctl", WRITE).unwrap();
     assert_eq!(tell(&mut *ctl, &[b'x'; 3_000]), Err(Errno::Nomem));
-    assert_eq!(tell(&mut *ctl, &[b'x'; 1_000]), Ok(1_000));
+    assert_eq!(tell(&mut *ctl, &[b'x'; 900]), Ok(900));
     drop(texts);
-    assert_eq!(account.used(), 1_000);
+    assert_eq!(account.used(), 900);
     let mut value = open("value", WRITE).unwrap();
     let mut set = |length| write_at(&mut *value, WriteAt::End, &vec![b'v'; length]).map(drop);
     assert_eq!(set(ROOM), Err(Errno::Nomem));
-    assert_eq!(set(9_000), Ok(()));
+    assert_eq!(set(9_100), Ok(()));
     assert_eq!(tell(&mut *ctl, b" "), Err(Errno::Nomem));
     drop(value);
     assert_eq!(tell(&mut *ctl, b"x\n"), Ok(2));
@@ -357,6 +452,7 @@ fn each_opening_can_have_its_own_commands() {
     tell(&mut *one, b"a\n").unwrap();
     drop(other);
     tell(&mut *one, b"b").unwrap();
+    now(one.finish()).unwrap();
     drop(one);
     assert_eq!(told(&all), ["a", "closed", "b", "closed"]);
 }
