@@ -108,6 +108,11 @@ export const cases = [
     mounts: { '/given': readOnly({ file: 'untouched', 'dir/inner': '12345' }), '/mine': empty },
   },
   {
+    name: 'open_rights',
+    grants: ['random'],
+    mounts: { '/given': readOnly({ file: 'untouched' }), '/mine': empty },
+  },
+  {
     name: 'preopens',
     mounts: {
       '/': memory({ file: 'of the root' }),

@@ -29,10 +29,6 @@ impl Clock for SystemClock {
         nanos(clock_gettime(ClockId::RealtimeCoarse))
     }
 
-    fn cpu_time(&self) -> Option<u64> {
-        Some(nanos(clock_gettime(ClockId::ProcessCPUTime)))
-    }
-
     fn realtime_resolution(&self) -> u64 {
         nanos(clock_getres(ClockId::Realtime)).max(1)
     }
@@ -42,11 +38,81 @@ impl Clock for SystemClock {
     }
 }
 
+/// The clocks of one agent: the system's, and the processor time of its thread.
+pub struct AgentClock {
+    /// Processor time of the thread when the agent began.
+    began: u64,
+}
+
+impl AgentClock {
+    /// Clocks of an agent that runs on this thread from now on, and is the only one to ask them for its processor time.
+    pub fn begin() -> AgentClock {
+        AgentClock {
+            began: AgentClock::of_thread(),
+        }
+    }
+
+    fn of_thread() -> u64 {
+        nanos(clock_gettime(ClockId::ThreadCPUTime))
+    }
+}
+
+impl Clock for AgentClock {
+    fn realtime(&self) -> u64 {
+        SystemClock.realtime()
+    }
+
+    fn monotonic(&self) -> u64 {
+        SystemClock.monotonic()
+    }
+
+    fn coarse(&self) -> u64 {
+        SystemClock.coarse()
+    }
+
+    fn cpu_time(&self) -> Option<u64> {
+        Some(AgentClock::of_thread().saturating_sub(self.began))
+    }
+
+    fn realtime_resolution(&self) -> u64 {
+        SystemClock.realtime_resolution()
+    }
+
+    fn monotonic_resolution(&self) -> u64 {
+        SystemClock.monotonic_resolution()
+    }
+}
+
 /// getrandom(2) and its like.
 pub struct SystemRandom;
 
 impl RandomSource for SystemRandom {
     fn fill(&mut self, into: &mut [u8]) -> Result<(), Errno> {
         getrandom::fill(into).map_err(|_| Errno::Io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_processor_time_of_an_agent_is_that_of_its_thread() {
+        let clock = AgentClock::begin();
+        let used = || clock.cpu_time().unwrap();
+        const WORK: u64 = 30_000_000;
+        let before = used();
+        // Another thread works for as long as it takes it to have used that much.
+        let other = std::thread::spawn(|| {
+            let clock = AgentClock::begin();
+            while clock.cpu_time().unwrap() < WORK {
+                std::hint::black_box(0);
+            }
+        });
+        other.join().unwrap();
+        assert!(used() - before < WORK / 2, "{}", used() - before);
+        while used() < before + WORK {
+            std::hint::black_box(0);
+        }
     }
 }

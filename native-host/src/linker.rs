@@ -147,7 +147,12 @@ fn call(
                 };
             }
             Poll::Ready(Err(errno)) => return Ok(i32::from(errno.code())),
-            Poll::Pending => wait(&guest.parker, guest.process.deadline())?,
+            Poll::Pending => {
+                if let Err(ended) = wait(&guest.parker, guest.process.deadline()) {
+                    guest.process.cancel();
+                    return Err(ended);
+                }
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use capfs_runtime::{
 };
 use wasmtime::{InstancePre, Module, Store, ThrownException, Trap, UpdateDeadline};
 
-use crate::clock::{SystemClock, SystemRandom};
+use crate::clock::{AgentClock, SystemRandom};
 use crate::engine::ModuleError;
 use crate::limits::Limits;
 use crate::linker::{Ended, Guest, linker};
@@ -166,7 +166,7 @@ impl Agent {
             stdio: config.stdio,
             preopens: config.preopens,
             handed: config.handed,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(AgentClock::begin()),
             clock_grant: config.clock,
             random: match config.random {
                 true => Box::new(SystemRandom),
@@ -210,14 +210,25 @@ impl Agent {
                 .get_typed_func::<(), ()>(&mut store, "_start")?
                 .call(&mut store, ())
         });
-        drop(watchdog);
         report.run = entered.elapsed();
         report.memory = store.data().limits.memory();
         report.account = account.usage();
         report.usage = store.data().process.usage();
         report.outcome = outcome(ended, &store);
+        if let Outcome::Exited(_) = report.outcome {
+            finish(store.data_mut());
+        }
+        drop(watchdog);
         report
     }
+}
+
+/// Finishes what a program that has ended left open, unless the run is ended from outside meanwhile.
+fn finish(guest: &mut Guest) {
+    let Guest {
+        process, parker, ..
+    } = guest;
+    let _ = parker.wait_for(std::future::poll_fn(|context| process.poll_finish(context)));
 }
 
 fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {

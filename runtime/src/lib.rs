@@ -25,5 +25,5 @@ mod process;
 pub use memory::GuestMemory;
 pub use process::{
     ClockGrant, ConfigError, DESCRIPTOR, ExitStatus, FileLimit, IOVECS_MAX, NoRandom, Preopen,
-    Process, ProcessConfig, RandomSource, SUBSCRIPTIONS_MAX, Usage,
+    Process, ProcessConfig, RandomSource, SUBSCRIPTIONS_MAX, TRANSFER_MAX, Usage,
 };

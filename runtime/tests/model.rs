@@ -6,6 +6,9 @@
 
 mod guest;
 
+/// Files are answered for at once or later, as each run has it.
+const LATE: bool = false;
+
 use std::collections::BTreeMap;
 
 use capfs::Errno;
@@ -176,7 +179,8 @@ impl Model {
                 Named::File(_) => Err(Errno::Notdir),
             })?;
         }
-        let writes = base & (rights::WRITE | rights::SET_SIZE | rights::ALLOCATE) != 0;
+        let writes = base & rights::WRITE != 0;
+        let writing = rights::WRITE | rights::SET_SIZE | rights::ALLOCATE;
         let what = match self.find(path)? {
             Some(_) if oflags & EXCL != 0 => return Err(Errno::Exist),
             Some(Named::Directory) if oflags & (CREAT | TRUNC) != 0 || writes => {
@@ -205,7 +209,13 @@ impl Model {
             what,
             offset: 0,
             append,
-            base,
+            // What a file is opened for binds, and nothing else that is asked for.
+            base: match (base & rights::READ, writes) {
+                (0, true) => !rights::READ,
+                (0, false) => !(rights::READ | writing),
+                (_, true) => u64::MAX,
+                (_, false) => !writing,
+            },
         });
         Ok(free as u32)
     }
@@ -508,8 +518,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_process_behaves_like_the_model(actions in prop::collection::vec(action(), 1..80)) {
-        let mut guest = Guest::with(&[], |config| config.max_files = MAX_FILES.into());
+    fn the_process_behaves_like_the_model(late in any::<bool>(), actions in prop::collection::vec(action(), 1..80)) {
+        let mut guest = Guest::over(late, &[], |config| config.max_files = MAX_FILES.into());
         let mut model = Model::new();
         for action in &actions {
             apply(&mut guest, &mut model, action)?;

@@ -37,6 +37,9 @@ export class AgentRun implements Waitable, KernelHost {
   #stride = 1;
   #lastTick = 0;
   #lastTurn = 0;
+  /** The program has ended by itself, and what it left open is being closed. */
+  #closing = false;
+  #abandoned = false;
   #finished = false;
   #advancing = false;
   /** Mail that waits until the mounts stand; none any more when they do. */
@@ -61,13 +64,15 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   get ended(): boolean {
-    return this.#end !== undefined;
+    return this.#end !== undefined || this.#abandoned;
   }
 
   /** Ends the agent at its next call, or where it waits. */
   kill(reason: EndReason): void {
     if (this.#finished) return;
-    this.#end ??= reason;
+    // It has ended by itself; only what it left open is given up.
+    if (this.#closing) this.#abandoned = true;
+    else this.#end ??= reason;
     this.waiting.wake();
   }
 
@@ -224,9 +229,17 @@ export class AgentRun implements Waitable, KernelHost {
       const entered = this.waiting.enter(instances.agent.exports['_start'] as Function);
       if (entered instanceof Promise) await entered;
     } catch (error) {
+      if (this.kernel.panic === undefined && !this.#end && this.kernel.bindings.exit_code() !== undefined) await this.#close();
       return this.#fail(error);
     }
+    await this.#close();
     return this.#finish('exit', 0);
+  }
+
+  /** Closes what the program left open, as it would have done: what closing begins is finished. */
+  async #close(): Promise<void> {
+    this.#closing = true;
+    while (!this.kernel.bindings.finish() && !this.ended) await this.waiting.pause(this);
   }
 
   #instantiate(module: WebAssembly.Module, modules: KernelModules): Instances {
@@ -283,6 +296,7 @@ export class AgentRun implements Waitable, KernelHost {
 
   #fail(error: unknown): boolean {
     if (this.kernel.panic !== undefined) return this.#finish('host', TRAPPED, this.kernel.panic);
+    this.kernel.bindings.give_up();
     if (this.#end === 'memory') return this.#finish('memory', TRAPPED, `the agent used more than ${this.config.memory} bytes of memory`);
     if (this.#end) return this.#finish(this.#end, ENDINGS[this.#end]);
     const { bindings } = this.kernel;

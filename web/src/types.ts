@@ -139,7 +139,10 @@ export interface SpawnOptions {
   grants?: readonly Grant[];
   /** Is told of every operation on a capability. */
   audit?: (event: AuditEvent) => void;
-  /** What WASI's clocks tell: everything, nothing (`ENOTCAPABLE`), or the time in steps of so many milliseconds. */
+  /**
+   * What WASI's clocks tell: everything, nothing (`ENOTCAPABLE`), or the time in steps of so many milliseconds. Time stamps of files and the ends of
+   * waits tell no more; without a clock, waits end in steps of a millisecond.
+   */
   clock?: 'exact' | 'none' | number;
   /** Whether WASI's `random_get` gives bytes; it does unless told. */
   random?: boolean;

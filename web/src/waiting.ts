@@ -22,6 +22,8 @@ export interface Waitable {
 export interface Waiting {
   /** The adapter's `slow` import. */
   slow(run: Waitable): WebAssembly.ImportValue;
+  /** Waits for something to happen, or the deadline, when no agent's code is on the stack. */
+  pause(run: Waitable): Promise<void> | void;
   /** Runs an agent's `_start`. */
   enter(start: Function): unknown;
   /** Something has arrived. */
@@ -48,12 +50,17 @@ export class SuspendingWait implements Waiting {
     // Never rejects: an exception could be caught by the agent.
     return new WebAssembly.Suspending!(async (reason: Reason) => {
       if (reason === Reason.Yield) await this.#turn();
-      else {
-        run.beforeWait();
-        await this.#until(run.deadline());
-      }
+      else await this.pause(run);
       return run.ended ? 1 : 0;
     }) as unknown as WebAssembly.ImportValue;
+  }
+
+  async pause(run: Waitable): Promise<void> {
+    run.beforeWait();
+    const deadline = run.deadline();
+    // A long call that goes on at once: the event loop has its turn.
+    if (!this.#woken && deadline <= performance.now()) await this.#turn();
+    else await this.#until(deadline);
   }
 
   enter(start: Function): unknown {
@@ -106,20 +113,24 @@ export class BlockingWait implements Waiting {
 
   slow(run: Waitable): WebAssembly.ImportValue {
     return () => {
-      run.beforeWait();
-      const deadline = run.deadline();
-      const spun = Math.min(deadline, performance.now() + SPIN);
-      while (!this.mailbox.hasMail && performance.now() < spun);
-      for (;;) {
-        const seen = this.mailbox.wake;
-        if (this.mailbox.hasMail) break;
-        const left = deadline - performance.now();
-        if (left <= 0 || run.ended) break;
-        this.mailbox.wait(seen, Math.min(left, BLOCK_MAX));
-      }
-      this.takeMail();
+      this.pause(run);
       return run.ended ? 1 : 0;
     };
+  }
+
+  pause(run: Waitable): void {
+    run.beforeWait();
+    const deadline = run.deadline();
+    const spun = Math.min(deadline, performance.now() + SPIN);
+    while (!this.mailbox.hasMail && performance.now() < spun);
+    for (;;) {
+      const seen = this.mailbox.wake;
+      if (this.mailbox.hasMail) break;
+      const left = deadline - performance.now();
+      if (left <= 0 || run.ended) break;
+      this.mailbox.wait(seen, Math.min(left, BLOCK_MAX));
+    }
+    this.takeMail();
   }
 
   enter(start: Function): unknown {
@@ -133,6 +144,9 @@ export class BlockingWait implements Waiting {
 
 /** Waits for time alone, by spinning; the kernel refuses every other wait with `EDEADLK`. */
 export class ClockWait implements Waiting {
+  #resume: (() => void) | undefined;
+  #woken = false;
+
   slow(run: Waitable): WebAssembly.ImportValue {
     return () => {
       run.beforeWait();
@@ -142,11 +156,21 @@ export class ClockWait implements Waiting {
     };
   }
 
+  /** Without an agent's code on the stack the event loop can run. */
+  async pause(run: Waitable): Promise<void> {
+    run.beforeWait();
+    if (!this.#woken) await new Promise<void>((resume) => (this.#resume = resume));
+    this.#resume = undefined;
+    this.#woken = false;
+  }
+
   enter(start: Function): unknown {
     return start();
   }
 
   wake(): void {
-    // Nothing can arrive while an agent runs.
+    // Nothing can arrive while an agent runs, but behind its end.
+    this.#woken = true;
+    this.#resume?.();
   }
 }

@@ -38,6 +38,7 @@ fn enter(
                 Poll::Pending
                     if *patience == Patience::ClockOnly && process.deadline().is_none() =>
                 {
+                    process.cancel();
                     i32::from(Errno::Deadlk.code())
                 }
                 Poll::Pending => WOULD_BLOCK,

@@ -567,6 +567,20 @@ pub fn tick(wall: f64) -> f64 {
     with_running(|running| running.guest.as_mut().map_or(0, Guest::measure)).unwrap_or(0) as f64
 }
 
+/// Closes what a program that has ended by its own will left open; whether that is done. If not, it is to be asked again when
+/// something has happened.
+#[wasm_bindgen]
+pub fn finish() -> bool {
+    let mut context = Context::from_waker(waker());
+    with_running(|running| running.process.poll_finish(&mut context).is_ready()).unwrap_or(true)
+}
+
+/// Gives up the call that waits: the agent is ended, and won't make it again.
+#[wasm_bindgen]
+pub fn give_up() {
+    with_running(|running| running.process.cancel());
+}
+
 /// When the pending call ends by itself, in milliseconds of `performance.now()`; infinite if never.
 #[wasm_bindgen]
 pub fn deadline() -> f64 {

@@ -2,8 +2,9 @@
 
 use std::task::{Context, Poll};
 
-use capfs::Errno;
+use capfs::{Errno, Stat};
 
+use super::pending::{Pending, call};
 use super::{Process, RandomSource};
 use crate::GuestMemory;
 
@@ -15,8 +16,15 @@ const THREAD_CPU: u32 = 3;
 /// Random bytes that are made at a time: bounds what one call keeps on the stack.
 const RANDOM_CHUNK: usize = 1024;
 
-/// What a process may learn of the time. Sleeping is always possible: it tells no more than that it
-/// has ended.
+/// Random bytes between two looks at the host's clock: what is made in a millisecond or two.
+const RANDOM_PIECE: u32 = 256 << 10;
+
+/// Where clocks were not granted, sleeps end in steps of so many nanoseconds, so that they are no stopwatch either.
+const SLEEP_STEP: u64 = 1_000_000;
+
+/// What a process may learn of the time, by every call that tells one: clocks, the time stamps of files, and waits, which
+/// end no earlier than the granted clock shows their end. Sleeping is always possible: without a clock, it ends in
+/// steps of a millisecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockGrant {
     /// As finely as the host can tell it.
@@ -24,7 +32,7 @@ pub enum ClockGrant {
     Exact,
     /// In steps of so many nanoseconds (at least 1), against measuring what others do.
     Steps(u64),
-    /// Nothing: every clock is `ENOTCAPABLE`.
+    /// Nothing: every clock is `ENOTCAPABLE`, and every time stamp is 0.
     Nothing,
 }
 
@@ -49,6 +57,33 @@ impl Process {
             ClockGrant::Steps(step) => self.now(id).map(|now| now - now % step.max(1)),
             ClockGrant::Nothing => Err(Errno::Notcapable),
         }
+    }
+
+    /// What stat tells, with time stamps as the granted clock would have made them: whoever changes a file and asks for its
+    /// times asks for the time.
+    #[inline]
+    pub(super) fn granted_stat(&self, stat: Stat) -> Stat {
+        let shown = |time: u64| match self.clock_grant {
+            ClockGrant::Exact => time,
+            ClockGrant::Steps(step) => time - time % step.max(1),
+            ClockGrant::Nothing => 0,
+        };
+        Stat {
+            atime: shown(stat.atime),
+            mtime: shown(stat.mtime),
+            ctime: shown(stat.ctime),
+            ..stat
+        }
+    }
+
+    /// When a wait until `moment` ends: when the granted clock shows it, and so no earlier than an exact one.
+    pub(super) fn granted_end(&self, moment: u64) -> u64 {
+        let step = match self.clock_grant {
+            ClockGrant::Exact => return moment,
+            ClockGrant::Steps(step) => step.max(1),
+            ClockGrant::Nothing => SLEEP_STEP,
+        };
+        moment.div_ceil(step).saturating_mul(step)
     }
 
     /// The value of a clock. A host that can't tell processor time shows the time since the start
@@ -116,11 +151,19 @@ impl Process {
         buf: u32,
         buf_len: u32,
     ) -> Poll<Result<(), Errno>> {
+        let call = call!(random_get(buf, buf_len));
+        let mut filled = match self.resume(call) {
+            Some(Pending::Filled(filled)) => filled,
+            _ => 0,
+        };
         self.usage.calls += 1;
         memory.check(buf, buf_len)?;
         let mut chunk = [0; RANDOM_CHUNK];
-        let mut filled = 0;
+        let pause = filled.saturating_add(RANDOM_PIECE);
         while filled < buf_len {
+            if filled >= pause {
+                return self.pause(call, Pending::Filled(filled));
+            }
             let len = ((buf_len - filled) as usize).min(RANDOM_CHUNK);
             self.random.fill(&mut chunk[..len])?;
             memory.write(buf + filled, &chunk[..len])?;

@@ -2,15 +2,19 @@
 
 use std::task::{Context, Poll};
 
-use capfs::{DirEntry, Errno, FileKind, Op, Qid};
+use capfs::{BoxedFuture, DirEntry, Errno, FileKind, Op, Qid};
 
+use super::Process;
 use super::fds::Rights;
 use super::layout::{DIRENT_SIZE, dirent};
-use super::{Pending, Process};
+use super::pending::{Pending, call};
 use crate::GuestMemory;
 
 /// Entries that are asked of a device at a time.
 const BATCH: usize = 128;
+
+/// Batches between two looks at the host's clock: what is listed in a millisecond or two.
+const BATCHES: usize = 64;
 
 /// Guest cookies of `.` and `..`; those of a device's entries are shifted by this many.
 const DOTS: u64 = 2;
@@ -28,13 +32,11 @@ impl Process {
         cookie: u64,
         bufused: u32,
     ) -> Poll<Result<(), Errno>> {
+        let call = call!(fd_readdir(fd, buf, buf_len, cookie, bufused));
+        let resumed = self.resume(call);
         self.usage.calls += 1;
         memory.check(bufused, 4)?;
         memory.check(buf, buf_len)?;
-        let (mut waiting, mut used) = match self.pending.take() {
-            Some(Pending::List { entries, used }) => (Some(entries), used),
-            _ => (None, 0),
-        };
         let descriptor = self.fds.get(fd)?;
         if descriptor.kind != FileKind::Directory {
             return Poll::Ready(Err(Errno::Notdir));
@@ -44,10 +46,18 @@ impl Process {
             memory,
             buf,
             len: buf_len,
-            used,
+            used: 0,
         };
         let mut after = cookie;
-        if waiting.is_none() {
+        let mut waiting = None;
+        if let Some(Pending::List {
+            entries,
+            used,
+            after: listed,
+        }) = resumed
+        {
+            (waiting, page.used, after) = (entries, used, listed);
+        } else {
             let qid = descriptor.place.as_ref().map(|place| place.node().qid());
             let qid = qid.unwrap_or(Qid::new(0, FileKind::Directory));
             for (name, behind) in [(".", 1), ("..", DOTS)] {
@@ -60,20 +70,37 @@ impl Process {
                     after = behind;
                 }
             }
-        } else {
-            after = page.last_cookie(cookie)?;
         }
+        let mut batches = 0;
         while !page.is_full() {
             let listed = match waiting.take() {
-                Some(mut entries) => match entries.as_mut().poll(context) {
+                Some(mut entries) => match BoxedFuture::as_mut(&mut entries).poll(context) {
                     Poll::Ready(result) => result?,
                     Poll::Pending => {
-                        used = page.used;
-                        self.pending = Some(Pending::List { entries, used });
-                        return Poll::Pending;
+                        let (entries, used) = (Some(entries), page.used);
+                        return self.suspend(
+                            call,
+                            Pending::List {
+                                entries,
+                                used,
+                                after,
+                            },
+                        );
                     }
                 },
+                None if batches == BATCHES => {
+                    let (entries, used) = (None, page.used);
+                    return self.pause(
+                        call,
+                        Pending::List {
+                            entries,
+                            used,
+                            after,
+                        },
+                    );
+                }
                 None => {
+                    batches += 1;
                     let entries = descriptor.file.entries().ok_or(Errno::Notdir)?;
                     let room = (page.room() / DIRENT_SIZE + 1).min(BATCH);
                     match entries.list(after.saturating_sub(DOTS), room) {
@@ -97,7 +124,7 @@ impl Process {
                 page.put(&entry)?;
             }
         }
-        used = page.used;
+        let used = page.used;
         Poll::Ready(memory.write_u32(bufused, used))
     }
 }
@@ -133,23 +160,5 @@ impl<M: GuestMemory + ?Sized> Page<'_, M> {
         self.memory.write(self.buf + self.used, &bytes[..len])?;
         self.used += len as u32;
         Ok(())
-    }
-
-    /// The cookie behind the last entry in the buffer; all that are there are whole, or the page would
-    /// be full. The guest's memory is not trusted: a wrong length ends the search.
-    fn last_cookie(&mut self, first: u64) -> Result<u64, Errno> {
-        let (mut at, mut cookie) = (0u32, first);
-        while self.used - at >= DIRENT_SIZE as u32 {
-            cookie = self.memory.read_u64(self.buf + at)?;
-            let name_len = self.memory.read_u32(self.buf + at + 16)?;
-            match at
-                .checked_add(DIRENT_SIZE as u32)
-                .and_then(|at| at.checked_add(name_len))
-            {
-                Some(next) if next <= self.used => at = next,
-                _ => break,
-            }
-        }
-        Ok(cookie)
     }
 }

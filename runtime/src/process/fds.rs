@@ -90,6 +90,11 @@ impl Rights {
         .union(Rights::SOCK_SHUTDOWN)
         .union(Rights::SOCK_ACCEPT);
 
+    /// What only a file that is open to be written can do.
+    pub(super) const WRITING: Rights = Rights::FD_WRITE
+        .union(Rights::FD_ALLOCATE)
+        .union(Rights::FD_FILESTAT_SET_SIZE);
+
     /// Standard input and output. C libraries take a character device without `FD_SEEK` and `FD_TELL`
     /// for a terminal (`isatty`), so those are given by what the file can do, in [`Descriptor::new`].
     pub(super) const STDIO: Rights = Rights::FILE;
@@ -322,18 +327,29 @@ impl DescriptorTable {
         Ok(descriptor)
     }
 
-    /// Moves `from` to the number `to`, closing what was there.
+    /// Moves `from` to the number `to`; returns what was there, to be closed.
     ///
     /// # Errors
     /// - [`Errno::Badf`]: either is not open
-    pub(super) fn renumber(&mut self, from: u32, to: u32) -> Result<(), Errno> {
+    pub(super) fn renumber(
+        &mut self,
+        from: u32,
+        to: u32,
+    ) -> Result<Option<Box<Descriptor>>, Errno> {
         self.get(to)?;
         self.get(from)?;
-        if from != to {
-            let descriptor = self.remove(from)?;
-            self.slots[to as usize] = Some(descriptor);
+        if from == to {
+            return Ok(None);
         }
-        Ok(())
+        let descriptor = self.remove(from)?;
+        Ok(self.slots[to as usize].replace(descriptor))
+    }
+
+    /// Takes out everything that is open, in the order of the numbers.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Box<Descriptor>> + use<> {
+        self.limit.give_back(self.open());
+        self.free.clear();
+        std::mem::take(&mut self.slots).into_iter().flatten()
     }
 
     /// The directory that paths given with `fd` start from.

@@ -2,11 +2,12 @@
 
 use std::task::{Context, Poll, ready};
 
-use capfs::{Errno, Op, WriteAt};
+use capfs::{BoxedFuture, Errno, Op, WriteAt};
 
+use super::Process;
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::iovecs::Iovecs;
-use super::{Outcome, Pending, Process, done};
+use super::pending::{Call, Outcome, Pending, call, closing, done};
 use crate::GuestMemory;
 
 /// `whence` of preview 1.
@@ -29,12 +30,11 @@ fn not_a_directory(descriptor: &Descriptor) -> Result<(), Errno> {
     }
 }
 
-/// `EAGAIN` instead of waiting, where the descriptor says so.
-fn unless_nonblocking<T>(flags: FdFlags, poll: Poll<Result<T, Errno>>) -> Poll<Result<T, Errno>> {
-    match poll {
-        Poll::Pending if flags.contains(FdFlags::NONBLOCK) => Poll::Ready(Err(Errno::Again)),
-        poll => poll,
-    }
+/// Whether the answer is `EAGAIN` where it would come later. That of a file with offsets always comes without anybody
+/// else's doing, so `NONBLOCK` means nothing to it (open(2), `O_NONBLOCK`).
+#[cold]
+fn does_not_wait(descriptor: &Descriptor) -> bool {
+    descriptor.flags.contains(FdFlags::NONBLOCK) && !descriptor.file.seekable()
 }
 
 /// Where a read or a write begins: at `offset`, or at the descriptor's own. Checks that it may.
@@ -94,14 +94,27 @@ impl Process {
         offset: Option<u64>,
         nread: u32,
     ) -> Poll<Result<(), Errno>> {
+        let call = call!(fd_read(
+            fd,
+            iovs,
+            iovs_len,
+            offset.map_or(u64::MAX, |at| at),
+            nread
+        ));
+        self.resume(call);
         self.usage.calls += 1;
         memory.check(nread, 4)?;
         let descriptor = self.fds.get(fd)?;
         let from = transfers(descriptor, Rights::FD_READ, offset)?;
         let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
         let mut sink = iovecs.cursor(memory, 0);
-        let read = descriptor.file.poll_read(context, from, &mut sink);
-        let count = ready!(unless_nonblocking(descriptor.flags, read))?;
+        let count = match descriptor.file.poll_read(context, from, &mut sink) {
+            Poll::Ready(read) => read?,
+            Poll::Pending if does_not_wait(descriptor) => {
+                return Poll::Ready(Err(Errno::Again));
+            }
+            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+        };
         if offset.is_none() {
             descriptor.offset = from.saturating_add(count as u64);
         }
@@ -156,8 +169,15 @@ impl Process {
         offset: Option<u64>,
         nwritten: u32,
     ) -> Poll<Result<(), Errno>> {
-        if self.pending.is_some() {
-            return self.finish_synced_write(context, memory, nwritten);
+        let call = call!(fd_write(
+            fd,
+            iovs,
+            iovs_len,
+            offset.map_or(u64::MAX, |at| at),
+            nwritten
+        ));
+        if let Some(Pending::Control(sync)) = self.resume(call) {
+            return self.finish_synced_write(context, memory, nwritten, call, sync);
         }
         self.usage.calls += 1;
         memory.check(nwritten, 4)?;
@@ -169,32 +189,40 @@ impl Process {
             false => WriteAt::Offset(from),
         };
         let mut source = iovecs.cursor(memory, 0);
-        let written = descriptor.file.poll_write(context, at, &mut source);
-        let written = ready!(unless_nonblocking(descriptor.flags, written))?;
+        let written = match descriptor.file.poll_write(context, at, &mut source) {
+            Poll::Ready(written) => written?,
+            Poll::Pending if does_not_wait(descriptor) => {
+                return Poll::Ready(Err(Errno::Again));
+            }
+            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+        };
         if offset.is_none() && descriptor.file.seekable() {
             descriptor.offset = written.end;
         }
         self.usage.bytes_written += written.bytes as u64;
         if descriptor.flags.intersects(FdFlags::SYNC | FdFlags::DSYNC) {
-            self.sync_after_write(fd, written.bytes as u32)?;
-            return self.finish_synced_write(context, memory, nwritten);
+            let sync = self.sync_after_write(fd, written.bytes as u32)?;
+            return self.finish_synced_write(context, memory, nwritten, call, sync);
         }
         Poll::Ready(memory.write_u32(nwritten, written.bytes as u32))
     }
 
     /// Starts the sync that a descriptor with `SYNC` or `DSYNC` owes after a write.
-    fn sync_after_write(&mut self, fd: u32, count: u32) -> Result<(), Errno> {
+    fn sync_after_write(
+        &mut self,
+        fd: u32,
+        count: u32,
+    ) -> Result<BoxedFuture<Result<Outcome, Errno>>, Errno> {
         let descriptor = self.fds.get(fd)?;
         let data_only = !descriptor.flags.contains(FdFlags::SYNC);
         let op = descriptor
             .file
             .sync(data_only)
             .map(move |()| Outcome::Count(count));
-        self.pending = Some(Pending::Control(match op {
+        Ok(match op {
             Op::Ready(result) => Box::pin(std::future::ready(result)),
             Op::Later(future) => future,
-        }));
-        Ok(())
+        })
     }
 
     fn finish_synced_write<M: GuestMemory + ?Sized>(
@@ -202,9 +230,13 @@ impl Process {
         context: &mut Context<'_>,
         memory: &mut M,
         nwritten: u32,
+        call: impl FnOnce() -> Call,
+        mut sync: BoxedFuture<Result<Outcome, Errno>>,
     ) -> Poll<Result<(), Errno>> {
-        let outcome = ready!(self.control(context, |_| Err(Errno::Io)))?;
-        let Outcome::Count(count) = outcome else {
+        let Poll::Ready(outcome) = sync.as_mut().poll(context) else {
+            return self.suspend(call, Pending::Control(sync));
+        };
+        let Outcome::Count(count) = outcome? else {
             return Poll::Ready(Err(Errno::Io));
         };
         Poll::Ready(memory.write_u32(nwritten, count))
@@ -282,7 +314,8 @@ impl Process {
             Whence::Set => 0,
             Whence::Current => descriptor.offset,
             Whence::End => {
-                let outcome = ready!(self.control(context, |process| {
+                let call = call!(fd_seek(fd, offset, newoffset));
+                let outcome = ready!(self.control(context, call, |process| {
                     let descriptor = process.fds.get(fd)?;
                     Ok(descriptor.file.stat().map(|stat| Outcome::Stat(0, stat)))
                 }))?;
@@ -344,7 +377,8 @@ impl Process {
         rights: Rights,
         data_only: bool,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(fd_sync(fd, data_only));
+        self.control(context, call, |process| {
             let descriptor = process.fds.get(fd)?;
             descriptor.demand(rights)?;
             Ok(done(descriptor.file.sync(data_only)))
@@ -361,7 +395,8 @@ impl Process {
         offset: u64,
         len: u64,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(fd_allocate(fd, offset, len));
+        self.control(context, call, |process| {
             let descriptor = process.fds.get(fd)?;
             if descriptor.place.is_some() {
                 return Err(Errno::Badf);
@@ -404,28 +439,33 @@ impl Process {
         Poll::Ready(Ok(()))
     }
 
-    /// `fd_close`: closes a descriptor.
+    /// `fd_close`: closes a descriptor. Its number is free at once; the call returns when what closing begins is done,
+    /// with its error.
     pub fn fd_close<M: GuestMemory + ?Sized>(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _memory: &mut M,
         fd: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
-        self.fds.remove(fd)?;
-        Poll::Ready(Ok(()))
+        self.control(context, call!(fd_close(fd)), |process| {
+            Ok(done(closing(process.fds.remove(fd)?)))
+        })
+        .map_ok(|_| ())
     }
 
-    /// `fd_renumber`: moves a descriptor to the number of another open one, which is closed.
+    /// `fd_renumber`: moves a descriptor to the number of another open one, which is closed as by `fd_close`.
     pub fn fd_renumber<M: GuestMemory + ?Sized>(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _memory: &mut M,
         fd: u32,
         to: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
-        Poll::Ready(self.fds.renumber(fd, to))
+        self.control(context, call!(fd_renumber(fd, to)), |process| {
+            let replaced = process.fds.renumber(fd, to)?;
+            Ok(done(replaced.map_or(Op::ok(()), closing)))
+        })
+        .map_ok(|_| ())
     }
 }
 

@@ -8,6 +8,10 @@ use crate::GuestMemory;
 /// long.
 pub const IOVECS_MAX: u32 = 1024;
 
+/// Bytes that one call moves at most; of more, it moves so many and says so. Buffers may be the same memory many times over,
+/// so a guest could otherwise hold its host for seconds. It is more than any message that must not be cut.
+pub const TRANSFER_MAX: u32 = 32 << 20;
+
 /// Buffers that are kept without allocating.
 const INLINE: usize = 8;
 
@@ -61,6 +65,7 @@ impl Iovecs {
                 iovecs.spilled.push(buffer);
             }
         }
+        iovecs.total = iovecs.total.min(TRANSFER_MAX);
         Ok(iovecs)
     }
 
@@ -109,7 +114,9 @@ impl<M: GuestMemory + ?Sized> Cursor<'_, M> {
                 self.buffers = &self.buffers[1..];
                 self.inside = 0;
             } else {
-                return Some((buffer.addr + self.inside, left.min(max)));
+                // More than one call moves stays for the next.
+                let left = left.min(max).min(self.remaining);
+                return (left > 0).then_some((buffer.addr + self.inside, left));
             }
         }
     }

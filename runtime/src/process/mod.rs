@@ -3,13 +3,15 @@
 //! - `fds`: the descriptor table, rights, flags
 //! - `iovecs`: scattered guest memory as a source or sink of bytes
 //! - `layout`: structures as they lie in guest memory, of both snapshots
+//! - `pending`: the call under way, and how it is given up
 //! - one file for each family of calls: `startup` (arguments, environment), `clocks` (with randomness),
 //!   `files` (bytes of descriptors), `status` (what is known about descriptors), `directories`,
 //!   `paths`, `poll`, `sockets`, `exit`
 //!
 //! # Calls that wait
-//! At most one call is under way, so its state is one field, [`Process::pending`]. A call starts by
-//! taking what is pending, which is its own, for the host calls again with the same arguments.
+//! At most one call is under way, so its state is one field, [`Process::pending`], with the call's name and arguments.
+//! A call starts by taking what is pending, if it is its own; a host that won't call again says so by
+//! [`Process::cancel`].
 
 mod clocks;
 mod directories;
@@ -19,26 +21,24 @@ mod files;
 mod iovecs;
 mod layout;
 mod paths;
+mod pending;
 mod poll;
 mod sockets;
 mod startup;
 mod status;
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use capfs::account::{Account, Charge, Holding};
 use capfs::clock::Clock;
-use capfs::{
-    BoxedFuture, DirEntry, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow, Place,
-    Stat,
-};
+use capfs::{BoxedFuture, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow};
 pub use fds::{DESCRIPTOR, FileLimit};
 use fds::{Descriptor, DescriptorTable, Rights};
+use pending::UnderWay;
 
 pub use clocks::{ClockGrant, NoRandom};
 pub use exit::ExitStatus;
-pub use iovecs::IOVECS_MAX;
+pub use iovecs::{IOVECS_MAX, TRANSFER_MAX};
 pub use poll::SUBSCRIPTIONS_MAX;
 
 /// Where random bytes come from.
@@ -164,37 +164,15 @@ pub struct Process {
     clock_grant: ClockGrant,
     random: Box<dyn RandomSource>,
     started: u64,
-    pending: Option<Pending>,
+    pending: Option<UnderWay>,
+    /// What closing began, of a program that has ended.
+    closing: Vec<BoxedFuture<Result<(), Errno>>>,
     deadline: Option<u64>,
     exit: Option<ExitStatus>,
     usage: Usage,
     /// Buffers for the paths of one call, kept so that a call allocates none.
     path: Vec<u8>,
     other_path: Vec<u8>,
-}
-
-/// The state of a call that waits.
-enum Pending {
-    /// A control operation of a device.
-    Control(BoxedFuture<Result<Outcome, Errno>>),
-    /// `fd_readdir`, in the middle of a buffer.
-    List {
-        entries: BoxedFuture<Result<Vec<DirEntry>, Errno>>,
-        used: u32,
-    },
-    /// `poll_oneoff`: the moments, on the monotonic clock, of its clock subscriptions.
-    Poll(Vec<Option<u64>>),
-    /// `sock_recv` with `WAITALL`: bytes received so far.
-    Received(u32),
-}
-
-/// What a control operation yields to the call that awaits it.
-enum Outcome {
-    Done,
-    Count(u32),
-    Stat(u64, Stat),
-    Opened(Place, Box<dyn OpenFile>),
-    Text(String),
 }
 
 impl Process {
@@ -220,6 +198,7 @@ impl Process {
             clock_grant: config.clock_grant,
             random: config.random,
             pending: None,
+            closing: Vec::new(),
             deadline: None,
             exit: None,
             usage: Usage::default(),
@@ -317,36 +296,5 @@ impl Process {
         descriptor.preopen = Some(preopen.name);
         self.fds.insert(descriptor).map_err(ConfigError::no_place)?;
         Ok(())
-    }
-
-    /// Runs a control operation, or goes on with the one under way.
-    fn control(
-        &mut self,
-        context: &mut Context<'_>,
-        start: impl FnOnce(&mut Self) -> Result<Op<Outcome>, Errno>,
-    ) -> Poll<Result<Outcome, Errno>> {
-        let mut future = match self.pending.take() {
-            Some(Pending::Control(future)) => future,
-            _ => {
-                self.usage.calls += 1;
-                match start(self)? {
-                    Op::Ready(result) => return Poll::Ready(result),
-                    Op::Later(future) => future,
-                }
-            }
-        };
-        let answer = future.as_mut().poll(context);
-        if answer.is_pending() {
-            self.pending = Some(Pending::Control(future));
-        }
-        answer
-    }
-}
-
-/// A call whose control operation yields nothing.
-fn done(op: Op<()>) -> Op<Outcome> {
-    match op {
-        Op::Ready(result) => Op::Ready(result.map(|()| Outcome::Done)),
-        later => later.map(|()| Outcome::Done),
     }
 }

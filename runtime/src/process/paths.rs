@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use capfs::{Errno, Namespace, Op, OpenAt, OpenHow, PATH_MAX, Place, SYMLINK_TARGET_MAX};
 
+use super::Process;
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::layout::Snapshot;
+use super::pending::{Call, Outcome, call, done};
 use super::status::times;
-use super::{Outcome, Process, done};
 use crate::GuestMemory;
 
 /// Reads a path into `buffer`.
@@ -52,6 +53,8 @@ fn follows(flags: u32) -> Result<bool, Errno> {
 struct OpenRequest {
     at: OpenAt,
     flags: FdFlags,
+    /// Rights asked for. They say how the file is opened, and bind nothing else
+    /// (docs/decisions/0008-rights.md).
     base: Rights,
     inheriting: Rights,
     /// What the directory must allow.
@@ -89,9 +92,8 @@ impl OpenRequest {
                 directory: oflags & DIRECTORY != 0,
                 how: OpenHow {
                     read: base.intersects(Rights::FD_READ | Rights::FD_READDIR),
-                    write: base.intersects(
-                        Rights::FD_WRITE | Rights::FD_ALLOCATE | Rights::FD_FILESTAT_SET_SIZE,
-                    ),
+                    // Programs ask for the right to change the size of files that they only read.
+                    write: base.contains(Rights::FD_WRITE),
                     truncate,
                 },
             },
@@ -100,6 +102,15 @@ impl OpenRequest {
             inheriting: Rights::from_bits_truncate(inheriting),
             demanded,
         })
+    }
+
+    /// What the descriptor may be used for, as far as its directory hands it on: everything but what the file wasn't
+    /// opened for.
+    fn granted(&self) -> Rights {
+        let mut rights = Rights::all();
+        rights.set(Rights::FD_READ, self.base.contains(Rights::FD_READ));
+        rights.set(Rights::WRITING, self.at.how.write);
+        rights
     }
 }
 
@@ -122,25 +133,37 @@ impl Process {
         memory.check(opened_fd, 4)?;
         let request =
             OpenRequest::parse(dirflags, oflags, rights_base, rights_inheriting, fdflags)?;
-        let outcome = ready!(self.control(context, |process| {
+        let call = call!(path_open(
+            fd,
+            dirflags,
+            path,
+            path_len,
+            oflags,
+            rights_base,
+            rights_inheriting,
+            fdflags,
+            opened_fd,
+        ));
+        let outcome = ready!(self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (directory, place) = process.fds.directory(fd, request.demanded)?;
-            if !directory
-                .inheriting
-                .contains(request.base | request.inheriting)
-            {
+            let inherited = directory.inheriting;
+            if !inherited.contains(request.base | request.inheriting) {
                 return Err(Errno::Notcapable);
             }
             // Before anything is made or truncated.
             process.fds.room()?;
             let op = process.namespace.open(place, path, request.at);
-            Ok(op.map(|(place, file)| Outcome::Opened(place, file)))
+            Ok(op.map(move |(place, file)| Outcome::Opened(place, file, inherited)))
         }))?;
-        let Outcome::Opened(place, file) = outcome else {
+        let Outcome::Opened(place, mut file, inherited) = outcome else {
             return Poll::Ready(Err(Errno::Io));
         };
-        let mut descriptor =
-            Descriptor::new(file, place.kind(), request.base, request.inheriting).at(place);
+        if request.flags.contains(FdFlags::NONBLOCK) {
+            file.set_nonblocking(true);
+        }
+        let base = request.granted() & inherited;
+        let mut descriptor = Descriptor::new(file, place.kind(), base, inherited).at(place);
         descriptor.flags = request.flags;
         let opened = self.fds.insert(descriptor)?;
         Poll::Ready(memory.write_u32(opened_fd, opened))
@@ -194,7 +217,8 @@ impl Process {
         buf: u32,
         snapshot: Snapshot,
     ) -> Poll<Result<(), Errno>> {
-        self.stat(context, memory, buf, snapshot, |process, memory| {
+        let call = call!(path_filestat_get(fd, flags, path, path_len, buf));
+        self.stat(context, memory, (buf, snapshot), call, |process, memory| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_FILESTAT_GET)?;
             Ok(process.namespace.stat(place, path, follows(flags)?))
@@ -214,7 +238,10 @@ impl Process {
         mtim: u64,
         fst_flags: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(path_filestat_set_times(
+            fd, flags, path, path_len, atim, mtim, fst_flags
+        ));
+        self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
             let change = times(atim, mtim, fst_flags)?;
@@ -235,9 +262,10 @@ impl Process {
         memory: &mut M,
         (fd, path, path_len): (u32, u32, u32),
         rights: Rights,
+        call: impl Fn() -> Call,
         operate: impl FnOnce(&Namespace, &Place, &str) -> Op<()>,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, rights)?;
             Ok(done(operate(&process.namespace, place, path)))
@@ -260,6 +288,7 @@ impl Process {
             memory,
             at,
             Rights::PATH_CREATE_DIRECTORY,
+            call!(path_create_directory(fd, path, path_len)),
             Namespace::make_directory,
         )
     }
@@ -279,6 +308,7 @@ impl Process {
             memory,
             at,
             Rights::PATH_REMOVE_DIRECTORY,
+            call!(path_remove_directory(fd, path, path_len)),
             Namespace::remove_directory,
         )
     }
@@ -298,6 +328,7 @@ impl Process {
             memory,
             at,
             Rights::PATH_UNLINK_FILE,
+            call!(path_unlink_file(fd, path, path_len)),
             Namespace::unlink,
         )
     }
@@ -314,7 +345,14 @@ impl Process {
         new_path: u32,
         new_path_len: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(path_symlink(
+            old_path,
+            old_path_len,
+            fd,
+            new_path,
+            new_path_len
+        ));
+        self.control(context, call, |process| {
             let target = load_path(memory, &mut process.path, old_path, old_path_len)?;
             let path = load_path(memory, &mut process.other_path, new_path, new_path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_SYMLINK)?;
@@ -343,7 +381,8 @@ impl Process {
     ) -> Poll<Result<(), Errno>> {
         memory.check(bufused, 4)?;
         memory.check(buf, buf_len)?;
-        let outcome = ready!(self.control(context, |process| {
+        let call = call!(path_readlink(fd, path, path_len, buf, buf_len, bufused));
+        let outcome = ready!(self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_READLINK)?;
             Ok(process.namespace.read_link(place, path).map(Outcome::Text))
@@ -369,7 +408,16 @@ impl Process {
         new_path: u32,
         new_path_len: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(path_link(
+            old_fd,
+            old_flags,
+            old_path,
+            old_path_len,
+            new_fd,
+            new_path,
+            new_path_len
+        ));
+        self.control(context, call, |process| {
             let old = load_path(memory, &mut process.path, old_path, old_path_len)?;
             let new = load_path(memory, &mut process.other_path, new_path, new_path_len)?;
             let (_, old_place) = process.fds.directory(old_fd, Rights::PATH_LINK_SOURCE)?;
@@ -396,7 +444,15 @@ impl Process {
         new_path: u32,
         new_path_len: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(path_rename(
+            fd,
+            old_path,
+            old_path_len,
+            new_fd,
+            new_path,
+            new_path_len
+        ));
+        self.control(context, call, |process| {
             let old = load_path(memory, &mut process.path, old_path, old_path_len)?;
             let new = load_path(memory, &mut process.other_path, new_path, new_path_len)?;
             let (_, old_place) = process.fds.directory(fd, Rights::PATH_RENAME_SOURCE)?;

@@ -2,17 +2,30 @@
 
 use std::task::{Context, Poll};
 
+use capfs::clock::NANOS_PER_SEC;
 use capfs::{Errno, Interest};
 
+use super::Process;
 use super::clocks::{ClockGrant, MONOTONIC, REALTIME};
 use super::fds::Rights;
 use super::layout::{Event, Snapshot, Subscription, Wanted};
-use super::{Pending, Process};
+use super::pending::{Pending, call};
 use crate::GuestMemory;
 
 /// Subscriptions in one call. Each is looked at whenever anything happens, so their number is the price
 /// of every wake-up; over it the guest gets `EINVAL`, as from poll(2).
 pub const SUBSCRIPTIONS_MAX: u32 = 16_384;
+
+/// Nanoseconds between two looks at the wall clock while a moment of it is waited for: it may be set meanwhile.
+const LOOK_EVERY: u64 = NANOS_PER_SEC;
+
+/// A moment that a subscription waits for, in nanoseconds of a clock.
+#[derive(Clone, Copy)]
+pub(super) enum Moment {
+    Monotonic(u64),
+    /// Of the wall clock, which may be set.
+    Realtime(u64),
+}
 
 impl Process {
     /// `poll_oneoff`: returns when at least one subscription has an event. What is wrong with one
@@ -51,13 +64,14 @@ impl Process {
         (subscriptions, events, count, nevents): (u32, u32, u32, u32),
         snapshot: Snapshot,
     ) -> Poll<Result<(), Errno>> {
-        let first_try = self.pending.is_none();
-        let known = match self.pending.take() {
-            Some(Pending::Poll(deadlines)) => deadlines,
-            _ => Vec::new(),
+        let call = call!(poll_oneoff(subscriptions, events, count, nevents));
+        let known = match self.resume(call) {
+            Some(Pending::Poll(moments)) => moments,
+            _ => {
+                self.usage.calls += 1;
+                Vec::new()
+            }
         };
-        self.deadline = None;
-        self.usage.calls += u64::from(first_try);
         if count == 0 || count > SUBSCRIPTIONS_MAX {
             return Poll::Ready(Err(Errno::Inval));
         }
@@ -65,22 +79,22 @@ impl Process {
         memory.check(events, count * Event::SIZE)?;
         memory.check(nevents, 4)?;
 
-        let mut deadlines = Vec::with_capacity(count as usize);
+        let mut moments = Vec::with_capacity(count as usize);
         let mut happened = 0;
         for index in 0..count {
             let at = subscriptions + index * snapshot.subscription_size();
             let subscription = snapshot.load_subscription(memory, at)?;
-            let deadline = match known.get(index as usize) {
-                Some(deadline) => Ok(*deadline),
+            let moment = match known.get(index as usize) {
+                Some(moment) => Ok(*moment),
                 None => self.moment(&subscription),
             };
-            let event = match deadline {
-                Ok(deadline) => {
-                    deadlines.push(deadline);
-                    self.look(context, &subscription, deadline)
+            let event = match moment {
+                Ok(moment) => {
+                    moments.push(moment);
+                    self.look(context, &subscription, moment)
                 }
                 Err(errno) => {
-                    deadlines.push(None);
+                    moments.push(None);
                     Some(failed(&subscription, errno))
                 }
             };
@@ -94,13 +108,16 @@ impl Process {
         if happened > 0 {
             return Poll::Ready(memory.write_u32(nevents, happened));
         }
-        self.deadline = deadlines.iter().flatten().min().copied();
-        self.pending = Some(Pending::Poll(deadlines));
-        Poll::Pending
+        let deadlines = moments
+            .iter()
+            .flatten()
+            .map(|moment| self.deadline_of(*moment));
+        self.deadline = deadlines.min();
+        self.suspend(call, Pending::Poll(moments))
     }
 
-    /// The moment, on the monotonic clock, that a clock subscription waits for.
-    fn moment(&self, subscription: &Subscription) -> Result<Option<u64>, Errno> {
+    /// The moment that a clock subscription waits for.
+    fn moment(&self, subscription: &Subscription) -> Result<Option<Moment>, Errno> {
         let Wanted::Clock {
             id,
             timeout,
@@ -109,18 +126,40 @@ impl Process {
         else {
             return Ok(None);
         };
-        let monotonic = self.clock.monotonic();
         Ok(Some(match (id, absolute) {
-            (REALTIME | MONOTONIC, false) => monotonic.saturating_add(timeout),
+            (REALTIME | MONOTONIC, false) => {
+                let now = self.clock.monotonic();
+                // What waits for no time at all tells none.
+                Moment::Monotonic(match timeout {
+                    0 => now,
+                    timeout => self.granted_end(now.saturating_add(timeout)),
+                })
+            }
             // A moment on a clock that may not be known would tell what it shows.
             (_, true) if self.clock_grant == ClockGrant::Nothing => return Err(Errno::Notcapable),
-            (MONOTONIC, true) => timeout,
-            (REALTIME, true) => {
-                monotonic.saturating_add(timeout.saturating_sub(self.clock.realtime()))
-            }
+            (MONOTONIC, true) => Moment::Monotonic(self.granted_end(timeout)),
+            (REALTIME, true) => Moment::Realtime(self.granted_end(timeout)),
             // Processor time does not pass while nothing runs (clock_nanosleep(2)).
             _ => return Err(Errno::Inval),
         }))
+    }
+
+    fn is_due(&self, moment: Moment) -> bool {
+        match moment {
+            Moment::Monotonic(moment) => self.clock.monotonic() >= moment,
+            Moment::Realtime(moment) => self.clock.realtime() >= moment,
+        }
+    }
+
+    /// When to look whether a moment has come, on the monotonic clock.
+    fn deadline_of(&self, moment: Moment) -> u64 {
+        match moment {
+            Moment::Monotonic(moment) => moment,
+            Moment::Realtime(moment) => {
+                let left = moment.saturating_sub(self.clock.realtime());
+                self.clock.monotonic().saturating_add(left.min(LOOK_EVERY))
+            }
+        }
     }
 
     /// The event of a subscription, if there is one by now.
@@ -128,11 +167,11 @@ impl Process {
         &mut self,
         context: &mut Context<'_>,
         subscription: &Subscription,
-        deadline: Option<u64>,
+        moment: Option<Moment>,
     ) -> Option<Event> {
         let (fd, interest) = match subscription.wanted {
             Wanted::Clock { .. } => {
-                let due = deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline);
+                let due = moment.is_some_and(|moment| self.is_due(moment));
                 return due.then(|| event(subscription));
             }
             Wanted::Read { fd } => (fd, Interest::Read),

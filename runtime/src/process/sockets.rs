@@ -1,13 +1,14 @@
 //! Sockets that were handed to the process: preview 1 can accept, receive, send and shut down, but
 //! not make any.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use capfs::{Errno, WriteAt};
 
+use super::Process;
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::iovecs::Iovecs;
-use super::{Pending, Process};
+use super::pending::{Pending, call};
 use crate::GuestMemory;
 
 impl Process {
@@ -24,6 +25,8 @@ impl Process {
         flags: u32,
         connection: u32,
     ) -> Poll<Result<(), Errno>> {
+        let call = call!(sock_accept(fd, flags, connection));
+        self.resume(call);
         self.usage.calls += 1;
         memory.check(connection, 4)?;
         let flags = FdFlags::parse(flags)?;
@@ -40,11 +43,16 @@ impl Process {
             return Poll::Ready(Err(Errno::Notcapable));
         }
         let accepted = match listener.poll_accept(context) {
+            Poll::Ready(accepted) => accepted?,
             Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
-            poll => ready!(poll)?,
+            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
         };
         let kind = accepted.node.qid().kind;
-        let mut accepted = Descriptor::new(accepted.file, kind, Rights::all(), Rights::empty());
+        let mut file = accepted.file;
+        if flags.contains(FdFlags::NONBLOCK) {
+            file.set_nonblocking(true);
+        }
+        let mut accepted = Descriptor::new(file, kind, Rights::all(), Rights::empty());
         accepted.flags = flags;
         let accepted = self.fds.insert(accepted)?;
         Poll::Ready(memory.write_u32(connection, accepted))
@@ -63,13 +71,21 @@ impl Process {
         ro_datalen: u32,
         ro_flags: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.usage.calls += 1;
         const PEEK: u32 = 1;
         const WAITALL: u32 = 1 << 1;
-        let mut received = match self.pending.take() {
-            Some(Pending::Received(count)) => count,
+        let call = call!(sock_recv(
+            fd,
+            ri_data,
+            ri_data_len,
+            ri_flags,
+            ro_datalen,
+            ro_flags
+        ));
+        let mut received = match self.resume(call) {
+            Some(Pending::Received(_, count)) => count,
             _ => 0,
         };
+        self.usage.calls += 1;
         memory.check(ro_datalen, 4)?;
         memory.check(ro_flags, 2)?;
         let descriptor = self.fds.get(fd)?;
@@ -85,8 +101,9 @@ impl Process {
         let iovecs = Iovecs::load(memory, ri_data, ri_data_len)?;
         if ri_flags & PEEK != 0 {
             received = match socket.poll_peek(context, &mut iovecs.cursor(memory, 0)) {
+                Poll::Ready(peeked) => peeked? as u32,
                 Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
-                poll => ready!(poll)? as u32,
+                Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
             };
         } else {
             loop {
@@ -100,10 +117,7 @@ impl Process {
                         return Poll::Ready(Err(Errno::Again));
                     }
                     Poll::Pending if nonblocking => break,
-                    Poll::Pending => {
-                        self.pending = Some(Pending::Received(received));
-                        return Poll::Pending;
-                    }
+                    Poll::Pending => return self.suspend(call, Pending::Received(fd, received)),
                 };
                 received += count;
                 if count == 0 || ri_flags & WAITALL == 0 || received >= iovecs.total() {
@@ -127,6 +141,8 @@ impl Process {
         si_flags: u32,
         so_datalen: u32,
     ) -> Poll<Result<(), Errno>> {
+        let call = call!(sock_send(fd, si_data, si_data_len, si_flags, so_datalen));
+        self.resume(call);
         self.usage.calls += 1;
         memory.check(so_datalen, 4)?;
         let descriptor = self.fds.get(fd)?;
@@ -141,10 +157,11 @@ impl Process {
         let mut source = iovecs.cursor(memory, 0);
         let at = WriteAt::Offset(0);
         let written = match descriptor.file.poll_write(context, at, &mut source) {
+            Poll::Ready(written) => written?,
             Poll::Pending if descriptor.flags.contains(FdFlags::NONBLOCK) => {
                 return Poll::Ready(Err(Errno::Again));
             }
-            poll => ready!(poll)?,
+            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
         };
         self.usage.bytes_written += written.bytes as u64;
         Poll::Ready(memory.write_u32(so_datalen, written.bytes as u32))

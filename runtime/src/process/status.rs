@@ -1,12 +1,13 @@
 //! What is known about descriptors: flags, rights, stat.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use capfs::{Errno, FileKind, Op, SetStat, SetTime, Stat};
 
+use super::Process;
 use super::fds::{FdFlags, Rights};
 use super::layout::{Snapshot, store_fdstat};
-use super::{Outcome, Pending, Process, done};
+use super::pending::{Call, Outcome, Pending, call, done};
 use crate::GuestMemory;
 
 /// `fstflags`: which times to set, and to what.
@@ -66,7 +67,13 @@ impl Process {
         self.usage.calls += 1;
         let descriptor = self.fds.get(fd)?;
         descriptor.demand(Rights::FD_FDSTAT_SET_FLAGS)?;
-        descriptor.flags = FdFlags::parse(flags)?;
+        let flags = FdFlags::parse(flags)?;
+        if (flags ^ descriptor.flags).contains(FdFlags::NONBLOCK) {
+            descriptor
+                .file
+                .set_nonblocking(flags.contains(FdFlags::NONBLOCK));
+        }
+        descriptor.flags = flags;
         Poll::Ready(Ok(()))
     }
 
@@ -124,7 +131,8 @@ impl Process {
         buf: u32,
         snapshot: Snapshot,
     ) -> Poll<Result<(), Errno>> {
-        self.stat(context, memory, buf, snapshot, |process, _| {
+        let call = call!(fd_filestat_get(fd, buf));
+        self.stat(context, memory, (buf, snapshot), call, |process, _| {
             let descriptor = process.fds.get(fd)?;
             descriptor.demand(Rights::FD_FILESTAT_GET)?;
             let device = descriptor.device;
@@ -138,31 +146,37 @@ impl Process {
         &mut self,
         context: &mut Context<'_>,
         memory: &mut M,
-        buf: u32,
-        snapshot: Snapshot,
+        (buf, snapshot): (u32, Snapshot),
+        call: impl Fn() -> Call,
         start: impl FnOnce(&mut Self, &mut M) -> Result<Op<(u64, Stat)>, Errno>,
     ) -> Poll<Result<(), Errno>> {
         memory.check(buf, snapshot.filestat_size())?;
-        if self.pending.is_none() {
-            self.usage.calls += 1;
-            match start(self, memory)? {
+        let resumed = self.resume(&call);
+        let mut future = match resumed {
+            Some(Pending::Control(future)) => future,
+            _ => {
+                self.usage.calls += 1;
                 // Not by way of an `Outcome`: this is the call that programs make most.
-                Op::Ready(found) => {
-                    let (device, stat) = found?;
-                    return Poll::Ready(snapshot.store_filestat(memory, buf, device, &stat));
-                }
-                later => {
-                    let outcome = later.map(|(device, stat)| Outcome::Stat(device, stat));
-                    if let Op::Later(future) = outcome {
-                        self.pending = Some(Pending::Control(future));
+                match start(self, memory)? {
+                    Op::Ready(found) => {
+                        let (device, stat) = found?;
+                        let stat = self.granted_stat(stat);
+                        return Poll::Ready(snapshot.store_filestat(memory, buf, device, &stat));
                     }
+                    Op::Later(found) => Box::pin(async move {
+                        let (device, stat) = found.await?;
+                        Ok(Outcome::Stat(device, stat))
+                    }),
                 }
             }
-        }
-        let outcome = ready!(self.control(context, |_| Err(Errno::Io)))?;
-        let Outcome::Stat(device, stat) = outcome else {
+        };
+        let Poll::Ready(outcome) = future.as_mut().poll(context) else {
+            return self.suspend(call, Pending::Control(future));
+        };
+        let Outcome::Stat(device, stat) = outcome? else {
             return Poll::Ready(Err(Errno::Io));
         };
+        let stat = self.granted_stat(stat);
         Poll::Ready(snapshot.store_filestat(memory, buf, device, &stat))
     }
 
@@ -174,7 +188,8 @@ impl Process {
         fd: u32,
         size: u64,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(fd_filestat_set_size(fd, size));
+        self.control(context, call, |process| {
             let descriptor = process.fds.get(fd)?;
             if descriptor.kind == FileKind::Directory {
                 return Err(Errno::Badf);
@@ -200,7 +215,8 @@ impl Process {
         mtim: u64,
         fst_flags: u32,
     ) -> Poll<Result<(), Errno>> {
-        self.control(context, |process| {
+        let call = call!(fd_filestat_set_times(fd, atim, mtim, fst_flags));
+        self.control(context, call, |process| {
             let descriptor = process.fds.get(fd)?;
             descriptor.demand(Rights::FD_FILESTAT_SET_TIMES)?;
             let change = times(atim, mtim, fst_flags)?;

@@ -1,57 +1,100 @@
 //! Descriptors: their numbers, their rights, those that are there from the start.
 
-use crate::guest::{CREAT, DATA, DIRECTORY, Guest, OUT, TRUNC, rights};
+use crate::guest::{CREAT, DATA, DIRECTORY, EXCL, Guest, OUT, TRUNC, rights};
 use crate::{CURRENT, DIRECTORY_KIND, FILE_KIND, START};
 use capfs::Errno;
 use capfs::account::Account;
 use capfs_runtime::DESCRIPTOR;
 
-#[test]
-fn rights_are_needed_and_only_narrow() {
-    let mut guest = Guest::new(&[("file", b"abc")]);
-    let read_only = guest.open("file", 0, rights::READ).unwrap();
-    assert_eq!(guest.read(read_only, 3), Ok(b"abc".to_vec()));
-    assert_eq!(guest.write(read_only, b"x"), Err(Errno::Notcapable));
-    assert_eq!(guest.seek(read_only, 0, START), Err(Errno::Notcapable));
-    assert_eq!(guest.tell(read_only), Err(Errno::Notcapable));
-    assert_eq!(guest.pread(read_only, 3, 0), Err(Errno::Notcapable));
-    assert_eq!(guest.filestat(read_only), Err(Errno::Notcapable));
-    let seeking = guest.open("file", 0, rights::SEEK).unwrap();
-    assert_eq!(guest.tell(seeking), Ok(0), "the right to seek implies it");
-    let telling = guest.open("file", 0, rights::TELL).unwrap();
-    assert_eq!(guest.seek(telling, 0, CURRENT), Ok(0));
-    assert_eq!(guest.seek(telling, 1, CURRENT), Err(Errno::Notcapable));
-
-    let fd = guest
-        .open("file", 0, rights::READ | rights::WRITE | rights::SEEK)
-        .unwrap();
-    let mut narrow = |base| {
-        guest.now(|process, context, memory| {
-            process.fd_fdstat_set_rights(context, memory, fd, base, 0)
-        })
-    };
-    assert_eq!(narrow(rights::READ | rights::SEEK), Ok(()));
-    assert_eq!(narrow(rights::READ | rights::WRITE), Err(Errno::Notcapable));
-    assert_eq!(narrow(1 << 40), Err(Errno::Notcapable));
-    assert_eq!(
-        guest.fdstat(fd),
-        Ok((FILE_KIND, 0, rights::READ | rights::SEEK, 0))
-    );
-    assert_eq!(guest.write(fd, b"x"), Err(Errno::Notcapable));
+/// Takes rights away.
+fn narrow(guest: &mut Guest, fd: u32, base: u64, inheriting: u64) -> Result<(), Errno> {
+    guest.now(|process, context, memory| {
+        process.fd_fdstat_set_rights(context, memory, fd, base, inheriting)
+    })
 }
 
 #[test]
-fn rights_are_inherited() {
-    let mut guest = Guest::new(&[("d/file", b"abc")]);
-    let base = rights::PATH_OPEN;
+fn a_file_can_do_what_it_was_opened_for() {
+    let mut guest = Guest::new(&[("file", b"abc")]);
+    // Whatever else was asked for: the programs of the world ask as they like.
+    let read_only = guest.open("file", 0, rights::READ).unwrap();
+    assert_eq!(guest.read(read_only, 3), Ok(b"abc".to_vec()));
+    assert_eq!(guest.write(read_only, b"x"), Err(Errno::Notcapable));
+    assert_eq!(guest.seek(read_only, 1, START), Ok(1));
+    assert_eq!(guest.tell(read_only), Ok(1));
+    assert_eq!(guest.pread(read_only, 3, 2), Ok(b"c".to_vec()));
+    assert_eq!(guest.filestat(read_only).unwrap().size, 3);
+    let write_only = guest.open("file", 0, rights::WRITE).unwrap();
+    assert_eq!(guest.read(write_only, 3), Err(Errno::Notcapable));
+    assert_eq!(guest.pwrite(write_only, b"d", 3), Ok(1));
+    let neither = guest.open("file", 0, 0).unwrap();
+    assert_eq!(guest.read(neither, 3), Err(Errno::Notcapable));
+    assert_eq!(guest.write(neither, b"x"), Err(Errno::Notcapable));
+    assert_eq!(guest.filestat(neither).unwrap().size, 4);
+}
+
+#[test]
+fn rights_that_were_taken_away_are_needed_and_only_narrow() {
+    let mut guest = Guest::new(&[("file", b"abc")]);
     let fd = guest
-        .open_in(3, "d", DIRECTORY, base, rights::READ, 0)
+        .open("file", 0, rights::READ | rights::WRITE | rights::SEEK)
         .unwrap();
+    let (read_seek, none) = (rights::READ | rights::SEEK, 0);
+    assert_eq!(narrow(&mut guest, fd, read_seek, none), Ok(()));
+    assert_eq!(
+        narrow(&mut guest, fd, rights::READ | rights::WRITE, none),
+        Err(Errno::Notcapable)
+    );
+    assert_eq!(
+        narrow(&mut guest, fd, 1 << 40, none),
+        Err(Errno::Notcapable)
+    );
+    assert_eq!(guest.fdstat(fd), Ok((FILE_KIND, 0, read_seek, 0)));
+    assert_eq!(guest.write(fd, b"x"), Err(Errno::Notcapable));
+    assert_eq!(guest.filestat(fd), Err(Errno::Notcapable));
+    assert_eq!(guest.tell(fd), Ok(0), "the right to seek implies it");
+    let advised =
+        guest.now(|process, context, memory| process.fd_advise(context, memory, fd, 0, 10, 0));
+    assert_eq!(advised, Err(Errno::Notcapable));
+
+    let telling = guest.open("file", 0, rights::READ).unwrap();
+    assert_eq!(narrow(&mut guest, telling, rights::TELL, none), Ok(()));
+    assert_eq!(guest.seek(telling, 0, CURRENT), Ok(0));
+    assert_eq!(guest.seek(telling, 1, CURRENT), Err(Errno::Notcapable));
+    assert_eq!(narrow(&mut guest, telling, 0, none), Ok(()));
+    assert_eq!(guest.tell(telling), Err(Errno::Notcapable));
+}
+
+#[test]
+fn what_is_asked_of_a_directory_binds_nothing_below_it() {
+    let mut guest = Guest::new(&[("d/e/file", b"abc")]);
+    // What Zig's `openDir` and Go's `os.Root` ask for.
+    let zig = rights::PATH_OPEN | rights::READDIR | rights::STAT;
+    let mut directory = guest.open_in(3, "d", DIRECTORY, zig, zig, 0).unwrap();
+    directory = guest.open_in(directory, "e", DIRECTORY, 0, 0, 0).unwrap();
+    let base = rights::READ | rights::WRITE;
+    let fd = guest
+        .open_in(directory, "new", CREAT | EXCL, base, 0, 0)
+        .unwrap();
+    assert_eq!(guest.write(fd, b"x"), Ok(1));
+    assert!(guest.open_in(directory, "file", TRUNC, base, 0, 0).is_ok());
+    let everything = guest.fdstat(3).unwrap();
+    assert_eq!(guest.fdstat(directory), Ok(everything));
+}
+
+#[test]
+fn what_was_taken_from_a_directory_is_not_handed_on() {
+    let mut guest = Guest::new(&[("d/file", b"abc"), ("d/e/file", b"abc")]);
+    let fd = guest.open("d", DIRECTORY, rights::PATH_OPEN).unwrap();
+    let base = rights::PATH_OPEN;
+    assert_eq!(narrow(&mut guest, fd, base, base | rights::READ), Ok(()));
     assert_eq!(
         guest.fdstat(fd),
-        Ok((DIRECTORY_KIND, 0, base, rights::READ))
+        Ok((DIRECTORY_KIND, 0, base, base | rights::READ))
     );
-    assert!(guest.open_in(fd, "file", 0, rights::READ, 0, 0).is_ok());
+    let file = guest.open_in(fd, "file", 0, rights::READ, 0, 0).unwrap();
+    assert_eq!(guest.read(file, 3), Ok(b"abc".to_vec()));
+    assert_eq!(guest.filestat(file), Err(Errno::Notcapable));
     let more = guest.open_in(fd, "file", 0, rights::READ | rights::SEEK, 0, 0);
     assert_eq!(more, Err(Errno::Notcapable));
     let passed_on = guest.open_in(fd, "file", 0, 0, rights::SEEK, 0);
@@ -64,12 +107,18 @@ fn rights_are_inherited() {
         guest.open_in(fd, "file", TRUNC, 0, 0, 0),
         Err(Errno::Notcapable)
     );
-    let closed = guest.open_in(3, "d", DIRECTORY, 0, u64::MAX, 0).unwrap();
+    assert_eq!(guest.readdir(fd, 100, 0), Err(Errno::Notcapable));
+    let below = guest.open_in(fd, "e", DIRECTORY, 0, 0, 0).unwrap();
+    assert!(guest.open_in(below, "file", 0, rights::READ, 0, 0).is_ok());
     assert_eq!(
-        guest.open_in(closed, "file", 0, 0, 0, 0),
+        guest.open_in(below, "file", 0, rights::WRITE, 0, 0),
         Err(Errno::Notcapable)
     );
-    assert_eq!(guest.readdir(closed, 100, 0), Err(Errno::Notcapable));
+    assert_eq!(narrow(&mut guest, fd, 0, 0), Ok(()));
+    assert_eq!(
+        guest.open_in(fd, "file", 0, 0, 0, 0),
+        Err(Errno::Notcapable)
+    );
     // What makes no sense for a directory is left out.
     let base = guest.fdstat(3).unwrap().2;
     assert_eq!(

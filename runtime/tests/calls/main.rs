@@ -3,12 +3,16 @@
 mod descriptors;
 mod directories;
 mod files;
+mod given_up;
 #[path = "../guest/mod.rs"]
 mod guest;
 mod paths;
 mod startup;
 mod streams;
 mod unstable;
+
+/// Whether the files are answered for later: not here, but in `late`.
+const LATE: bool = false;
 
 /// `whence`.
 const START: u32 = 0;

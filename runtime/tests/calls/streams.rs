@@ -174,6 +174,28 @@ fn waiting_for_clocks() {
 }
 
 #[test]
+fn a_wait_for_a_time_of_day_follows_the_clock_when_it_is_set() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut guest = Guest::new(&[]);
+    let in_an_hour = Wait::Clock {
+        id: 0,
+        timeout: EPOCH + 3600 * SECOND,
+        absolute: true,
+    };
+    subscribe(&mut guest, &[in_an_hour], false);
+    assert!(poll(&mut guest, 1, false).is_pending());
+    // It looks again long before that.
+    assert_eq!(guest.process.deadline(), Some(1_000 + SECOND));
+    guest.clock.set(2 * SECOND);
+    assert!(poll(&mut guest, 1, false).is_pending());
+    assert_eq!(guest.process.deadline(), Some(3 * SECOND));
+    guest.clock.set_ahead(3600 * SECOND);
+    let events = poll(&mut guest, 1, false);
+    assert_eq!(events, Poll::Ready(Ok(vec![(100, 0, 0, 0)])));
+    assert_eq!(guest.process.deadline(), None);
+}
+
+#[test]
 fn waiting_for_descriptors_and_clocks() {
     let (reader, mut writer) = pipe(16);
     let mut guest = Guest::with(&[], |config| config.stdio[0] = Box::new(reader));

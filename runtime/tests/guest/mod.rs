@@ -20,27 +20,39 @@ use capfs_runtime::{ClockGrant, Preopen, Process, ProcessConfig, RandomSource};
 pub const EPOCH: u64 = 1_000_000_000_000;
 
 /// Clocks that stand still unless they are moved.
-pub struct TestClock(AtomicU64);
+pub struct TestClock {
+    monotonic: AtomicU64,
+    /// What realtime is ahead.
+    epoch: AtomicU64,
+}
 
 impl TestClock {
     /// Clocks of which the monotonic one stands at `now`.
     pub fn new(now: u64) -> Self {
-        TestClock(AtomicU64::new(now))
+        TestClock {
+            monotonic: AtomicU64::new(now),
+            epoch: AtomicU64::new(EPOCH),
+        }
     }
 
     /// Moves the monotonic clock to `now`, and the others with it.
     pub fn set(&self, now: u64) {
-        self.0.store(now, Ordering::Relaxed);
+        self.monotonic.store(now, Ordering::Relaxed);
+    }
+
+    /// Sets the wall clock ahead.
+    pub fn set_ahead(&self, by: u64) {
+        self.epoch.fetch_add(by, Ordering::Relaxed);
     }
 }
 
 impl Clock for TestClock {
     fn realtime(&self) -> u64 {
-        EPOCH + self.monotonic()
+        self.epoch.load(Ordering::Relaxed) + self.monotonic()
     }
 
     fn monotonic(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.monotonic.load(Ordering::Relaxed)
     }
 
     fn realtime_resolution(&self) -> u64 {
@@ -174,6 +186,8 @@ pub struct Guest {
     pub clock: Arc<TestClock>,
     /// What its calls wake.
     pub alarm: Arc<Alarm>,
+    /// Whether its files are answered for later.
+    late: bool,
 }
 
 /// Where results are stored.
@@ -221,14 +235,29 @@ impl Guest {
     }
 
     pub fn with(files: &[(&str, &[u8])], change: impl FnOnce(&mut ProcessConfig)) -> Guest {
+        Guest::over(crate::LATE, files, change)
+    }
+
+    /// A guest over files that are answered for later, if `late`.
+    pub fn over(
+        late: bool,
+        files: &[(&str, &[u8])],
+        change: impl FnOnce(&mut ProcessConfig),
+    ) -> Guest {
         let clock = Arc::new(TestClock::new(1_000));
-        let mut config = config(&clock, memory(&clock, files));
+        let root = memory(&clock, files);
+        let root = match late {
+            true => capfs::testkit::late(&root),
+            false => root,
+        };
+        let mut config = config(&clock, root);
         change(&mut config);
         Guest {
             process: Process::new(config).unwrap(),
             memory: vec![0; SIZE as usize],
             clock,
             alarm: Arc::default(),
+            late,
         }
     }
 
@@ -245,14 +274,24 @@ impl Guest {
         )
     }
 
-    /// Makes a call that does not wait.
+    /// Makes a call that does not wait, but for files that are answered for later. Where they are, it is given up once, and
+    /// made anew.
     pub fn now(
         &mut self,
-        call: impl FnOnce(&mut Process, &mut Context<'_>, &mut [u8]) -> Poll<Result<(), Errno>>,
+        mut call: impl FnMut(&mut Process, &mut Context<'_>, &mut [u8]) -> Poll<Result<(), Errno>>,
     ) -> Result<(), Errno> {
-        match self.call(call) {
-            Poll::Ready(result) => result,
-            Poll::Pending => panic!("the call waits"),
+        let mut waits = 0;
+        loop {
+            let woken = self.alarm.count();
+            match self.call(&mut call) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => waits += 1,
+            }
+            let goes_on = self.alarm.count() > woken || self.process.deadline().is_some();
+            assert!(self.late && goes_on && waits < 100_000, "the call waits");
+            if waits == 1 {
+                self.process.cancel();
+            }
         }
     }
 

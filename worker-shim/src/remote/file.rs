@@ -26,6 +26,14 @@ pub(super) struct RemoteFile {
     seekable: bool,
     read: Option<Transfer>,
     write: Option<Transfer>,
+    /// Whoever writes does not wait.
+    nonblocking: bool,
+    /// A write of a stream that has returned already: its bytes are the other side's to write, all of them.
+    taken: Option<Answer>,
+    /// What became of it, to be told by the next.
+    owed: Result<(), Errno>,
+    /// A stream has been written to, so that closing it may begin something.
+    written: bool,
     /// What a read brought and its caller had no room for, of a stream: it would be lost.
     rest: Vec<u8>,
     /// Waits that have been asked for, for reading and for writing.
@@ -55,6 +63,7 @@ impl Drop for RemoteFile {
         // Closing gives up what is under way: one message instead of one each would do, but order matters more.
         self.read = None;
         self.write = None;
+        self.taken = None;
         self.ready = [None, None];
         self.fid
             .connection
@@ -71,6 +80,10 @@ impl RemoteFile {
             seekable: false,
             read: None,
             write: None,
+            nonblocking: false,
+            taken: None,
+            owed: Ok(()),
+            written: false,
             rest: Vec::new(),
             ready: [None, None],
             subject: RefCell::default(),
@@ -109,6 +122,37 @@ impl RemoteFile {
     /// Whether a transfer is the one that is asked for now. A stream has no offsets.
     fn goes_on(&self, transfer: Option<&Transfer>, at: WriteAt) -> bool {
         transfer.is_some_and(|transfer| !self.seekable || transfer.at == at)
+    }
+
+    /// Waits until the write that has returned already has ended.
+    fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(taken) = &mut self.taken {
+            let results = ready!(taken.poll_results(context));
+            self.taken = None;
+            self.owed = results.outcome.map(drop);
+            if let Some(subject) = results.subject {
+                self.subject.replace(Some(subject));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Asks for something when the write that has returned already has ended, if that went well.
+    fn behind_taken(
+        &mut self,
+        code: Code,
+        fill: impl FnOnce(Encoder) -> Encoder + 'static,
+    ) -> Op<()> {
+        let owed = std::mem::replace(&mut self.owed, Ok(()));
+        let (taken, fid, number) = (self.taken.take(), self.fid.clone(), self.file);
+        Op::run(async move {
+            owed?;
+            if let Some(taken) = taken {
+                taken.await?;
+            }
+            let request = |request: Encoder| fill(request.u32(number));
+            fid.connection.call(code, request).await.map(drop)
+        })
     }
 
     /// Waits for the answer to a transfer.
@@ -171,8 +215,8 @@ impl OpenFile for RemoteFile {
         Poll::Ready(Ok(count))
     }
 
-    /// While a write is under way that nobody waited for (`NONBLOCK`), the next one is it, as a caller
-    /// that got `EAGAIN` writes the same bytes again.
+    /// The write of somebody who does not wait returns when its bytes are on their way; the next one begins when the
+    /// other side has written them all.
     fn poll_write(
         &mut self,
         context: &mut Context<'_>,
@@ -180,6 +224,9 @@ impl OpenFile for RemoteFile {
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
         self.ready[1] = None;
+        ready!(self.poll_taken(context));
+        std::mem::replace(&mut self.owed, Ok(()))?;
+        self.written = !self.seekable;
         if !self.goes_on(self.write.as_ref(), at) {
             self.write = None;
             let most = match self.seekable {
@@ -188,6 +235,14 @@ impl OpenFile for RemoteFile {
             };
             let mut bytes = vec![0; source.remaining().min(most)];
             let taken = source.take(&mut bytes);
+            if self.nonblocking && !self.seekable {
+                let answer = self.ask(Code::WriteAll, |request| request.bytes(&bytes[..taken]));
+                self.taken = Some(answer);
+                return Poll::Ready(Ok(Written {
+                    bytes: taken,
+                    end: 0,
+                }));
+            }
             let answer = self.ask(Code::Write, |request| request.at(at).bytes(&bytes[..taken]));
             self.write = Some(Transfer { at, answer });
         }
@@ -207,6 +262,9 @@ impl OpenFile for RemoteFile {
         context: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<Result<Readiness, Errno>> {
+        if interest == Interest::Write {
+            ready!(self.poll_taken(context));
+        }
         let (transfer, index) = match interest {
             Interest::Read => (&self.read, 0),
             Interest::Write => (&self.write, 1),
@@ -267,8 +325,23 @@ impl OpenFile for RemoteFile {
     }
 
     fn sync(&mut self, data_only: bool) -> Op<()> {
-        let answer = self.ask(Code::Sync, |request| request.u8(data_only.into()));
-        later(&self.fid, answer, |_, _| Ok(()))
+        self.behind_taken(Code::Sync, move |request| request.u8(data_only.into()))
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) {
+        self.nonblocking = nonblocking;
+    }
+
+    /// What a read brings is still this file's.
+    fn cancel(&mut self) {
+        self.write = None;
+    }
+
+    fn finish(&mut self) -> Op<()> {
+        match self.written || self.owed.is_err() {
+            true => self.behind_taken(Code::Finish, |request| request),
+            false => Op::ok(()),
+        }
     }
 
     fn subject(&self) -> Option<String> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use capfs::{
     Directory, EditDirectory, Errno, GuestSink, Name, Namespace, NodeRef, Op, OpenAt, OpenFile,
-    OpenHow,
+    OpenHow, WriteAt,
 };
 
 use super::server::{Client, ClientRef, SharedFile, Table, failed};
@@ -287,6 +287,17 @@ impl GuestSink for Bytes {
     }
 }
 
+/// A write that is under way. One that is given up is no other's.
+struct Writing<'a>(Option<&'a SharedFile>);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if let Some(Ok(mut file)) = self.0.map(|shared| shared.file.try_borrow_mut()) {
+            file.cancel();
+        }
+    }
+}
+
 async fn on_file(
     code: Code,
     shared: &SharedFile,
@@ -308,10 +319,28 @@ async fn on_file(
         Code::Write => {
             let at = request.at()?;
             let mut bytes = request.bytes()?;
-            let written = poll_fn(|context| file()?.poll_write(context, at, &mut bytes)).await?;
+            let mut writing = Writing(Some(shared));
+            let written = poll_fn(|context| file()?.poll_write(context, at, &mut bytes)).await;
+            writing.0 = None;
+            let written = written?;
             Ok(Encoder::default()
                 .u32(written.bytes as u32)
                 .u64(written.end))
+        }
+        Code::WriteAll => {
+            let mut bytes = request.bytes()?;
+            let mut writing = Writing(Some(shared));
+            while !bytes.is_empty() {
+                let written =
+                    poll_fn(|context| file()?.poll_write(context, WriteAt::End, &mut bytes));
+                let written = written.await;
+                if let Err(errno) = written {
+                    writing.0 = None;
+                    return Err(errno);
+                }
+            }
+            writing.0 = None;
+            Ok(Encoder::default())
         }
         Code::Ready => {
             let interest = request.interest()?;
@@ -339,6 +368,7 @@ async fn on_file(
                 Code::FileSetStat => file()?.set_stat(request.set_stat()?),
                 Code::Allocate => file()?.allocate(request.u64()?, request.u64()?),
                 Code::Sync => file()?.sync(request.u8()? == 1),
+                Code::Finish => file()?.finish(),
                 _ => Op::err(Errno::Proto),
             };
             operation.wait().await.map(|()| Encoder::default())

@@ -51,11 +51,13 @@ pub enum Code {
     Close,
     Ready,
     Sync,
+    WriteAll,
+    Finish,
     Flush,
 }
 
 impl Code {
-    const ALL: [Code; 24] = {
+    const ALL: [Code; 26] = {
         use Code::*;
         [
             Attach,
@@ -81,6 +83,8 @@ impl Code {
             Close,
             Ready,
             Sync,
+            WriteAll,
+            Finish,
             Flush,
         ]
     };
@@ -90,7 +94,15 @@ impl Code {
         use Code::*;
         matches!(
             self,
-            Read | Write | FileStat | FileSetStat | Allocate | List | Ready | Sync
+            Read | Write
+                | FileStat
+                | FileSetStat
+                | Allocate
+                | List
+                | Ready
+                | Sync
+                | WriteAll
+                | Finish
         )
     }
 

@@ -1,0 +1,199 @@
+//! The call under way: which one it is, what it has done so far, and how it is given up.
+//!
+//! At most one call is under way. It is known by its name and its arguments, so that no other call can take
+//! its state for its own: whatever is under way when another call begins was given up, and is cancelled.
+
+use std::task::{Context, Poll};
+
+use capfs::{BoxedFuture, DirEntry, Errno, Op, OpenFile, Place, Stat};
+
+use super::Process;
+use super::fds::{Descriptor, Rights};
+use super::poll::Moment;
+
+/// Parameters of the call that has most of them, `path_open`.
+const ARGUMENTS_MAX: usize = 9;
+
+/// Which call, with which arguments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Call {
+    name: &'static str,
+    arguments: [u64; ARGUMENTS_MAX],
+}
+
+impl Call {
+    pub(super) fn new<const N: usize>(name: &'static str, given: [u64; N]) -> Call {
+        const { assert!(N <= ARGUMENTS_MAX) };
+        let mut arguments = [0; ARGUMENTS_MAX];
+        arguments[..N].copy_from_slice(&given);
+        Call { name, arguments }
+    }
+}
+
+/// What tells which call this is, should it be needed: only calls that wait do.
+macro_rules! call {
+    ($name:ident($($argument:expr),* $(,)?)) => {
+        || $crate::process::pending::Call::new(stringify!($name), [$($argument as u64),*])
+    };
+}
+pub(super) use call;
+
+/// The call under way.
+pub(super) struct UnderWay {
+    call: Call,
+    state: Pending,
+}
+
+/// The state of a call that waits.
+pub(super) enum Pending {
+    /// A control operation of a device.
+    Control(BoxedFuture<Result<Outcome, Errno>>),
+    /// A read, a write or an accept of the open file with this number, which keeps the rest of the state.
+    Transfer(u32),
+    /// `fd_readdir`, in the middle of a buffer.
+    List {
+        /// The batch that is waited for.
+        entries: Option<BoxedFuture<Result<Vec<DirEntry>, Errno>>>,
+        /// Bytes of the buffer that are filled.
+        used: u32,
+        /// The device's cookie behind the last entry in it.
+        after: u64,
+    },
+    /// `poll_oneoff`: the moments of its clock subscriptions.
+    Poll(Vec<Option<Moment>>),
+    /// `sock_recv` with `WAITALL`: the descriptor, and bytes received so far.
+    Received(u32, u32),
+    /// `random_get`: bytes filled so far.
+    Filled(u32),
+}
+
+/// What a control operation yields to the call that awaits it.
+pub(super) enum Outcome {
+    Done,
+    Count(u32),
+    Stat(u64, Stat),
+    /// What was opened, and the rights that its directory hands on.
+    Opened(Place, Box<dyn OpenFile>, Rights),
+    Text(String),
+}
+
+/// A call whose control operation yields nothing.
+pub(super) fn done(op: Op<()>) -> Op<Outcome> {
+    match op {
+        Op::Ready(result) => Op::Ready(result.map(|()| Outcome::Done)),
+        later => later.map(|()| Outcome::Done),
+    }
+}
+
+/// Closes what a descriptor was: goes on until what closing begins is done.
+pub(super) fn closing(mut descriptor: Box<Descriptor>) -> Op<()> {
+    match descriptor.file.finish() {
+        Op::Ready(result) => Op::Ready(result),
+        Op::Later(finishing) => Op::later(async move {
+            let finished = finishing.await;
+            drop(descriptor);
+            finished
+        }),
+    }
+}
+
+impl Process {
+    /// Takes the state of a call, if it is the one that is under way. One that is another was given up.
+    #[inline(always)]
+    pub(super) fn resume(&mut self, call: impl FnOnce() -> Call) -> Option<Pending> {
+        match self.pending {
+            None => None,
+            Some(_) => self.resumed(&call()),
+        }
+    }
+
+    #[cold]
+    fn resumed(&mut self, call: &Call) -> Option<Pending> {
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|under_way| under_way.call == *call)
+        {
+            self.deadline = None;
+            return self.pending.take().map(|under_way| under_way.state);
+        }
+        self.cancel();
+        None
+    }
+
+    /// Keeps the state of a call that waits.
+    #[cold]
+    pub(super) fn suspend<T>(&mut self, call: impl FnOnce() -> Call, state: Pending) -> Poll<T> {
+        let call = call();
+        self.pending = Some(UnderWay { call, state });
+        Poll::Pending
+    }
+
+    /// Lets the host look at its clock, and at whether the process is to end, before a long call goes on.
+    #[cold]
+    pub(super) fn pause<T>(&mut self, call: impl FnOnce() -> Call, state: Pending) -> Poll<T> {
+        // It has come already.
+        self.deadline = Some(0);
+        self.suspend(call, state)
+    }
+
+    /// Gives up the call that returned `Pending`: nothing of it is left, and no later call is taken for it. What it
+    /// asked of a device is cancelled; bytes that a read would have brought stay for the next read, and a write that
+    /// has not returned has written nothing, as far as the device can tell. Does nothing where no call waits.
+    ///
+    /// To be called by a host that won't make the call again: it answers with an errno instead, or ends the program.
+    pub fn cancel(&mut self) {
+        self.deadline = None;
+        let Some(UnderWay { state, .. }) = self.pending.take() else {
+            return;
+        };
+        if let Pending::Transfer(fd) | Pending::Received(fd, _) = state
+            && let Ok(descriptor) = self.fds.get(fd)
+        {
+            descriptor.file.cancel();
+        }
+    }
+
+    /// Closes every descriptor of a program that has ended by its own will, and goes on until what closing them
+    /// begins is done, such as a command without a newline in a ctl file. Errors have nobody to go to.
+    ///
+    /// A program that was ended from outside finishes nothing: there, dropping the process is enough.
+    pub fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.cancel();
+        for descriptor in self.fds.take_all() {
+            if let Op::Later(closing) = closing(descriptor) {
+                self.closing.push(closing);
+            }
+        }
+        self.closing
+            .retain_mut(|closing| closing.as_mut().poll(context).is_pending());
+        match self.closing.is_empty() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Runs a control operation, or goes on with the one under way.
+    pub(super) fn control(
+        &mut self,
+        context: &mut Context<'_>,
+        call: impl Fn() -> Call,
+        start: impl FnOnce(&mut Self) -> Result<Op<Outcome>, Errno>,
+    ) -> Poll<Result<Outcome, Errno>> {
+        let mut future = match self.resume(&call) {
+            Some(Pending::Control(future)) => future,
+            _ => {
+                self.usage.calls += 1;
+                match start(self)? {
+                    Op::Ready(result) => return Poll::Ready(result),
+                    Op::Later(future) => future,
+                }
+            }
+        };
+        let answer = future.as_mut().poll(context);
+        match answer {
+            Poll::Pending => self.suspend(call, Pending::Control(future)),
+            answer => answer,
+        }
+    }
+}
