@@ -253,6 +253,12 @@ export const cases = [
     waits: true,
   },
   {
+    name: 'tasks_unended',
+    grants: ['task'],
+    mounts: { '/bin': readOnly({ 'tasks_unended.wasm': { guest: true } }) },
+    waits: true,
+  },
+  {
     name: 'tasks_limits',
     guest: 'tasks',
     args: ['limits'],

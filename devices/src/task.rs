@@ -8,9 +8,9 @@
 //! | `N/args`, `N/env` | further arguments; `NAME=VALUE`; a line each |
 //! | `N/dir` | the directory of the task that it knows as `.` |
 //! | `N/ns` | what it was given, as commands for a `ctl` |
-//! | `N/status` | `new`, `starting`, `running`, `ended REASON` |
+//! | `N/status` | `new`, `starting`, `running`, `ended REASON`; `failed ERRNO` after a `start` that failed, which can be tried again |
 //! | `N/exit` | its code, once it has ended |
-//! | `N/wait` | opening it waits for the end; reads as `exit` |
+//! | `N/wait` | opening it waits for the end; reads as `exit`. Fails with the errno of a `start` that fails, and with `ENOENT` after `delete` |
 //! | `N/fd/0`, `N/fd/1`, `N/fd/2` | its standard input, to be written; its output and errors, to be read |
 //! | `policy`, `error` | what was granted; why the last refusal |
 //!
@@ -27,7 +27,7 @@
 //! `kill` of a task that doesn't run, `ENOEXEC` and others for what can't be started, with its reason in `error`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Poll, Waker};
 
 use capfs::account::{Account, Charge, Holding};
@@ -41,6 +41,9 @@ use crate::grant::{Grant, GrantError, same_path};
 
 /// Tasks that there may be at once, unless told.
 const CHILDREN: usize = 64;
+
+/// The code of a task that was ended: 128 and SIGKILL, as a shell knows it.
+const KILLED: u32 = 137;
 
 /// Binds and grants of one task, at most.
 const GIVEN_MAX: usize = 256;
@@ -140,6 +143,8 @@ pub trait Spawner: MaybeSend + MaybeSync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     New,
+    /// It could not be started, and can be put right and tried again.
+    Failed(Errno),
     Starting,
     Running,
     Ended(Ended),
@@ -162,6 +167,8 @@ struct Life {
     dir: String,
     binds: Vec<Bind>,
     grants: Vec<Grant>,
+    /// It is not there any more.
+    deleted: bool,
     waiting: Vec<Waker>,
     charge: Charge,
 }
@@ -171,6 +178,13 @@ impl Life {
     fn charge(&mut self, more: usize, fewer: usize) -> Result<(), Errno> {
         let now = self.charge.bytes() + GIVEN * more as u64;
         self.charge.resize(now - GIVEN * fewer as u64)
+    }
+
+    /// Puts it into another state; returns who waits for that.
+    #[must_use = "to be woken when nothing is locked"]
+    fn becomes(&mut self, state: State) -> Vec<Waker> {
+        self.state = state;
+        std::mem::take(&mut self.waiting)
     }
 }
 
@@ -299,6 +313,7 @@ impl Shared {
                 dir: String::new(),
                 binds: Vec::new(),
                 grants: Vec::new(),
+                deleted: false,
                 waiting: Vec::new(),
                 charge,
             }),
@@ -320,8 +335,7 @@ fn directory(task: &Arc<Task>) -> NodeRef {
             move || Op::from(upgrade(&shown).map(|task| pick(&mut lock(&task.life)).clone()));
         let set = move |text: &str| {
             let task = upgrade(&set)?;
-            task.unstarted()?;
-            let mut life = lock(&task.life);
+            let mut life = task.unstarted_life()?;
             let fewer = pick(&mut life).len();
             life.charge(text.len(), fewer)?;
             *pick(&mut life) = text.to_owned();
@@ -337,7 +351,7 @@ fn directory(task: &Arc<Task>) -> NodeRef {
     let (command, wait) = (weak(), weak());
     let wait = move || match wait.upgrade() {
         Some(task) => Op::later(async move {
-            let ended = task.ended_at_last().await;
+            let ended = task.ended_at_last().await?;
             open_text(
                 format!("{}\n", ended.code).into_bytes(),
                 &task.shared.account,
@@ -446,8 +460,7 @@ impl Task {
             if matches!(life.state, State::Ended(_)) {
                 return;
             }
-            life.state = State::Ended(ended);
-            std::mem::take(&mut life.waiting)
+            life.becomes(State::Ended(ended))
         };
         waiting.into_iter().for_each(Waker::wake);
     }
@@ -466,15 +479,25 @@ impl Task {
     }
 
     fn unstarted(&self) -> Result<(), Errno> {
-        match lock(&self.life).state {
-            State::New => Ok(()),
-            _ => Err(self.explain(Errno::Busy, "the task has been started")),
+        self.unstarted_life().map(drop)
+    }
+
+    /// What it has, locked, if it has not been started.
+    fn unstarted_life(&self) -> Result<MutexGuard<'_, Life>, Errno> {
+        let life = lock(&self.life);
+        match life.state {
+            State::New | State::Failed(_) => Ok(life),
+            _ => {
+                drop(life);
+                Err(self.explain(Errno::Busy, "the task has been started"))
+            }
         }
     }
 
     fn status(&self) -> String {
         match &lock(&self.life).state {
             State::New => "new".to_owned(),
+            State::Failed(errno) => format!("failed {}", errno.name()),
             State::Starting => "starting".to_owned(),
             State::Running => "running".to_owned(),
             State::Ended(ended) => format!("ended {}", ended.reason),
@@ -496,11 +519,16 @@ impl Task {
         binds.chain(grants).collect()
     }
 
-    async fn ended_at_last(&self) -> Ended {
+    /// # Errors
+    /// What a start failed with, and [`Errno::Noent`] if it was deleted before it ran.
+    async fn ended_at_last(&self) -> Result<Ended, Errno> {
         std::future::poll_fn(|context| {
             let mut life = lock(&self.life);
-            if let State::Ended(ended) = &life.state {
-                return Poll::Ready(ended.clone());
+            match &life.state {
+                State::Ended(ended) => return Poll::Ready(Ok(ended.clone())),
+                State::Failed(errno) => return Poll::Ready(Err(*errno)),
+                State::New if life.deleted => return Poll::Ready(Err(Errno::Noent)),
+                _ => {}
             }
             life.waiting
                 .retain(|waker| !waker.will_wake(context.waker()));
@@ -535,6 +563,12 @@ impl Task {
                 }
                 let gone = lock(&self.shared.tasks).all.remove(&self.number);
                 drop(gone);
+                let waiting = {
+                    let mut life = lock(&self.life);
+                    life.deleted = true;
+                    std::mem::take(&mut life.waiting)
+                };
+                waiting.into_iter().for_each(Waker::wake);
                 Op::ok(())
             }
             _ => self.malformed(line),
@@ -547,8 +581,7 @@ impl Task {
 
     /// Adds something that takes so many bytes; those stay charged until the task goes.
     fn give(&self, bytes: usize, add: impl FnOnce(&mut Life)) -> Result<(), Errno> {
-        self.unstarted()?;
-        let mut life = lock(&self.life);
+        let mut life = self.unstarted_life()?;
         if life.binds.len() + life.grants.len() >= GIVEN_MAX {
             drop(life);
             let text = format!("a task is given {GIVEN_MAX} things at most");
@@ -584,8 +617,7 @@ impl Task {
     }
 
     fn unbind(&self, to: &str) -> Result<(), Errno> {
-        self.unstarted()?;
-        let mut life = lock(&self.life);
+        let mut life = self.unstarted_life()?;
         let before = life.binds.len();
         life.binds.retain(|bind| !same_path(&bind.to, to));
         match life.binds.len() < before {
@@ -595,8 +627,7 @@ impl Task {
     }
 
     fn ungrant(&self, at: &str) -> Result<(), Errno> {
-        self.unstarted()?;
-        let mut life = lock(&self.life);
+        let mut life = self.unstarted_life()?;
         let before = life.grants.len();
         life.grants.retain(|grant| !same_path(&grant.at, at));
         match life.grants.len() < before {
@@ -616,10 +647,13 @@ impl Task {
         })
     }
 
-    fn plan(&self) -> Result<Plan, Errno> {
-        let life = lock(&self.life);
+    /// What it is started with.
+    ///
+    /// # Errors
+    /// What is missing: a sentence.
+    fn plan(life: &Life) -> Result<Plan, &'static str> {
         let mut words = life.cmd.split_ascii_whitespace().map(str::to_owned);
-        let program = words.next();
+        let program = words.next().ok_or("there is no program in `cmd`")?;
         let mut args: Vec<String> = words.collect();
         args.extend(life.args.lines().map(str::to_owned));
         let variables = life.env.lines().filter(|line| !line.is_empty());
@@ -630,44 +664,39 @@ impl Task {
             })
             .collect();
         let dir = life.dir.trim();
-        let plan = Plan {
-            program: program.clone().unwrap_or_default(),
+        Ok(Plan {
+            program,
             args,
-            env: env.clone().unwrap_or_default(),
+            env: env.ok_or("`env` has a line without `=`")?,
             dir: (!dir.is_empty()).then(|| dir.to_owned()),
             binds: life.binds.clone(),
             grants: life.grants.clone(),
-        };
-        drop(life);
-        match (program, env) {
-            (None, _) => Err(self.explain(Errno::Inval, "there is no program in `cmd`")),
-            (_, None) => Err(self.explain(Errno::Inval, "`env` has a line without `=`")),
-            _ => Ok(plan),
-        }
+        })
     }
 
     fn start(self: &Arc<Self>) -> Op<()> {
+        // Under one lock: of two who start it, one does.
         let begin = || {
-            self.unstarted()?;
-            let plan = self.plan()?;
-            lock(&self.life).state = State::Starting;
+            let mut life = self.unstarted_life()?;
+            let plan = match Task::plan(&life) {
+                Ok(plan) => plan,
+                Err(lack) => {
+                    drop(life);
+                    return Err(self.explain(Errno::Inval, lack));
+                }
+            };
+            life.state = State::Starting;
             Ok(plan)
         };
         let plan: Plan = match begin() {
             Ok(plan) => plan,
             Err(errno) => return Op::err(errno),
         };
+        let attempt = Attempt(Some(self.clone()));
         let task = self.clone();
         Op::run(async move {
-            let started = task.clone().started(plan).await;
-            let mut life = lock(&task.life);
-            match started {
-                // It may have ended already.
-                Ok(()) if life.state == State::Starting => life.state = State::Running,
-                Ok(()) => {}
-                // It can be put right and tried again.
-                Err(_) => life.state = State::New,
-            }
+            let started = task.started(plan).await;
+            attempt.ended(started);
             started
         })
     }
@@ -689,6 +718,39 @@ impl Task {
         ];
         let spawner = self.shared.spawner.clone();
         spawner.start(self, plan, stdio).wait().await
+    }
+}
+
+/// A start under way. One that is given up is no start: what began is ended.
+struct Attempt(Option<Arc<Task>>);
+
+impl Attempt {
+    fn ended(mut self, started: Result<(), Errno>) {
+        let Some(task) = self.0.take() else {
+            return;
+        };
+        let waiting = {
+            let mut life = lock(&task.life);
+            match started {
+                // It may have ended already.
+                Ok(()) if life.state == State::Starting => life.becomes(State::Running),
+                Ok(()) => Vec::new(),
+                Err(errno) => life.becomes(State::Failed(errno)),
+            }
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.shared.spawner.kill(task.number);
+            task.ended(Ended {
+                code: KILLED,
+                reason: "killed".to_owned(),
+            });
+        }
     }
 }
 

@@ -17,6 +17,8 @@ struct Scripted {
     started: Mutex<Vec<Started>>,
     killed: Mutex<Vec<u64>>,
     revoked: Mutex<Vec<String>>,
+    /// What becomes of programs whose name begins with `/late`, once it is known.
+    late: Arc<Mutex<Option<Result<(), Errno>>>>,
 }
 
 impl Spawner for Scripted {
@@ -37,8 +39,16 @@ impl Spawner for Scripted {
                 text,
             }));
         }
+        let late = plan.program.starts_with("/late");
         lock(&self.started).push((task, plan, stdio));
-        Op::ok(())
+        if !late {
+            return Op::ok(());
+        }
+        let outcome = self.late.clone();
+        Op::later(std::future::poll_fn(move |_| match *lock(&outcome) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }))
     }
 
     fn kill(&self, number: u64) {
@@ -194,7 +204,7 @@ fn bad_commands_say_why() {
     put(&root, "1/cmd", "/none").unwrap();
     assert_eq!(put(&root, "1/ctl", "start\n"), Err(Errno::Noent));
     assert_eq!(says(&root, "error"), "there is no /none\n");
-    assert_eq!(says(&root, "1/status"), "new\n");
+    assert_eq!(says(&root, "1/status"), "failed ENOENT\n");
     put(&root, "1/env", "A").unwrap();
     assert_eq!(put(&root, "1/ctl", "start\n"), Err(Errno::Inval));
 }
@@ -238,4 +248,112 @@ fn there_are_so_many_and_they_end_with_their_parent() {
     device.end();
     assert_eq!(*lock(&scripted.killed), [2]);
     assert_eq!(walk(&root, "2").err(), Some(Errno::Noent));
+}
+
+/// Begins to open a task's `wait`.
+fn waiting(root: &NodeRef, number: u64) -> capfs::BoxedFuture<Result<Box<dyn OpenFile>, Errno>> {
+    match walk(root, &format!("{number}/wait")).unwrap().open(READ) {
+        Op::Later(waiting) => waiting,
+        Op::Ready(_) => panic!("it has not ended"),
+    }
+}
+
+/// What an opening of `wait` has come to.
+fn poll_waiting(
+    waiting: &mut capfs::BoxedFuture<Result<Box<dyn OpenFile>, Errno>>,
+) -> Poll<Result<Vec<u8>, Errno>> {
+    let mut context = Context::from_waker(Waker::noop());
+    let polled = waiting.as_mut().poll(&mut context);
+    polled.map_ok(|mut file| read_at(&mut *file, 0, 9).unwrap())
+}
+
+fn ctl(root: &NodeRef, number: u64) -> Box<dyn OpenFile> {
+    let how = OpenHow {
+        read: false,
+        write: true,
+        truncate: false,
+    };
+    now(walk(root, &format!("{number}/ctl")).unwrap().open(how)).unwrap()
+}
+
+#[test]
+fn a_task_that_cannot_start_says_so_and_can_be_put_right() {
+    let (root, _, scripted) = device("task");
+    testkit::read(&root, "new/wasi").unwrap();
+    put(&root, "1/cmd", "/none").unwrap();
+    let mut before = waiting(&root, 1);
+    assert!(poll_waiting(&mut before).is_pending());
+    // Without a newline: closing the file starts it, and tells what became of that.
+    let mut file = ctl(&root, 1);
+    write_at(&mut *file, WriteAt::End, b"start").unwrap();
+    assert_eq!(says(&root, "1/status"), "new\n");
+    assert_eq!(now(file.finish()), Err(Errno::Noent));
+    drop(file);
+    assert_eq!(says(&root, "1/status"), "failed ENOENT\n");
+    assert_eq!(says(&root, "1/exit"), "");
+    // Nobody waits for what doesn't run.
+    let failed = Poll::Ready(Err(Errno::Noent));
+    assert_eq!(poll_waiting(&mut before), failed);
+    assert_eq!(poll_waiting(&mut waiting(&root, 1)), failed);
+    put(&root, "1/cmd", "/there").unwrap();
+    put(&root, "1/ctl", "start\n").unwrap();
+    assert_eq!(says(&root, "1/status"), "running\n");
+    let mut after = waiting(&root, 1);
+    assert!(poll_waiting(&mut after).is_pending());
+    scripted.kill(1);
+    assert_eq!(poll_waiting(&mut after), Poll::Ready(Ok(b"137\n".into())));
+}
+
+#[test]
+fn a_task_is_started_once() {
+    let (root, _, scripted) = device("task");
+    testkit::read(&root, "new/wasi").unwrap();
+    put(&root, "1/cmd", "/late").unwrap();
+    let (mut one, mut other) = (ctl(&root, 1), ctl(&root, 1));
+    let mut context = Context::from_waker(Waker::noop());
+    let first = one.poll_write(&mut context, WriteAt::End, &mut &b"start\n"[..]);
+    assert!(first.is_pending());
+    assert_eq!(says(&root, "1/status"), "starting\n");
+    let second = write_at(&mut *other, WriteAt::End, b"start\n");
+    assert_eq!(second.err(), Some(Errno::Busy));
+    *lock(&scripted.late) = Some(Ok(()));
+    write_at(&mut *one, WriteAt::End, b"start\n").unwrap();
+    assert_eq!(says(&root, "1/status"), "running\n");
+    assert_eq!(lock(&scripted.started).len(), 1);
+}
+
+#[test]
+fn a_start_that_is_given_up_ends_what_it_began() {
+    let (root, _, scripted) = device("task");
+    for number in [1, 2] {
+        testkit::read(&root, "new/wasi").unwrap();
+        put(&root, &format!("{number}/cmd"), "/late").unwrap();
+    }
+    // By whoever waits for it, and by an agent that was ended.
+    let mut context = Context::from_waker(Waker::noop());
+    for number in [1, 2] {
+        let mut file = ctl(&root, number);
+        let begun = file.poll_write(&mut context, WriteAt::End, &mut &b"start\n"[..]);
+        assert!(begun.is_pending());
+        match number {
+            1 => file.cancel(),
+            _ => drop(file),
+        }
+        assert_eq!(says(&root, &format!("{number}/status")), "ended killed\n");
+        assert_eq!(
+            poll_waiting(&mut waiting(&root, number)),
+            Poll::Ready(Ok(b"137\n".into()))
+        );
+    }
+    assert_eq!(*lock(&scripted.killed), [1, 2]);
+}
+
+#[test]
+fn nobody_waits_for_a_task_that_was_deleted() {
+    let (root, _, _) = device("task");
+    testkit::read(&root, "new/wasi").unwrap();
+    let mut before = waiting(&root, 1);
+    assert!(poll_waiting(&mut before).is_pending());
+    put(&root, "1/ctl", "delete\n").unwrap();
+    assert_eq!(poll_waiting(&mut before), Poll::Ready(Err(Errno::Noent)));
 }
