@@ -173,20 +173,6 @@ impl Facts {
     }
 }
 
-/// Applies changes to a file.
-#[cfg(test)]
-pub(crate) fn apply(wasm: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let mut edited = Vec::new();
-    let mut at = 0;
-    for edit in edits {
-        edited.extend_from_slice(&wasm[at..edit.at.start as usize]);
-        edited.extend_from_slice(&edit.bytes);
-        at = edit.at.end as usize;
-    }
-    edited.extend_from_slice(&wasm[at..]);
-    edited
-}
-
 fn leb(bytes: &mut Vec<u8>, mut value: u64) {
     loop {
         let low = (value & 0x7f) as u8;

@@ -23,6 +23,15 @@ const HEAD_MAX: u64 = 6;
 /// Bytes of a section that is read, at most: a program of 60 MB has a tenth of a megabyte.
 const SECTION_MAX: u64 = 32 << 20;
 
+/// Types, functions, imports and exports that a module has, of each, at most, and memories: the engines' limits
+/// (WebAssembly JavaScript Interface, *Implementation-defined Limits*). They bound what is held of a module that is
+/// mostly definitions.
+const DEFINITIONS_MAX: usize = 1_000_000;
+const MEMORIES_MAX: usize = 100;
+
+/// Functions that are answered with `ENOSYS`, at most; there are hosts with dozens of their own.
+const UNANSWERED_MAX: usize = 1000;
+
 /// Imports that can't be answered and are told, at most; the rest is counted.
 const UNKNOWN_MAX: usize = 1000;
 
@@ -251,21 +260,24 @@ impl Reader {
             section::TYPE => self.read_types(reader),
             section::IMPORT => self.read_imports(reader),
             section::FUNCTION => self.read_functions(reader),
-            section::TABLE => TableSectionReader::new(reader).map(|section| {
-                self.facts.tables = self.facts.tables.saturating_add(section.count());
-            }),
+            section::TABLE => TableSectionReader::new(reader)
+                .map(|section| {
+                    self.facts.tables = self.facts.tables.saturating_add(section.count());
+                })
+                .map_err(words),
             section::MEMORY => self.read_memories(reader),
             section::EXPORT => self.read_exports(reader),
             _ => self.read_start(reader),
         };
-        read.map_err(|error| Refusal::Invalid(error.to_string()))?;
+        read.map_err(Refusal::Invalid)?;
         self.facts.layout.section(id, head, range, bytes);
         Ok(())
     }
 
-    fn read_types(&mut self, reader: BinaryReader<'_>) -> Result<(), wasmparser::Error> {
-        for group in TypeSectionReader::new(reader)? {
-            for ty in group?.into_types() {
+    fn read_types(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
+        for group in TypeSectionReader::new(reader).map_err(words)? {
+            for ty in group.map_err(words)?.into_types() {
+                bounded(self.types.len(), "types", DEFINITIONS_MAX)?;
                 self.types.push(match ty.composite_type.inner {
                     CompositeInnerType::Func(ty) => Some(ty),
                     _ => None,
@@ -275,15 +287,17 @@ impl Reader {
         Ok(())
     }
 
-    fn read_imports(&mut self, reader: BinaryReader<'_>) -> Result<(), wasmparser::Error> {
-        for import in ImportSectionReader::new(reader)?.into_imports() {
-            let import = import?;
+    fn read_imports(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
+        let imports = ImportSectionReader::new(reader).map_err(words)?;
+        for (count, import) in imports.into_imports().enumerate() {
+            let import = import.map_err(words)?;
+            bounded(count, "imports", DEFINITIONS_MAX)?;
             let kind = match import.ty {
                 TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
                     self.functions.push(ty);
                     match self.function(import.module, import.name, ty) {
                         Answer::Provided => continue,
-                        Answer::Nosys => {
+                        Answer::Nosys if self.facts.unanswered.len() < UNANSWERED_MAX => {
                             self.facts.unanswered.push(Unanswered {
                                 module: import.module.to_owned(),
                                 name: import.name.to_owned(),
@@ -291,7 +305,7 @@ impl Reader {
                             continue;
                         }
                         Answer::OtherType => "a function of another type",
-                        Answer::Missing => "function",
+                        Answer::Missing | Answer::Nosys => "function",
                     }
                 }
                 TypeRef::Table(_) => "table",
@@ -318,23 +332,27 @@ impl Reader {
         }
     }
 
-    fn read_functions(&mut self, reader: BinaryReader<'_>) -> Result<(), wasmparser::Error> {
-        for ty in FunctionSectionReader::new(reader)? {
-            self.functions.push(ty?);
+    fn read_functions(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
+        for ty in FunctionSectionReader::new(reader).map_err(words)? {
+            bounded(self.functions.len(), "functions", DEFINITIONS_MAX)?;
+            self.functions.push(ty.map_err(words)?);
         }
         Ok(())
     }
 
-    fn read_memories(&mut self, reader: BinaryReader<'_>) -> Result<(), wasmparser::Error> {
-        for memory in MemorySectionReader::new(reader)? {
-            self.facts.memories.push(memory?);
+    fn read_memories(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
+        for memory in MemorySectionReader::new(reader).map_err(words)? {
+            bounded(self.facts.memories.len(), "memories", MEMORIES_MAX)?;
+            self.facts.memories.push(memory.map_err(words)?);
         }
         Ok(())
     }
 
-    fn read_exports(&mut self, reader: BinaryReader<'_>) -> Result<(), wasmparser::Error> {
-        for export in ExportSectionReader::new(reader)? {
-            let export = export?;
+    fn read_exports(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
+        let exports = ExportSectionReader::new(reader).map_err(words)?;
+        for (count, export) in exports.into_iter().enumerate() {
+            bounded(count, "exports", DEFINITIONS_MAX)?;
+            let export = export.map_err(words)?;
             match (export.name, export.kind) {
                 ("_start", ExternalKind::Func) => self.exported_start = Some(export.index),
                 ("memory", ExternalKind::Memory) => self.exported_memory = Some(export.index),
@@ -345,8 +363,8 @@ impl Reader {
         Ok(())
     }
 
-    fn read_start(&mut self, mut reader: BinaryReader<'_>) -> Result<(), wasmparser::Error> {
-        self.facts.start = Some(reader.read_var_u32()?);
+    fn read_start(&mut self, mut reader: BinaryReader<'_>) -> Result<(), String> {
+        self.facts.start = Some(reader.read_var_u32().map_err(words)?);
         Ok(())
     }
 
@@ -396,6 +414,19 @@ impl Reader {
             Some(Some(ty)) => ty.params().is_empty() && ty.results().is_empty(),
             _ => true,
         }
+    }
+}
+
+/// What the parser says.
+fn words(error: wasmparser::Error) -> String {
+    error.to_string()
+}
+
+/// That one more of these may follow what there is.
+fn bounded(count: usize, what: &str, most: usize) -> Result<(), String> {
+    match count < most {
+        true => Ok(()),
+        false => Err(format!("it has more than {most} {what}")),
     }
 }
 

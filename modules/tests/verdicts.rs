@@ -317,3 +317,58 @@ fn start_functions_are_exported_instead() {
     let wasm = wat::parse_str(format!("(module {COMMAND})")).unwrap();
     assert_eq!(read(&wasm).unwrap().edits(None, true), Ok(Vec::new()));
 }
+
+/// A module of one section, which says how many entries of these bytes it has.
+fn repeated(id: u8, entry: &[u8], count: u32) -> Vec<u8> {
+    let leb = |mut value: u32| {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    };
+    let mut contents = leb(count);
+    contents.extend(entry.repeat(count as usize));
+    let head = [&[id][..], &leb(contents.len() as u32)].concat();
+    [b"\0asm\x01\0\0\0", &head[..], &contents].concat()
+}
+
+#[test]
+fn what_is_held_of_definitions_is_bounded() {
+    const MILLION: u32 = 1_000_000;
+    let sections: [(u8, &[u8], u32, &str); 6] = [
+        (1, &[0x60, 0, 0], MILLION, "types"),
+        (1, &[0x4e, 2, 0x60, 0, 0, 0x60, 0, 0], MILLION / 2, "types"),
+        (2, &[0, 0, 3, 0x7f, 0], MILLION, "imports"),
+        (3, &[0], MILLION, "functions"),
+        (5, &[0, 0], 100, "memories"),
+        (7, &[0, 0, 0], MILLION, "exports"),
+    ];
+    for (id, entry, most, what) in sections {
+        let text = read(&repeated(id, entry, most + 1))
+            .unwrap_err()
+            .to_string();
+        let bound = if what == "memories" { 100 } else { MILLION };
+        assert!(
+            text.contains(&format!("it has more than {bound} {what}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn functions_without_an_answer_are_counted() {
+    let module = |count: u32| {
+        let imports =
+            (0..count).map(|number| format!(r#"(import "wasi_unstable" "x{number}" (func))"#));
+        format!("(module {} {COMMAND})", imports.collect::<String>())
+    };
+    assert_eq!(verdict(&module(1000)).unwrap().unanswered.len(), 1000);
+    refused(
+        &module(1002),
+        "MODULE_IMPORTS",
+        "provides: wasi_unstable.x1000 (function), wasi_unstable.x1001 (function)",
+    );
+}

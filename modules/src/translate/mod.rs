@@ -205,10 +205,8 @@ impl Module {
                     self.tags.push(tag?.func_type_idx);
                 }
             }
-            CODE => {
-                if self.code.replace(range.clone()).is_some() {
-                    return Err(malformed("it has two sections of code"));
-                }
+            CODE if self.code.replace(range.clone()).is_some() => {
+                return Err(malformed("it has two sections of code"));
             }
             _ => {}
         }
