@@ -1,7 +1,7 @@
 // Puts what a page loads into one file, and what a worker loads into another: modules that import each other are fetched
 // one after another, and with them a page starts three times as slowly.
 //
-// Runs after the compiler, on its output in `dist/`. The names in the code stay, for stack traces and reports. What only
+// Runs after the compiler, on its output in `dist/`. The names in the code stay, but for those of generated code, for stack traces and reports. What only
 // some pages need stays a file of its own, and so does what such a file shares with the rest.
 
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,9 @@ import { build } from 'esbuild'
  * it for a file, and a page of another origin, need no other. The first of them is made of the compiler's output, before that is replaced.
  */
 const BUNDLES = [
+  // The glue is generated: half of it is comments, and its names say nothing.
+  { from: 'kernel.js', to: 'kernel.js', generated: true },
+  { from: 'kernel-full.js', to: 'kernel-full.js', generated: true },
   // The page has time for its kernel's glue: it comes while the kernel does.
   { from: 'index.js', to: 'index.js', external: ['./errors.js', './dom.js', './kernel.js', './kernel-full.js'] },
   { from: 'worker.js', to: 'worker-full.js', external: ['./kernel.js'] },
@@ -19,7 +22,7 @@ const BUNDLES = [
 ]
 
 const dist = (name) => fileURLToPath(new URL(`dist/${name}`, import.meta.url))
-for (const { from, to, external } of BUNDLES) {
+for (const { from, to, external = [], generated = false } of BUNDLES) {
   await build({
     entryPoints: [dist(from)],
     outfile: dist(to),
@@ -31,7 +34,8 @@ for (const { from, to, external } of BUNDLES) {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
-    sourcemap: 'linked',
+    minifyIdentifiers: generated,
+    sourcemap: generated ? false : 'linked',
     logLevel: 'warning',
   })
 }

@@ -226,8 +226,12 @@ export class AgentRun implements Waitable, KernelHost {
     this.port.post({ type: 'started', id: this.id, timings });
     this.#lastTurn = Date.now();
     try {
-      const entered = this.waiting.enter(instances.agent.exports['_start'] as Function);
-      if (entered instanceof Promise) await entered;
+      // The module's own start function first: the adapter is there for its calls only now.
+      for (const name of [this.config.facts?.start, '_start']) {
+        if (name === undefined) continue;
+        const entered = this.waiting.enter(instances.agent.exports[name] as Function);
+        if (entered instanceof Promise) await entered;
+      }
     } catch (error) {
       if (this.kernel.panic === undefined && !this.#end && this.kernel.bindings.exit_code() !== undefined) await this.#close();
       return this.#fail(error);
@@ -246,10 +250,13 @@ export class AgentRun implements Waitable, KernelHost {
     const stub = new WebAssembly.Instance(modules.stub);
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
     const wanted = WebAssembly.Module.imports(module);
-    // WasmEdge adds socket calls of its own, and its sock_accept takes no flags: another function under the same name.
-    const foreignSockets = wanted.some(({ name }) => name.startsWith('sock_') && stub.exports[name] === undefined);
+    const facts = this.config.facts;
+    const without = new Set<string>();
+    for (let index = 0; facts && index < facts.unanswered.length; index += 2) without.add(`${facts.unanswered[index]} ${facts.unanswered[index + 1]}`);
+    // In a module that nobody read: WasmEdge adds socket calls of its own, and its sock_accept takes no flags.
+    const foreignSockets = !facts && wanted.some(({ name }) => name.startsWith('sock_') && stub.exports[name] === undefined);
     for (const { module: from, name } of wanted) {
-      if (foreignSockets && name === 'sock_accept') {
+      if (without.has(`${from} ${name}`) || (foreignSockets && name === 'sock_accept')) {
         (imports[from] ??= {})[name] = () => NOSYS;
         continue;
       }
@@ -340,7 +347,8 @@ export class AgentRun implements Waitable, KernelHost {
 }
 
 function trapMessage(error: unknown): string {
-  if (!(error instanceof Error)) return `the agent ended with an exception: ${String(error)}`;
+  // Not every engine that runs it has a type for an exception of WebAssembly; JavaScript throws nothing into an agent.
+  if (!(error instanceof Error)) return 'the program threw an exception that nobody caught';
   // Engines have their own types and words for an exhausted stack.
   if (/call stack|stack overflow|recursion/i.test(error.message)) return `stack overflow: ${error.message}`;
   return error.message;

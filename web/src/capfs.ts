@@ -10,7 +10,7 @@ import { HomeTree } from './home.js';
 import { checkId, findsByIdentity } from './identity.js';
 import { Kept } from './kept.js';
 import { loadMounts } from './mounts.js';
-import { canStream, checkModule } from './module.js';
+import { canStream, checkModule, factsOf, type ModuleFacts } from './module.js';
 import { checkCapfsOptions, checkGrantValue, checkSpawnOptions, finite } from './options.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
@@ -191,7 +191,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
         parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, identity, device, terms, options),
       );
       const configured = prepared.length > 0 ? await unless(Promise.all(prepared)) : [];
-      agent.begin(module, this.#config(agent, name, identity, options, parent, mounts, configured, program));
+      agent.begin(module, this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module)));
       const refused = grants.length > 0 ? await unless(agent.granted) : undefined;
       agent.alive();
       if (refused !== undefined) throw new CapfsError('GRANT_INVALID', refused);
@@ -213,8 +213,10 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     mounts: AgentConfig['mounts'],
     grants: ConfiguredGrant[],
     program: Program,
+    facts: ModuleFacts | undefined,
   ): AgentConfig {
     return {
+      ...(facts ? { facts } : {}),
       args: [name, ...(options.args ?? [])],
       identity,
       env: Object.entries(options.env ?? {}).flat(),

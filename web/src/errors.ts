@@ -26,8 +26,12 @@ export type CapfsErrorCode =
   | 'MODULE_IMPORTS'
   /** It has no `_start`. */
   | 'MODULE_NO_START'
+  /** Its `_start` takes or returns values. */
+  | 'MODULE_START_TYPE'
   /** It exports no memory. */
   | 'MODULE_NO_MEMORY'
+  /** It has a memory that calls can't be made with: of 64-bit addresses, shared between threads, of other pages. */
+  | 'MODULE_MEMORY'
   /** It needs more memory from the start than it may have. */
   | 'MEMORY_LIMIT'
   /** A program, an archive or a file of the package can't be loaded. */

@@ -1,26 +1,24 @@
-/** A program's module: checks before it is started, limits that are written into it. */
+/** A program's module: it is read before it is compiled, and what must be is written into it. */
 import { CapfsError } from './errors.js';
+import { invalid, readModule, WASI_MODULES, type Definitions } from './module-reader.js';
 
-/** The modules whose functions an agent may import. */
-const WASI_MODULES = ['wasi_snapshot_preview1', 'wasi_unstable'];
-/** Bytes in a page of WebAssembly memory. */
-const PAGE = 65_536;
-/** The identifier of a module's memory section. */
-const MEMORY_SECTION = 5;
+/** Bytes of a file that arrives with which it is first tried to read it; twice as many at each further try. */
+const FIRST_TRY = 64 * 1024;
 
-/**
- * Refuses what is not a core module by its first eight bytes.
- *
- * @throws CapfsError `MODULE_INVALID`, `MODULE_COMPONENT`
- */
-export function checkHeader(bytes: Uint8Array): void {
-  if (bytes.length < 8 || bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
-    throw new CapfsError('MODULE_INVALID', 'this is not a WebAssembly module: it does not start with the bytes 00 61 73 6d and a version');
-  }
-  // A component's version field is 0x0001000d: a layer of 1 behind its version.
-  if (bytes[6] === 1 && bytes[7] === 0) {
-    throw new CapfsError('MODULE_COMPONENT', 'this is a WebAssembly component; agents are WASI preview 1 modules (target wasm32-wasip1)');
-  }
+/** What a worker must know of a module beside the module. */
+export interface ModuleFacts {
+  /** The name under which it exports its start function, if it has one: it is not run by instantiating. */
+  readonly start?: string;
+  /** The functions that are answered with `ENOSYS`, module and name in turn. */
+  readonly unanswered: readonly string[];
+}
+
+/** What was read of the modules that were compiled here. */
+const known = new WeakMap<WebAssembly.Module, ModuleFacts>();
+
+/** What was read of a module; nothing if somebody else has compiled it. */
+export function factsOf(module: WebAssembly.Module): ModuleFacts | undefined {
+  return known.get(module);
 }
 
 /** Whether a response can be compiled while it arrives; the type must be exactly this one. */
@@ -28,89 +26,98 @@ export function canStream(response: Response): boolean {
   return typeof WebAssembly.compileStreaming === 'function' && /^\s*application\/wasm\s*$/i.test(response.headers.get('Content-Type') ?? '');
 }
 
-/** Compiles bytes; what the engine refuses is `MODULE_INVALID` with the engine's words. */
-export async function compileBytes(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
-  checkHeader(bytes);
+function factsIn({ startName, unanswered }: Definitions): ModuleFacts {
+  return { unanswered, ...(startName === undefined ? {} : { start: startName }) };
+}
+
+/**
+ * Compiles bytes, with a limit for the memory where one is given: `memory.grow` beyond it fails as a WASI program
+ * expects, and the engine enforces it.
+ *
+ * @throws CapfsError `MODULE_…`; `MEMORY_LIMIT` where it needs more from the start
+ */
+export async function compileBytes(bytes: Uint8Array<ArrayBuffer>, limit?: number): Promise<WebAssembly.Module> {
+  // The file is whole, and so nothing is missing.
+  const read = readModule(bytes, true)!;
+  const module = await compile(read.edited(bytes, limit));
+  known.set(module, factsIn(read));
+  return module;
+}
+
+/** What the engine refuses is `MODULE_INVALID` with the engine's words. */
+async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(bytes);
   } catch (error) {
-    throw new CapfsError('MODULE_INVALID', `the module is not valid: ${(error as Error).message}`, { cause: error });
+    throw invalid((error as Error).message, error);
   }
 }
 
 /**
- * Refuses a module that can't run as an agent.
+ * Compiles a response while it arrives, and reads it beside that: what stands before the code is enough. Nothing where its bytes
+ * must be changed before they are compiled, or where they tell better what is wrong with them.
+ *
+ * @throws CapfsError `MODULE_…`
+ */
+export async function compileArriving(response: Response): Promise<WebAssembly.Module | undefined> {
+  const copy = response.clone();
+  const compiling = WebAssembly.compileStreaming(response).catch(() => undefined);
+  const facts = await readArriving(copy);
+  const module = facts && facts.start === undefined ? await compiling : undefined;
+  if (module && facts) known.set(module, facts);
+  return module;
+}
+
+/** Reads a response up to its code; nothing where it ends, or is lost, before. */
+async function readArriving(response: Response): Promise<ModuleFacts | undefined> {
+  const source = response.body!.getReader();
+  let arrived = new Uint8Array(FIRST_TRY);
+  let length = 0;
+  let enough = 1;
+  try {
+    for (;;) {
+      const { value, done } = await source.read();
+      if (done) return undefined;
+      if (length + value.length > arrived.length) {
+        const larger = new Uint8Array(2 * (length + value.length));
+        larger.set(arrived.subarray(0, length));
+        arrived = larger;
+      }
+      arrived.set(value, length);
+      length += value.length;
+      if (length < enough) continue;
+      const read = readModule(arrived.subarray(0, length), false);
+      if (read) return factsIn(read);
+      enough = Math.max(FIRST_TRY, 2 * length);
+    }
+  } catch (error) {
+    // With the whole file it can be said where it ends too early.
+    if (error instanceof CapfsError && error.code !== 'MODULE_INVALID') throw error;
+    return undefined;
+  } finally {
+    // The other copy goes on.
+    void source.cancel().catch(() => undefined);
+  }
+}
+
+/**
+ * Refuses a module that somebody else compiled and that can't run as an agent, as far as the engine tells.
  *
  * @throws CapfsError `MODULE_IMPORTS`, `MODULE_NO_START`, `MODULE_NO_MEMORY`
  */
 export function checkModule(module: WebAssembly.Module): void {
+  if (known.has(module)) return;
   const unknown = WebAssembly.Module.imports(module)
     .filter(({ module: from, kind }) => !WASI_MODULES.includes(from) || kind !== 'function')
     .map(({ module: from, name, kind }) => `${from}.${name} (${kind})`);
   if (unknown.length > 0) {
-    throw new CapfsError('MODULE_IMPORTS', `the module imports what no agent is given: ${unknown.join(', ')}`);
+    throw new CapfsError('MODULE_IMPORTS', `the module imports what no host provides: ${unknown.join(', ')}`);
   }
   const exports = WebAssembly.Module.exports(module);
   if (!exports.some(({ name, kind }) => name === '_start' && kind === 'function')) {
-    throw new CapfsError('MODULE_NO_START', 'the module exports no function _start: it is not a command');
+    throw new CapfsError('MODULE_NO_START', 'the module has no `_start` function: it is a library, not a command');
   }
   if (!exports.some(({ name, kind }) => name === 'memory' && kind === 'memory')) {
-    throw new CapfsError('MODULE_NO_MEMORY', 'the module exports no memory called "memory"');
+    throw new CapfsError('MODULE_NO_MEMORY', "the module exports no memory named `memory`, so WASI calls can't reach its data");
   }
-}
-
-/** Reads an unsigned LEB128 number; returns it and the index behind it. */
-function leb(bytes: Uint8Array, at: number): [value: number, next: number] {
-  let value = 0;
-  for (let shift = 0; shift < 35; shift += 7) {
-    const byte = bytes[at++];
-    if (byte === undefined) break;
-    value += (byte & 0x7f) * 2 ** shift;
-    if (byte < 0x80) return [value, at];
-  }
-  throw new CapfsError('MODULE_INVALID', 'the module is cut short');
-}
-
-function toLeb(value: number): number[] {
-  const bytes: number[] = [];
-  do {
-    const low = value % 128;
-    value = Math.floor(value / 128);
-    bytes.push(value > 0 ? low | 0x80 : low);
-  } while (value > 0);
-  return bytes;
-}
-
-/**
- * Writes a limit into the module's own memory section, so that `memory.grow` beyond it fails as a
- * WASI program expects (with -1) and the engine enforces it.
- *
- * @throws CapfsError `MEMORY_LIMIT` where the module needs more from the start
- */
-export function limitMemory(bytes: Uint8Array<ArrayBuffer>, limit: number): Uint8Array<ArrayBuffer> {
-  const pages = Math.min(65_536, Math.floor(limit / PAGE));
-  let at = 8;
-  while (at < bytes.length) {
-    const start = at;
-    const id = bytes[at]!;
-    const [size, body] = leb(bytes, at + 1);
-    at = body + size;
-    if (id !== MEMORY_SECTION) continue;
-    const [count, first] = leb(bytes, body);
-    if (count !== 1) return bytes;
-    const flags = bytes[first]!;
-    const [minimum, behind] = leb(bytes, first + 1);
-    if (minimum > pages) {
-      throw new CapfsError('MEMORY_LIMIT', `the module needs ${minimum * PAGE} bytes of memory from the start, and may have ${limit}`);
-    }
-    const maximum = flags & 1 ? leb(bytes, behind)[0] : 65_536;
-    const section = [1, flags | 1, ...toLeb(minimum), ...toLeb(Math.min(maximum, pages))];
-    const head = [MEMORY_SECTION, ...toLeb(section.length), ...section];
-    const limited = new Uint8Array(start + head.length + bytes.length - at);
-    limited.set(bytes.subarray(0, start));
-    limited.set(head, start);
-    limited.set(bytes.subarray(at), start + head.length);
-    return limited;
-  }
-  return bytes;
 }

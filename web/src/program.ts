@@ -2,7 +2,7 @@
 import { cancellable } from './cancel.js';
 import { abortError, CapfsError, messageOf } from './errors.js';
 import { digestOf } from './identity.js';
-import { canStream, checkHeader, compileBytes, limitMemory } from './module.js';
+import { canStream, compileArriving, compileBytes } from './module.js';
 import { platform } from './platform.js';
 import type { Program } from './types.js';
 
@@ -46,7 +46,7 @@ const underWay = new Map<string, UnderWay>();
  * Compiles a program, with a limit for its memory where one is given. What lies at an address is asked for each time, as `fetch` does:
  * its cache decides what goes to the server. It is compiled anew when it is another version.
  *
- * @throws CapfsError `FETCH_FAILED`, `MODULE_INVALID`, `MODULE_COMPONENT`, `MEMORY_LIMIT`, `ABORTED`
+ * @throws CapfsError `FETCH_FAILED`, `MODULE_…`, `MEMORY_LIMIT`, `ABORTED`
  */
 export async function compileProgram(program: Program, how: Compiling = {}): Promise<Compiled> {
   if (how.signal?.aborted) throw abortError(how.signal, 'the start');
@@ -137,14 +137,12 @@ async function compileAddress(key: string, address: string, how: Compiling): Pro
 
 /** Compiles while the bytes arrive; answers of which response it is, too: between two the file may have become another. */
 async function streamed(response: Response, address: string, how: Compiling): Promise<[Compiled, Response]> {
-  try {
-    return [{ module: await WebAssembly.compileStreaming(response) }, response];
-  } catch (error) {
-    if (how.signal?.aborted) throw error;
-    // The bytes tell better what is wrong with them, or the connection was lost and is tried once more.
-    const again = await fetchProgram(address, how.signal);
-    return [await compileResponse(again, how, address), again];
-  }
+  const module = await compileArriving(response);
+  if (module) return [{ module }, response];
+  how.signal?.throwIfAborted();
+  // The bytes tell better what is wrong with them or must be changed, or the connection was lost and is tried once more.
+  const again = await fetchProgram(address, how.signal);
+  return [await compileResponse(again, how, address), again];
 }
 
 async function fetchProgram(address: string, signal: AbortSignal | undefined): Promise<Response> {
@@ -178,9 +176,8 @@ async function compileResponse(response: Response, how: Compiling, address = res
 }
 
 async function compileGiven(bytes: Uint8Array<ArrayBuffer>, { memory, digest }: Compiling): Promise<Compiled> {
-  checkHeader(bytes);
   const [module, named] = await Promise.all([
-    compileBytes(memory === undefined ? bytes : limitMemory(bytes, memory)),
+    compileBytes(bytes, memory),
     digest ? digestOf(bytes) : undefined,
   ]);
   return named === undefined ? { module } : { module, digest: named };

@@ -1,4 +1,5 @@
 /** The messages between the page and its workers. */
+import type { ModuleFacts } from './module.js';
 import type { Exit, Timings, Variant } from './types.js';
 
 /** Which of the two kernels, and the folder of the package's files where that isn't the one of its modules. */
@@ -67,6 +68,8 @@ export interface NarrowRequest {
 }
 
 export interface AgentConfig {
+  /** What was read of its module; none if it was compiled by somebody else. */
+  facts?: ModuleFacts;
   args: string[];
   /** Who it is, for what it keeps; empty where it keeps nothing by that. */
   identity: string;

@@ -369,7 +369,7 @@ export const waiting = {
     await rejects(capfs.writeFile('task/4/ctl', 'start'), 'EINVAL')
     await capfs.writeFile('task/4/cmd', '/data/a.txt')
     await rejects(capfs.writeFile('task/4/ctl', 'start'), 'ENOEXEC')
-    same((await capfs.readText('task/error')).includes('not a WebAssembly module'), true)
+    same((await capfs.readText('task/error')).includes('is not WebAssembly'), true)
     await capfs.writeFile('task/4/cmd', '/bin/none')
     await rejects(capfs.writeFile('task/4/ctl', 'start'), 'ENOENT')
     await capfs.writeFile('task/4/ctl', 'delete')

@@ -25,6 +25,14 @@ const BY_CODE: Readonly<Record<string, { title: string; hint?: string }>> = {
     title: 'The module has no _start',
     hint: 'That makes it a library (a reactor) rather than a command. Build it with a main function.',
   },
+  MODULE_START_TYPE: {
+    title: 'The module’s _start takes or returns values',
+    hint: 'A program’s _start has neither: its arguments and its exit code go through calls.',
+  },
+  MODULE_MEMORY: {
+    title: 'The module has a memory that can’t be used here',
+    hint: 'Build it for wasm32-wasip1: neither for 64-bit addresses nor for threads.',
+  },
   MODULE_NO_MEMORY: {
     title: 'The module exports no memory',
     hint: 'A WASI program exports its memory under the name “memory”; compilers do that unless told otherwise.',
