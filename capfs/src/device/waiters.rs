@@ -6,45 +6,79 @@ use std::task::{Context, Waker};
 
 use crate::number_hash::NumberHasher;
 
-/// Requests that wait at one open file, each with a waker of its own. A request in the way of one more is woken, and asks
-/// again: nobody is forgotten, and a guest that polls for ever adds nothing.
-const WAKERS_MAX: usize = 16;
+/// Wakers at one open file from which on those that were there before are asked whether they still wait: they are woken, and whoever does
+/// wait comes back. So a guest that polls for ever, with another waker each time, adds nothing.
+const CROWD: usize = 16;
 
-/// The wakers of one event. Each open file that may wait has an id, and each request that waits at it has its own waker. To
-/// register, and to forget, takes the same time however many there are.
+/// Wakers at one open file that are kept at most, however many come back: as many requests as one client may have under way.
+const WAKERS_MAX: usize = 1 << 14;
+
+/// The wakers of one event. Each open file that may wait has an id, and each request that waits at it has its own waker, which is the
+/// same each time: or all requests at a file share one. To register, and to forget, takes the same time however many files there are.
 #[derive(Default)]
 pub struct Waiters {
     /// Mostly there is one who waits, for whom nothing is allocated.
     first: Option<(u64, Waker)>,
-    others: HashMap<u64, Vec<Waker>, BuildHasherDefault<NumberHasher>>,
+    others: HashMap<u64, Crowd, BuildHasherDefault<NumberHasher>>,
+}
+
+/// Those who wait at one file.
+#[derive(Default)]
+struct Crowd {
+    wakers: Vec<Known>,
+    /// How many there may be until they are asked again, if it is more than [`CROWD`].
+    roomy: usize,
+}
+
+struct Known {
+    waker: Waker,
+    /// It was woken, and has not come back: it need not be kept.
+    asked: bool,
+}
+
+impl Crowd {
+    /// Adds a waker. What is returned is asked.
+    fn register(&mut self, waker: &Waker) -> Vec<Waker> {
+        let mut all = self.wakers.iter_mut();
+        if let Some(known) = all.find(|known| known.waker.will_wake(waker)) {
+            known.asked = false;
+            return Vec::new();
+        }
+        let mut asked = Vec::new();
+        if self.wakers.len() >= self.roomy.max(CROWD) {
+            self.wakers.retain(|known| !known.asked);
+            // More each time: where they all come back, that is soon over.
+            self.roomy = (2 * self.wakers.len() + CROWD).min(WAKERS_MAX);
+            for known in &mut self.wakers {
+                known.asked = true;
+                asked.push(known.waker.clone());
+            }
+        }
+        self.wakers.push(Known {
+            waker: waker.clone(),
+            asked: false,
+        });
+        asked
+    }
 }
 
 impl Waiters {
-    /// Registers the waker of a request at the file `id`. What is returned waited too long among too many at one file; it is to be
-    /// woken once no lock is held.
+    /// Registers the waker of a request at the file `id`. What is returned is among too many at one file, whoever registers excepted; it
+    /// is to be woken once no lock is held.
     pub fn register(&mut self, id: u64, context: &Context<'_>) -> Woken {
         let waker = context.waker();
         match &mut self.first {
             Some((first, known)) if *first == id && known.will_wake(waker) => {}
             None if !self.others.contains_key(&id) => self.first = Some((id, waker.clone())),
-            _ => return self.register_behind(id, waker),
+            _ => {
+                let asked = self.others.entry(id).or_default().register(waker);
+                return Woken {
+                    asked,
+                    ..Woken::default()
+                };
+            }
         }
         Woken::default()
-    }
-
-    fn register_behind(&mut self, id: u64, waker: &Waker) -> Woken {
-        let wakers = self.others.entry(id).or_default();
-        if wakers.iter().any(|known| known.will_wake(waker)) {
-            return Woken::default();
-        }
-        wakers.push(waker.clone());
-        match wakers.len() > WAKERS_MAX {
-            true => Woken {
-                first: Some(wakers.remove(0)),
-                ..Woken::default()
-            },
-            false => Woken::default(),
-        }
     }
 
     /// Forgets the file `id`: it was closed.
@@ -60,6 +94,7 @@ impl Waiters {
         Woken {
             first: self.first.take().map(|(_, waker)| waker),
             others: std::mem::take(&mut self.others),
+            asked: Vec::new(),
         }
     }
 }
@@ -69,17 +104,16 @@ impl Waiters {
 #[derive(Default)]
 pub struct Woken {
     first: Option<Waker>,
-    others: HashMap<u64, Vec<Waker>, BuildHasherDefault<NumberHasher>>,
+    others: HashMap<u64, Crowd, BuildHasherDefault<NumberHasher>>,
+    asked: Vec<Waker>,
 }
 
 impl Woken {
     /// Wakes them.
     pub fn wake(self) {
-        for waker in self
-            .first
-            .into_iter()
-            .chain(self.others.into_values().flatten())
-        {
+        let others = self.others.into_values().flat_map(|crowd| crowd.wakers);
+        let others = others.map(|known| known.waker);
+        for waker in self.first.into_iter().chain(others).chain(self.asked) {
             waker.wake();
         }
     }
@@ -146,18 +180,70 @@ mod tests {
         assert_eq!(woken(&requests), [0, 1, 0]);
     }
 
+    /// Lets each of `requests` wait at one file, and each that is woken wait again, until nobody is woken; how often they did.
+    fn settle(waiters: &mut Waiters, requests: &[(Arc<Count>, Waker)]) -> usize {
+        let mut seen = vec![0; requests.len()];
+        let mut times = 0;
+        let mut next: Vec<usize> = (0..requests.len()).collect();
+        while !next.is_empty() {
+            for index in std::mem::take(&mut next) {
+                waiters
+                    .register(7, &Context::from_waker(&requests[index].1))
+                    .wake();
+                times += 1;
+            }
+            for (index, count) in woken(requests).into_iter().enumerate() {
+                if std::mem::replace(&mut seen[index], count) < count {
+                    next.push(index);
+                }
+            }
+            assert!(times < 1 << 20, "they wake each other for ever");
+        }
+        times
+    }
+
     #[test]
-    fn too_many_at_one_file_ask_again() {
-        // One of them stands in front of the others.
-        let all = WAKERS_MAX + 4;
-        let requests = requests(all);
+    fn one_request_that_is_polled_again_and_again_wakes_nobody() {
+        let requests = requests(3);
+        let mut waiters = Waiters::default();
+        for _ in 0..100 {
+            for (_, waker) in &requests {
+                waiters.register(7, &Context::from_waker(waker)).wake();
+            }
+        }
+        assert_eq!(woken(&requests), [0, 0, 0]);
+    }
+
+    #[test]
+    fn however_many_wait_at_one_file_they_come_to_rest_and_are_woken() {
+        for count in [CROWD, CROWD + 1, CROWD + 2, 40, 1_000] {
+            let requests = requests(count);
+            let mut waiters = Waiters::default();
+            for _ in 0..3 {
+                let times = settle(&mut waiters, &requests);
+                assert!(times <= 8 * count, "{count} waited {times} times");
+                let before = woken(&requests);
+                waiters.take().wake();
+                let after = woken(&requests);
+                let both = before.iter().zip(&after);
+                assert!(both.into_iter().all(|(before, after)| *after == before + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn those_that_are_over_are_not_kept() {
+        let requests = requests(20_000);
         let mut waiters = Waiters::default();
         for (_, waker) in &requests {
             waiters.register(7, &Context::from_waker(waker)).wake();
         }
+        let kept = waiters.others[&7].wakers.len();
+        assert!(kept < 2_000, "{kept} of 20,000");
         let early = woken(&requests);
-        assert_eq!(early.iter().sum::<usize>(), all - WAKERS_MAX - 1);
         waiters.take().wake();
-        assert!(woken(&requests).iter().all(|count| *count == 1));
+        let late = woken(&requests);
+        assert!(late.iter().all(|count| (1..=2).contains(count)));
+        assert_eq!(early[19_999], 0, "who comes is not woken for it");
     }
 }

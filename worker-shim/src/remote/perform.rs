@@ -1,6 +1,6 @@
 //! One request, from its bytes to its results.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 
@@ -103,6 +103,7 @@ fn keep_open(making: Making<'_, Rc<SharedFile>>, file: Box<dyn OpenFile>) -> (u3
     making.end(Rc::new(SharedFile {
         file: RefCell::new(file),
         told: RefCell::new(subject),
+        waker: OnceCell::new(),
     }));
     (status, told)
 }

@@ -4,8 +4,8 @@
 //! memory is answered on the spot; what waits is polled again when its own waker was woken. `Flush` drops
 //! it, and whatever it was about to make.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -38,6 +38,9 @@ pub(super) struct SharedFile {
     pub file: RefCell<Box<dyn OpenFile>>,
     /// The subject that the client knows.
     pub told: RefCell<Option<String>>,
+    /// What wakes the requests on it: one for all of them, so that a device has one to keep, however often and by however many it is
+    /// polled.
+    pub waker: OnceCell<Waker>,
 }
 
 /// What a fid stands for.
@@ -62,10 +65,21 @@ impl<T: Clone> Table<T> {
         match self.0.get_mut(&number) {
             Some(Slot::Here(value)) => Poll::Ready(Some(value.clone())),
             Some(Slot::Making(waiting)) => {
-                waiting.push(context.waker().clone());
+                let waker = context.waker();
+                if !waiting.iter().any(|known| known.will_wake(waker)) {
+                    waiting.push(waker.clone());
+                }
                 Poll::Pending
             }
             None => Poll::Ready(None),
+        }
+    }
+
+    /// What a number stands for now.
+    fn here(&self, number: u32) -> Option<&T> {
+        match self.0.get(&number)? {
+            Slot::Here(value) => Some(value),
+            Slot::Making(_) => None,
         }
     }
 
@@ -128,11 +142,32 @@ pub(super) struct Client {
     /// Devices that were made for it, by number.
     pub trees: HashMap<u32, Tree>,
     tasks: HashMap<u64, Task>,
+    /// Those that are about an open file, by its number.
+    on_files: BTreeSet<(u32, u64)>,
     /// Bytes of the requests under way.
     bytes: usize,
 }
 
 pub(super) type ClientRef = Rc<RefCell<Client>>;
+
+impl Client {
+    fn begin(&mut self, number: u64, task: Task) {
+        self.bytes += task.bytes;
+        if let Some(file) = task.file {
+            self.on_files.insert((file, number));
+        }
+        self.tasks.insert(number, task);
+    }
+
+    fn end(&mut self, number: u64) -> Option<Task> {
+        let task = self.tasks.remove(&number)?;
+        self.bytes -= task.bytes;
+        if let Some(file) = task.file {
+            self.on_files.remove(&(file, number));
+        }
+        Some(task)
+    }
+}
 
 /// A request under way.
 struct Task {
@@ -142,6 +177,8 @@ struct Task {
     bytes: usize,
     /// Taken out while it is polled.
     work: Option<Work>,
+    /// The same each time that it is polled, unless it is about a file that is there: then that one's is.
+    waker: Waker,
     reply: Function,
 }
 
@@ -150,21 +187,39 @@ type Work = Pin<Box<dyn Future<Output = Vec<u8>>>>;
 thread_local! {
     static CLIENTS: RefCell<HashMap<u32, ClientRef>> = RefCell::default();
     static NEXT_TASK: RefCell<u64> = const { RefCell::new(1) };
-    /// Requests that were woken.
-    static READY: RefCell<VecDeque<(u32, u64)>> = RefCell::default();
+    /// What was woken.
+    static READY: RefCell<VecDeque<Arc<Alarm>>> = RefCell::default();
 }
 
-/// Wakes one request.
-struct TaskWaker {
+/// Wakes requests of a client.
+struct Alarm {
     client: u32,
-    task: u64,
+    whom: Whom,
     woken: AtomicBool,
 }
 
-impl Wake for TaskWaker {
+/// Which requests are woken.
+#[derive(Clone, Copy)]
+enum Whom {
+    Task(u64),
+    /// All that are about an open file.
+    File(u32),
+}
+
+impl Alarm {
+    fn waker(client: u32, whom: Whom) -> Waker {
+        Waker::from(Arc::new(Alarm {
+            client,
+            whom,
+            woken: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
         if !self.woken.swap(true, Ordering::AcqRel) {
-            READY.with_borrow_mut(|ready| ready.push_back((self.client, self.task)));
+            READY.with_borrow_mut(|ready| ready.push_back(self));
             wake::wake();
         }
     }
@@ -231,18 +286,15 @@ pub fn serve(namespace: &Namespace, number: u32, request: Vec<u8>, reply: Functi
         *next
     });
     let work = Box::pin(perform(client.clone(), namespace.clone(), request));
-    {
-        let mut client = client.borrow_mut();
-        client.bytes += bytes;
-        let begun = Task {
-            call,
-            file: file.map(|_| argument),
-            bytes,
-            work: Some(work),
-            reply,
-        };
-        client.tasks.insert(task, begun);
-    }
+    let begun = Task {
+        call,
+        file: file.map(|_| argument),
+        bytes,
+        work: Some(work),
+        waker: Alarm::waker(number, Whom::Task(task)),
+        reply,
+    };
+    client.borrow_mut().begin(task, begun);
     poll(number, &client, task);
 }
 
@@ -250,38 +302,53 @@ pub fn serve(namespace: &Namespace, number: u32, request: Vec<u8>, reply: Functi
 pub fn advance() {
     // Those that are woken meanwhile come back by the kernel's own waker.
     let woken = READY.with_borrow_mut(std::mem::take);
-    for (number, task) in woken {
-        let client = CLIENTS.with_borrow(|clients| clients.get(&number).cloned());
-        if let Some(client) = client {
-            poll(number, &client, task);
+    for alarm in woken {
+        // From now on it wakes again.
+        alarm.woken.store(false, Ordering::Release);
+        let number = alarm.client;
+        let Some(client) = CLIENTS.with_borrow(|clients| clients.get(&number).cloned()) else {
+            continue;
+        };
+        match alarm.whom {
+            Whom::Task(task) => poll(number, &client, task),
+            Whom::File(file) => {
+                let all: Vec<u64> = {
+                    let client = client.borrow();
+                    let all = client.on_files.range((file, 0)..=(file, u64::MAX));
+                    all.map(|(_, task)| *task).collect()
+                };
+                all.into_iter().for_each(|task| poll(number, &client, task));
+            }
         }
     }
 }
 
 /// Polls a request, and answers it if it has ended. Nothing is borrowed meanwhile.
 fn poll(number: u32, client: &ClientRef, task: u64) {
-    let work = client
-        .borrow_mut()
-        .tasks
-        .get_mut(&task)
-        .and_then(|task| task.work.take());
-    let Some(mut work) = work else {
+    let taken = {
+        let mut client = client.borrow_mut();
+        let client = &mut *client;
+        client.tasks.get_mut(&task).and_then(|task| {
+            let work = task.work.take()?;
+            let file = task.file.and_then(|file| {
+                let shared = client.files.here(file)?;
+                let made = || Alarm::waker(number, Whom::File(file));
+                Some(shared.waker.get_or_init(made).clone())
+            });
+            Some((work, file.unwrap_or_else(|| task.waker.clone())))
+        })
+    };
+    let Some((mut work, waker)) = taken else {
         return;
     };
-    let waker = Waker::from(Arc::new(TaskWaker {
-        client: number,
-        task,
-        woken: AtomicBool::new(false),
-    }));
     let outcome = work.as_mut().poll(&mut Context::from_waker(&waker));
     let mut borrowed = client.borrow_mut();
     match (outcome, borrowed.tasks.get_mut(&task)) {
         (Poll::Pending, Some(under_way)) => under_way.work = Some(work),
         (Poll::Ready(bytes), Some(_)) => {
-            let ended = borrowed.tasks.remove(&task);
+            let ended = borrowed.end(task);
+            drop(borrowed);
             if let Some(ended) = ended {
-                borrowed.bytes -= ended.bytes;
-                drop(borrowed);
                 answer(&ended.reply, ended.call, bytes);
             }
         }
@@ -303,10 +370,8 @@ fn give_up(client: &ClientRef, which: impl Fn(&Task) -> bool) {
             .filter(|(_, task)| which(task))
             .map(|(number, _)| *number)
             .collect();
-        let tasks = numbers.iter().filter_map(|task| client.tasks.remove(task));
-        let tasks: Vec<Task> = tasks.collect();
-        client.bytes -= tasks.iter().map(|task| task.bytes).sum::<usize>();
-        tasks
+        let tasks = numbers.iter().filter_map(|task| client.end(*task));
+        tasks.collect()
     };
     drop(given_up);
 }
