@@ -11,8 +11,8 @@ use capfs::device::parts::{fresh_qid, lock, set_device_stat, stream_stat};
 use capfs::device::synthetic::{DynamicNames, SyntheticDir, text_file};
 use capfs::{
     BoxedFuture, DirEntry, Directory, EditDirectory, Entries, Errno, FileKind, GuestSink,
-    GuestSource, MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, SetStat, Stat,
-    WriteAt, Written,
+    GuestSource, MaybeSend, NAME_MAX, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
+    SetStat, Stat, WriteAt, Written,
 };
 
 use super::codec::{self, IndexKey};
@@ -24,6 +24,9 @@ use crate::exchange;
 
 /// Names that are read from the host in one piece.
 const PIECE: usize = 1000;
+
+/// Bytes that the longest key takes while it is listed: it is the name of a file.
+const KEY: usize = size_of::<Vec<u8>>() + NAME_MAX;
 
 /// A store of a database.
 pub(super) struct Store {
@@ -286,6 +289,9 @@ impl OpenFile for Listing {
 
 impl Entries for Listing {
     /// A cookie is the place among the names listed so far; from the start they are listed anew.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has no room for the next [`PIECE`] names
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
         let (store, listed) = (self.data.0.clone(), self.listed.clone());
         Op::run(async move {
@@ -301,16 +307,21 @@ impl Entries for Listing {
                 short.then_some(next)
             };
             if let Some(low) = after {
-                let keys =
-                    store
-                        .engine
-                        .keys(&store.db, &store.name, (low, None), PIECE.max(max), false);
+                let most = PIECE.max(max);
+                let account = &store.engine.account;
+                // For as many keys of the longest kind, until it is known what they are.
+                let room = account.charge(Holding::Descriptors, (most * KEY) as u64)?;
+                let bounds = (low, None);
+                let keys = store
+                    .engine
+                    .keys(&store.db, &store.name, bounds, most, false);
                 let keys = store.explained(keys.await)?;
                 let mut listed = lock(&listed);
                 let sizes = keys.iter();
                 let sizes = sizes.map(|key| (size_of::<Vec<u8>>() + key.len()) as u64);
+                drop(room);
                 listed.charge.grow(sizes.sum())?;
-                listed.ended = keys.len() < PIECE.max(max);
+                listed.ended = keys.len() < most;
                 listed.keys.extend(keys);
             }
             let listed = lock(&listed);

@@ -388,6 +388,26 @@ fn a_value_is_charged_while_it_is_changed() {
 }
 
 #[test]
+fn names_are_charged_before_they_are_listed() {
+    let (state, _root) = feeds();
+    let listed = |max: u64| {
+        let account = Account::new(max);
+        let root = charged("indexeddb", state.path(), &account);
+        put(&root, "feeds/items", "a-key", "x").unwrap();
+        let node = walk(&root, "feeds/items/data").unwrap();
+        let mut open = now(node.open(READ)).unwrap();
+        let names = testkit::list_from(&mut *open, 0, 10).map(|entries| entries.len());
+        (names, account.usage().peak, account.used())
+    };
+    // A thousand names may come.
+    let (names, peak, _) = listed(100_000);
+    assert_eq!((names, peak < 100_000), (Err(Errno::Nomem), true));
+    let (names, peak, held) = listed(1_000_000);
+    assert_eq!(names, Ok(1));
+    assert!(peak > 255_000 && held < 1_000, "{peak}, {held}");
+}
+
+#[test]
 fn two_agents_at_once() {
     let (state, root) = feeds();
     let folder = state.path().to_owned();
