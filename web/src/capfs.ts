@@ -384,7 +384,9 @@ function whole(stdin: NonNullable<SpawnOptions['stdin']>): Pick<AgentConfig, 'st
 
 /** The folder that a page names for the package's files. */
 function assetsFolder(assets: string | URL): URL {
-  const here = typeof location === 'object' ? location.href : import.meta.url;
+  // A document may have no address of its own (`srcdoc`), or another one for what is relative (`base`).
+  const page = typeof document === 'object' ? document.baseURI : typeof location === 'object' ? location.href : undefined;
+  const here = page ?? import.meta.url;
   try {
     return new URL(String(assets).replace(/\/?$/, '/'), here);
   } catch {

@@ -92,6 +92,7 @@ const strict = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; object
 const foreign = `default-src 'self'; script-src 'self' ${other.origin} 'wasm-unsafe-eval'; connect-src 'self' ${other.origin}`
 await on('under a strict policy', strict, own)
 await on('from another origin', '', other)
+await on('in a sandbox, where the page has no origin', 'sandbox allow-scripts', own)
 await on('from another origin, under a policy', `${foreign}; worker-src 'self' blob:`, other)
 await on('from another origin, under a policy without blob:', foreign, other, refuses(['FETCH_FAILED', 'POLICY_BLOCKED'], /worker-src blob:/))
 await on('under Trusted Types', "require-trusted-types-for 'script'; trusted-types capfs", own)
