@@ -1,12 +1,31 @@
 /**
  * What browsers' parsers take far longer for than in proportion to its length: tags with very many attributes, styles with very many
- * declarations (each is compared with those before it). It is found before a parser sees it.
+ * declarations (each is compared with those before it), very many tags within others (for each they go through those that are open). It is
+ * found before a parser sees it.
  */
 
 /** Attributes of a tag, at most. */
 const ATTRIBUTES_MAX = 256;
-/** Declarations of a style, at most. */
+/** Declarations of a style, and brackets that open in it, at most together. */
 const DECLARATIONS_MAX = 1_000;
+/** Elements that are open at a tag, of all tags together, at most: 16 Mi. */
+const OPEN_MAX = 16 << 20;
+/** The same of those alone that a parser opens again where a block was closed around them: it may make as many elements. */
+const REOPENED_MAX = 1 << 20;
+const REOPENED = new Set('a b big code em font i nobr s small strike strong tt u'.split(' '));
+/** Elements that have no end. */
+const VOID = new Set('area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr'.split(' '));
+/** Elements that end where another one of their name begins, or where one of {@link BLOCKS} ends around them. */
+const ENDED = new Set('dd dt li option p td th tr'.split(' '));
+/** Elements that end with those in them that are to end by themselves. An element in a line doesn't, nor one that is opened again. */
+const BLOCKS = new Set(
+  (
+    'address article aside blockquote dd details dialog div dl dt fieldset figcaption figure footer header hgroup li main menu nav ol search section ' +
+    'select summary table tbody td tfoot th thead tr ul'
+  ).split(' '),
+);
+/** Elements what is in which may be text, whatever it looks like. */
+const TEXTS = new Set('iframe noembed noframes noscript plaintext script style textarea title xmp'.split(' '));
 /** What a tag counts that has too much of something. */
 const TOO_MUCH = ATTRIBUTES_MAX + 1;
 
@@ -15,14 +34,14 @@ const [QUOTE, APOSTROPHE, AMPERSAND, SLASH, SEMICOLON, LESS, EQUALS, GREATER] = 
 const isBlank = (code: number): boolean => code === SPACE || code === LINE || code === TAB || code === RETURN || code === FORM;
 /** The code of a letter, whatever its case. */
 const isLetter = (code: number): boolean => (code | 32) >= 97 && (code | 32) <= 122;
-/** What ends a declaration, written as it is or as a reference to a character. */
-const endsDeclaration = (code: number): boolean => code === SEMICOLON || code === AMPERSAND;
+/** What ends a declaration, or opens a bracket: `(`, `[`, `{`. */
+const counts = (code: number): boolean => code === SEMICOLON || code === 40 || code === 91 || code === 123;
 
 /** What is wrong with a style's text, if anything. */
 export function styleTextProblem(text: string): string | undefined {
   let declarations = 0;
-  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) === SEMICOLON) declarations += 1;
-  return declarations > DECLARATIONS_MAX ? `a style of an agent has ${DECLARATIONS_MAX} declarations at most` : undefined;
+  for (let at = 0; at < text.length; at++) if (counts(text.charCodeAt(at))) declarations += 1;
+  return declarations > DECLARATIONS_MAX ? `a style of an agent has ${DECLARATIONS_MAX} declarations and brackets at most` : undefined;
 }
 
 /**
@@ -34,9 +53,11 @@ export function markupProblem(markup: string): string | undefined {
   const length = markup.length;
   /** From each place on, the next that is no blank; a quotation mark; an apostrophe; what ends a value without either. */
   const [solid, quote, apostrophe, valueEnd] = [new Int32Array(length + 2), new Int32Array(length + 2), new Int32Array(length + 2), new Int32Array(length + 2)];
-  /** How many declarations end before a place. */
+  /** From each place in a tag on, where it ends. */
+  const ends = new Int32Array(length + 2).fill(length, length);
+  /** How many declarations end or brackets open before a place, written as they are or as references to characters. */
   const ended = new Int32Array(length + 2);
-  for (let at = 0; at <= length; at++) ended[at + 1] = ended[at]! + (endsDeclaration(markup.charCodeAt(at)) ? 1 : 0);
+  for (let at = 0; at <= length; at++) ended[at + 1] = ended[at]! + (counts(markup.charCodeAt(at)) || markup.charCodeAt(at) === AMPERSAND ? 1 : 0);
   /** Attributes from a place on to the end of the tag, where one may begin there. */
   const attributes = new Uint16Array(length + 2);
   /** From each place on, the next that ends the name of a tag. */
@@ -51,8 +72,8 @@ export function markupProblem(markup: string): string | undefined {
     quote[at] = code === QUOTE ? at : quote[at + 1]!;
     apostrophe[at] = code === APOSTROPHE ? at : apostrophe[at + 1]!;
     valueEnd[at] = blank || code === GREATER ? at : valueEnd[at + 1]!;
-    if (code === GREATER) attributes[at] = 0;
-    else if (blank || code === SLASH) attributes[at] = attributes[at + 1]!;
+    if (code === GREATER) [attributes[at], ends[at]] = [0, at];
+    else if (blank || code === SLASH) [attributes[at], ends[at]] = [attributes[at + 1]!, ends[at + 1]!];
     else {
       const sign = solid[nameEnd]!;
       let [next, value, end] = [sign, 0, 0];
@@ -64,14 +85,74 @@ export function markupProblem(markup: string): string | undefined {
         next = Math.min(length, quoted ? end + 1 : end);
       }
       const long = ended[end]! - ended[value]! > DECLARATIONS_MAX;
+      ends[at] = ends[next]!;
       attributes[at] = long ? TOO_MUCH : Math.min(TOO_MUCH, attributes[next]! + 1);
     }
     if (code === LESS) {
       const name = markup.charCodeAt(at + 1) === SLASH ? at + 2 : at + 1;
-      if (isLetter(markup.charCodeAt(name)) && attributes[tagEnd[name]!]! >= TOO_MUCH) return `a tag has ${ATTRIBUTES_MAX} attributes at most, and each ${DECLARATIONS_MAX} declarations`;
+      if (isLetter(markup.charCodeAt(name)) && attributes[tagEnd[name]!]! >= TOO_MUCH) return `a tag has ${ATTRIBUTES_MAX} attributes at most, and each ${DECLARATIONS_MAX} declarations and brackets`;
     }
     tagEnd[at] = blank || code === SLASH || code === GREATER ? at : tagEnd[at + 1]!;
     if (blank || code === SLASH || code === GREATER || code === EQUALS) nameEnd = at;
   }
+  return nestingProblem(markup, tagEnd, ends);
+}
+
+/**
+ * Whether more is open at its tags than a parser gets through in time. An element counts as open until its own end tag comes, or what ends it without one, right
+ * behind what is in it; a parser closes others, too, and never later. Once what is in an element may be a text or may be not, every `<` with a letter
+ * behind it counts as a tag, and none ends.
+ */
+function nestingProblem(markup: string, tagEnd: Int32Array, ends: Int32Array): string | undefined {
+  const open: string[] = [];
+  let [certain, reopened, openSum, reopenedSum] = [true, 0, 0, 0];
+  for (let at = markup.indexOf('<'); at >= 0; at = markup.indexOf('<', at)) {
+    const closes = markup.charCodeAt(at + 1) === SLASH;
+    const begin = closes ? at + 2 : at + 1;
+    if (!isLetter(markup.charCodeAt(begin))) {
+      certain &&= !markup.startsWith('<![CDATA[', at);
+      at = certain ? endOfComment(markup, at) : at + 1;
+      continue;
+    }
+    const end = tagEnd[begin]!;
+    // The longest name of a tag is shorter.
+    const name = markup.slice(begin, Math.min(end, begin + 32)).toLowerCase();
+    if (certain && (closes || ENDED.has(name))) {
+      // Those above it that end with it.
+      let place = open.length - 1;
+      if (!closes || BLOCKS.has(name)) while (place >= 0 && open[place] !== name && ENDED.has(open[place]!)) place -= 1;
+      if (open[place] === name) {
+        open.length = place;
+        if (REOPENED.has(name)) reopened -= 1;
+      }
+    }
+    if (!closes && !VOID.has(name)) {
+      open.push(name);
+      if (REOPENED.has(name)) reopened += 1;
+    }
+    openSum += open.length;
+    reopenedSum += reopened;
+    if (openSum > OPEN_MAX || reopenedSum > REOPENED_MAX) return 'too many tags of the markup are within others';
+    if (!closes && certain && TEXTS.has(name)) {
+      const next = markup.indexOf('<', ends[end]!);
+      certain = next >= 0 && markup.slice(next + 2, next + 2 + name.length).toLowerCase() === name && markup.charCodeAt(next + 1) === SLASH;
+    }
+    at = certain ? ends[end]! + 1 : at + 1;
+  }
   return undefined;
+}
+
+/** The place behind what begins with a `<` that is no tag: a text, a comment, or what is taken for one. */
+function endOfComment(markup: string, at: number): number {
+  const behind = (end: string, from: number): number => {
+    const found = markup.indexOf(end, from);
+    return found < 0 ? markup.length : found + end.length;
+  };
+  if (!/[!?/]/.test(markup.charAt(at + 1))) return at + 1;
+  if (!markup.startsWith('<!--', at)) return behind('>', at + 2);
+  for (const short of ['>', '->']) if (markup.startsWith(short, at + 4)) return at + 4 + short.length;
+  // Both ends are looked for at once, so that each character is looked at once.
+  const end = /--!?>/g;
+  end.lastIndex = at + 4;
+  return end.test(markup) ? end.lastIndex : markup.length;
 }

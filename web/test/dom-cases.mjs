@@ -21,6 +21,7 @@ function worst() {
     'a string in a style': ['p', 'style', `content: "${long}"`],
     'properties in a style': ['p', 'style', numbered((at) => `--a${at}:b;`)],
     'parentheses in a style': ['p', 'style', `width: ${fill('(')}`],
+    'parentheses of a style in markup': ['div', 'html', `<p style='width: ${fill('&#40', MIB - 100)}'>x</p>`],
     'a style as an attribute': ['p', 'attrs', `style font-family: ${long}`],
     'a style in markup': ['div', 'html', `<p style="font-family: ${long}">x</p>`],
     'styles in markup': ['div', 'html', fill('<p style="color:red">', MIB / 4)],
@@ -29,6 +30,13 @@ function worst() {
     'attributes without an end': ['div', 'html', `<p ${numbered((at) => `a${at}/`)}`],
     'declarations in markup': ['div', 'html', `<p style='${numbered((at) => `--a${at}:b;`)}'>x</p>`],
     'referenced declarations in markup': ['div', 'html', `<p style=${numbered((at) => `--a${at}:b&#59`)}>x</p>`],
+    'nested elements in markup': ['div', 'html', fill('<div>')],
+    'nested spans in markup': ['div', 'html', fill('<b>')],
+    'elements whose ends are comments': ['div', 'html', fill('<b><!--</b>-->')],
+    'elements whose ends are texts': ['div', 'html', fill('<b><xmp></b></xmp>')],
+    'elements whose ends are values': ['div', 'html', fill('<b><i title="</b></i>"></i>')],
+    'elements that are opened again': ['div', 'html', `<p>${Array.from({ length: 500 }, (_, at) => `<b title=${at}>`).join('')}${fill('<p>x', MIB - 9_000)}`],
+    'ends of nothing in markup': ['div', 'html', `${'<i>'.repeat(1_000)}${fill('</x>', MIB - 3_000)}`],
     'elements in markup': ['div', 'html', fill('<br>', MIB / 8)],
     'elements with attributes in markup': ['div', 'html', fill(`<p ${Array.from({ length: 255 }, (_, at) => `a${at}`).join(' ')}>`)],
     'references in markup': ['div', 'html', fill('&notit;')],
@@ -344,13 +352,14 @@ function domCases(capfs, module, picture, outside) {
       document.body.append(password)
       const field = await make('input')
       same(await tell(`put /cap/dom/1/ctl append ${field}`), '=')
-      password.focus()
+      password.focus({ preventScroll: true })
       same([await tell(`put /cap/dom/${field}/ctl focus`), document.activeElement === password], [EACCES, true])
       for (const value of ['1', '+0', '00', '32767', '']) same([value, await tell(`put /cap/dom/${field}/attrs tabindex ${value}`)], [value, EACCES])
       for (const value of ['0', '-1']) same([value, await tell(`put /cap/dom/${field}/attrs tabindex ${value}`)], [value, '='])
-      element.firstElementChild.focus()
+      element.firstElementChild.focus({ preventScroll: true })
       same([await tell(`put /cap/dom/${field}/ctl focus`), document.activeElement === element.lastElementChild], ['=', true])
       document.activeElement.blur()
+      await drawn()
       element.style.marginTop = '5000px'
       same([await tell(`put /cap/dom/${field}/ctl focus`), document.activeElement === element.lastElementChild, scrollY], ['=', true, 0])
       await agent.dispose()
@@ -391,6 +400,18 @@ function domCases(capfs, module, picture, outside) {
       same(await tell(`put /cap/dom/${off}/ctl append ${top}`), ENOSPC)
       same([await tell('set /cap/dom/5/html <b>y</b>'), element.textContent], ['=', 'y'])
       await agent.dispose()
+    },
+    async 'takes markup of any usual kind for what it is, however long'() {
+      const { markupProblem } = await import(new URL('/dist/dom-markup.js', location.href).href)
+      const usual = {
+        elements: '<p class="a">x <b>y</b></p><div><section><p>x</p></section></div><br>',
+        'ends that are left out': '<ul><li>x <a href="https://example.com/?a=1&amp;b=2">z</a><li><p>y</ul><dl><dt>a<dd>b</dl><p>text',
+        'rows without ends': '<table><tr><td>1<td>2<tr><td>3</table>',
+        'texts and comments': '<textarea name=x>a &lt; b</textarea><!-- a <b> - -- --><select><option>1<option>2</select><!doctype x>',
+        'what is no tag': 'a < b, 1<2, <3 </ > <!> <!-->',
+      }
+      for (const [what, markup] of Object.entries(usual)) same([what, markupProblem(markup.repeat((1 << 20) / markup.length))], [what, undefined])
+      same([256, 257].map((count) => typeof markupProblem(`<p ${'a '.repeat(count)}>`)), ['undefined', 'string'])
     },
     async 'ends whatever the page does meanwhile'() {
       const elsewhere = document.createElement('p')
