@@ -16,6 +16,7 @@ use capfs::clock::Clock;
 use capfs::device::gate::{Observer, Operation};
 use capfs::{Errno, MaybeSend, MaybeSync};
 
+use crate::foreign::is_harmful;
 use crate::grant::DeviceKind;
 use crate::outside::{Failure, Outside};
 
@@ -23,6 +24,14 @@ use crate::outside::{Failure, Outside};
 pub trait Sink: MaybeSend + MaybeSync + 'static {
     /// Takes a line. It must neither wait nor use a capability.
     fn line(&self, line: &str);
+
+    /// Whether it can take one more.
+    ///
+    /// # Errors
+    /// What operations fail with until it can: what can't be told is not done.
+    fn ready(&self) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 impl<F: Fn(&str) + MaybeSend + MaybeSync + 'static> Sink for F {
@@ -161,6 +170,16 @@ impl Audit {
     }
 }
 
+/// The line that says that an agent starts, of this name and identity, at a time in nanoseconds.
+pub fn start(agent: &str, identity: &str, time: u64) -> String {
+    let mut line = format!("{{\"time\":{},\"agent\":", time / 1_000_000);
+    string(&mut line, agent);
+    line.push_str(",\"operation\":\"start\",\"identity\":");
+    string(&mut line, identity);
+    line.push('}');
+    line
+}
+
 impl Audit {
     /// A line as far as the subject.
     fn begin(&self, operation: &str, path: &str, subject: Option<&str>) -> String {
@@ -196,6 +215,10 @@ impl Observer for Audit {
         let micros = operation.duration / 1_000;
         self.end(line, operation.amount, operation.outcome, micros);
     }
+
+    fn ready(&self) -> Result<(), Errno> {
+        self.sink.ready()
+    }
 }
 
 impl CallObserver for Audit {
@@ -214,7 +237,8 @@ impl CallObserver for Audit {
     }
 }
 
-/// Appends a JSON string ([RFC 8259, section 7](https://www.rfc-editor.org/rfc/rfc8259#section-7)).
+/// Appends a JSON string ([RFC 8259, section 7](https://www.rfc-editor.org/rfc/rfc8259#section-7)). What would do something to a
+/// screen, or hide, is escaped as well: a line is shown as what it is.
 fn string(line: &mut String, text: &str) {
     line.push('"');
     for character in text.chars() {
@@ -223,8 +247,10 @@ fn string(line: &mut String, text: &str) {
                 line.push('\\');
                 line.push(character);
             }
-            control if control < ' ' => {
-                let _ = write!(line, "\\u{:04x}", u32::from(control));
+            harmful if is_harmful(harmful) => {
+                for unit in harmful.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(line, "\\u{unit:04x}");
+                }
             }
             other => line.push(other),
         }
@@ -254,7 +280,7 @@ mod tests {
         );
         audit.observe(&Operation {
             kind: OperationKind::Read,
-            path: "1/b\nody",
+            path: "1/b\no\u{202e}d\u{9b}y\u{e0041}",
             subject: Some("https://a/"),
             amount: 5,
             outcome: Err(Errno::Io),
@@ -272,7 +298,7 @@ mod tests {
         assert_eq!(
             *lines.lock().unwrap(),
             [
-                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"read","path":"1/b\u000aody","subject":"https://a/","amount":5,"outcome":"EIO","micros":2}"#,
+                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"read","path":"1/b\u000ao\u202ed\u009by\udb40\udc41","subject":"https://a/","amount":5,"outcome":"EIO","micros":2}"#,
                 r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"request","path":"","subject":"https://a/\"","method":"GET","status":301,"detail":"it is at 10.0.0.1","amount":0,"outcome":"ok","micros":3000}"#
             ]
         );

@@ -14,6 +14,7 @@ use crate::console::Console;
 use crate::crypto::{self, KeyStore};
 use crate::fetch::Fetch;
 use crate::grant::{Grant, GrantError, Term};
+use crate::host_header::HeaderSource;
 use crate::indexeddb::{self, Space};
 use crate::random::{self, Entropy};
 use crate::ws::Ws;
@@ -138,7 +139,10 @@ impl Capability {
     /// What is wrong with the grant; [`GrantError::Value`] for terms that say more than what is let through: a header
     /// that the host adds can be one that agents may not set, and a name says whose things they are.
     pub fn narrowed(&self, grant: &Grant) -> Result<Capability, GrantError> {
-        let more = |term: &&Term| matches!(term.key.as_str(), "header" | "name");
+        let more = |term: &&Term| match term.key.as_str() {
+            "header" | "name" => true,
+            key => HeaderSource::KEYS.contains(&key),
+        };
         match grant.public_terms().iter().find(more) {
             Some(term) => Err(term.expected("only the host can grant this")),
             None => self.narrow.narrowed(grant),

@@ -15,7 +15,9 @@
 
 use std::fmt::Write as _;
 
+use crate::host_header;
 use crate::storage::paths_beside;
+use crate::units;
 
 /// The devices that can be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,34 +92,37 @@ impl DeviceKind {
     }
 }
 
-/// Why a grant can't be understood.
+/// Why a grant can't be understood. No value is in a message, for a term that was misspelt, or a comma without its backslash, could
+/// make it one that was to stay secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GrantError {
     /// No device has this name.
-    #[error("there is no device `{name}`; there are {}", names())]
+    #[error("there is no device {}; there are {}", plain_name(name), names())]
     UnknownDevice {
         /// The name.
         name: String,
     },
     /// The device has no such term.
-    #[error("`{device}` knows no term `{key}`; it knows {known}")]
+    #[error("`{device}` knows no term {}; it knows {known}", unknown_key(key, *behind_header))]
     UnknownTerm {
         /// The device.
         device: &'static str,
         /// The key.
         key: String,
+        /// Whether it stands behind a header, whose value it may be a part of.
+        behind_header: bool,
         /// The keys that it knows.
         known: String,
     },
     /// A term without `=`.
-    #[error("expected KEY=VALUE instead of `{text}`")]
+    #[error("term {place} has no value: expected KEY=VALUE; {COMMAS}")]
     NoValue {
-        /// What was there.
-        text: String,
+        /// Which term it is, from 1.
+        place: usize,
     },
     /// A value that does not fit its key.
-    #[error("`{key}={value}`: {expected}")]
+    #[error("`{key}`: {expected}")]
     Value {
         /// The key.
         key: String,
@@ -143,9 +148,66 @@ fn escaped(part: &str) -> String {
     part.replace('\\', "\\\\").replace(',', "\\,")
 }
 
+/// What may have gone wrong where a term is none.
+const COMMAS: &str = "a comma inside of a value has a backslash before it";
+
+/// Characters of a word that is shown, at most: names of devices and of terms are short.
+const WORD_MAX: usize = 16;
+
+/// A word that may be shown, in quotes, if it looks like a name at all.
+fn plain_name(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    match name.len() <= WORD_MAX && name.bytes().all(plain) {
+        true => format!("`{name}`"),
+        false => "of that name".to_owned(),
+    }
+}
+
+fn unknown_key(key: &str, behind_header: bool) -> String {
+    match behind_header {
+        true => format!("that is there behind a header ({COMMAS})"),
+        false => plain_name(key),
+    }
+}
+
 fn names() -> String {
     DeviceKind::ALL.map(DeviceKind::name).join(", ")
 }
+
+/// Terms whose values anybody may see: those of every device but `header`.
+const PUBLIC: &[&str] = &[
+    "algorithm",
+    "at",
+    "children",
+    "cleanup",
+    "concurrency",
+    "connections",
+    "databases",
+    "elements",
+    "header-env",
+    "header-file",
+    "html",
+    "import",
+    "input",
+    "keys",
+    "load",
+    "max-body",
+    "max-message",
+    "max-request",
+    "messages",
+    "method",
+    "name",
+    "network",
+    "origin",
+    "persist",
+    "quota",
+    "rate",
+    "raw",
+    "redirect",
+    "repair",
+    "rights",
+    "timeout",
+];
 
 /// A key and a value of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,17 +233,7 @@ impl Term {
     /// # Errors
     /// [`GrantError::Value`]
     pub fn size(&self) -> Result<u64, GrantError> {
-        const UNITS: &[(&str, u64)] = &[
-            ("", 1),
-            ("B", 1),
-            ("KiB", 1 << 10),
-            ("MiB", 1 << 20),
-            ("GiB", 1 << 30),
-            ("KB", 1_000),
-            ("MB", 1_000_000),
-            ("GB", 1_000_000_000),
-        ];
-        self.with_unit(UNITS)
+        units::size(&self.value)
             .ok_or_else(|| self.expected("expected a size, such as 4096, 64KiB or 10MiB"))
     }
 
@@ -190,14 +242,9 @@ impl Term {
     /// # Errors
     /// [`GrantError::Value`]
     pub fn millis(&self) -> Result<u64, GrantError> {
-        const UNITS: &[(&str, u64)] = &[
-            ("", 1),
-            ("ms", 1),
-            ("s", 1_000),
-            ("m", 60_000),
-            ("h", 3_600_000),
-        ];
-        self.with_unit(UNITS)
+        let bare = self.value.parse();
+        bare.ok()
+            .or_else(|| units::millis(&self.value))
             .ok_or_else(|| self.expected("expected a length of time, such as 500ms, 10s or 2m"))
     }
 
@@ -240,21 +287,6 @@ impl Term {
             "no" | "false" => Ok(false),
             _ => Err(self.expected("expected yes or no")),
         }
-    }
-
-    /// A whole number and a unit. Fractions are taken where they come out even: `1.5KiB`.
-    fn with_unit(&self, units: &[(&str, u64)]) -> Option<u64> {
-        let text = self.value.as_str();
-        let at = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(at);
-        let (_, unit) = units.iter().find(|(name, _)| *name == unit.trim())?;
-        if let Ok(whole) = number.parse::<u64>() {
-            return whole.checked_mul(*unit);
-        }
-        let value = number.parse::<f64>().ok()? * *unit as f64;
-        (value.fract() == 0.0 && value < 2f64.powi(53)).then_some(value as u64)
     }
 }
 
@@ -331,12 +363,12 @@ impl Grant {
     pub fn from_flag(text: &str) -> Result<Grant, GrantError> {
         let mut parts = split(text).into_iter();
         let device = parts.next().unwrap_or_default();
-        let pairs = parts
-            .map(|part| match part.split_once('=') {
-                Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-                _ => Err(GrantError::NoValue { text: part }),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let pair = |(index, part): (usize, String)| match part.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(GrantError::NoValue { place: index + 1 }),
+        };
+        let pairs = parts.enumerate().map(pair);
+        let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
         Grant::from_pairs(&device, pairs)
     }
 
@@ -367,19 +399,19 @@ impl Grant {
         ))
     }
 
-    /// The terms for people to read: what only the host may know is `***`.
+    /// The terms for people to read: what only the host may know is `***`, and so is whatever no device has.
     pub fn public_terms(&self) -> Vec<Term> {
-        let shown = |term: &Term| {
-            let mut term = term.clone();
-            if term.key == "header" {
-                // `ORIGIN NAME: VALUE`, where the value may be a secret; a colon in the origin comes earlier.
-                let public = term.value.split_once(' ').and_then(|(origin, header)| {
-                    let (name, _) = header.split_once(':')?;
-                    Some(format!("{origin} {name}: ***"))
-                });
-                term.value = public.unwrap_or_else(|| "***".to_owned());
-            }
-            term
+        let hidden = || "***".to_owned();
+        let shown = |term: &Term| match term.key.as_str() {
+            "header" => Term {
+                key: term.key.clone(),
+                value: host_header::public(&term.value).unwrap_or_else(hidden),
+            },
+            key if PUBLIC.contains(&key) => term.clone(),
+            _ => Term {
+                key: hidden(),
+                value: hidden(),
+            },
         };
         self.terms.iter().map(shown).collect()
     }
@@ -404,8 +436,11 @@ impl Grant {
 
     /// An error for a term that the device doesn't know.
     pub fn unknown(&self, term: &Term, known: &[&str]) -> GrantError {
+        let before = self.terms.iter().take_while(|other| *other != term);
+        let mut before = before.map(|other| other.key.as_str());
         GrantError::UnknownTerm {
             device: self.device.name(),
+            behind_header: before.any(|key| key.starts_with("header")),
             key: term.key.clone(),
             known: match known {
                 [] => "`at` alone".to_owned(),
@@ -539,6 +574,51 @@ mod tests {
             Grant::from_flag(flag).unwrap().shown(),
             "fetch,origin=*,header=https://a:8443 X-Key: ***,header=***"
         );
+    }
+
+    #[test]
+    fn no_value_is_in_a_message() {
+        const SECRET: &str = "s3cr3t";
+        for flag in [
+            // A term, a device, a comma, a value: each as somebody may get it wrong.
+            "fetch,origin=*,headers=https://a X-Key: s3cr3t",
+            "fetch,origin=*,header=https://a X-Key: a,s3cr3t=b",
+            "fetch,origin=*,header=https://a X-Key: a,s3cr3t",
+            "fetch,origin=*,header=X-Key: s3cr3t",
+            "fetch,origin=*,header-file=https://a X-Key: s3cr3t",
+            "fetch,origin=*,timeout=s3cr3t",
+            "fetch,origin=https://s3cr3t@a",
+            "fetch,https://a X-Key: s3cr3t=",
+            "crypto,header=https://a X-Key: s3cr3t",
+            "header=https://a X-Key: s3cr3t",
+            "s3cr3t",
+        ] {
+            let error = match Grant::from_flag(flag) {
+                Ok(grant) => {
+                    if !flag.contains("origin=https") {
+                        assert!(
+                            !grant.shown().contains(SECRET)
+                                || flag.contains("header-file")
+                                || flag.contains("timeout"),
+                            "{flag}"
+                        );
+                    }
+                    crate::terms::check(&grant).expect_err(flag)
+                }
+                Err(error) => error,
+            };
+            assert!(!error.to_string().contains(SECRET), "{flag}: {error}");
+        }
+        let told = |flag: &str| {
+            crate::terms::check(&Grant::from_flag(flag).unwrap())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            told("fetch,origin=*,headers=x")
+                .starts_with("`fetch` knows no term `headers`; it knows at, origin")
+        );
+        assert!(told("fetch,origin=*,header=https://a X: a,b=c").contains("backslash"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use capfs::{Errno, MaybeSend, MaybeSync};
 
 use crate::address::{Addresses, Network, granted};
 use crate::grant::{Grant, GrantError, Term};
-use crate::host_header::HostHeader;
+use crate::host_header::{HeaderSource, HostHeader};
 use crate::origin::{Origin, OriginPattern};
 use crate::outside::{Failure, Hold};
 use crate::url::Url;
@@ -28,6 +28,9 @@ pub struct Reach {
     pub headers: Vec<HostHeader>,
     /// Addresses that are not public and may be connected to all the same.
     pub networks: Vec<Network>,
+    /// The first term that names a header whose value is somewhere else. Hosts that have such places
+    /// put the header there before they make a device.
+    elsewhere: Option<Term>,
 }
 
 impl Reach {
@@ -40,9 +43,23 @@ impl Reach {
             "origin" => self.origins.push(OriginPattern::from_term(term, schemes)?),
             "header" => self.headers.push(HostHeader::from_term(term, schemes)?),
             "network" => self.networks.push(Network::from_term(term)?),
+            key if HeaderSource::KEYS.contains(&key) => {
+                HeaderSource::check(term, schemes)?;
+                self.elsewhere.get_or_insert_with(|| term.clone());
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// That there is a value for each header.
+    ///
+    /// # Errors
+    /// [`GrantError::Value`]
+    pub fn resolved(&self) -> Result<(), GrantError> {
+        let refused =
+            |term: &Term| Err(term.expected("this host has no such place: give the header itself"));
+        self.elsewhere.as_ref().map_or(Ok(()), refused)
     }
 
     /// That some server was named.

@@ -6,12 +6,15 @@
 //! device means on both.
 //!
 //! - [`grant`]: the grammar in which capabilities are handed out, and what the words in it mean
-//! - [`terms`]: whether a grant can be understood
+//! - [`terms`], [`units`]: whether a grant can be understood
+//! - [`host_header`]: headers that a host adds, and where it has them from
 //! - [`origin`]: which servers may be spoken to
 //! - [`address`]: where their names may lead, for hosts that see addresses
 //! - [`url`], [`outside`]: addresses on the web, and what else every host of a network has
 //! - [`capability`]: what an agent has, and how it hands on less of it
+//! - [`identity`]: who an agent is
 //! - [`audit`]: what was done, a JSON object a line
+//! - [`foreign`]: text that isn't the host's, made harmless
 //! - one module for each device: [`console`], [`crypto`], [`dom`], [`fetch`], [`indexeddb`], [`random`], [`storage`], [`task`], [`ws`]
 //!
 //! # What this crate never contains
@@ -28,9 +31,11 @@ pub mod crypto;
 pub mod dom;
 mod exchange;
 pub mod fetch;
+pub mod foreign;
 pub mod grant;
 mod hex;
-mod host_header;
+pub mod host_header;
+pub mod identity;
 pub mod indexeddb;
 mod layers;
 mod message;
@@ -40,5 +45,6 @@ pub mod random;
 pub mod storage;
 pub mod task;
 pub mod terms;
+pub mod units;
 pub mod url;
 pub mod ws;

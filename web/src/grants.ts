@@ -24,7 +24,7 @@ function fromFlag(flag: string): [device: string, terms: string[]] {
   const [device, ...terms] = parts as [string, ...string[]];
   const pairs = terms.flatMap((term) => {
     const equals = term.indexOf('=');
-    if (equals < 1) throw new CapfsError('GRANT_INVALID', `expected KEY=VALUE instead of ${term}`);
+    if (equals < 1) throw new CapfsError('GRANT_INVALID', 'expected KEY=VALUE: a comma inside of a value has a backslash before it');
     return [term.slice(0, equals), term.slice(equals + 1)];
   });
   return [device, pairs];

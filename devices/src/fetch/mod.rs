@@ -62,6 +62,7 @@ use capfs::device::synthetic::SyntheticDir;
 
 use crate::audit::CallObservers;
 use crate::grant::{Grant, GrantError};
+use crate::layers::Terms as _;
 use conversation::{Conversation, set_default};
 use exchange::Settings;
 use host::{Client, Host};
@@ -132,7 +133,9 @@ impl Fetch {
         grant: &Grant,
         account: &Account,
     ) -> Result<Arc<Fetch>, GrantError> {
-        let policies = Policies::new(Policy::from_grant(grant)?);
+        let policy = Policy::from_grant(grant)?;
+        policy.reach().resolved()?;
+        let policies = Policies::new(policy);
         let observers = CallObservers::default();
         Ok(Fetch::with(host, policies, account, observers))
     }

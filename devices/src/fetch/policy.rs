@@ -23,6 +23,8 @@ const KNOWN: &[&str] = &[
     "concurrency",
     "timeout",
     "header",
+    "header-file",
+    "header-env",
     "redirect",
     "network",
 ];

@@ -52,6 +52,7 @@ use capfs::device::synthetic::SyntheticDir;
 
 use crate::audit::CallObservers;
 use crate::grant::{Grant, GrantError};
+use crate::layers::Terms as _;
 use connection::{Connection, Conversation};
 use host::{Connector, Host};
 use policy::{Policies, Policy};
@@ -116,6 +117,7 @@ impl Ws {
         account: &Account,
     ) -> Result<Arc<Ws>, GrantError> {
         let policy = Policy::from_grant(grant, host.adds_headers())?;
+        policy.reach().resolved()?;
         let policies = Policies::new(policy);
         let observers = CallObservers::default();
         Ok(Ws::with(host, policies, account, observers))

@@ -16,6 +16,8 @@ const KNOWN: &[&str] = &[
     "connections",
     "timeout",
     "header",
+    "header-file",
+    "header-env",
     "network",
 ];
 
@@ -60,7 +62,6 @@ impl Policy {
             }
         }
         if !adds_headers && !policy.reach.headers.is_empty() {
-            // The value may be a secret.
             return Err(GrantError::Value {
                 key: "header".to_owned(),
                 value: "***".to_owned(),

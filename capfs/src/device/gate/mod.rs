@@ -86,6 +86,14 @@ pub struct Operation<'a> {
 pub trait Observer: MaybeSend + MaybeSync + 'static {
     /// Takes note. It must neither wait nor use the device.
     fn observe(&self, operation: &Operation<'_>);
+
+    /// Whether note can be taken of one more operation; asked before each is begun, and before its outcome is given.
+    ///
+    /// # Errors
+    /// What the operation fails with instead: what can't be told is not done.
+    fn ready(&self) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 /// What went through a gate so far.
@@ -190,11 +198,12 @@ impl Path {
 
 impl Shared {
     /// # Errors
-    /// [`REVOKED`]
+    /// [`REVOKED`], or why nobody can be told.
     fn pass(&self) -> Result<(), Errno> {
-        match self.revoked.load(Ordering::Acquire) {
-            false => Ok(()),
-            true => Err(REVOKED),
+        match (self.revoked.load(Ordering::Acquire), &self.watch) {
+            (true, _) => Err(REVOKED),
+            (false, Some(watch)) => watch.observer.ready(),
+            (false, None) => Ok(()),
         }
     }
 

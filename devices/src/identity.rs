@@ -1,0 +1,92 @@
+//! Who an agent is: whose keys, files and databases are its own.
+//!
+//! A host gives an agent an identity, or it is the digest of its module: never the name of a file, which anybody can give to any
+//! program.
+
+use std::fmt::{self, Display, Write as _};
+
+use sha2::{Digest, Sha256};
+
+/// Characters of an identity that a host gives, at most.
+pub const ID_MAX: usize = 64;
+
+/// Who an agent is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(String);
+
+/// What an identity that a host gives may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected letters, digits, `-`, `_` and `.`, 100 at most, no `.` in front and not `sha256`"
+)]
+pub struct InvalidId;
+
+impl Identity {
+    /// An identity that a host gives: ASCII letters, digits, `-`, `_` and `.`, [`ID_MAX`] at most, with no `.` in front. So it is
+    /// no digest.
+    ///
+    /// # Errors
+    /// [`InvalidId`], also for what looks like the name of a module's file.
+    pub fn named(id: &str) -> Result<Identity, InvalidId> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let fits = (1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain);
+        match fits && !id.starts_with('.') && !id.ends_with(".wasm") {
+            true => Ok(Identity(id.to_owned())),
+            false => Err(InvalidId),
+        }
+    }
+
+    /// That of a module nobody has given one: `sha256:` and the digest of its bytes in hexadecimal digits.
+    pub fn of_module(wasm: &[u8]) -> Identity {
+        Identity(digest(wasm))
+    }
+
+    /// It as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `sha256:` and the digest of some bytes in hexadecimal digits.
+pub fn digest(bytes: &[u8]) -> String {
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities() {
+        for good in ["notes", "a", "org.example.notes-2_x", &"x".repeat(64)] {
+            assert_eq!(Identity::named(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".x",
+            "a/b",
+            "a b",
+            "ünï",
+            "a.wasm",
+            "sha256:00",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(Identity::named(bad), Err(InvalidId), "{bad}");
+        }
+        let empty = Identity::of_module(b"");
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(empty.to_string(), format!("sha256:{hex}"));
+    }
+}
