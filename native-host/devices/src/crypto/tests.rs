@@ -1,6 +1,7 @@
 //! The tree, with real keys.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use capfs::testkit::{self, READ_WRITE, now, read_at, walk, write_at};
@@ -553,7 +554,6 @@ fn so_many_keys_are_kept() {
 
 #[test]
 fn files_are_sealed_and_damage_is_an_error() {
-    use std::os::unix::fs::PermissionsExt;
     let state = TempDir::new().unwrap();
     let root = granted("crypto", Some(state.path()), None);
     let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
@@ -624,4 +624,53 @@ fn a_passphrase_seals() {
     broken[10..14].fill(0xff);
     fs::write(&master, broken).unwrap();
     assert_eq!(sign(Some("correct horse")), Some(Errno::Io));
+}
+
+#[test]
+fn a_lost_master_is_not_replaced_while_there_are_keys() {
+    let state = TempDir::new().unwrap();
+    let root = granted("crypto", Some(state.path()), None);
+    key(&root, &["generate ed25519", "name a"]);
+    let master = state.path().join("keys/master");
+    let kept = fs::read(&master).unwrap();
+    fs::remove_file(&master).unwrap();
+    let root = granted("crypto", Some(state.path()), None);
+    let number = key(&root, &["generate ed25519"]);
+    assert_eq!(ctl(&root, &number, "name b"), Err(Errno::Io));
+    let told = text(&root, &format!("key/{number}/error"));
+    assert!(
+        told.starts_with("the master key is missing, and there are keys"),
+        "{told}"
+    );
+    assert!(!master.exists());
+    // Found again, it does for both.
+    fs::write(&master, kept).unwrap();
+    fs::set_permissions(&master, fs::Permissions::from_mode(0o600)).unwrap();
+    ctl(&root, &number, "name b").unwrap();
+    ask(&root, "key/by-name/a/sign", b"m").unwrap();
+}
+
+#[test]
+fn keys_that_others_can_reach_are_not_used() {
+    let state = TempDir::new().unwrap();
+    let root = granted("crypto", Some(state.path()), None);
+    key(&root, &["generate ed25519", "name a"]);
+    let folder = state.path().join("keys");
+    let sign = || {
+        let root = granted("crypto", Some(state.path()), None);
+        ask(&root, "key/by-name/a/sign", b"m").err()
+    };
+    let set =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o666, 0o640, 0o604, 0o602] {
+        set(&folder.join("master"), mode);
+        assert_eq!(sign(), Some(Errno::Acces), "{mode:o}");
+    }
+    set(&folder.join("master"), 0o600);
+    for mode in [0o777, 0o770, 0o702] {
+        set(&folder, mode);
+        assert_eq!(sign(), Some(Errno::Acces), "{mode:o}");
+    }
+    set(&folder, 0o755);
+    assert_eq!(sign(), None);
 }

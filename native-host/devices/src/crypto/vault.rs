@@ -10,11 +10,13 @@
 //! ```
 //! A file is written beside its place, synced, and moved there, so that a crash leaves the old one or the new one.
 //! Without a passphrase the seal protects keys in copies of the folder that lack `master`, and from damage going unseen; who
-//! can read all of the folder has the keys.
+//! can read all of the folder has the keys. So a folder that others can write, or a `master` that others can read, is refused, and
+//! a `master` that is lost is never replaced while there are keys that it sealed. Older files that are put back are not noticed: whoever
+//! can do that can put back all of the folder.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,6 +73,21 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     Ok(bytes)
 }
 
+/// Fails if somebody else has these rights on a file or folder, or it is somebody else's. What is root's can be trusted by everybody.
+fn check_mode(path: &Path, metadata: &fs::Metadata, rights: u32) -> Result<(), Failure> {
+    let user = rustix::process::geteuid().as_raw();
+    if metadata.mode() & rights == 0 && [user, 0].contains(&metadata.uid()) {
+        return Ok(());
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let what = match rights & 0o044 {
+        0 => "write",
+        _ => "read or write",
+    };
+    let text = format!("`{name}`, where keys are kept, is another user's, or others can {what} it");
+    Err(Failure::new(Errno::Acces, text))
+}
+
 /// The contents of a file that is not longer than it can be; `None` where there is none.
 fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     let file = match File::open(path) {
@@ -82,6 +99,16 @@ fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     let taken = file.take(FILE_MAX + 1).read_to_end(&mut bytes);
     taken.map_err(|error| io("read", path, &error))?;
     Ok(Some(bytes))
+}
+
+/// As [`read`], of a file that nobody else may read.
+fn read_master(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    match fs::metadata(path) {
+        Ok(metadata) => check_mode(path, &metadata, 0o077)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io("read", path, &error)),
+    }
+    read(path)
 }
 
 fn cipher(key: &[u8]) -> Result<Aes256Gcm, Failure> {
@@ -127,19 +154,33 @@ impl Vault {
         Ok(true)
     }
 
-    /// The master key; with `make`, a new one where there is none.
+    /// That nobody else can put files into the folder, if it is there.
+    fn check_folder(&self) -> Result<(), Failure> {
+        match fs::metadata(&self.folder) {
+            Ok(metadata) => check_mode(&self.folder, &metadata, 0o022),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io("read", &self.folder, &error)),
+        }
+    }
+
+    /// The master key; with `make`, a new one where there is none and never was.
     fn master(&self, make: bool) -> Result<Option<Arc<Aes256Gcm>>, Failure> {
         let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(master) = &*master {
             return Ok(Some(master.clone()));
         }
         let path = self.folder.join("master");
-        let mut contents = read(&path)?;
+        self.check_folder()?;
+        let mut contents = read_master(&path)?;
         if contents.is_none() && make {
+            if !self.names()?.is_empty() {
+                let text = "the master key is missing, and there are keys that it sealed";
+                return Err(Failure::new(Errno::Io, text));
+            }
             let made = self.make_master()?;
             // Another process may have made one meanwhile: then that is it.
             self.write(&path, &made, false)?;
-            contents = read(&path)?;
+            contents = read_master(&path)?;
         }
         let Some(contents) = contents else {
             return Ok(None);
