@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -24,7 +24,8 @@ let passed = 0
 let failed = 0
 
 function capfsHost(verb, manifest, ...args) {
-  const argv = [verb, '--state', state, '--manifest', manifest, ...args]
+  // Each agent has a folder of its own.
+  const argv = [verb, '--state', join(state, dirname(manifest)), '--manifest', manifest, ...args]
   const { status, stdout, stderr } = spawnSync(binary, argv, { cwd: root, encoding: 'utf8', timeout: 60_000 })
   assert.equal(status, 0, `capfs-host ${argv.join(' ')}: ${stderr}`)
   assert.doesNotMatch(stderr + stdout, /degraded|missing/)

@@ -7,46 +7,88 @@
 //! is against accidents: whoever could forge an entry could forge any digest of it too.
 //!
 //! Loading compiled code runs it: whoever can write the folder can run code as this user. The folder is
-//! therefore used only if it is this user's and nobody else can write it.
+//! therefore used only if it is this user's and nobody else can write it, and no agent is granted a folder with it in it
+//! ([`reserved`](crate::reserved)). An entry is not mapped from its file: it is copied into a sealed memfd while it is
+//! checked, which nobody can write (memfd_create(2)), so what runs is what was checked, whatever becomes of the file.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use capfs_modules::TRANSLATION;
+use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, Module};
 
-/// Bytes that the folder may hold; the entries unused for longest go first.
+/// Bytes that the entries of programs may take; those unused for longest go first.
 const CACHE_MAX: u64 = 1 << 30;
+
+/// Bytes that the entries of child agents may take. They have a folder of their own, for an agent can start any number.
+const CHILDREN_MAX: u64 = 256 << 20;
+
+/// Bytes that the children of one run may add to it.
+const CHILDREN_RUN_MAX: u64 = CHILDREN_MAX / 2;
+
+/// Bytes of an entry, at most.
+const ENTRY_MAX: u64 = CACHE_MAX;
+
+/// What an entry's name ends with.
+const SUFFIX: &str = ".cwasm";
+
+/// How long a file that is being written may be there: what is older was left by a process that did not end well.
+const WRITING_MAX: Duration = Duration::from_secs(3600);
+
+/// Bytes that are read at once: they stay in the processor's cache, which is several times faster than reading all.
+const PIECE: usize = 256 << 10;
 
 /// A folder of compiled modules.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,
+    /// Where entries are looked for as well, and none is kept.
+    also: Option<PathBuf>,
+    max: u64,
+    /// Bytes that may still be kept in it.
+    left: Arc<AtomicU64>,
 }
 
 impl Cache {
-    /// The cache of this user: `CAPFS_CACHE_DIR`, or the system's folder for caches.
+    /// The cache of this user: a folder of its own, `capfs-code`, in `CAPFS_CACHE_DIR`, or one in the system's folder for caches.
     pub fn of_user() -> Option<Cache> {
-        if let Some(folder) = std::env::var_os("CAPFS_CACHE_DIR") {
-            return Some(Cache {
-                folder: folder.into(),
-            });
-        }
-        let folders = directories::ProjectDirs::from("", "", "capfs")?;
-        Some(Cache {
-            folder: folders.cache_dir().join("code"),
-        })
+        let folder = match std::env::var_os("CAPFS_CACHE_DIR") {
+            Some(folder) => PathBuf::from(folder).join("capfs-code"),
+            None => {
+                let folders = directories::ProjectDirs::from("", "", "capfs")?;
+                folders.cache_dir().join("code")
+            }
+        };
+        Some(Cache::at(folder))
     }
 
     /// A cache in this folder, which is made when it is first needed.
     pub fn at(folder: impl Into<PathBuf>) -> Cache {
         Cache {
             folder: folder.into(),
+            also: None,
+            max: CACHE_MAX,
+            left: Arc::new(AtomicU64::new(u64::MAX)),
+        }
+    }
+
+    /// The cache for the children of one run: they use the code of programs, and what they add pushes out nothing but code
+    /// of other children, and not all of that.
+    pub fn of_children(&self) -> Cache {
+        Cache {
+            folder: self.folder.join("tasks"),
+            also: Some(self.folder.clone()),
+            max: CHILDREN_MAX,
+            left: Arc::new(AtomicU64::new(CHILDREN_RUN_MAX)),
         }
     }
 
@@ -65,13 +107,8 @@ impl Cache {
 
     /// A module's entry, if it is there and whole.
     pub fn find(&self, key: &str) -> Option<Entry> {
-        self.checked_folder(false).ok()?;
-        let (path, seal) = self.entry(key)?;
-        if !seal.matches(&path).unwrap_or(false) {
-            let _ = fs::remove_file(&path);
-            return None;
-        }
-        Some(Entry { path })
+        let mut folders = self.also.iter().chain([&self.folder]);
+        folders.find_map(|folder| find_in(folder, key))
     }
 
     /// Keeps a compiled module.
@@ -79,10 +116,17 @@ impl Cache {
     /// # Errors
     /// What writing ends with; the module can be used all the same.
     pub fn store(&self, key: &str, module: &Module) -> io::Result<()> {
-        self.checked_folder(true)?;
         let bytes = module
             .serialize()
             .map_err(|error| io::Error::other(format!("{error:#}")))?;
+        let (order, relaxed) = (Ordering::Relaxed, Ordering::Relaxed);
+        let less = |left: u64| left.checked_sub(bytes.len() as u64);
+        if self.left.fetch_update(order, relaxed, less).is_err() {
+            let text = "the children of this run have kept as much as they may";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
+        }
+        self.make()?;
+        check(&self.folder)?;
         let temporary = self.folder.join(format!(".{key}.{}", std::process::id()));
         let written = fs::File::create_new(&temporary)
             .and_then(|mut file| file.write_all(&bytes))
@@ -96,64 +140,47 @@ impl Cache {
 
     fn path(&self, key: &str, seal: Seal) -> PathBuf {
         let Seal { len, sum } = seal;
-        self.folder.join(format!("{key}-{len}-{sum:08x}.cwasm"))
+        self.folder.join(format!("{key}-{len}-{sum:08x}{SUFFIX}"))
     }
 
-    /// The entry of a key, and what its name says of its contents.
-    fn entry(&self, key: &str) -> Option<(PathBuf, Seal)> {
-        fs::read_dir(&self.folder)
-            .ok()?
-            .flatten()
-            .find_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let (len, sum) = name
-                    .strip_prefix(key)?
-                    .strip_prefix('-')?
-                    .strip_suffix(".cwasm")?
-                    .split_once('-')?;
-                let seal = Seal {
-                    len: len.parse().ok()?,
-                    sum: u32::from_str_radix(sum, 16).ok()?,
-                };
-                Some((entry.path(), seal))
-            })
+    /// Makes the folder, if it is not there.
+    ///
+    /// # Errors
+    /// What making it ends with.
+    pub fn make(&self) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&self.folder)
     }
 
-    /// Fails unless the folder is this user's alone.
-    fn checked_folder(&self, make: bool) -> io::Result<()> {
-        if make {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.folder)?;
-        }
-        let metadata = fs::metadata(&self.folder)?;
-        let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-        if !metadata.is_dir() || !ours || metadata.mode() & 0o022 != 0 {
-            let text = format!(
-                "`{}` is not this user's, or others can write it",
-                self.folder.display()
-            );
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-        }
-        Ok(())
-    }
-
+    /// Removes the entries that were unused for longest until the others are within the limit. Whatever is not an entry, by its
+    /// name and its kind, is not this cache's: it counts for nothing and is left alone.
     fn prune(&self) {
         let Ok(folder) = fs::read_dir(&self.folder) else {
             return;
         };
-        let mut entries: Vec<(SystemTime, u64, PathBuf)> = folder
-            .flatten()
-            .filter_map(|entry| {
-                let metadata = entry.metadata().ok()?;
-                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-            })
-            .collect();
+        let now = SystemTime::now();
+        let mut entries: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for entry in folder.flatten() {
+            let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata())
+            else {
+                continue;
+            };
+            let (true, Ok(modified)) = (metadata.is_file(), metadata.modified()) else {
+                continue;
+            };
+            let age = now.duration_since(modified).unwrap_or_default();
+            match Kind::of(&name) {
+                Some(Kind::Entry) => entries.push((modified, metadata.len(), entry.path())),
+                Some(Kind::Writing) if age > WRITING_MAX => {
+                    let _ = fs::remove_file(entry.path());
+                }
+                Some(Kind::Writing) | None => {}
+            }
+        }
         entries.sort();
         let mut total: u64 = entries.iter().map(|(_, len, _)| len).sum();
         for (_, len, path) in entries {
-            if total <= CACHE_MAX {
+            if total <= self.max {
                 break;
             }
             if fs::remove_file(&path).is_ok() {
@@ -168,22 +195,91 @@ impl Cache {
     }
 }
 
-/// Compiled code that is in the cache, checked.
+/// A module's entry in a folder, if it is there and whole.
+fn find_in(folder: &Path, key: &str) -> Option<Entry> {
+    check(folder).ok()?;
+    let (path, seal) = entry(folder, key)?;
+    match seal.open(&path) {
+        Ok(Some(entry)) => Some(entry),
+        Ok(None) => {
+            let _ = fs::remove_file(&path);
+            None
+        }
+        // It may be as it should: there is no room for the copy, say.
+        Err(_) => None,
+    }
+}
+
+/// The entry of a key, and what its name says of its contents.
+fn entry(folder: &Path, key: &str) -> Option<(PathBuf, Seal)> {
+    let mut entries = fs::read_dir(folder).ok()?.flatten();
+    entries.find_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let seal = name.strip_prefix(key)?.strip_prefix('-')?;
+        Some((entry.path(), Seal::of_name(seal)?))
+    })
+}
+
+/// Fails unless a folder is this user's alone.
+fn check(folder: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(folder)?;
+    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if !metadata.is_dir() || !ours || metadata.mode() & 0o022 != 0 {
+        let folder = folder.display();
+        let text = format!("`{folder}` is not this user's, or others can write it");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
+}
+
+/// What a file of the cache is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// An entry.
+    Entry,
+    /// One that is being written.
+    Writing,
+}
+
+impl Kind {
+    /// By its name: `KEY-LENGTH-SUM.cwasm`, or `.KEY.PROCESS`. `None` is no file of a cache.
+    fn of(name: &str) -> Option<Kind> {
+        let (kind, name) = match name.strip_prefix('.') {
+            Some(name) => (Kind::Writing, name),
+            None => (Kind::Entry, name),
+        };
+        let (digest, rest) = name.split_at_checked(64)?;
+        let (compatibility, rest) = rest.strip_prefix('-')?.split_at_checked(16)?;
+        let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !hex(digest) || !hex(compatibility) {
+            return None;
+        }
+        match kind {
+            Kind::Entry => Seal::of_name(rest.strip_prefix('-')?).map(|_| kind),
+            Kind::Writing => rest.strip_prefix('.')?.parse::<u32>().ok().map(|_| kind),
+        }
+    }
+}
+
+/// Compiled code that was in the cache, checked, and copied to where nobody can write it.
 pub struct Entry {
-    path: PathBuf,
+    file: fs::File,
+    /// Sealed.
+    code: fs::File,
 }
 
 impl Entry {
     /// The module, unless it does not fit into this engine's pool.
     pub fn load(&self, engine: &Engine) -> Option<Module> {
+        let code = self.code.try_clone().ok()?;
         // SAFETY: the file was written by `Cache::store` from `Module::serialize`, into a folder that nobody
-        // else can write, whole (both were checked by `Cache::find`), and for an engine that compiles as this
-        // one does (its compatibility hash is in its name, and wasmtime checks it again).
+        // else can write, whole, and for an engine that compiles as this one does (its compatibility hash is in its
+        // name, and wasmtime checks it again). What is mapped is the copy that was checked, and its seals keep
+        // everybody from changing it for as long as it is there.
         #[expect(unsafe_code, reason = "compiled code can only be loaded this way")]
-        let module = unsafe { Module::deserialize_file(engine, &self.path) }.ok()?;
+        let module = unsafe { Module::deserialize_open_file(engine, code) }.ok()?;
         // Entries that were used last stay longest.
-        let used = fs::File::open(&self.path).and_then(|file| file.set_modified(SystemTime::now()));
-        drop(used);
+        let _ = self.file.set_modified(SystemTime::now());
         Some(module)
     }
 }
@@ -203,30 +299,66 @@ impl Seal {
         }
     }
 
-    /// Whether a file is as its name says. Read in pieces that stay in the processor's cache, which is
-    /// several times faster than reading it whole.
-    fn matches(self, path: &Path) -> io::Result<bool> {
-        // Asked before it is opened: opening a pipe would wait.
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() || metadata.len() != self.len {
-            return Ok(false);
+    /// What the end of an entry's name says: `LENGTH-SUM.cwasm`.
+    fn of_name(text: &str) -> Option<Seal> {
+        let (len, sum) = text.strip_suffix(SUFFIX)?.split_once('-')?;
+        let seal = Seal {
+            len: len.parse().ok()?,
+            sum: u32::from_str_radix(sum, 16).ok()?,
+        };
+        // Each number in one way: another spelling is no name of ours.
+        let written = format!("{}-{:08x}", seal.len, seal.sum);
+        (text.strip_suffix(SUFFIX) == Some(&written)).then_some(seal)
+    }
+
+    /// A copy of a file that is as its name says; `None` if it is not.
+    fn open(self, path: &Path) -> io::Result<Option<Entry>> {
+        // Neither a link is followed nor a pipe waited for.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = fs::File::options()
+            .read(true)
+            .custom_flags(flags.bits() as i32)
+            .open(path);
+        let mut file = match file {
+            Ok(file) => file,
+            // A link.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() != self.len || self.len > ENTRY_MAX {
+            return Ok(None);
         }
-        let mut file = fs::File::open(path)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut code = fs::File::from(memfd_create("capfs-code", flags)?);
         let mut hasher = crc32fast::Hasher::new();
-        let mut piece = vec![0; 256 << 10];
+        let mut piece = vec![0; PIECE.min(self.len as usize + 1)];
+        let mut left = self.len;
         loop {
-            match file.read(&mut piece)? {
-                0 => return Ok(hasher.finalize() == self.sum),
-                count => hasher.update(&piece[..count]),
+            let count = file.read(&mut piece)?;
+            if count == 0 {
+                break;
             }
+            let Some(less) = left.checked_sub(count as u64) else {
+                return Ok(None);
+            };
+            left = less;
+            hasher.update(&piece[..count]);
+            code.write_all(&piece[..count])?;
         }
+        let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        fcntl_add_seals(&code, seals)?;
+        Ok((left == 0 && hasher.finalize() == self.sum).then_some(Entry { file, code }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
 
     fn setup() -> (tempfile::TempDir, Cache, Engine, String, Module) {
         let directory = tempfile::tempdir().unwrap();
@@ -255,7 +387,7 @@ mod tests {
     fn damaged_entries_are_not_used_and_are_replaced() {
         let (_directory, cache, engine, key, module) = setup();
         cache.store(&key, &module).unwrap();
-        let path = cache.entry(&key).unwrap().0;
+        let path = entry(cache.folder(), &key).unwrap().0;
         let good = fs::read(&path).unwrap();
         let mut flipped = good.clone();
         flipped[good.len() / 2] ^= 1;
@@ -271,7 +403,7 @@ mod tests {
     fn a_pipe_is_no_entry() {
         let (_directory, cache, engine, key, module) = setup();
         cache.store(&key, &module).unwrap();
-        let path = cache.entry(&key).unwrap().0;
+        let path = entry(cache.folder(), &key).unwrap().0;
         fs::remove_file(&path).unwrap();
         let made = std::process::Command::new("mkfifo").arg(&path).status();
         assert!(made.unwrap().success());
@@ -287,5 +419,105 @@ mod tests {
         fs::set_permissions(cache.folder(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(load(&cache, &engine, &key).is_none());
         assert!(cache.store(&key, &module).is_err());
+    }
+
+    #[test]
+    fn what_is_not_an_entry_counts_for_nothing_and_is_left_alone() {
+        let (directory, mut cache, _, key, module) = setup();
+        fs::create_dir_all(cache.folder()).unwrap();
+        let theirs = [
+            "thesis.tex".to_owned(),
+            "photo.cwasm".to_owned(),
+            ".profile".to_owned(),
+            format!("{key}-12-00000000.cwasm.bak"),
+            format!("{key}-012-00000000.cwasm"),
+            format!("{}-12-00000000.cwasm", &key[1..]),
+        ];
+        for name in &theirs {
+            fs::write(cache.folder().join(name), vec![7; 4096]).unwrap();
+        }
+        let folder = cache.folder().join(format!("{key}-7-00000000.cwasm"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(directory.path().join("outside"), b"x").unwrap();
+        // No entry fits: the one that is kept goes at once, and nothing else.
+        cache.max = 0;
+        cache.store(&key, &module).unwrap();
+        let left = fs::read_dir(cache.folder()).unwrap().flatten();
+        let mut left: Vec<_> = left.map(|entry| entry.path()).collect();
+        let mut expected: Vec<_> = theirs
+            .iter()
+            .map(|name| cache.folder().join(name))
+            .collect();
+        expected.push(folder);
+        left.sort();
+        expected.sort();
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn what_a_writer_left_behind_goes_when_it_is_old() {
+        let (_directory, cache, _, key, module) = setup();
+        fs::create_dir_all(cache.folder()).unwrap();
+        let [old, new] = [1, 2].map(|process| cache.folder().join(format!(".{key}.{process}")));
+        for path in [&old, &new] {
+            fs::write(path, b"half").unwrap();
+        }
+        let file = File::options().write(true).open(&old).unwrap();
+        file.set_modified(SystemTime::now() - 2 * WRITING_MAX)
+            .unwrap();
+        cache.store(&key, &module).unwrap();
+        assert!(!old.exists() && new.exists());
+    }
+
+    #[test]
+    fn children_push_out_nothing_but_code_of_children() {
+        let (_directory, cache, engine, key, module) = setup();
+        cache.store(&key, &module).unwrap();
+        let mut children = cache.of_children();
+        assert!(
+            load(&children, &engine, &key).is_some(),
+            "they use what is there"
+        );
+        let size = module.serialize().unwrap().len() as u64;
+        // Room for one; and this run may add two.
+        children.max = size;
+        children.left.store(2 * size, Ordering::Relaxed);
+        let [one, two, three] =
+            ["1", "2", "3"].map(|name| format!("{}{name}", &key[..key.len() - 1]));
+        for name in [&one, &two] {
+            children.store(name, &module).unwrap();
+        }
+        let refused = children.store(&three, &module).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
+        assert!(
+            entry(children.folder(), &one).is_none() || entry(children.folder(), &two).is_none()
+        );
+        assert!(load(&cache, &engine, &key).is_some());
+        assert!(
+            cache.find(&two).is_none(),
+            "programs don't use what children have kept"
+        );
+    }
+
+    #[test]
+    fn what_is_mapped_is_not_the_file() {
+        let (_directory, cache, engine, key, module) = setup();
+        cache.store(&key, &module).unwrap();
+        let found = cache.find(&key).unwrap();
+        let path = entry(cache.folder(), &key).unwrap().0;
+        let len = fs::metadata(&path).unwrap().len();
+        fs::write(&path, vec![0xcc; len as usize]).unwrap();
+        assert!(found.load(&engine).unwrap().get_export("f").is_some());
+        // Nor can anybody write the copy, or map it to be written.
+        let mut copy = &found.code;
+        let refused = copy.write_all(b"x").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        assert!(copy.set_len(0).is_err());
+        let again = File::options()
+            .write(true)
+            .open(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+        let mut again = again.unwrap();
+        let refused = again.write_all(b"x").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
     }
 }

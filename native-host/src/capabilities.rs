@@ -1,9 +1,7 @@
 //! The capabilities of one agent: devices behind gates, and their audit.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use capfs::account::Account;
@@ -16,6 +14,8 @@ use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_native_devices::{Host, Support};
 
 use crate::clock::SystemClock;
+use crate::reserved::Reserved;
+use crate::secrets;
 use crate::storage;
 use crate::tasks::{Family, Parent, Tasks};
 
@@ -81,23 +81,30 @@ pub struct Capabilities {
     locks: Vec<File>,
     /// What the agent shares with its children.
     family: Arc<Family>,
+    reserved: Reserved,
 }
 
 impl Capabilities {
-    /// Nothing yet, for the agent of this name.
-    pub fn new(host: Host, agent: &str, family: Arc<Family>) -> Self {
+    /// Nothing yet, for the agent of this name; it reaches nothing that is reserved.
+    pub fn new(host: Host, agent: &str, family: Arc<Family>, reserved: Reserved) -> Self {
         Capabilities {
             host,
             agent: agent.to_owned(),
             held: Vec::new(),
             locks: Vec::new(),
             family,
+            reserved,
         }
     }
 
     /// What the agent makes this host hold is charged to this.
     pub fn account(&self) -> &Account {
         &self.family.account
+    }
+
+    /// What no folder may overlap with that it is granted.
+    pub fn reserved(&self) -> &Reserved {
+        &self.reserved
     }
 
     /// How much there is here of what a grant asks for. Nothing is made or opened.
@@ -115,7 +122,7 @@ impl Capabilities {
         let at = grant.at.clone();
         match grant.device {
             DeviceKind::Opfs => {
-                let stored = storage::granted(grant, &self.agent, self.host.state.as_deref());
+                let stored = storage::granted(grant, self.host.state.as_deref());
                 let stored = stored.map_err(failed)?;
                 self.locks.push(stored.lock);
                 let tree = self.hold(grant, Kind::Whole, stored.tree);
@@ -132,7 +139,9 @@ impl Capabilities {
                 Ok(vec![(at, tree, Rights::RW)])
             }
             _ => {
-                let capability = self.host.capability(grant).map_err(failed)?;
+                // What is shown of it, and held against a manifest that is read again, is what was asked for.
+                let whole = secrets::resolved(grant).map_err(failed)?;
+                let capability = self.host.capability(&whole).map_err(failed)?;
                 let root = capability.root().clone();
                 let tree = self.hold(grant, Kind::Capability(capability), root);
                 Ok(vec![(at, tree, Rights::RW)])
@@ -188,39 +197,5 @@ pub fn end(held: &[Held], patience: Duration) {
         if let Kind::Tasks(tasks) = &each.kind {
             tasks.end(patience);
         }
-    }
-}
-
-/// An audit that is appended to a file, a line at a time, so that several agents can share one.
-///
-/// # Errors
-/// What opening the file fails with.
-pub fn audit_file(path: &Path) -> std::io::Result<Arc<dyn Sink>> {
-    let file = OpenOptions::new().append(true).create(true).open(path)?;
-    let failed = false;
-    Ok(Arc::new(AuditFile(Mutex::new(Appended { file, failed }))))
-}
-
-struct AuditFile(Mutex<Appended>);
-
-struct Appended {
-    file: File,
-    /// Whether the last line could not be written.
-    failed: bool,
-}
-
-impl Sink for AuditFile {
-    fn line(&self, line: &str) {
-        let mut bytes = Vec::with_capacity(line.len() + 1);
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-        let mut audit = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = audit.file.write_all(&bytes);
-        // The agent must not fail because the audit's disk is full. The host says so, but not for each line.
-        match &written {
-            Err(error) if !audit.failed => eprintln!("error: can't write to the audit: {error}"),
-            _ => {}
-        }
-        audit.failed = written.is_err();
     }
 }

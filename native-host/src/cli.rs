@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use capfs_devices::grant::Grant as CapabilityGrant;
+use capfs_devices::foreign::Foreign;
+use capfs_devices::grant::{Grant as CapabilityGrant, GrantError};
+use capfs_devices::identity::Identity;
+use capfs_devices::{terms, units};
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use capfs_host::listen::ListenGrant;
 use capfs_host::manifest::Variable;
 use capfs_runtime::ClockGrant;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -21,7 +25,7 @@ Exit codes:
   126  the file is not an agent that can run here
   127  the file can't be read
   128+n  it raised signal n (WASI numbers them)
-  130  Ctrl-C
+  128+n  the host was asked to end by signal n: 130 Ctrl-C, 143 SIGTERM
   134  it trapped
   137  it ran out of memory (--max-memory)";
 
@@ -54,6 +58,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 
+    /// Take no other manifest than the one with this digest, which `inspect --manifest` shows
+    #[arg(long, value_name = "sha256:HEX", requires = "manifest")]
+    pub manifest_digest: Option<String>,
+
+    /// Who the program is: whose keys, files and databases it has; unless told, the digest of its module
+    #[arg(long, value_name = "NAME", value_parser = Identity::named)]
+    pub id: Option<Identity>,
+
     /// Grant a folder of this machine, read-only unless `rw`; GUEST is its name for the program
     #[arg(long, value_name = "HOST[::GUEST[:ro|rw]]")]
     pub dir: Vec<DirGrant>,
@@ -71,12 +83,17 @@ pub struct RunArgs {
     /// Grant a capability: `random`, `fetch,origin=https://example.com`, … (see docs/capabilities.md)
     ///
     /// It appears below `/cap`, or where `at=PATH` says. What isn't granted does not exist for the program.
-    #[arg(long, value_name = "DEVICE[,KEY=VALUE]...", value_parser = CapabilityGrant::from_flag)]
-    pub grant: Vec<CapabilityGrant>,
+    // Read by ourselves, for what is wrong in one would be repeated, secrets included.
+    #[arg(long, value_name = "DEVICE[,KEY=VALUE]...")]
+    grant: Vec<String>,
 
     /// Append one JSON object a line to this file for each operation on a capability
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
+
+    /// Let the audit's file have at most this size, 1GiB unless told: then what would be in it is refused
+    #[arg(long, value_name = "SIZE", requires = "audit")]
+    pub audit_max: Option<SizeArg>,
 
     /// Listen at a TCP address and hand the socket to the program, behind its directories
     ///
@@ -151,14 +168,28 @@ impl Cli {
             let indices = |name| matches.indices_of(name).into_iter().flatten();
             let dirs = indices("dir").zip(args.dir.iter().cloned().map(Grant::Dir));
             let mounts = indices("mount").zip(args.mount.iter().cloned().map(Grant::Mount));
-            let grants = args.grant.iter().cloned().map(Grant::Capability);
-            let grants = indices("grant").zip(grants);
+            let read = args.grant.iter().map(|flag| capability(flag));
+            let read = read.collect::<Result<Vec<_>, _>>();
+            let grants = read.unwrap_or_else(|error| {
+                let text = format!("can't understand a `--grant`: {}", Foreign(error));
+                Cli::command()
+                    .error(ErrorKind::ValueValidation, text)
+                    .exit()
+            });
+            let grants = indices("grant").zip(grants.into_iter().map(Grant::Capability));
             let mut ordered: Vec<(usize, Grant)> = dirs.chain(mounts).chain(grants).collect();
             ordered.sort_by_key(|(index, _)| *index);
             args.ordered = ordered.into_iter().map(|(_, grant)| grant).collect();
         }
         cli
     }
+}
+
+/// Reads a flag, and its terms as its device will.
+fn capability(flag: &str) -> Result<CapabilityGrant, GrantError> {
+    let grant = CapabilityGrant::from_flag(flag)?;
+    terms::check(&grant)?;
+    Ok(grant)
 }
 
 impl RunArgs {
@@ -171,7 +202,7 @@ impl RunArgs {
 /// `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// Show as well what this manifest would grant it here, what is missing, what is degraded
+    /// Show as well what this manifest would grant it here, what is missing, what is degraded; ends with 125 if it could not be started
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 
@@ -223,26 +254,6 @@ impl EnvArg {
     }
 }
 
-/// A number and a unit, which is one of `units`.
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Result<f64, String> {
-    let at = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let names: Vec<&str> = units
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !name.is_empty())
-        .collect();
-    let expected = || format!("expected a number and a unit ({})", names.join(", "));
-    let number: f64 = number.parse().map_err(|_| expected())?;
-    let unit = units
-        .iter()
-        .find(|(name, _)| *name == unit.trim())
-        .ok_or_else(expected)?;
-    Ok(number * unit.1 as f64)
-}
-
 /// A length of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DurationArg(pub Duration);
@@ -251,11 +262,9 @@ impl FromStr for DurationArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-        let millis = with_unit(text, &units)?;
-        Duration::try_from_secs_f64(millis / 1_000.0)
-            .map(DurationArg)
-            .map_err(|_| "it is too long".to_owned())
+        let millis = units::millis(text).map(Duration::from_millis);
+        let expected = "expected a length of time with its unit, such as 500ms, 10s, 2m or 1h";
+        millis.map(DurationArg).ok_or_else(|| expected.to_owned())
     }
 }
 
@@ -289,17 +298,9 @@ impl FromStr for SizeArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: &[(&str, u64)] = &[
-            ("", 1),
-            ("B", 1),
-            ("KiB", 1 << 10),
-            ("MiB", 1 << 20),
-            ("GiB", 1 << 30),
-            ("KB", 1_000),
-            ("MB", 1_000_000),
-            ("GB", 1_000_000_000),
-        ];
-        Ok(SizeArg(with_unit(text, UNITS)? as usize))
+        let bytes = units::size(text).and_then(|bytes| bytes.try_into().ok());
+        let expected = "expected a size, such as 4096, 64KiB, 10MB or 1GiB";
+        bytes.map(SizeArg).ok_or_else(|| expected.to_owned())
     }
 }
 

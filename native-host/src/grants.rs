@@ -20,9 +20,11 @@ use capfs_runtime::Preopen;
 
 use crate::capabilities::{Capabilities, Held};
 use crate::clock::SystemClock;
-use crate::device::dir;
+use crate::device::dir::HostFolder;
 use crate::manifest::{Need, Place, Want};
 use crate::read::read_at_most;
+use crate::reserved::Reserved;
+use crate::secrets;
 
 /// Bytes that a compressed archive may unpack to: it is kept in memory.
 const ARCHIVE_MAX: u64 = 1 << 30;
@@ -163,6 +165,8 @@ pub struct Lack {
     pub what: String,
     /// Why it can't be given.
     pub why: String,
+    /// What may help.
+    pub hint: Option<&'static str>,
     /// Whether some of it is there.
     pub partly: bool,
     /// What the agent misses then, as far as a manifest says so.
@@ -220,6 +224,7 @@ impl Want {
             at: self.grant.guest().to_owned(),
             what: self.grant.what(),
             why,
+            hint: None,
             partly,
             without: match &self.need {
                 Need::Optional(without) if !partly => without.clone(),
@@ -232,7 +237,13 @@ impl Want {
     /// What is missing here of what is asked for, as far as it is known before anything is made.
     pub fn examine(&self, capabilities: &Capabilities) -> Option<Lack> {
         match &self.grant {
-            Grant::Dir(grant) => open_folder(grant).err().map(|why| self.lack(why, false)),
+            Grant::Dir(grant) => {
+                let refused = open_folder(grant, capabilities.reserved()).err()?;
+                Some(Lack {
+                    hint: refused.hint,
+                    ..self.lack(refused.why, false)
+                })
+            }
             Grant::Mount(grant) => match &grant.device {
                 Device::Archive(file) if !file.exists() => {
                     let file = file.display();
@@ -242,7 +253,10 @@ impl Want {
                 _ => None,
             },
             Grant::Capability(grant) => match capabilities.support(grant) {
-                Support::Whole => None,
+                Support::Whole => {
+                    let why = secrets::resolved(grant).err()?;
+                    Some(self.lack(why, false))
+                }
                 Support::Part(why) => Some(self.lack(why.to_owned(), true)),
                 Support::Nothing(why) if self.place.is_some() => {
                     Some(self.lack(why.to_owned(), false))
@@ -420,6 +434,7 @@ pub fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Vec<Lack>> {
                     at: path.clone(),
                     what: "a mount".to_owned(),
                     why: format!("can't mount anything at `{path}`: {errno}"),
+                    hint: None,
                     partly: false,
                     without: None,
                     place: None,
@@ -438,7 +453,11 @@ fn open(
 ) -> Result<Vec<Mounted>, String> {
     let path = absolute(grant.guest())?;
     match grant {
-        Grant::Dir(grant) => Ok(vec![(path, open_folder(grant)?, grant.rights)]),
+        Grant::Dir(grant) => {
+            let folder = open_folder(grant, capabilities.reserved());
+            let folder = folder.map_err(|refused| refused.why)?;
+            Ok(vec![(path, folder, grant.rights)])
+        }
         Grant::Mount(grant) => {
             let tree = device(grant, memory, capabilities.account())?;
             Ok(vec![(path, tree, grant.rights)])
@@ -451,9 +470,32 @@ fn open(
     }
 }
 
-fn open_folder(grant: &DirGrant) -> Result<NodeRef, String> {
+/// Why a folder is not granted.
+struct Refused {
+    why: String,
+    hint: Option<&'static str>,
+}
+
+fn open_folder(grant: &DirGrant, reserved: &Reserved) -> Result<NodeRef, Refused> {
     let host = grant.host.display();
-    dir::open(&grant.host).map_err(|error| format!("can't open the folder `{host}`: {error}"))
+    let failed = |error: std::io::Error| Refused {
+        why: format!("can't open the folder `{host}`: {error}"),
+        hint: None,
+    };
+    let folder = HostFolder::open(&grant.host).map_err(failed)?;
+    let writable = grant.rights != Rights::RO;
+    let bars = reserved.check(&folder, writable).map_err(|conflict| {
+        let to_be = if writable {
+            "to be written"
+        } else {
+            "to be read"
+        };
+        Refused {
+            why: format!("can't grant the folder `{host}` {to_be}: {}", conflict.why),
+            hint: Some(conflict.hint),
+        }
+    })?;
+    folder.root(bars).map_err(failed)
 }
 
 fn device(grant: &MountGrant, memory: MemoryLimits, account: &Account) -> Result<NodeRef, String> {

@@ -5,12 +5,18 @@
 //! - [`run`]: one run of an agent, from its module to its outcome
 //! - [`inspect`]: what a module is made of and what it will need
 //! - [`device`]: devices on the operating system
+//! - [`state`]: the folder where what an agent keeps lasts, and whose it is
 //! - [`storage`]: folders of agents' own, behind the capability `opfs`
+//! - [`secrets`]: headers whose values are in files and variables
+//! - [`say`]: what the host tells people
 //! - [`manifest`]: what an agent requires and can do without, in a file
 //! - [`grants`]: what the command line and manifests grant, as mounts of a namespace
+//! - [`reserved`]: what no agent reaches through a folder that it was granted
 //! - [`tasks`]: child agents
+//! - [`audit`]: the audit's file
 //! - [`listen`]: sockets that are handed to a program
 
+pub mod audit;
 pub mod cache;
 pub mod capabilities;
 pub mod clock;
@@ -23,7 +29,11 @@ pub mod linker;
 pub mod listen;
 pub mod manifest;
 pub mod read;
+pub mod reserved;
 pub mod run;
+pub mod say;
+pub mod secrets;
+pub mod state;
 pub mod storage;
 pub mod tasks;
 pub mod wait;

@@ -1,203 +1,263 @@
 //! `capfs-host`: runs agents natively.
 
 mod cli;
+mod ends;
 mod reload;
 mod report;
 mod settings;
 
-use std::fs::DirBuilder;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use capfs_host::audit::{AuditFile, SIZE_DEFAULT};
 use capfs_host::cache::Cache;
-use capfs_host::capabilities::{Capabilities, audit_file};
+use capfs_host::capabilities::Capabilities;
 use capfs_host::device::console::{ProcessTerminal, restore};
 use capfs_host::device::stdio::HostStream;
-use capfs_host::engine::{self, Engines, ModuleError, THREAD_STACK, engine, load};
-use capfs_host::grants::{self, Lack};
+use capfs_host::engine::{self, Engines, ModuleError, engine, load_bytes};
+use capfs_host::grants::{self, Grant, Lack};
 use capfs_host::inspect::{self, Asked};
 use capfs_host::limits::MEMORY_MAX;
 use capfs_host::listen;
-use capfs_host::manifest::{self, ManifestError};
-use capfs_host::read::read_at_most;
-use capfs_host::run::{Agent, Outcome, Report, RunConfig, cancel_on_interrupt, codes};
+use capfs_host::manifest::{self, ManifestError, Want};
+use capfs_host::read::first_line;
+use capfs_host::reserved::{Danger, Reserved};
+use capfs_host::run::{Agent, RunConfig, codes};
+use capfs_host::state::{State, StateError};
 use capfs_host::tasks::Family;
-use capfs_host::wait::{Cancelled, Canceller};
+use capfs_host::{say, secrets};
 
 use capfs::OpenFile;
 use capfs::account::Account;
+use capfs_devices::audit::Sink;
+use capfs_devices::identity::Identity;
 use capfs_native_devices::Host;
 use capfs_runtime::FileLimit;
 use cli::{Cli, Command, InspectArgs, RunArgs};
-use rustix::fs::{Access, access};
+use ends::{Ends, GRACE};
+use reload::GrantedByManifest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Settings, SettingsError};
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let done = match Cli::parse().command {
         Command::Run(args) => run(*args),
         Command::Inspect(args) => inspect_module(args),
-    }
-}
-
-/// Says what went wrong, and what may help.
-fn fail(code: u8, error: &str, hint: Option<&str>) -> ExitCode {
-    eprintln!("error: {error}");
-    if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
-    }
-    ExitCode::from(code)
-}
-
-fn fail_module(error: &ModuleError, json: bool) -> ExitCode {
-    let (code, hint) = match error {
-        ModuleError::Refused { refusal, .. } => (refusal.exit_code(), refusal.hint()),
-        _ => (codes::NOT_FOUND, None),
     };
-    let failed = fail(code, &error.to_string(), hint);
-    if json {
-        eprintln!("{}", report::module_refused(error, code));
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failed) => failed.tell(),
     }
-    failed
 }
 
 /// The exit code for a command line that can't be understood, which is clap's.
 const USAGE: u8 = 2;
 
-/// What can't be given, a line each.
-fn fail_lacking(lacks: &[Lack], hint: Option<&str>) -> ExitCode {
-    for lack in lacks {
-        eprintln!("error: {lack}");
-    }
-    if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
-    }
-    ExitCode::from(codes::HOST)
+/// Why a command ends without having done what it should.
+struct Failed {
+    code: u8,
+    /// What went wrong, a line each.
+    errors: Vec<String>,
+    /// What may help.
+    hints: BTreeSet<String>,
 }
 
-fn fail_settings(error: &SettingsError) -> ExitCode {
-    let code = match error {
-        SettingsError::Manifest(ManifestError::Read { .. }) => codes::NOT_FOUND,
-        SettingsError::Argument(_) => USAGE,
-        _ => codes::HOST,
-    };
-    for line in error.to_string().lines() {
-        eprintln!("error: {line}");
-    }
-    match error {
-        SettingsError::NoProgram => {
-            fail_hint(code, "`[agent] program` names it, or the command line")
+impl Failed {
+    fn new(code: u8, error: impl Into<String>) -> Failed {
+        Failed {
+            code,
+            errors: vec![error.into()],
+            hints: BTreeSet::new(),
         }
-        _ => ExitCode::from(code),
+    }
+
+    /// The host's own fault, or its machine's.
+    fn host(error: impl Into<String>) -> Failed {
+        Failed::new(codes::HOST, error)
+    }
+
+    fn hint(mut self, hint: Option<&str>) -> Failed {
+        self.hints.extend(hint.map(str::to_owned));
+        self
+    }
+
+    fn tell(&self) -> ExitCode {
+        self.errors.iter().for_each(say::error);
+        self.hints.iter().for_each(say::hint);
+        ExitCode::from(self.code)
     }
 }
 
-fn fail_hint(code: u8, hint: &str) -> ExitCode {
-    eprintln!("hint: {hint}");
-    ExitCode::from(code)
+/// How a command ends for a module that can't be run.
+fn module_code(error: &ModuleError) -> u8 {
+    match error {
+        ModuleError::Refused { refusal, .. } => refusal.exit_code(),
+        _ => codes::NOT_FOUND,
+    }
 }
 
-fn inspect_module(args: InspectArgs) -> ExitCode {
-    let manifest = args.manifest.as_deref().map(manifest::load).transpose();
-    let manifest = match manifest {
-        Ok(manifest) => manifest,
-        Err(error) => return fail_settings(&error.into()),
-    };
+impl From<ModuleError> for Failed {
+    fn from(error: ModuleError) -> Failed {
+        let hint = match &error {
+            ModuleError::Refused { refusal, .. } => refusal.hint(),
+            _ => None,
+        };
+        let code = module_code(&error);
+        Failed::new(code, error.to_string()).hint(hint)
+    }
+}
+
+impl From<SettingsError> for Failed {
+    fn from(error: SettingsError) -> Failed {
+        let (code, hint) = match &error {
+            SettingsError::Manifest(ManifestError::Read { .. }) => (codes::NOT_FOUND, None),
+            SettingsError::Manifest(ManifestError::OtherDigest { .. }) => (
+                codes::HOST,
+                Some("`capfs-host inspect --manifest` shows what it says now, and its digest"),
+            ),
+            SettingsError::Argument(_) => (USAGE, None),
+            SettingsError::NoProgram => (
+                codes::HOST,
+                Some("`[agent] program` names it, or the command line"),
+            ),
+            SettingsError::Manifest(_) => (codes::HOST, None),
+        };
+        let errors = match &error {
+            SettingsError::Manifest(error) => error.lines(),
+            error => vec![error.to_string()],
+        };
+        let failed = Failed::new(code, "").hint(hint);
+        Failed { errors, ..failed }
+    }
+}
+
+impl From<StateError> for Failed {
+    fn from(error: StateError) -> Failed {
+        Failed::host(error.to_string()).hint(error.hint())
+    }
+}
+
+impl From<Vec<Lack>> for Failed {
+    fn from(lacks: Vec<Lack>) -> Failed {
+        Failed {
+            code: codes::HOST,
+            errors: lacks.iter().map(ToString::to_string).collect(),
+            hints: lacks
+                .iter()
+                .filter_map(|lack| lack.hint)
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+}
+
+fn inspect_module(args: InspectArgs) -> Result<u8, Failed> {
+    let manifest = args.manifest.as_deref();
+    let manifest = manifest.map(|path| manifest::load(path, None)).transpose();
+    let manifest = manifest.map_err(SettingsError::from)?;
     let named = manifest
         .as_ref()
         .and_then(|manifest| manifest.program.clone());
-    let Some(program) = args.agent.or(named) else {
-        return fail_settings(&SettingsError::NoProgram);
-    };
+    let program = args.agent.or(named).ok_or(SettingsError::NoProgram)?;
     let name = program.display().to_string();
+    let wasm = engine::read(&program)?;
+    let module = inspect::describe(&engine(), &wasm, &name)?;
     let asked = manifest.map(|manifest| {
+        let reserved = Reserve {
+            state: args.state.as_deref(),
+            manifest: args.manifest.as_deref(),
+            ..Reserve::default()
+        };
+        let reserved = reserved.all(&manifest.wants);
         let host = Host {
-            state: args.state,
+            state: args.state.clone(),
             terminal: Some(Arc::new(ProcessTerminal)),
             ..Host::default()
         };
-        Asked::examine(manifest, &Capabilities::new(host, &name, Family::alone()))
+        let capabilities = Capabilities::new(host, &name, Family::alone(), reserved);
+        Asked::examine(manifest, &capabilities)
     });
-    let described = engine::read(&program).and_then(|wasm| {
-        let module = inspect::describe(&engine(), &wasm, &name)?;
-        Ok(match args.json {
-            true => format!("{:#}\n", module.as_json(asked.as_ref())),
-            false => module.as_text(asked.as_ref()),
-        })
-    });
-    let text = match described {
-        Ok(text) => text,
-        Err(error) => return fail_module(&error, false),
+    let text = match args.json {
+        true => say::json(&module.as_json(asked.as_ref()), true) + "\n",
+        false => module.as_text(asked.as_ref()),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(codes::HOST, &format!("can't write: {error}"), None),
-    }
+    let written = io::stdout().write_all(text.as_bytes());
+    written.map_err(|error| Failed::host(format!("can't write: {error}")))?;
+    // As `run` would end.
+    let starts = asked.is_none_or(|asked| asked.starts());
+    Ok(if starts { 0 } else { codes::HOST })
 }
 
-fn run(args: RunArgs) -> ExitCode {
+fn run(args: RunArgs) -> Result<u8, Failed> {
     let begun = Instant::now();
-    let settings = match Settings::new(&args) {
-        Ok(settings) => settings,
-        Err(error) => return fail_settings(&error),
+    let by_manifest = GrantedByManifest::default();
+    let handle_signals = || {
+        let hung_up = args.manifest.clone();
+        let hung_up = hung_up.map(|manifest| {
+            let wanted = args.manifest_digest.clone();
+            by_manifest.reread(manifest, wanted, args.quiet)
+        });
+        let ends = Ends::by_signals(hung_up);
+        ends.map_err(|error| Failed::host(format!("can't handle signals: {error}")))
     };
+    // Compiling takes its time, and process 1 is ended by no signal that it does not handle. Any other is, and starts faster
+    // as long as it has one thread.
+    let early = std::process::id() == 1;
+    let early = early.then(&handle_signals).transpose()?;
+    let settings = Settings::new(&args)?;
+    if !args.quiet && args.grants().iter().any(is_header_in_argument) {
+        say::warning(
+            "a header in an argument can be read by everybody on this machine, by ps(1) say; \
+             where it is a secret, `header-file=` and `header-env=` take it from elsewhere",
+        );
+    }
     let cache = if args.no_cache {
         None
     } else {
         Cache::of_user()
     };
     let name = settings.program.display().to_string();
-    // One agent takes its memory once: there is nothing to hand on.
-    let loaded = load(&Engines::without_pool(), &settings.program, cache.as_ref());
     let max_memory = settings.max_memory.map_or(MEMORY_MAX, |max| max as u64);
-    let ready = loaded.and_then(|loaded| {
+    let load = || {
+        let wasm = engine::read(&settings.program)?;
+        // One agent takes its memory once: there is nothing to hand on.
+        let loaded = load_bytes(&Engines::without_pool(), &wasm, &name, cache.as_ref())?;
         loaded.fits(max_memory, &name)?;
-        Ok((Agent::new(&loaded.module, &name)?, loaded.source))
-    });
-    let (agent, source) = match ready {
-        Ok(ready) => ready,
-        Err(error) => return fail_module(&error, args.json),
+        Ok((Agent::new(&loaded.module, &name)?, loaded.source, wasm))
     };
+    let (agent, source, wasm) = load().inspect_err(|error: &ModuleError| {
+        if args.json {
+            let report = report::module_refused(error, module_code(error));
+            eprintln!("{}", say::json(&report, false));
+        }
+    })?;
     let load_time = begun.elapsed();
-    let sink = match args.audit.as_deref().map(audit_file).transpose() {
-        Ok(sink) => sink,
-        Err(error) => {
-            let file = args.audit.as_deref().unwrap_or(Path::new("")).display();
-            let text = format!("can't write the audit to `{file}`: {error}");
-            return fail(codes::HOST, &text, None);
-        }
+    // Nobody asks who it is where nothing lasts.
+    let lasts = args.state.is_some() || args.audit.is_some();
+    let identity = settings.id.clone();
+    let identity = identity.or_else(|| lasts.then(|| Identity::of_module(&wasm)));
+    drop(wasm);
+    let state = match (&args.state, &identity) {
+        (Some(path), Some(identity)) => Some(State::claim(path, identity, &name)?),
+        _ => None,
     };
-    if let Some(state) = &args.state
-        && let Err(error) = state_folder(state)
-    {
-        let text = format!("can't use the state folder `{}`: {error}", state.display());
-        return fail(codes::HOST, &text, None);
-    }
+    let sink = match (&args.audit, &identity) {
+        (Some(path), Some(identity)) => Some(begin_audit(path, &args, &name, identity)?),
+        _ => None,
+    };
     let account = Account::new(max_memory);
-    let passphrase = args.passphrase_file.as_deref().map(first_line).transpose();
-    let host = match passphrase {
-        Ok(passphrase) => Host {
-            state: args.state.clone(),
-            passphrase,
-            account: account.clone(),
-            terminal: Some(Arc::new(ProcessTerminal)),
-            ..Host::default()
-        },
-        Err(error) => {
-            let file = args
-                .passphrase_file
-                .as_deref()
-                .unwrap_or(Path::new(""))
-                .display();
-            let text = format!("can't read a passphrase from `{file}`: {error}");
-            return fail(codes::HOST, &text, None);
-        }
+    let passphrase = args.passphrase_file.as_deref();
+    let host = Host {
+        state: args.state.clone(),
+        account: account.clone(),
+        passphrase: passphrase.map(read_passphrase).transpose()?,
+        terminal: Some(Arc::new(ProcessTerminal)),
+        ..Host::default()
     };
     let max_files: FileLimit = settings.max_files.into();
     let (clock, random) = (settings.clock, settings.random);
@@ -209,42 +269,34 @@ fn run(args: RunArgs) -> ExitCode {
         random,
         sink,
     );
-    let mut capabilities = Capabilities::new(host, &name, family);
+    let reserved = Reserve {
+        state: args.state.as_deref(),
+        audit: args.audit.as_deref(),
+        manifest: args.manifest.as_deref(),
+        passphrase,
+    };
+    let reserved = reserved.all(&settings.wants);
+    let mut capabilities = Capabilities::new(host, &name, family, reserved);
     let granted = grants::namespace(&settings.wants, settings.memory_files, &mut capabilities);
-    let granted = match granted {
-        Ok(granted) => granted,
-        Err(missing) => {
-            if args.json {
-                eprintln!("{}", report::refused(&missing));
-            }
-            let hint = args.manifest.as_ref().map(|manifest| {
-                let manifest = manifest.display();
-                format!(
-                    "`capfs-host inspect --manifest {manifest}` shows everything that it asks for"
-                )
-            });
-            return fail_lacking(&missing, hint.as_deref());
+    let granted = granted.map_err(|missing| {
+        if args.json {
+            eprintln!("{}", say::json(&report::refused(&missing), false));
         }
-    };
-    let listening = match listen::listen(&settings.listen, granted.preopens.len()) {
-        Ok(listening) => listening,
-        Err(error) => return fail(codes::HOST, &error, None),
-    };
-    let stdio = match HostStream::standard() {
-        Ok(stdio) => stdio,
-        Err(error) => {
-            return fail(
-                codes::HOST,
-                &format!("can't use the standard streams: {error}"),
-                None,
-            );
-        }
-    };
+        let hint = args.manifest.as_ref().map(|manifest| {
+            let manifest = manifest.display();
+            format!("`capfs-host inspect --manifest {manifest}` shows everything that it asks for")
+        });
+        Failed::from(missing).hint(hint.as_deref())
+    })?;
+    let listening = listen::listen(&settings.listen, granted.preopens.len());
+    let listening = listening.map_err(Failed::host)?;
+    let stdio = HostStream::standard()
+        .map_err(|error| Failed::host(format!("can't use the standard streams: {error}")))?;
     let mut env = settings.env;
     listen::announce(&listening, &mut env);
     if !args.quiet {
         for lack in &granted.degraded {
-            eprintln!("degraded: {lack}");
+            say::note("degraded", lack);
         }
         for socket in &listening {
             let (address, descriptor) = (socket.address, socket.descriptor);
@@ -267,79 +319,118 @@ fn run(args: RunArgs) -> ExitCode {
         account,
         timeout: settings.timeout,
     };
-    let started = match cancel_on_interrupt() {
-        Ok(started) => started,
-        Err(error) => return fail(codes::HOST, &format!("can't handle Ctrl-C: {error}"), None),
+    let ends = match early {
+        Some(ends) => ends,
+        None => handle_signals()?,
     };
-    if let Some(manifest) = args.manifest {
-        let reloaded = reload::on_signal(manifest, granted.revocable, args.quiet);
-        if let Err(error) = reloaded {
-            let text = format!("can't handle SIGHUP: {error}");
-            return fail(codes::HOST, &text, None);
-        }
-    }
+    by_manifest.set(granted.revocable);
     raise_file_limit();
     let timeout = config.timeout;
     capabilities.begin(&config.namespace);
-    let ended = run_apart(agent, config, started);
+    let ended = ends.run(agent, config, capabilities.account());
     capabilities.end(GRACE);
     restore();
-    let report = match ended {
-        Ok(Some(report)) => report,
-        Ok(None) => Report {
-            outcome: Outcome::Cancelled(Cancelled::Timeout),
-            usage: capfs_runtime::Usage::default(),
-            memory: 0,
-            account: capabilities.account().usage(),
-            instantiate: Duration::ZERO,
-            run: timeout.unwrap_or_default(),
-        },
-        Err(error) => {
-            return fail(
-                codes::HOST,
-                &format!("can't run the program: {error}"),
-                None,
-            );
-        }
-    };
+    let report = ended.map_err(|error| Failed::host(format!("can't run the program: {error}")))?;
+    drop(state);
     if !args.quiet {
         report::explain(&report, timeout);
     }
     if args.json {
         let report = report::as_json(&report, load_time, source, &capabilities, &granted.degraded);
-        eprintln!("{report}");
+        eprintln!("{}", say::json(&report, false));
     }
-    ExitCode::from(report.outcome.code())
+    Ok(report.outcome.code())
 }
 
-/// How long a guest has to notice that its time is up. What takes longer is a call of the operating
-/// system that may never return.
-const GRACE: Duration = Duration::from_millis(500);
+/// Whether a grant of the command line has a header's value in it.
+fn is_header_in_argument(grant: &Grant) -> bool {
+    match grant {
+        Grant::Capability(grant) => grant.terms.iter().any(|term| term.key == "header"),
+        _ => false,
+    }
+}
 
-/// Runs the program on a thread of its own: with the stack that it needs, and so that one which sits in
-/// a call of the operating system (a pipe that nobody empties, say) is left there when its time is up.
-/// `None` is such a one.
-fn run_apart(
-    agent: Agent,
-    config: RunConfig,
-    started: impl FnOnce(Canceller) + Send + 'static,
-) -> io::Result<Option<Report>> {
-    let timeout = config.timeout;
-    let (done, outcome) = mpsc::channel();
-    std::thread::Builder::new()
-        .name("agent".to_owned())
-        .stack_size(THREAD_STACK)
-        .spawn(move || {
-            let _ = done.send(agent.run(config, started));
-        })?;
-    let report = match timeout {
-        Some(timeout) => outcome.recv_timeout(timeout.saturating_add(GRACE)),
-        None => outcome.recv().map_err(|_| RecvTimeoutError::Disconnected),
+/// Opens the audit, and says in it that a program starts.
+fn begin_audit(
+    path: &Path,
+    args: &RunArgs,
+    agent: &str,
+    identity: &Identity,
+) -> Result<Arc<dyn Sink>, Failed> {
+    let max = args.audit_max.map_or(SIZE_DEFAULT, |size| size.0 as u64);
+    let begin = || {
+        let file = AuditFile::open(path, max)?;
+        file.begin(agent, identity.as_str())?;
+        Ok(file)
     };
-    match report {
-        Ok(report) => Ok(Some(report)),
-        Err(RecvTimeoutError::Timeout) => Ok(None),
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("its thread has ended")),
+    match begin() {
+        Ok(file) => Ok(file),
+        Err(error) => {
+            let error: io::Error = error;
+            let path = path.display();
+            Err(Failed::host(format!(
+                "can't write the audit to `{path}`: {error}"
+            )))
+        }
+    }
+}
+
+fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, Failed> {
+    first_line(path).map_err(|error| {
+        let path = path.display();
+        Failed::host(format!("can't read a passphrase from `{path}`: {error}"))
+    })
+}
+
+/// What of this machine's is no agent's, whatever it is granted.
+#[derive(Default)]
+struct Reserve<'a> {
+    state: Option<&'a Path>,
+    audit: Option<&'a Path>,
+    manifest: Option<&'a Path>,
+    passphrase: Option<&'a Path>,
+}
+
+impl Reserve<'_> {
+    /// That, and the files that headers are taken from.
+    fn all(&self, wants: &[Want]) -> Reserved {
+        let mut reserved = Reserved::default();
+        // Whether this run uses it or not: the next one will.
+        if let Some(cache) = Cache::of_user() {
+            let hint = "grant a folder that it is not in, or move the cache by the variable CAPFS_CACHE_DIR";
+            let what = "the folder of compiled code";
+            reserved.add(what, cache.folder(), Danger::Written, hint);
+        }
+        if let Some(state) = self.state {
+            let hint = "keep state in a folder beside what is granted: --state DIR";
+            reserved.add("the state folder", state, Danger::Read, hint);
+            // By themselves as well, for they can have been mounted elsewhere.
+            for inner in ["keys", "named", "files"] {
+                reserved.add("the state folder", &state.join(inner), Danger::Read, hint);
+            }
+        }
+        if let Some(audit) = self.audit {
+            let hint = "write the audit into a folder that is not granted: --audit FILE";
+            reserved.add("the audit", audit, Danger::Written, hint);
+        }
+        if let Some(manifest) = self.manifest {
+            let hint = "put the manifest beside the folder that it grants, not into it";
+            reserved.add("the manifest", manifest, Danger::Written, hint);
+        }
+        if let Some(passphrase) = self.passphrase {
+            let hint =
+                "keep the passphrase in a folder that is not granted: --passphrase-file FILE";
+            reserved.add("the passphrase's file", passphrase, Danger::Read, hint);
+        }
+        for want in wants {
+            if let Grant::Capability(grant) = &want.grant {
+                for file in secrets::files(grant) {
+                    let hint = "keep the header in a folder that is not granted: header-file=";
+                    reserved.add("a header's file", file, Danger::Read, hint);
+                }
+            }
+        }
+        reserved
     }
 }
 
@@ -354,27 +445,4 @@ fn raise_file_limit() {
             maximum: limit.maximum,
         },
     );
-}
-
-/// Makes sure of the folder for what lasts before the agent runs, which would not know what to do about it.
-fn state_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    // Keys that are kept already can be used where nothing can be written.
-    Ok(access(path, Access::READ_OK | Access::EXEC_OK)?)
-}
-
-/// Bytes of a file that holds a passphrase, at most.
-const PASSPHRASE_MAX: u64 = 64 << 10;
-
-/// The first line of a file that holds a secret, without its end.
-fn first_line(path: &Path) -> io::Result<Zeroizing<String>> {
-    let bytes = Zeroizing::new(read_at_most(path, PASSPHRASE_MAX)?);
-    let text = str::from_utf8(&bytes).map_err(io::Error::other)?;
-    match text.lines().next().unwrap_or_default() {
-        "" => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "its first line is empty",
-        )),
-        line => Ok(Zeroizing::new(line.to_owned())),
-    }
 }

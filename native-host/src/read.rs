@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 /// Bytes of a program, at most: 1 GiB.
 pub const PROGRAM_MAX: u64 = 1 << 30;
 
@@ -22,6 +24,23 @@ pub fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
             format!("it has more than {max} bytes"),
         )),
         false => Ok(bytes),
+    }
+}
+
+/// Bytes of a file that holds a secret, at most.
+const SECRET_MAX: u64 = 64 << 10;
+
+/// The first line of a file that holds a secret, without its end.
+///
+/// # Errors
+/// Whatever reading ends with; [`io::ErrorKind::InvalidData`] for an empty line, or what is not UTF-8.
+pub fn first_line(path: &Path) -> io::Result<Zeroizing<String>> {
+    let bytes = Zeroizing::new(read_at_most(path, SECRET_MAX)?);
+    let invalid = |text| io::Error::new(io::ErrorKind::InvalidData, text);
+    let text = str::from_utf8(&bytes).map_err(|_| invalid("it is not UTF-8"))?;
+    match text.lines().next().unwrap_or_default() {
+        "" => Err(invalid("its first line is empty")),
+        line => Ok(Zeroizing::new(line.to_owned())),
     }
 }
 

@@ -7,34 +7,46 @@ use capfs_host::engine::{CodeSource, ModuleError};
 use capfs_host::grants::Lack;
 use capfs_host::inspect::lacks;
 use capfs_host::run::{Outcome, Report, codes};
+use capfs_host::say;
 use capfs_host::wait::Cancelled;
+use capfs_native_devices::signals::Signal;
+use capfs_runtime::ExitStatus;
 use serde_json::json;
 
 /// Says on standard error what happened, unless the program ended itself.
 pub fn explain(report: &Report, timeout: Option<Duration>) {
     match &report.outcome {
-        Outcome::Exited(capfs_runtime::ExitStatus::Code(code)) if *code > 255 => {
-            eprintln!("error: the program ended with code {code}, which is shown as 255");
+        Outcome::Exited(ExitStatus::Code(code)) if *code > 255 => {
+            say::error(format!(
+                "the program ended with code {code}, which is shown as 255"
+            ));
         }
-        Outcome::Exited(capfs_runtime::ExitStatus::Code(_)) => {}
+        Outcome::Exited(ExitStatus::Code(_)) => {}
         Outcome::OutOfMemory => {
-            eprintln!("error: the program ran out of memory");
-            eprintln!("hint: `--max-memory` sets how much it may have");
+            say::error("the program ran out of memory");
+            say::hint("`--max-memory` sets how much it may have");
         }
-        Outcome::Exited(capfs_runtime::ExitStatus::Signal(signal)) => {
-            eprintln!("error: the program raised signal {signal}");
+        Outcome::Exited(ExitStatus::Signal(signal)) => {
+            say::error(format!("the program raised signal {signal}"));
         }
-        Outcome::Trapped(text) => eprintln!("error: the program trapped: {text}"),
+        Outcome::Trapped(text) => say::error_lines(format!("the program trapped: {text}")),
         Outcome::Cancelled(Cancelled::Timeout) => {
             let time = timeout.unwrap_or_default();
-            eprintln!("error: the program was ended: its time of {time:?} was up");
-            eprintln!("hint: `--timeout` sets how long it may take, waiting included");
+            say::error(format!(
+                "the program was ended: its time of {time:?} was up"
+            ));
+            say::hint("`--timeout` sets how long it may take, waiting included");
         }
-        Outcome::Cancelled(Cancelled::Interrupt) => {
-            eprintln!("error: the program was ended by Ctrl-C");
+        Outcome::Cancelled(Cancelled::Signal(Signal::Interrupt)) => {
+            say::error("the program was ended by Ctrl-C");
         }
-        Outcome::Cancelled(Cancelled::Killed) => eprintln!("error: the program was killed"),
-        Outcome::Refused(text, _) => eprintln!("error: the program could not be started: {text}"),
+        Outcome::Cancelled(Cancelled::Signal(signal)) => {
+            say::error(format!("the program was ended by {}", signal.name()));
+        }
+        Outcome::Cancelled(Cancelled::Killed) => say::error("the program was killed"),
+        Outcome::Refused(text, _) => {
+            say::error(format!("the program could not be started: {text}"));
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! One run of an agent, from its module to its outcome.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use capfs::account::{Account, AccountUsage};
 use capfs::{Errno, Namespace, OpenFile};
+use capfs_devices::foreign::Foreign;
+use capfs_native_devices::signals::Signal;
 use capfs_runtime::{
     ClockGrant, ExitStatus, FileLimit, NoRandom, Preopen, Process, ProcessConfig, Usage,
 };
-use wasmtime::{InstancePre, Module, Store, ThrownException, Trap, UpdateDeadline};
+use wasmtime::{InstancePre, Module, Store, ThrownException, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::clock::{AgentClock, SystemRandom};
 use crate::engine::ModuleError;
@@ -27,8 +29,8 @@ pub mod codes {
     pub const MODULE: u8 = 126;
     /// The file can't be read (as env(1)).
     pub const NOT_FOUND: u8 = 127;
-    /// Ctrl-C (128 and SIGINT).
-    pub const INTERRUPT: u8 = 130;
+    /// The host was asked to end by signal n: 128 and n (130 for Ctrl-C, 143 for SIGTERM).
+    pub const SIGNAL: u8 = 128;
     /// A trap (128 and SIGABRT).
     pub const TRAP: u8 = 134;
     /// Ended by its parent (128 and SIGKILL).
@@ -88,7 +90,7 @@ impl Outcome {
             Outcome::Trapped(_) => codes::TRAP,
             Outcome::OutOfMemory => codes::MEMORY,
             Outcome::Cancelled(Cancelled::Timeout) => codes::TIMEOUT,
-            Outcome::Cancelled(Cancelled::Interrupt) => codes::INTERRUPT,
+            Outcome::Cancelled(Cancelled::Signal(signal)) => codes::SIGNAL + signal.number(),
             Outcome::Cancelled(Cancelled::Killed) => codes::KILLED,
             Outcome::Refused(..) => codes::HOST,
         }
@@ -102,7 +104,12 @@ impl Outcome {
             Outcome::Trapped(_) => "trap",
             Outcome::OutOfMemory => "memory",
             Outcome::Cancelled(Cancelled::Timeout) => "timeout",
-            Outcome::Cancelled(Cancelled::Interrupt) => "interrupt",
+            Outcome::Cancelled(Cancelled::Signal(signal)) => match signal {
+                Signal::Interrupt => "interrupt",
+                Signal::Terminate => "terminate",
+                Signal::HangUp => "hangup",
+                Signal::Quit => "quit",
+            },
             Outcome::Cancelled(Cancelled::Killed) => "killed",
             Outcome::Refused(..) => "refused",
         }
@@ -252,17 +259,23 @@ fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
     }
 }
 
-/// An error with its causes. Its debugging form would have the host's own stack as well, where the environment asks for that.
+/// A trap and where it was, a line each. Names of functions are the module's: they are made harmless here, where it is known
+/// where each ends.
 fn told(error: &wasmtime::Error) -> String {
-    let causes: String = error
-        .chain()
-        .skip(1)
-        .map(|cause| format!("\n    {cause}"))
-        .collect();
-    match causes.as_str() {
-        "" => error.to_string(),
-        causes => format!("{error}\n\nCaused by:{causes}"),
+    let trap = error.root_cause();
+    let mut text = Foreign(trap).to_string();
+    let frames = error.downcast_ref::<WasmBacktrace>();
+    for (index, frame) in frames.iter().flat_map(|frames| frames.frames()).enumerate() {
+        let module = frame.module().name().unwrap_or("<unknown>");
+        let function = match frame.func_name() {
+            Some(name) => name.to_owned(),
+            None => format!("<wasm function {}>", frame.func_index()),
+        };
+        let offset = frame.module_offset().unwrap_or_default();
+        let place = Foreign(format!("{module}!{function}"));
+        text += &format!("\n    {index:>2}: {offset:#8x} - {place}");
     }
+    text
 }
 
 /// Ends a run when its time is up, from a thread of its own: a guest that computes can hold any other.
@@ -293,32 +306,4 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         self.stop.take();
     }
-}
-
-/// Ends the run on Ctrl-C. A second Ctrl-C ends the host, were a call of the operating system to hold
-/// the first one up.
-///
-/// # Errors
-/// What installing the handler ends with.
-pub fn cancel_on_interrupt() -> Result<impl FnOnce(Canceller), ctrlc::Error> {
-    let slot: Arc<Mutex<Option<Canceller>>> = Arc::default();
-    let shared = slot.clone();
-    let mut interrupted = false;
-    ctrlc::set_handler(move || {
-        let canceller = shared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        match canceller {
-            Some(canceller) if !interrupted => canceller.cancel(Cancelled::Interrupt),
-            _ => {
-                crate::device::console::restore();
-                std::process::exit(i32::from(codes::INTERRUPT))
-            }
-        }
-        interrupted = true;
-    })?;
-    Ok(move |canceller| {
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(canceller);
-    })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use capfs::device::memory::MemoryLimits;
+use capfs_devices::identity::Identity;
 use capfs_host::grants::absolute;
 use capfs_host::listen::ListenGrant;
 use capfs_host::manifest::{self, Manifest, ManifestError, Variable, Want};
@@ -33,6 +34,8 @@ pub enum SettingsError {
 pub struct Settings {
     /// The program's file.
     pub program: PathBuf,
+    /// Who it is, if somebody says so.
+    pub id: Option<Identity>,
     /// Arguments, the program's name first.
     pub args: Vec<String>,
     /// Variables.
@@ -61,7 +64,11 @@ impl Settings {
     /// # Errors
     /// See [`SettingsError`].
     pub fn new(args: &RunArgs) -> Result<Settings, SettingsError> {
-        let manifest = args.manifest.as_deref().map(manifest::load).transpose()?;
+        let manifest = args.manifest.as_deref();
+        let wanted = args.manifest_digest.as_deref();
+        let manifest = manifest
+            .map(|path| manifest::load(path, wanted))
+            .transpose()?;
         let manifest = manifest.unwrap_or_default();
         let (program, own) = program(args, &manifest)?;
         let name = program.file_name().map_or_else(
@@ -77,6 +84,7 @@ impl Settings {
         }
         Ok(Settings {
             program,
+            id: args.id.clone().or(manifest.id),
             args: all,
             env: env(&manifest.env, &args.env),
             wants: wants(manifest.wants, args),

@@ -15,6 +15,9 @@ use capfs_devices::storage::{self, Quota, StorageTerms};
 
 use crate::device::dir::{self, Ledger};
 
+/// The tree of an agent that is granted none by name. The folder where it is is one agent's alone.
+pub const OWN: &str = "own";
+
 /// How long a folder is waited for that another agent has; as in a browser.
 const HANDOVER_MAX: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 3_000 });
 
@@ -43,25 +46,26 @@ pub struct Stored {
     pub lock: File,
 }
 
-/// Makes what a grant of stored files to `program` stands for; `state` is where its capabilities keep what lasts.
+/// Makes what a grant of stored files stands for; `state` is where the agent's capabilities keep what lasts.
 ///
 /// # Errors
 /// A message that says what is wrong with the grant, or why the folder can't be used.
-pub fn granted(grant: &Grant, program: &str, state: Option<&Path>) -> Result<Stored, String> {
-    let terms = StorageTerms::new(grant, program).map_err(|error| error.to_string())?;
+pub fn granted(grant: &Grant, state: Option<&Path>) -> Result<Stored, String> {
+    let terms = StorageTerms::new(grant, OWN).map_err(|error| error.to_string())?;
     let state = state.ok_or("stored files need a folder that they are in: --state DIR")?;
     let folders = state.join("files");
     let path = folders.join(&terms.name);
     let failed = |error: io::Error| format!("the folder `{}`: {error}", path.display());
     std::fs::create_dir_all(&folders).map_err(failed)?;
-    let lock = lock(&folders.join(format!(".{}.lock", terms.name)))
-        .map_err(failed)?
-        .ok_or_else(|| {
-            format!(
-                "the stored files `{}` are in use by another agent",
-                terms.name
-            )
-        })?;
+    let lock = folders.join(format!(".{}.lock", terms.name));
+    let lock = File::options().create(true).append(true).open(lock);
+    let lock = lock.map_err(failed)?;
+    if !self::lock(&lock).map_err(failed)? {
+        let name = &terms.name;
+        return Err(format!(
+            "the stored files `{name}` are in use by another agent"
+        ));
+    }
     let (tree, ledger) = folder(&path, terms.quota).map_err(failed)?;
     let beside = storage::files_beside(&grant.at, &terms, move || {
         Op::ok(Quota {
@@ -77,18 +81,20 @@ pub fn granted(grant: &Grant, program: &str, state: Option<&Path>) -> Result<Sto
     })
 }
 
-/// Takes a lock, which the system gives back when the file is closed, however the process ends. `None` where
+/// Takes the lock of a file or folder, which the system gives back when it is closed, however the process ends. `false` where
 /// another has it for longer than [`HANDOVER_MAX`].
-fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = File::options().create(true).append(true).open(path)?;
+///
+/// # Errors
+/// Whatever locking ends with.
+pub fn lock(file: &File) -> io::Result<bool> {
     let begun = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
+            Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) if begun.elapsed() < HANDOVER_MAX => {
                 std::thread::sleep(HANDOVER_STEP);
             }
-            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
@@ -145,7 +151,7 @@ mod tests {
     fn one_agent_at_a_time_has_a_folder() {
         let scratch = tempfile::tempdir().unwrap();
         let grant = Grant::from_flag("opfs,name=notes,quota=64KiB").unwrap();
-        let first = granted(&grant, "a.wasm", Some(scratch.path())).unwrap();
+        let first = granted(&grant, Some(scratch.path())).unwrap();
         testkit::write(&first.tree, "f", b"kept").unwrap();
         let [(path, _), (_, policy)] = &first.beside;
         assert_eq!(path, "/cap/storage/quota");
@@ -154,17 +160,17 @@ mod tests {
             read_at(&mut *policy, 0, 99).unwrap(),
             b"name notes\nquota 65536\nrights rw\nrepair no\n"
         );
-        let again = granted(&grant, "b.wasm", Some(scratch.path()));
+        let again = granted(&grant, Some(scratch.path()));
         assert!(again.err().unwrap().contains("another agent"));
         drop(first);
-        let again = granted(&grant, "b.wasm", Some(scratch.path())).unwrap();
+        let again = granted(&grant, Some(scratch.path())).unwrap();
         assert_eq!(testkit::read(&again.tree, "f").unwrap(), b"kept");
         let mut quota = now(again.beside[0].1.open(READ)).unwrap();
         assert_eq!(
             read_at(&mut *quota, 0, 99).unwrap(),
             b"used 4096\ntotal 65536\n"
         );
-        assert!(granted(&grant, "a.wasm", None).is_err());
+        assert!(granted(&grant, None).is_err());
     }
 
     #[test]

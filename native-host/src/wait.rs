@@ -9,18 +9,38 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
+use capfs_native_devices::signals::Signal;
 use wasmtime::Engine;
 
 /// Why a run was ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Cancelled {
     /// Its time was up.
-    Timeout = 1,
-    /// Somebody asked for it (Ctrl-C).
-    Interrupt = 2,
+    Timeout,
     /// Its parent, or the end of its parent.
-    Killed = 3,
+    Killed,
+    /// The host was asked to end (Ctrl-C, kill(1)).
+    Signal(Signal),
+}
+
+impl Cancelled {
+    /// What stands for nothing.
+    const NOT: u8 = 0;
+
+    /// It as a number; signals are their own.
+    const fn number(self) -> u8 {
+        match self {
+            Cancelled::Timeout => 0x80,
+            Cancelled::Killed => 0x81,
+            Cancelled::Signal(signal) => signal.number(),
+        }
+    }
+
+    fn of_number(number: u8) -> Option<Cancelled> {
+        let signals = Signal::ALL.map(Cancelled::Signal).into_iter();
+        let mut all = signals.chain([Cancelled::Timeout, Cancelled::Killed]);
+        all.find(|why| why.number() == number)
+    }
 }
 
 struct Parked {
@@ -52,7 +72,7 @@ impl Parker {
         let thread = std::thread::current();
         let parked = Arc::new(Parked {
             thread,
-            cancelled: AtomicU8::new(0),
+            cancelled: AtomicU8::new(Cancelled::NOT),
         });
         Parker {
             waker: Waker::from(parked.clone()),
@@ -68,10 +88,8 @@ impl Parker {
     /// Why the run is to end, if it is.
     pub fn cancelled(&self) -> Option<Cancelled> {
         match self.parked.cancelled.load(Ordering::Acquire) {
-            1 => Some(Cancelled::Timeout),
-            2 => Some(Cancelled::Interrupt),
-            3 => Some(Cancelled::Killed),
-            _ => None,
+            Cancelled::NOT => None,
+            number => Cancelled::of_number(number),
         }
     }
 
@@ -121,8 +139,8 @@ impl Canceller {
     /// Ends the run; the first reason stays.
     pub fn cancel(&self, why: Cancelled) {
         let _ = self.parked.cancelled.compare_exchange(
-            0,
-            why as u8,
+            Cancelled::NOT,
+            why.number(),
             Ordering::AcqRel,
             Ordering::Acquire,
         );

@@ -185,7 +185,8 @@ without = 'nothing is kept'
     assert_eq!(report["missing"].as_array().unwrap().len(), 3);
     // With what it needs, it runs; the command line gives what is at a path instead of the manifest.
     let state = bench.path("state");
-    let folder = format!("{}::/gone", bench.directory.path().display());
+    std::fs::create_dir(bench.path("there")).unwrap();
+    let folder = format!("{}::/gone", bench.path("there").display());
     let options = ["--state", state.to_str().unwrap(), "--dir", &folder];
     let output = run(
         &bench,
@@ -290,7 +291,8 @@ device = 'dom'
     ] {
         assert!(said.contains(line), "`{line}` is not in: {said}");
     }
-    assert_ended(&output, 0, "");
+    // As `run` would end.
+    assert_ended(&output, 125, "");
     let output = inspect(&["--json"]);
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let asked = &said["manifest"];

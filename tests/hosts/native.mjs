@@ -81,8 +81,8 @@ export async function open(variant) {
       for (const [path, mount] of Object.entries(wanted.mounts ?? {})) argv.push(...folders.options(path, mount))
       for (const [name, value] of Object.entries(wanted.env ?? {})) argv.push('--env', `${name}=${value}`)
       for (const grant of wanted.grants ?? []) argv.push('--grant', grant)
-      // What lasts does so for the session.
-      if (wanted.grants) argv.push('--state', join(scratch, 'state'))
+      // What lasts does so for the session, whichever guest it is.
+      if (wanted.grants) argv.push('--state', join(scratch, 'state'), '--id', 'conformance')
       if (limits.memory) argv.push('--max-memory', String(limits.memory))
       if (limits.time) argv.push('--timeout', `${limits.time}ms`)
       if (limits.files) argv.push('--max-files', String(limits.files))

@@ -9,6 +9,7 @@ use capfs::{
     Errno, FileKind, GuestSink, GuestSource, Op, OpenFile, Qid, SetStat, Stat, WriteAt, Written,
 };
 use capfs_devices::console::{Level, Terminal};
+use capfs_devices::foreign::Foreign;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use super::errors::errno;
@@ -88,16 +89,7 @@ impl Messages {
     fn tell(&self, line: &[u8]) -> Result<(), Errno> {
         let text = String::from_utf8_lossy(line);
         // What would move the cursor or change colours is shown, not done: this is somebody's terminal.
-        let shown: String = text
-            .chars()
-            .map(|c| {
-                if c.is_control() && c != '\t' {
-                    '\u{fffd}'
-                } else {
-                    c
-                }
-            })
-            .collect();
+        let shown = Foreign(text);
         writeln!(io::stderr(), "{}: {shown}", self.level.name()).map_err(errno)
     }
 }

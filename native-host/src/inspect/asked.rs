@@ -1,10 +1,12 @@
 //! What a manifest asks for, and how much of it there is here.
 
+use capfs_devices::identity::Identity;
 use serde_json::{Value, json};
 
+use super::line;
 use crate::capabilities::Capabilities;
 use crate::grants::{Grant, Lack};
-use crate::manifest::{Bounds, Manifest, Need, Want};
+use crate::manifest::{Bounds, Manifest, Need, Variable, Want};
 
 /// A manifest, held against this host.
 pub struct Asked {
@@ -52,7 +54,7 @@ impl Asked {
     }
 
     /// Whether the program would be started.
-    fn starts(&self) -> bool {
+    pub fn starts(&self) -> bool {
         self.fates().all(|(_, _, fate)| fate != Fate::Missing)
     }
 
@@ -91,14 +93,17 @@ impl Asked {
                 "storage": storage,
             },
             "args": self.manifest.args,
-            "env": self.manifest.env.iter().map(|variable| &variable.name).collect::<Vec<_>>(),
+            "env": self.manifest.env.iter().filter(|variable| variable.value.is_some()).map(|variable| &variable.name).collect::<Vec<_>>(),
+            "inherits": self.manifest.env.iter().filter(|variable| variable.value.is_none()).map(|variable| &variable.name).collect::<Vec<_>>(),
+            "digest": self.manifest.digest,
+            "id": self.manifest.id.as_ref().map(Identity::as_str),
             "listen": listen.collect::<Vec<_>>(),
         })
     }
 
     pub(super) fn as_text(&self) -> String {
         let mut text = String::new();
-        let mut line = |key: &str, what: String| text += &format!("{key:<9}{what}\n");
+        let mut line = |key: &str, what: String| line(&mut text, key, what);
         for (want, lack, fate) in self.fates() {
             let mut what = format!("{} at {}", want.grant.what(), want.grant.guest());
             let terms = terms(&want.grant);
@@ -130,12 +135,25 @@ impl Asked {
         for address in &self.manifest.listen {
             line("listen", address.to_string());
         }
-        for variable in &self.manifest.env {
-            line("variable", variable.name.clone());
+        for Variable { name, value } in &self.manifest.env {
+            match value {
+                Some(_) => line("variable", name.clone()),
+                None => line("inherits", format!("{name}, as it is set on this machine")),
+            }
         }
         if !self.manifest.args.is_empty() {
             line("args", format!("{:?}", self.manifest.args));
         }
+        if let Some(id) = &self.manifest.id {
+            line(
+                "id",
+                format!("{id}: whose keys, files and databases it has"),
+            );
+        }
+        line(
+            "digest",
+            format!("{} (of the manifest)", self.manifest.digest),
+        );
         let starts = match self.starts() {
             true => "yes",
             false => "no: something that it requires is missing here",

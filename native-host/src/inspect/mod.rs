@@ -2,6 +2,10 @@
 
 mod asked;
 
+use std::fmt::Display;
+
+use capfs_devices::foreign::Foreign;
+use capfs_devices::identity::digest;
 use capfs_modules::{Answer, Refusal, is_wasi, type_answer, whole};
 use serde_json::{Value, json};
 use wasmparser::{
@@ -16,6 +20,8 @@ pub use asked::{Asked, lacks};
 /// A module's imports and exports.
 #[derive(Debug, Default)]
 pub struct Description {
+    /// Who it is, unless somebody says otherwise.
+    identity: String,
     imports: Vec<Import>,
     exports: Vec<Export>,
     /// Why it can't run, if it can't.
@@ -47,6 +53,7 @@ pub fn describe(engine: &Engine, wasm: &[u8], name: &str) -> Result<Description,
     let definitions = Definitions::read(wasm);
     let definitions = definitions.map_err(|error| refused(Refusal::Invalid(error.to_string())))?;
     Ok(Description {
+        identity: digest(wasm),
         verdict: capfs_modules::read(wasm).err(),
         ..definitions.description
     })
@@ -214,6 +221,11 @@ impl Import {
     }
 }
 
+/// Appends a line: a word for what it is about, and text of which nothing need be the host's.
+fn line(text: &mut String, key: &str, what: impl Display) {
+    *text += &format!("{key:<9}{}\n", Foreign(what));
+}
+
 impl Description {
     fn is_command(&self) -> bool {
         self.exports.iter().any(|export| export.name == "_start")
@@ -267,6 +279,7 @@ impl Description {
         json!({
             "command": self.is_command(),
             "refused": refused.map(|refusal| json!({ "code": refusal.code(), "text": refusal.to_string() })),
+            "identity": self.identity,
             "imports": imports,
             "exports": exports,
             "needs": self.needs(),
@@ -281,22 +294,29 @@ impl Description {
             true => "a WASI command",
             false => "not a command: no `_start`",
         };
-        text += &format!("kind     {kind}\n");
+        line(&mut text, "kind", kind);
         for import in &self.imports {
             let Import {
                 module, name, ty, ..
             } = import;
-            text += &format!("import   {module}.{name}: {ty} ({})\n", import.provided());
+            let provided = import.provided();
+            line(
+                &mut text,
+                "import",
+                format!("{module}.{name}: {ty} ({provided})"),
+            );
         }
         for Export { name, ty } in &self.exports {
-            text += &format!("export   {name}: {ty}\n");
+            line(&mut text, "export", format!("{name}: {ty}"));
         }
         for need in self.needs() {
-            text += &format!("needs    {need}\n");
+            line(&mut text, "needs", need);
         }
         if let Some(refusal) = &self.verdict {
-            text += &format!("refused  it {refusal} ({})\n", refusal.code());
+            let code = refusal.code();
+            line(&mut text, "refused", format!("it {refusal} ({code})"));
         }
+        line(&mut text, "identity", &self.identity);
         if let Some(asked) = asked {
             text += &asked.as_text();
         }

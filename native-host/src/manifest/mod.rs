@@ -31,10 +31,12 @@ mod tree;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use capfs_devices::identity::{Identity, digest};
 use capfs_runtime::ClockGrant;
 
 use crate::grants::Grant;
 use crate::listen::ListenGrant;
+use crate::read::read_at_most;
 
 /// Bytes of a manifest's file, at most.
 const FILE_MAX: u64 = 256 << 10;
@@ -113,8 +115,12 @@ pub struct Bounds {
 /// What a manifest says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
+    /// That of its file, as `sha256:` and hexadecimal digits; empty where it was not read from one.
+    pub digest: String,
     /// The program.
     pub program: Option<PathBuf>,
+    /// Who the program is.
+    pub id: Option<Identity>,
     /// Its arguments.
     pub args: Vec<String>,
     /// Its variables.
@@ -146,30 +152,55 @@ pub enum ManifestError {
     /// What it says can't be understood: everything that is wrong, a line each, with its place in front.
     #[error("{}", .0.join("\n"))]
     Wrong(Vec<String>),
+    /// It is not the one that was looked at.
+    #[error("the manifest `{path}` has the digest {digest}, and not {wanted}")]
+    OtherDigest {
+        /// The file.
+        path: String,
+        /// Its digest.
+        digest: String,
+        /// What it should be.
+        wanted: String,
+    },
 }
 
-/// Reads a manifest's file: JSON if its name ends so, TOML otherwise.
+impl ManifestError {
+    /// What is wrong, each for a line of its own.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            ManifestError::Wrong(lines) => lines.clone(),
+            error => vec![error.to_string()],
+        }
+    }
+}
+
+/// Reads a manifest's file, once: JSON if its name ends so, TOML otherwise. Nothing but a manifest with the digest `wanted`, if it is given,
+/// is taken.
 ///
 /// # Errors
 /// See [`ManifestError`].
-pub fn load(path: &Path) -> Result<Manifest, ManifestError> {
+pub fn load(path: &Path, wanted: Option<&str>) -> Result<Manifest, ManifestError> {
     let name = path.display().to_string();
     let failed = |reason: String| ManifestError::Read {
         path: name.clone(),
         reason,
     };
-    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-    if !size.is_file() {
-        return Err(failed("it is no file".to_owned()));
+    let bytes = read_at_most(path, FILE_MAX).map_err(|error| failed(error.to_string()))?;
+    let digest = digest(&bytes);
+    if let Some(wanted) = wanted
+        && wanted != digest
+    {
+        return Err(ManifestError::OtherDigest {
+            path: name,
+            digest,
+            wanted: wanted.to_owned(),
+        });
     }
-    if size.len() > FILE_MAX {
-        return Err(failed(format!("it has more than {FILE_MAX} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
     let json = path.extension().is_some_and(|end| end == "json");
     let folder = path.parent().unwrap_or(Path::new(""));
-    parse(&text, json, &name, folder)
+    let manifest = parse(&text, json, &name, folder)?;
+    Ok(Manifest { digest, ..manifest })
 }
 
 /// Reads a manifest's text; `folder` is what its places are relative to.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use capfs::Rights;
 use capfs_devices::grant::{DeviceKind, Grant as Capability, GrantError, Term};
+use capfs_devices::identity::Identity;
 use capfs_devices::storage::paths_beside;
 use capfs_devices::terms;
 use capfs_runtime::ClockGrant;
@@ -13,6 +14,7 @@ use super::tree::{Key, Node, Problem, Value};
 use super::{Bounds, Manifest, Need, Places, Variable, Want};
 use crate::grants::{Device, DirGrant, Grant, MountGrant, absolute};
 use crate::listen::ListenGrant;
+use crate::secrets;
 
 /// Keys that say whether the agent can do without something.
 const NEED: [&str; 3] = ["required", "optional", "without"];
@@ -173,6 +175,7 @@ impl Reader<'_> {
     fn agent(&mut self, node: &Node) {
         const KNOWN: &[&str] = &[
             "program",
+            "id",
             "args",
             "inherit-env",
             "clock",
@@ -182,6 +185,10 @@ impl Reader<'_> {
         for (key, node) in self.table(node) {
             match key.name.as_str() {
                 "program" => self.manifest.program = self.file(node),
+                "id" => {
+                    let id = self.text(node).map(|text| Identity::named(&text));
+                    self.manifest.id = id.and_then(|id| self.checked(node.at, id));
+                }
                 "args" => self.manifest.args = self.texts(node),
                 "inherit-env" => {
                     for node in self.list(node) {
@@ -418,7 +425,7 @@ impl Reader<'_> {
                         key: name,
                         value: said,
                         ..
-                    } if *name == key.name && (*said == value || said == "***") => at = node.at,
+                    } if *name == key.name && *said == value => at = node.at,
                     _ => continue,
                 }
                 break;
@@ -437,6 +444,7 @@ impl Reader<'_> {
                 self.take(node.at, &path);
             }
         }
+        let grant = secrets::relative_to(self.folder, grant);
         self.want(node, Grant::Capability(grant), need);
     }
 

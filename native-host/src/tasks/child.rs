@@ -375,7 +375,7 @@ fn ended(outcome: &Outcome) -> Ended {
         Outcome::Exited(status) => (status.code(), outcome.reason()),
         // A child is stopped at its limit as by a trap.
         Outcome::OutOfMemory => (codes::TRAP.into(), "memory"),
-        Outcome::Cancelled(Cancelled::Interrupt) => (codes::KILLED.into(), "killed"),
+        Outcome::Cancelled(Cancelled::Signal(_)) => (codes::KILLED.into(), "killed"),
         Outcome::Refused(..) => (NEVER_RAN, "host"),
         outcome => (outcome.code().into(), outcome.reason()),
     };

@@ -68,7 +68,7 @@ impl Family {
     ) -> Arc<Family> {
         Arc::new(Family {
             engines: Engines::without_pool(),
-            cache,
+            cache: cache.map(|cache| cache.of_children()),
             account,
             files,
             clock,

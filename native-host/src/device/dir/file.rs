@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
 use super::super::errors::errno;
 use super::ledger::{Ledger, Taken};
-use super::op;
+use super::{Admission, op};
 
 /// Bytes that move between the guest and the host at a time: large enough that the system call's own
 /// price vanishes, small enough to stay in the processor's cache.
@@ -25,17 +25,42 @@ const CHUNK: usize = 64 * 1024;
 /// An open regular file.
 pub(super) struct HostFile {
     file: File,
+    /// What it is to be held against before anything is done with it.
+    unchecked: Option<Admission>,
     ledger: Option<Arc<Ledger>>,
     /// Grows to what reads and writes need, at most [`CHUNK`].
     buffer: Vec<u8>,
 }
 
 impl HostFile {
+    /// A file that is known to be a regular one which the guest may have.
     pub(super) fn new(file: File, ledger: Option<Arc<Ledger>>) -> Self {
         HostFile {
             file,
+            unchecked: None,
             ledger,
             buffer: Vec::new(),
+        }
+    }
+
+    /// A file whose name stood for such a one when it was walked to, and may stand for something else by now. That is found
+    /// when something is done with it: opening and closing alone need no call of the system for it.
+    pub(super) fn unchecked(file: File, ledger: Option<Arc<Ledger>>, admission: Admission) -> Self {
+        HostFile {
+            unchecked: Some(admission),
+            ..HostFile::new(file, ledger)
+        }
+    }
+
+    #[inline]
+    fn check(&mut self) -> Result<(), Errno> {
+        match &self.unchecked {
+            None => Ok(()),
+            Some(admission) => {
+                admission.check(&self.file)?;
+                self.unchecked = None;
+                Ok(())
+            }
         }
     }
 
@@ -107,6 +132,9 @@ impl OpenFile for HostFile {
         offset: u64,
         sink: &mut dyn GuestSink,
     ) -> Poll<Result<usize, Errno>> {
+        if let Err(errno) = self.check() {
+            return Poll::Ready(Err(errno));
+        }
         let mut total = 0;
         while sink.remaining() > 0 {
             let at = offset.saturating_add(total as u64);
@@ -152,6 +180,9 @@ impl OpenFile for HostFile {
         at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
+        if let Err(errno) = self.check() {
+            return Poll::Ready(Err(errno));
+        }
         let start = match at {
             WriteAt::Offset(offset) => offset,
             WriteAt::End => 0,
@@ -212,16 +243,30 @@ impl OpenFile for HostFile {
     }
 
     fn stat(&self) -> Op<Stat> {
-        op(Metadata::from_file(&self.file).map(|metadata| super::stat(&metadata)))
+        let stat = || {
+            let metadata = Metadata::from_file(&self.file).map_err(errno)?;
+            let admission = self.unchecked.as_ref();
+            admission.map_or(Ok(()), |admission| {
+                admission.check_as(&self.file, &metadata)
+            })?;
+            Ok(super::stat(&metadata))
+        };
+        Op::Ready(stat())
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        if let Err(errno) = self.check() {
+            return Op::err(errno);
+        }
         Op::Ready(counted(self.ledger.as_deref(), &self.file, || {
             set_stat(&self.file, change)
         }))
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
+        if let Err(errno) = self.check() {
+            return Op::err(errno);
+        }
         if !in_range(offset, usize::try_from(length).unwrap_or(usize::MAX)) {
             return Op::err(Errno::Fbig);
         }
@@ -255,6 +300,9 @@ impl OpenFile for HostFile {
     }
 
     fn sync(&mut self, data_only: bool) -> Op<()> {
+        if let Err(errno) = self.check() {
+            return Op::err(errno);
+        }
         op(if data_only {
             self.file.sync_data()
         } else {

@@ -6,6 +6,9 @@
 //!
 //! Only regular files, directories and links can be opened. Opening a FIFO or a device could hold the
 //! host up for as long as its other side likes, so they are `ENOTSUP`.
+//!
+//! What is [reserved](crate::reserved) is `EACCES` wherever it appears in a folder, and so is procfs, in which a file can be the
+//! host's own memory.
 
 mod file;
 mod ledger;
@@ -14,6 +17,7 @@ mod tests;
 
 use std::any::Any;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,37 +31,53 @@ use capfs::{
 };
 
 use super::errors::errno;
+use crate::reserved::{Bars, FileId, is_procfs};
 use file::{HostDirectory, HostFile, counted};
 pub use ledger::Ledger;
 
-/// Opens a folder as a device and returns its root.
-///
-/// # Errors
-/// Whatever opening the folder ends with.
-pub fn open(path: &Path) -> io::Result<NodeRef> {
-    let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-    let metadata = dir.dir_metadata()?;
-    Ok(Arc::new(Folder {
-        qid: qid(&metadata),
-        dir: Arc::new(dir),
-        ledger: None,
-    }))
+/// A folder of the host that is open, and is not an agent's yet.
+pub struct HostFolder(Dir);
+
+impl AsFd for HostFolder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
-/// As [`open`], for a folder in which contents may take `limit` bytes; over it, the guest gets `EDQUOT`. The ledger
-/// says what they take.
+impl HostFolder {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// Whatever opening it ends with; [`io::ErrorKind::PermissionDenied`] for one of procfs.
+    pub fn open(path: &Path) -> io::Result<HostFolder> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        match is_procfs(&dir)? {
+            true => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it is a part of procfs, where files can be the memory of processes",
+            )),
+            false => Ok(HostFolder(dir)),
+        }
+    }
+
+    /// The folder as a device's root; `bars` are what nobody reaches by it.
+    ///
+    /// # Errors
+    /// Whatever looking at it ends with.
+    pub fn root(self, bars: Bars) -> io::Result<NodeRef> {
+        Ok(Arc::new(Folder::root(self.0, None, bars)?))
+    }
+}
+
+/// Opens a folder in which contents may take `limit` bytes, and nothing is reserved; over it, the guest gets `EDQUOT`. The
+/// ledger says what they take.
 ///
 /// # Errors
 /// Whatever opening the folder, or counting what is in it, ends with.
 pub fn open_limited(path: &Path, limit: u64) -> io::Result<(NodeRef, Arc<Ledger>)> {
-    let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-    let metadata = dir.dir_metadata()?;
+    let HostFolder(dir) = HostFolder::open(path)?;
     let ledger = Arc::new(Ledger::new(dir.try_clone()?, limit)?);
-    let root = Folder {
-        qid: qid(&metadata),
-        dir: Arc::new(dir),
-        ledger: Some(ledger.clone()),
-    };
+    let root = Folder::root(dir, Some(ledger.clone()), Bars::default())?;
     Ok((Arc::new(root), ledger))
 }
 
@@ -127,11 +147,25 @@ fn options() -> OpenOptions {
 struct Folder {
     dir: Arc<Dir>,
     qid: Qid,
+    /// The file system that it is in.
+    device: u64,
     /// Of a folder whose contents are limited.
     ledger: Option<Arc<Ledger>>,
+    bars: Bars,
 }
 
 impl Folder {
+    fn root(dir: Dir, ledger: Option<Arc<Ledger>>, bars: Bars) -> io::Result<Folder> {
+        let metadata = dir.dir_metadata()?;
+        Ok(Folder {
+            dir: Arc::new(dir),
+            qid: qid(&metadata),
+            device: metadata.dev(),
+            ledger,
+            bars,
+        })
+    }
+
     fn of(node: &NodeRef) -> Result<&Folder, Errno> {
         node.as_any().downcast_ref().ok_or(Errno::Xdev)
     }
@@ -181,21 +215,47 @@ impl Directory for Folder {
 impl Folder {
     fn find(&self, name: &str) -> io::Result<NodeRef> {
         let metadata = self.dir.symlink_metadata(name)?;
+        self.admit(&metadata)?;
         if metadata.is_dir() {
             let dir = self.dir.open_dir_nofollow(name)?;
-            let qid = qid(&dir.dir_metadata()?);
+            // The name may stand for something else by now.
+            let metadata = dir.dir_metadata()?;
+            self.admit(&metadata)?;
+            if metadata.dev() != self.device && is_procfs(&dir)? {
+                return Err(rustix::io::Errno::ACCESS.into());
+            }
             return Ok(Arc::new(Folder {
                 dir: Arc::new(dir),
-                qid,
+                qid: qid(&metadata),
+                device: metadata.dev(),
                 ledger: self.ledger.clone(),
+                bars: self.bars.clone(),
             }));
         }
-        Ok(Arc::new(Leaf {
+        Ok(self.leaf(name, &metadata))
+    }
+
+    fn leaf(&self, name: &str, metadata: &Metadata) -> Arc<Leaf> {
+        Arc::new(Leaf {
             parent: self.dir.clone(),
             name: name.to_owned(),
-            qid: qid(&metadata),
+            qid: qid(metadata),
+            device: self.device,
             ledger: self.ledger.clone(),
-        }))
+            bars: self.bars.clone(),
+        })
+    }
+
+    fn admit(&self, metadata: &Metadata) -> io::Result<()> {
+        admit(&self.bars, metadata)
+    }
+}
+
+/// Refuses what is reserved.
+fn admit(bars: &Bars, metadata: &Metadata) -> io::Result<()> {
+    match bars.has(FileId::new(metadata.dev(), metadata.ino())) {
+        true => Err(rustix::io::Errno::ACCESS.into()),
+        false => Ok(()),
     }
 }
 
@@ -220,13 +280,7 @@ impl EditDirectory for Folder {
         let mut options = options();
         options.write(true).read(how.read).create_new(true);
         op(self.dir.open_with(name, &options).and_then(|file| {
-            let qid = qid(&file.metadata()?);
-            let node = Arc::new(Leaf {
-                parent: self.dir.clone(),
-                name: name.to_owned(),
-                qid,
-                ledger: self.ledger.clone(),
-            });
+            let node = self.leaf(name, &file.metadata()?);
             Ok(Opened {
                 node,
                 file: Box::new(HostFile::new(file.into_std(), self.ledger.clone())),
@@ -288,7 +342,10 @@ struct Leaf {
     parent: Arc<Dir>,
     name: String,
     qid: Qid,
+    /// The file system that its directory is in.
+    device: u64,
     ledger: Option<Arc<Ledger>>,
+    bars: Bars,
 }
 
 impl Leaf {
@@ -298,7 +355,8 @@ impl Leaf {
         })
     }
 
-    fn open_std(&self, read: bool, write: bool, truncate: bool) -> Result<std::fs::File, Errno> {
+    /// Opens the file. What it is has to be checked before anything is done with it.
+    fn open_std(&self, read: bool, write: bool) -> Result<std::fs::File, Errno> {
         match self.qid.kind {
             FileKind::RegularFile => {}
             FileKind::SymbolicLink => return Err(Errno::Loop),
@@ -306,16 +364,47 @@ impl Leaf {
         }
         let mut options = options();
         options.read(read).write(write);
-        let file = self.parent.open_with(&self.name, &options).map_err(errno)?;
-        // The name may stand for something else by now.
-        if !file.metadata().map_err(errno)?.is_file() {
+        let file = self.parent.open_with(&self.name, &options);
+        Ok(file.map_err(errno)?.into_std())
+    }
+
+    fn admission(&self) -> Admission {
+        Admission {
+            device: self.device,
+            bars: self.bars.clone(),
+        }
+    }
+
+    /// Opens the file to change it at once.
+    fn open_checked(&self, read: bool) -> Result<std::fs::File, Errno> {
+        let file = self.open_std(read, true)?;
+        self.admission().check(&file)?;
+        Ok(file)
+    }
+}
+
+/// What a file must be that was opened by a name.
+struct Admission {
+    /// The file system that its directory is in.
+    device: u64,
+    bars: Bars,
+}
+
+impl Admission {
+    fn check(&self, file: &std::fs::File) -> Result<(), Errno> {
+        let metadata = Metadata::from_file(file).map_err(errno)?;
+        self.check_as(file, &metadata)
+    }
+
+    fn check_as(&self, file: &std::fs::File, metadata: &Metadata) -> Result<(), Errno> {
+        if !metadata.is_file() {
             return Err(Errno::Notsup);
         }
-        let file = file.into_std();
-        if truncate {
-            self.resize(&file, 0)?;
+        admit(&self.bars, metadata).map_err(errno)?;
+        if metadata.dev() != self.device && is_procfs(file).map_err(errno)? {
+            return Err(Errno::Acces);
         }
-        Ok(file)
+        Ok(())
     }
 }
 
@@ -335,16 +424,23 @@ impl Node for Leaf {
         let write = how.write || how.truncate;
         // Opened for nothing (for `stat`, say) is opened for reading on the host.
         let read = how.read || !write;
-        match self.open_std(read, write, how.truncate) {
-            Ok(file) => Op::ok(Box::new(HostFile::new(file, self.ledger.clone()))),
-            Err(errno) => Op::err(errno),
-        }
+        let ledger = self.ledger.clone();
+        let open = || {
+            if how.truncate {
+                let file = self.open_checked(read)?;
+                self.resize(&file, 0)?;
+                return Ok(HostFile::new(file, ledger));
+            }
+            let file = self.open_std(read, write)?;
+            Ok(HostFile::unchecked(file, ledger, self.admission()))
+        };
+        Op::Ready(open().map(|file| Box::new(file) as Box<dyn OpenFile>))
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
         let set = || {
             if let Some(size) = change.size {
-                let file = self.open_std(false, true, false)?;
+                let file = self.open_checked(false)?;
                 self.resize(&file, size)?;
             }
             if change.atime.is_some() || change.mtime.is_some() {

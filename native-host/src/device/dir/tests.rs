@@ -1,15 +1,21 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::Path;
 
 use capfs::testkit::{self, READ, edit, list_from, name, now, write};
-use capfs::{FileKind, NodeRef, OpenFile};
+use capfs::{Errno, FileKind, NodeRef, OpenFile};
 use tempfile::TempDir;
 
-use super::open;
+use super::HostFolder;
+use crate::reserved::{Bars, Danger, Reserved};
+
+fn open(path: &Path, bars: Bars) -> NodeRef {
+    HostFolder::open(path).unwrap().root(bars).unwrap()
+}
 
 fn folder() -> (TempDir, NodeRef) {
     let directory = tempfile::tempdir().unwrap();
-    let root = open(directory.path()).unwrap();
+    let root = open(directory.path(), Bars::default());
     (directory, root)
 }
 
@@ -90,4 +96,52 @@ fn directories_are_synced() {
             now(file.sync(data_only)).unwrap();
         }
     }
+}
+
+#[test]
+fn what_is_reserved_can_t_be_reached_by_another_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [shared, own] = ["shared", "own"].map(|name| scratch.path().join(name));
+    for folder in [&shared, &own] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    std::fs::write(own.join("master"), b"secret").unwrap();
+    // A second name, which no directory that leads there tells of.
+    std::fs::hard_link(own.join("master"), shared.join("f")).unwrap();
+    std::fs::write(shared.join("g"), b"").unwrap();
+    let mut reserved = Reserved::default();
+    reserved.add("a secret", &own.join("master"), Danger::Read, "");
+    let folder = HostFolder::open(&shared).unwrap();
+    let bars = reserved.check(&folder, false).unwrap();
+    let root = folder.root(bars).unwrap();
+    assert_eq!(testkit::walk(&root, "f").err(), Some(Errno::Acces));
+    assert!(testkit::walk(&root, "g").is_ok());
+}
+
+#[test]
+fn procfs_is_nobody_s() {
+    assert!(HostFolder::open(Path::new("/proc/self")).is_err());
+    let root = open(Path::new("/"), Bars::default());
+    assert_eq!(testkit::walk(&root, "proc").err(), Some(Errno::Acces));
+    assert!(testkit::walk(&root, "dev").is_ok());
+}
+
+/// A name that stands for something else once it has been walked to: what is opened by it is told when it is used.
+#[test]
+fn what_took_a_file_s_name_is_not_used() {
+    let (scratch, root) = folder();
+    let path = scratch.path().join("f");
+    let other = scratch.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&other).status();
+    assert!(made.unwrap().success());
+    std::fs::write(&path, b"text").unwrap();
+    let node = testkit::walk(&root, "f").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    let mut file = now(node.open(READ)).unwrap();
+    assert_eq!(
+        testkit::read_at(&mut *file, 0, 9).err(),
+        Some(Errno::Notsup)
+    );
+    assert_eq!(now(file.stat()).err(), Some(Errno::Notsup));
+    assert_eq!(now(file.sync(true)).err(), Some(Errno::Notsup));
 }

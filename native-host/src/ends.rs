@@ -1,0 +1,153 @@
+//! How a run ends before its program does: by signals, and when its time is up.
+
+use std::io;
+use std::process;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use capfs::account::Account;
+use capfs_host::device::console::restore;
+use capfs_host::engine::THREAD_STACK;
+use capfs_host::run::{Agent, Outcome, Report, RunConfig, codes};
+use capfs_host::wait::{Cancelled, Canceller};
+use capfs_native_devices::signals::{self, Signal};
+use capfs_runtime::Usage;
+
+/// How long a guest has to notice that it is to end. What takes longer is a call of the operating
+/// system that may never return.
+pub const GRACE: Duration = Duration::from_millis(500);
+
+/// What ends the program that runs, and who is told that it is to end.
+#[derive(Default)]
+struct Running {
+    canceller: Option<Canceller>,
+    told: Option<Sender<Event>>,
+}
+
+enum Event {
+    /// The program has ended.
+    Ended(Report),
+    /// It was told to.
+    Cancelled(Cancelled),
+    /// Its thread is over, and has said nothing else if it has panicked.
+    Gone,
+}
+
+/// Says that a thread is over, however it ends.
+struct Gone(Sender<Event>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = self.0.send(Event::Gone);
+    }
+}
+
+/// The signals that end the host, from the moment when this is made.
+pub struct Ends {
+    running: Arc<Mutex<Running>>,
+}
+
+impl Ends {
+    /// Ends the program on a signal, and the host with it: at once as long as there is no program, or where a second signal
+    /// comes. `hung_up`, if there is one, is done on SIGHUP instead.
+    ///
+    /// # Errors
+    /// Signals can't be handled.
+    pub fn by_signals(hung_up: Option<impl FnMut() + Send + 'static>) -> io::Result<Ends> {
+        let ends = Ends {
+            running: Arc::default(),
+        };
+        let running = ends.running.clone();
+        let mut signals = signals::wanted(&Signal::ALL);
+        if hung_up.is_some() && !signals.contains(&Signal::HangUp) {
+            signals.push(Signal::HangUp);
+        }
+        let mut hung_up = hung_up;
+        let mut signalled = false;
+        signals::on(&signals, move |signal| {
+            if let (Signal::HangUp, Some(hung_up)) = (signal, &mut hung_up) {
+                return hung_up();
+            }
+            let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            match &running.canceller {
+                Some(canceller) if !signalled => {
+                    let why = Cancelled::Signal(signal);
+                    canceller.cancel(why);
+                    // Without anybody to tell, it has ended.
+                    let told = running.told.as_ref();
+                    let _ = told.map(|told| told.send(Event::Cancelled(why)));
+                }
+                _ => {
+                    restore();
+                    process::exit(i32::from(codes::SIGNAL + signal.number()));
+                }
+            }
+            signalled = true;
+        })?;
+        Ok(ends)
+    }
+
+    /// Runs the program on a thread of its own: with the stack that it needs, and so that one which sits in
+    /// a call of the operating system (a pipe that nobody empties, say) is left there when it is to end.
+    ///
+    /// # Errors
+    /// There is no thread for it, or it has panicked.
+    pub fn run(&self, agent: Agent, config: RunConfig, account: &Account) -> io::Result<Report> {
+        let timeout = config.timeout;
+        let (told, events) = mpsc::channel();
+        let running = self.running.clone();
+        let (gone, cancelled) = (Gone(told.clone()), told);
+        std::thread::Builder::new()
+            .name("agent".to_owned())
+            .stack_size(THREAD_STACK)
+            .spawn(move || {
+                let report = agent.run(config, |canceller| {
+                    let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+                    running.canceller = Some(canceller);
+                    running.told = Some(cancelled);
+                });
+                // Nobody waits for one that was left behind.
+                let _ = gone.0.send(Event::Ended(report));
+            })?;
+        outcome(&events, timeout, account)
+    }
+}
+
+/// Waits for the end of a program, or until it has had time to notice that it is to end.
+fn outcome(
+    events: &Receiver<Event>,
+    timeout: Option<Duration>,
+    account: &Account,
+) -> io::Result<Report> {
+    let begun = Instant::now();
+    // What it is to be ended by, and when it is left behind.
+    let mut why = Cancelled::Timeout;
+    let mut until = timeout.and_then(|time| begun.checked_add(time.saturating_add(GRACE)));
+    loop {
+        let event = match until {
+            Some(until) => events.recv_timeout(until.saturating_duration_since(Instant::now())),
+            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match event {
+            Ok(Event::Ended(report)) => return Ok(report),
+            Ok(Event::Cancelled(by)) => {
+                why = by;
+                until = Instant::now().checked_add(GRACE);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                return Ok(Report {
+                    outcome: Outcome::Cancelled(why),
+                    usage: Usage::default(),
+                    memory: 0,
+                    account: account.usage(),
+                    instantiate: Duration::ZERO,
+                    run: begun.elapsed(),
+                });
+            }
+            Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("its thread has ended"));
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! State folders: where what an agent's capabilities keep lasts.
+//!
+//! A folder has one owner: the file `owner` in it says whose keys, files and databases it has, by an [identity](Identity).
+//! One run at a time has it: it is locked as a whole (flock(2)) for as long as the run lasts. A folder without an owner becomes that of the first
+//! agent that is given it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use capfs_devices::identity::Identity;
+use capfs_devices::storage::own_name;
+use rustix::fs::{Access, access};
+
+use crate::read::read_at_most;
+use crate::storage::{OWN, lock};
+
+/// Bytes of the file that names the owner, at most.
+const OWNER_MAX: u64 = 4096;
+
+/// Why a state folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It can't be made, read or locked.
+    #[error("can't use the state folder `{}`: {source}", .path.display())]
+    Unusable {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others could put something into it.
+    #[error("can't use the state folder `{}`: it is another user's, or others can write it", .path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It is another agent's.
+    #[error("the state folder `{}` belongs to `{owner}`, and this program is `{identity}`", .path.display())]
+    Owned {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who wanted it.
+        identity: String,
+    },
+    /// Another run has it.
+    #[error("the state folder `{}` is in use by a program that runs", .path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl StateError {
+    /// What may help.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            StateError::Unusable { .. } => None,
+            StateError::Open { .. } => Some("`chmod go-w` on it, or another folder"),
+            StateError::Owned { .. } => Some(
+                "`--id NAME` says who a program is, whatever becomes of its file; where the folder is to be handed on, \
+                 remove the file `owner` in it",
+            ),
+            StateError::InUse { .. } => {
+                Some("each program that runs has a folder of its own: --state DIR")
+            }
+        }
+    }
+}
+
+/// A state folder that a run has.
+#[derive(Debug)]
+pub struct State {
+    /// Locked.
+    _folder: File,
+}
+
+impl State {
+    /// Takes a folder for an agent; it is made if it is not there. `program` is the path of its module, by whose name older
+    /// folders have its stored files.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub fn claim(path: &Path, identity: &Identity, program: &str) -> Result<State, StateError> {
+        let unusable = |source| StateError::Unusable {
+            path: path.to_owned(),
+            source,
+        };
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(path);
+        made.map_err(unusable)?;
+        // Keys that are kept already can be used where nothing can be written.
+        let readable = access(path, Access::READ_OK | Access::EXEC_OK);
+        readable.map_err(|error| unusable(error.into()))?;
+        let folder = File::open(path).map_err(unusable)?;
+        let metadata = folder.metadata().map_err(unusable)?;
+        let user = rustix::process::geteuid().as_raw();
+        // What is root's can be trusted by everybody: it may be handed in read-only.
+        if metadata.mode() & 0o022 != 0 || ![user, 0].contains(&metadata.uid()) {
+            let path = path.to_owned();
+            return Err(StateError::Open { path });
+        }
+        if !lock(&folder).map_err(unusable)? {
+            let path = path.to_owned();
+            return Err(StateError::InUse { path });
+        }
+        match owner(path).map_err(unusable)? {
+            Some(owner) if owner == identity.as_str() => {}
+            Some(owner) => {
+                return Err(StateError::Owned {
+                    path: path.to_owned(),
+                    owner,
+                    identity: identity.to_string(),
+                });
+            }
+            None => match adopt(path, identity, program) {
+                Ok(()) => {}
+                // Nothing can be kept in it, so it can stay nobody's.
+                Err(error) if is_read_only(&error) => {}
+                Err(error) => return Err(unusable(error)),
+            },
+        }
+        Ok(State { _folder: folder })
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// Whose a state folder is, if it is anybody's.
+///
+/// # Errors
+/// The file that says so can't be read.
+pub fn owner(path: &Path) -> io::Result<Option<String>> {
+    match read_at_most(&path.join("owner"), OWNER_MAX) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a folder an agent's that was nobody's.
+fn adopt(path: &Path, identity: &Identity, program: &str) -> io::Result<()> {
+    let (files, own) = (path.join("files"), path.join("files").join(OWN));
+    let older = files.join(own_name(program));
+    if older.is_dir() && !own.exists() {
+        fs::rename(older, own)?;
+    }
+    let beside = path.join(".owner");
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    writeln!(file, "{identity}")?;
+    file.sync_all()?;
+    fs::rename(&beside, path.join("owner"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn named(id: &str) -> Identity {
+        Identity::named(id).unwrap()
+    }
+
+    #[test]
+    fn a_folder_is_one_agent_s_and_one_run_s() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("state");
+        let claim = |id: &str| State::claim(&path, &named(id), "a.wasm");
+        let first = claim("a").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        assert!(matches!(claim("a"), Err(StateError::InUse { .. })));
+        drop(first);
+        let refused = claim("b").unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .contains("belongs to `a`, and this program is `b`")
+        );
+        drop(claim("a").unwrap());
+        fs::remove_file(path.join("owner")).unwrap();
+        drop(claim("b").unwrap());
+        assert_eq!(owner(&path).unwrap().as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_folder_from_before_is_adopted_with_its_files() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path();
+        fs::create_dir_all(path.join("files/notes")).unwrap();
+        fs::write(path.join("files/notes/f"), "kept").unwrap();
+        drop(State::claim(path, &named("org.example.notes"), "bin/notes.wasm").unwrap());
+        assert_eq!(
+            fs::read(path.join("files").join(OWN).join("f")).unwrap(),
+            b"kept"
+        );
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o775)).unwrap();
+        let refused = State::claim(scratch.path(), &named("a"), "a.wasm");
+        assert!(matches!(refused, Err(StateError::Open { .. })));
+    }
+}

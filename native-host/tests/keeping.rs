@@ -1,0 +1,307 @@
+//! What is kept of a run: its audit, its state; and how a run ends that is told to.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+mod bench;
+
+use bench::{Bench, FD_WRITE, assert_ended, hello, program};
+use rustix::process::{Pid, Signal, kill_process};
+
+const PATH_OPEN: &str = r#"(import "wasi_snapshot_preview1" "path_open"
+    (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))"#;
+const FD_READ: &str = r#"(import "wasi_snapshot_preview1" "fd_read"
+    (func $fd_read (param i32 i32 i32 i32) (result i32)))"#;
+
+/// Opens `random` of its first directory `count` times, ends with the first errno, and waits for a byte of input behind the first time.
+fn opens_random(count: u32, waits: bool) -> String {
+    let wait = match waits {
+        true => "(drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))",
+        false => "",
+    };
+    program(
+        &format!("{PATH_OPEN}{FD_READ}"),
+        &format!(
+            r#"(data (i32.const 100) "random") (data (i32.const 0) "\40\00\00\00\01\00\00\00")
+            (func $main (result i32) (local $n i32) (local $errno i32)
+              (loop $again
+                (local.set $errno (call $path_open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const 6)
+                  (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 200)))
+                (if (local.get $errno) (then (return (local.get $errno))))
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (if (i32.eq (local.get $n) (i32.const 1)) (then {wait}))
+                (br_if $again (i32.lt_u (local.get $n) (i32.const {count}))))
+              (i32.const 0))"#
+        ),
+    )
+}
+
+const EIO: i32 = 29;
+const ENOSPC: i32 = 51;
+
+fn audited(bench: &Bench, audit: &Path, more: &[&str], agent: &Path) -> Output {
+    let options = ["--grant", "random", "--audit", audit.to_str().unwrap()];
+    bench.run(&[&options[..], more].concat(), agent)
+}
+
+#[test]
+fn an_audit_is_its_owner_s_and_says_who_starts() {
+    let bench = Bench::new();
+    let agent = bench.agent(&opens_random(1, false));
+    let audit = bench.path("audit");
+    assert_ended(
+        &audited(&bench, &audit, &["--id", "org.example.a"], &agent),
+        0,
+        "",
+    );
+    assert_eq!(fs::metadata(&audit).unwrap().mode() & 0o777, 0o600);
+    let lines = fs::read_to_string(&audit).unwrap();
+    let lines = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    assert_eq!(lines[0]["operation"], "start");
+    assert_eq!(lines[0]["identity"], "org.example.a");
+    assert_eq!(lines[1]["operation"], "open");
+    fs::set_permissions(&audit, fs::Permissions::from_mode(0o620)).unwrap();
+    assert_ended(
+        &audited(&bench, &audit, &[], &agent),
+        125,
+        "others can write it",
+    );
+}
+
+#[test]
+fn what_an_audit_has_no_room_for_is_not_done() {
+    let bench = Bench::new();
+    let agent = bench.agent(&opens_random(1000, false));
+    // There is room for nothing: it does not even start.
+    let full = audited(&bench, Path::new("/dev/full"), &[], &agent);
+    assert_ended(&full, 125, "can't write the audit");
+    let audit = bench.path("audit");
+    let output = audited(&bench, &audit, &["--audit-max", "4KiB"], &agent);
+    assert_ended(&output, ENOSPC, "it has reached its limit of 4096 bytes");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        told.matches("can't write to the audit").count(),
+        1,
+        "{told}"
+    );
+    let text = fs::read_to_string(&audit).unwrap();
+    assert!((4096..4608).contains(&text.len()), "{}", text.len());
+    for line in text.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    // The next run begins with nothing left.
+    let output = audited(&bench, &audit, &["--audit-max", "4KiB"], &agent);
+    assert_ended(&output, 125, "it has reached its limit");
+}
+
+#[test]
+fn an_audit_that_is_cut_off_ends_what_would_be_in_it() {
+    let bench = Bench::new();
+    let agent = bench.agent(&opens_random(3, true));
+    let mut command = bench.command("run");
+    command
+        .args(["--grant", "random", "--audit", "/dev/stdout"])
+        .arg(&agent);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(r#""operation":"open""#) {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0);
+    }
+    drop(lines);
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_ended(&output, EIO, "can't write to the audit");
+}
+
+#[test]
+fn a_state_folder_is_one_program_s() {
+    let bench = Bench::new();
+    let one = bench.agent(&hello());
+    let other = bench.file(
+        "other.wasm",
+        wat::parse_str(opens_random(1, false)).unwrap(),
+    );
+    let state = bench.path("state");
+    let run = |agent: &Path, more: &[&str]| {
+        let options = [&["--state", state.to_str().unwrap()][..], more].concat();
+        bench.run(&options, agent)
+    };
+    assert_ended(&run(&one, &[]), 0, "");
+    let owner = fs::read_to_string(state.join("owner")).unwrap();
+    assert!(owner.starts_with("sha256:"), "{owner}");
+    // The same program by another name is the same; another program by its name is not.
+    let renamed = bench.file("renamed.wasm", fs::read(&one).unwrap());
+    assert_ended(&run(&renamed, &[]), 0, "");
+    fs::copy(&other, &one).unwrap();
+    let refused = run(&one, &[]);
+    assert_ended(&refused, 125, "belongs to `sha256:");
+    assert_ended(&refused, 125, "hint: `--id NAME`");
+    assert_ended(
+        &run(&renamed, &["--id", "notes"]),
+        125,
+        "this program is `notes`",
+    );
+    fs::remove_file(state.join("owner")).unwrap();
+    assert_ended(&run(&renamed, &["--id", "notes"]), 0, "");
+    let manifest = format!(
+        "agent = {{ program = '{}', id = 'notes' }}\n",
+        renamed.display()
+    );
+    let manifest = bench.file("agent.toml", manifest);
+    let mut command = bench.command("run");
+    command
+        .arg("--state")
+        .arg(&state)
+        .arg("--manifest")
+        .arg(&manifest);
+    assert_ended(&command.output().unwrap(), 0, "");
+    assert_ended(&run(&renamed, &["--id", "../x"]), 2, "letters, digits");
+}
+
+/// Prints a line and computes for ever, or waits for ever.
+fn endless(waits: bool) -> String {
+    let for_ever = match waits {
+        true => "(drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))",
+        false => "(nop)",
+    };
+    program(
+        &format!("{FD_WRITE}{FD_READ}"),
+        &format!(
+            r#"(data (i32.const 0) "\20\00\00\00\06\00\00\00") (data (i32.const 32) "ready\n")
+            (func $main (result i32)
+              (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+              (loop $again {for_ever} (br $again)) (i32.const 0))"#
+        ),
+    )
+}
+
+/// Waits until a program says that it is there.
+fn ready(child: &mut Child) {
+    let mut line = [0; 6];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut line)
+        .unwrap();
+    assert_eq!(&line, b"ready\n");
+}
+
+fn spawn(command: &mut Command) -> Child {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    ready(&mut child);
+    child
+}
+
+#[test]
+fn a_run_that_is_told_to_end_says_how_it_was() {
+    let bench = Bench::new();
+    for (signal, code, reason, waits) in [
+        (Signal::TERM, 143, "terminate", false),
+        (Signal::TERM, 143, "terminate", true),
+        (Signal::INT, 130, "interrupt", false),
+        (Signal::HUP, 129, "hangup", true),
+        (Signal::QUIT, 131, "quit", false),
+    ] {
+        let agent = bench.agent(&endless(waits));
+        let host = bench.command("run");
+        // Whoever runs the tests may ignore some of them (nohup(1), say).
+        let mut command = Command::new("env");
+        command.arg("--default-signal").arg(host.get_program());
+        command.args(host.get_args()).arg("--json").arg(&agent);
+        command.env("CAPFS_CACHE_DIR", bench.path("cache"));
+        let child = spawn(&mut command);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_ended(&output, code, &format!(r#""reason":"{reason}""#));
+        assert_ended(&output, code, "the program was ended by ");
+    }
+}
+
+#[test]
+fn a_program_that_sits_in_a_write_is_left_there() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program(
+        FD_WRITE,
+        r#"(data (i32.const 0) "\00\00\00\00\00\00\01\00")
+           (func $main (result i32)
+             (loop $more (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+               (br $more))
+             (i32.const 0))"#,
+    ));
+    let mut child = bench.command("run");
+    let child = child
+        .arg(&agent)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    // Something comes, and the rest of what fits into the pipe stays there.
+    let mut first = [0; 1];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut first)
+        .unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+/// In a container the host is process 1, which no signal ends unless it is handled. Where the system lets nobody
+/// have a namespace of processes, the same is asked of it as an ordinary process.
+#[test]
+fn as_process_1_it_ends_on_sigterm() {
+    let bench = Bench::new();
+    let agent = bench.agent(&endless(false));
+    let unshare = [
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ];
+    let tried = Command::new("unshare").args(unshare).arg("true").output();
+    let contained = tried.is_ok_and(|output| output.status.success());
+    let host = bench.command("run");
+    let mut command = match contained {
+        true => {
+            let mut command = Command::new("unshare");
+            command
+                .args(unshare)
+                .arg(host.get_program())
+                .args(host.get_args());
+            for (name, value) in host.get_envs() {
+                command.env(name, value.unwrap_or_default());
+            }
+            command
+        }
+        false => {
+            eprintln!("there are no namespaces of processes here: it is tried as another process");
+            host
+        }
+    };
+    let child = spawn(command.arg(&agent));
+    let pid = match contained {
+        true => {
+            let children = format!("/proc/{0}/task/{0}/children", child.id());
+            let children = fs::read_to_string(children).unwrap();
+            Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+        }
+        false => Pid::from_child(&child),
+    };
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_ended(&child.wait_with_output().unwrap(), 143, "ended by SIGTERM");
+}
