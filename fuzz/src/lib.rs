@@ -11,6 +11,7 @@
 mod archive;
 mod grant;
 mod manifest;
+mod module;
 pub mod mutate;
 mod volume;
 
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     archive::TARGET,
     grant::TARGET,
     manifest::TARGET,
+    module::TARGET,
     volume::TARGET,
 ];
 

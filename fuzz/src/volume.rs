@@ -49,11 +49,25 @@ fn run(bytes: &[u8]) {
             continue;
         };
         walk(&volume.root());
-        let made = now(edit(&volume.root())
-            .expect("it can be written")
-            .create(name("fuzz"), testkit::READ_WRITE));
-        drop(made);
-        let _ = volume.release();
+        let root = volume.root();
+        let made = testkit::write(&root, "made by the fuzzer", b"contents");
+        drop(root);
+        let committed = volume.release();
+        if made.is_err() || committed.is_err() {
+            continue;
+        }
+        let again = Volume::new(
+            disk.clone(),
+            Arc::new(ManualClock::new(1)),
+            StorageOptions::default(),
+        );
+        let read = testkit::read(&again.root(), "made by the fuzzer");
+        assert_eq!(
+            read.as_deref(),
+            Ok(&b"contents"[..]),
+            "what was committed is there again"
+        );
+        return;
     }
 }
 

@@ -132,6 +132,11 @@ impl Cache {
         self.dirty += u32::from(dirty);
     }
 
+    /// How many pages are dirty.
+    pub fn dirty(&self) -> u32 {
+        self.dirty
+    }
+
     pub fn is_dirty(&self, slot: Slot) -> bool {
         self.pages[slot as usize].dirty
     }

@@ -240,6 +240,7 @@ impl State {
             || self
                 .make_available(blocks + self.geometry.keep_free)
                 .is_err()
+            || self.reserve_index(Effect::Shrinks).is_err()
         {
             return Ok(None);
         }
@@ -354,6 +355,7 @@ impl State {
 
     /// Sets a block aside for a page that becomes dirty, if it needs one.
     fn promise(&mut self, number: u64, block: u32) -> Result<(), Errno> {
+        self.reserve_index(Effect::Shrinks)?;
         match self.content(number)?.extents.lookup(block) {
             Mapping::Hole(_) => {
                 if self.used >= self.limit {

@@ -21,8 +21,12 @@ use crate::space::Space;
 /// Bytes that one inode's attributes take in the index, at most, without a link's target.
 const ATTRIBUTES_MAX: u64 = 64;
 
-/// Bytes that the records of one change take in the index, at most: two names and a link's target.
+/// Bytes that the records of one change take in the index, at most: two names and a link's target, or where a piece of contents is with its
+/// checksums.
 const CHANGE_MAX: u64 = 8 << 10;
+
+/// Bytes that a dirty page takes in the index, at most: a record of its own, with its checksum.
+const PAGE_MAX: u64 = 32;
 
 /// Whether a change takes room or gives it back: the last room is for what gives back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,13 +132,7 @@ impl State {
                 return Err(errno);
             }
         }
-        let attributes = (self.changed.len() as u64 + 2) * ATTRIBUTES_MAX + self.targets;
-        let spare = match effect {
-            Effect::Grows => self.geometry.index_step,
-            Effect::Shrinks => 0,
-        };
-        let bytes = self.pending.len() as u64 + attributes + CHANGE_MAX;
-        if self.journal.reserve(bytes, spare).is_ok() {
+        if self.reserve_index(effect).is_ok() {
             return Ok(());
         }
         // The host is full: an index without its history is shorter, and free blocks can be given back.
@@ -144,7 +142,22 @@ impl State {
         if let Some(errno) = self.failed {
             return Err(errno);
         }
-        self.journal.reserve(CHANGE_MAX, spare)
+        self.reserve_index(effect)
+    }
+
+    /// Makes sure that the index can take what waits for a commit, what is dirty in the cache, and one more change.
+    ///
+    /// # Errors
+    /// - [`Errno::Nospc`]: the host has no room, or the index is as long as one may be
+    pub fn reserve_index(&mut self, effect: Effect) -> Result<(), Errno> {
+        let attributes = (self.changed.len() as u64 + 2) * ATTRIBUTES_MAX + self.targets;
+        let spare = match effect {
+            Effect::Grows => self.geometry.index_step,
+            Effect::Shrinks => 0,
+        };
+        let pages = u64::from(self.cache.dirty()) * PAGE_MAX;
+        let bytes = self.pending.len() as u64 + attributes + pages + CHANGE_MAX;
+        self.journal.reserve(bytes, spare)
     }
 
     /// Whether changes have waited for a commit for long enough.
@@ -427,7 +440,9 @@ impl State {
             }
         }
         let (old, new) = (name.as_str().len() as u64, to_name.as_str().len() as u64);
-        self.check_text(new.saturating_sub(old))?;
+        // What is replaced gives its name back.
+        let gone = if victim.is_some() { old + new } else { old };
+        self.check_text(new.saturating_sub(gone))?;
         self.begin(Effect::Shrinks)?;
         if let Some(victim) = victim {
             self.detach(to, to_name, victim.path)?;

@@ -5,9 +5,9 @@ use capfs::{Errno, FileKind, WriteAt};
 
 use super::disk::Disk;
 use super::tree::dump;
-use super::{volume, volume_with};
+use super::{volume, volume_of, volume_with};
 use crate::journal::tests_only_index;
-use crate::limits::{INDEX_MAX, STORAGE_TEXT_MAX};
+use crate::limits::{Geometry, INDEX_MAX, STORAGE_TEXT_MAX};
 use crate::record::{Attributes, Record};
 use crate::{BLOCK, CheckReport, Opener, SpoiltBlocks, StorageError, StorageOptions, check};
 
@@ -279,4 +279,21 @@ fn a_repair_keeps_the_file_that_holds_the_most() {
     let (repaired, _) = volume_with(&left, options);
     let below = testkit::walk(&repaired.root(), "d").unwrap();
     assert_eq!(testkit::read(&below, "f").unwrap(), contents);
+}
+
+/// What a write has taken a commit has room for, wherever the host is full: contents in large pieces leave many checksums in the index.
+#[test]
+fn a_host_that_is_full_says_so_when_it_is_written_to() {
+    for spare in [0, 40] {
+        let disk = Disk::default();
+        let (volume, _) = volume_of(&disk, StorageOptions::default(), Geometry::SMALL);
+        let root = volume.root();
+        let made = now(edit(&root).unwrap().create(name("f"), READ_WRITE));
+        let mut file = made.unwrap().file;
+        volume.sync().unwrap();
+        disk.set_capacity((70 << 20) + (spare << 10));
+        let written = write_at(&mut *file, WriteAt::End, &vec![3; 80 << 20]);
+        assert!(written.is_ok() || written == Err(Errno::Nospc));
+        assert_eq!(volume.sync(), Ok(()), "{spare} KiB to spare");
+    }
 }
