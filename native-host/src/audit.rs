@@ -129,7 +129,7 @@ impl Appended {
         }
     }
 
-    /// The host says that something is wrong, but not for each line.
+    /// The host says that something is wrong, but not for each line: not again until there was room.
     fn tell(&mut self, outcome: &io::Result<()>) {
         match outcome {
             Err(error) if !self.told => {
@@ -139,7 +139,7 @@ impl Appended {
             }
             _ => {}
         }
-        self.told = outcome.is_err();
+        self.told |= outcome.is_err();
     }
 }
 
@@ -169,6 +169,7 @@ impl Sink for AuditFile {
         }
         let outcome = audit.flush().and_then(|()| audit.room());
         audit.tell(&outcome);
+        audit.told = outcome.is_err();
         outcome.map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Errno::Nospc,
             _ => Errno::Io,

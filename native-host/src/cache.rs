@@ -482,8 +482,12 @@ mod tests {
         // Room for one; and this run may add two.
         children.max = size;
         children.left.store(2 * size, Ordering::Relaxed);
-        let [one, two, three] =
-            ["1", "2", "3"].map(|name| format!("{}{name}", &key[..key.len() - 1]));
+        let (rest, last) = key.split_at(key.len() - 1);
+        let others = ["1", "2", "3", "4"]
+            .into_iter()
+            .filter(|name| *name != last);
+        let others: Vec<String> = others.map(|name| format!("{rest}{name}")).collect();
+        let [one, two, three] = [0, 1, 2].map(|index| others[index].clone());
         for name in [&one, &two] {
             children.store(name, &module).unwrap();
         }

@@ -167,12 +167,13 @@ function outcome(code, signal, stdout, stderr) {
   return { stdout, stderr: stderr.subarray(0, at), reason, code, message: report.message }
 }
 
-/** Where the report begins, and what it says. The guest's last line may have no end. */
+/** Where the report begins, and what it says. The guest's last line may have no end; behind a refusal are the words for people. */
 function lastReport(stderr) {
   let at = stderr.lastIndexOf('\n', stderr.length - 2)
   while ((at = stderr.indexOf('{"', at + 1)) >= 0) {
     try {
-      return [at, JSON.parse(stderr.subarray(at).toString('utf8'))]
+      const report = JSON.parse(stderr.subarray(at).toString('utf8').split('\n', 1)[0])
+      if ('code' in report && 'reason' in report) return [at, report]
     } catch {
       // The guest's own words.
     }
