@@ -30,7 +30,7 @@ fn run(bytes: &[u8]) {
         return;
     };
     if choices & 1 == 1 {
-        files[0..2].iter_mut().for_each(sign);
+        files[0..2].iter_mut().for_each(|index| sign(index));
     }
     let disk = Disk(Arc::new(Mutex::new(files)));
     let _ = check(&now(disk.open()).expect("a vector can be opened"));
@@ -111,7 +111,7 @@ fn taken_apart(bytes: &[u8]) -> Option<(u8, [Vec<u8>; 3])> {
 }
 
 /// Gives every frame the checksum that it should have.
-fn sign(index: &mut Vec<u8>) {
+fn sign(index: &mut [u8]) {
     let mut at = 0;
     while at + FRAME <= index.len() {
         let length = index[at + 4..at + 8].try_into().map(u32::from_le_bytes);

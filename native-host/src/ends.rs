@@ -27,7 +27,7 @@ struct Running {
 
 enum Event {
     /// The program has ended.
-    Ended(Report),
+    Ended(Box<Report>),
     /// It was told to.
     Cancelled(Cancelled),
     /// Its thread is over, and has said nothing else if it has panicked.
@@ -108,7 +108,7 @@ impl Ends {
                     running.told = Some(cancelled);
                 });
                 // Nobody waits for one that was left behind.
-                let _ = gone.0.send(Event::Ended(report));
+                let _ = gone.0.send(Event::Ended(Box::new(report)));
             })?;
         outcome(&events, timeout, account)
     }
@@ -130,7 +130,7 @@ fn outcome(
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match event {
-            Ok(Event::Ended(report)) => return Ok(report),
+            Ok(Event::Ended(report)) => return Ok(*report),
             Ok(Event::Cancelled(by)) => {
                 why = by;
                 until = Instant::now().checked_add(GRACE);

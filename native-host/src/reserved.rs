@@ -192,11 +192,11 @@ fn lead(path: &Path, links: &mut usize, within: &mut BTreeSet<FileId>) {
         };
         let target = fs::read_link(part).ok();
         // A directory that is no link is in the one before it, so the last says it all; but it may not be there yet.
-        if target.is_some() || deepest {
-            if let Ok(folder) = directory(CWD, parent) {
-                within.extend(above(folder));
-                deepest = false;
-            }
+        if (target.is_some() || deepest)
+            && let Ok(folder) = directory(CWD, parent)
+        {
+            within.extend(above(folder));
+            deepest = false;
         }
         if let (Some(target), Some(left)) = (target, links.checked_sub(1)) {
             *links = left;

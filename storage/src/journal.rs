@@ -320,7 +320,19 @@ impl Journal {
             )));
         }
         let file = choice?.unwrap_or_default();
-        halves[file].replay(file, replay)?;
+        let mut replay = replay;
+        if let Err(error) = halves[file].replay(file, &mut replay) {
+            if !repair {
+                return Err(error);
+            }
+            // Whoever wrote it wrote what makes no sense; what follows may. The file stays until the new index is durable in the other one.
+            for (_, payload) in halves[file].payloads() {
+                let _ = replay(payload);
+            }
+            return Ok(Found::Index(Journal::new(
+                files, geometry, file, latest, None,
+            )));
+        }
         Ok(Found::Index(Journal::new(
             files,
             geometry,

@@ -169,14 +169,17 @@ function outcome(code, signal, stdout, stderr) {
 
 /** Where the report begins, and what it says. The guest's last line may have no end; behind a refusal are the words for people. */
 function lastReport(stderr) {
-  let at = stderr.lastIndexOf('\n', stderr.length - 2)
-  while ((at = stderr.indexOf('{"', at + 1)) >= 0) {
-    try {
-      const report = JSON.parse(stderr.subarray(at).toString('utf8').split('\n', 1)[0])
-      if ('code' in report && 'reason' in report) return [at, report]
-    } catch {
-      // The guest's own words.
+  for (let end = stderr.length; end > 0; ) {
+    const start = stderr.lastIndexOf('\n', end - 1) + 1
+    for (let at = start - 1; (at = stderr.indexOf('{"', at + 1)) >= 0 && at < end; ) {
+      try {
+        const report = JSON.parse(stderr.subarray(at, end).toString('utf8'))
+        if ('code' in report && 'reason' in report) return [at, report]
+      } catch {
+        // The guest's own words.
+      }
     }
+    end = start - 1
   }
   return [-1, undefined]
 }
