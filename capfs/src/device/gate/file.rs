@@ -20,6 +20,8 @@ pub(super) struct GatedFile {
     /// When the read and the write under way began.
     read_began: Option<u64>,
     write_began: Option<u64>,
+    /// Something was written that closing may have to finish.
+    wrote: bool,
     /// Whether the gate would wake somebody.
     waits: bool,
 }
@@ -33,6 +35,7 @@ impl GatedFile {
             path,
             read_began: None,
             write_began: None,
+            wrote: false,
             waits: false,
         }
     }
@@ -117,8 +120,9 @@ impl OpenFile for GatedFile {
             Ok(()) => self.inner.poll_write(context, at, source),
             Err(errno) => Poll::Ready(Err(errno)),
         };
-        if outcome.is_pending() {
-            self.write_began = Some(began);
+        match &outcome {
+            Poll::Pending => self.write_began = Some(began),
+            Poll::Ready(outcome) => self.wrote |= outcome.is_ok(),
         }
         self.settle(context, OperationKind::Write, began, outcome, |written| {
             written.bytes as u64
@@ -182,7 +186,12 @@ impl OpenFile for GatedFile {
 
     fn finish(&mut self) -> Op<()> {
         if let Err(errno) = self.pass() {
-            return Op::err(errno);
+            // What was written and not done yet is lost, and whoever wrote it is told; of other files nothing is.
+            return if self.wrote {
+                Op::err(errno)
+            } else {
+                Op::ok(())
+            };
         }
         // Most files have nothing to finish, and closing alone is no operation.
         match self.inner.finish() {

@@ -259,3 +259,20 @@ fn what_was_refused_is_told_with_what_it_stands_for() {
     assert_eq!(testkit::read(&root, "body").err(), Some(Errno::Acces));
     assert_eq!(*lock(&subjects.0), ["open https://a/"]);
 }
+
+#[test]
+fn closing_what_was_taken_away_fails_only_where_something_was_written() {
+    for writes in [false, true] {
+        let root = MemoryFs::new(Arc::new(ManualClock::new(1)), MemoryLimits::default()).root();
+        testkit::write(&root, "f", b"contents").unwrap();
+        let (gate, root) = Gate::new(root, None);
+        let node = walk(&root, "f").unwrap();
+        let mut file = now(node.open(READ_WRITE)).unwrap();
+        if writes {
+            testkit::write_at(&mut *file, WriteAt::End, b"more").unwrap();
+        }
+        gate.revoke();
+        let expected = if writes { Err(REVOKED) } else { Ok(()) };
+        assert_eq!(now(file.finish()), expected);
+    }
+}
