@@ -197,6 +197,8 @@ mod tests {
         assert_eq!(ledger.used(), 11 * BLOCK);
         assert_eq!(fill(&mut *other).0, 29 * BLOCK);
         now(edit(&root).unwrap().rename(name("g"), &root, name("f"))).unwrap();
+        assert_eq!(ledger.used(), QUOTA, "what was replaced is still open");
+        drop(file);
         assert_eq!(ledger.used(), 29 * BLOCK);
         let how = OpenHow {
             truncate: true,
@@ -218,10 +220,41 @@ mod tests {
         now(edit(&root).unwrap().rename(name("g"), &root, name("g"))).unwrap();
         assert_eq!(ledger.used(), 3 * BLOCK, "nothing has changed");
         now(edit(&root).unwrap().unlink(name("g"))).unwrap();
-        assert_eq!(ledger.used(), 0);
+        assert_eq!(ledger.used(), 3 * BLOCK, "it is still open");
         write_at(&mut *file, WriteAt::End, &[1; 9_000]).unwrap();
         assert_eq!(read_at(&mut *file, 17_999, 5).unwrap(), [1]);
+        assert_eq!(ledger.used(), 5 * BLOCK);
+        assert_eq!(fill(&mut *file), (QUOTA - 18_000, Errno::Dquot));
+        drop(file);
         assert_eq!(ledger.used(), 0);
+    }
+
+    #[test]
+    fn directories_and_links_count_as_a_block_each() {
+        let (_scratch, root, ledger) = stored();
+        let directory = |n: usize| {
+            let made = now(edit(&root).unwrap().make_directory(name(&format!("d{n}"))));
+            made.map(|_| ())
+        };
+        let blocks = (QUOTA / BLOCK) as usize;
+        for n in 1..blocks {
+            directory(n).unwrap();
+        }
+        now(edit(&root).unwrap().make_symlink(name("l"), "d1")).unwrap();
+        assert_eq!(ledger.used(), QUOTA);
+        assert_eq!(directory(blocks), Err(Errno::Dquot));
+        let link = now(edit(&root).unwrap().make_symlink(name("m"), "d1"));
+        assert_eq!(link, Err(Errno::Dquot));
+        now(edit(&root).unwrap().remove_directory(name("d1"))).unwrap();
+        now(edit(&root).unwrap().unlink(name("l"))).unwrap();
+        assert_eq!(ledger.used(), QUOTA - 2 * BLOCK);
+        assert_eq!(folder_used(&root), ledger.used());
+    }
+
+    /// What a folder takes, counted anew.
+    fn folder_used(root: &NodeRef) -> u64 {
+        let entries = testkit::list(root, 100).unwrap();
+        entries.len() as u64 * BLOCK
     }
 
     #[test]

@@ -15,7 +15,7 @@ use capfs::{
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
 use super::super::errors::errno;
-use super::ledger::{Ledger, Taken};
+use super::ledger::{Counted, Ledger, Taken};
 use super::{Admission, op};
 
 /// Bytes that move between the guest and the host at a time: large enough that the system call's own
@@ -27,29 +27,40 @@ pub(super) struct HostFile {
     file: File,
     /// What it is to be held against before anything is done with it.
     unchecked: Option<Admission>,
-    ledger: Option<Arc<Ledger>>,
+    ledger: Option<Counted>,
     /// Grows to what reads and writes need, at most [`CHUNK`].
     buffer: Vec<u8>,
 }
 
 impl HostFile {
     /// A file that is known to be a regular one which the guest may have.
-    pub(super) fn new(file: File, ledger: Option<Arc<Ledger>>) -> Self {
-        HostFile {
+    ///
+    /// # Errors
+    /// What looking at the file ends with, where contents are counted.
+    pub(super) fn new(file: File, ledger: Option<Arc<Ledger>>) -> std::io::Result<Self> {
+        Ok(HostFile {
+            ledger: counted_open(&file, ledger)?,
             file,
             unchecked: None,
-            ledger,
             buffer: Vec::new(),
-        }
+        })
     }
 
     /// A file whose name stood for such a one when it was walked to, and may stand for something else by now. That is found
     /// when something is done with it: opening and closing alone need no call of the system for it.
-    pub(super) fn unchecked(file: File, ledger: Option<Arc<Ledger>>, admission: Admission) -> Self {
-        HostFile {
+    ///
+    /// # Errors
+    /// As [`HostFile::new`].
+    pub(super) fn unchecked(
+        file: File,
+        ledger: Option<Arc<Ledger>>,
+        admission: Admission,
+    ) -> std::io::Result<Self> {
+        let file = HostFile::new(file, ledger)?;
+        Ok(HostFile {
             unchecked: Some(admission),
-            ..HostFile::new(file, ledger)
-        }
+            ..file
+        })
     }
 
     #[inline]
@@ -308,6 +319,14 @@ impl OpenFile for HostFile {
         } else {
             self.file.sync_all()
         })
+    }
+}
+
+/// Says that a file is open, where contents are counted.
+fn counted_open(file: &File, ledger: Option<Arc<Ledger>>) -> std::io::Result<Option<Counted>> {
+    match ledger {
+        Some(ledger) => Ok(Some(ledger.opened(&Metadata::from_file(file)?))),
+        None => Ok(None),
     }
 }
 

@@ -266,6 +266,15 @@ impl Folder {
         self.dir.symlink_metadata(name).ok()
     }
 
+    /// Makes a directory or a link, which counts as a block where contents are counted.
+    fn make_block(&self, make: impl FnOnce() -> io::Result<()>) -> Result<(), Errno> {
+        let make = || make().map_err(errno);
+        match &self.ledger {
+            Some(ledger) => ledger.make_block(make),
+            None => make(),
+        }
+    }
+
     /// Counts a file that has lost its name, if it has.
     fn count_lost(&self, file: Option<Metadata>, done: &io::Result<()>) {
         if let (Some(ledger), Some(file), Ok(())) = (&self.ledger, file, done) {
@@ -279,22 +288,29 @@ impl EditDirectory for Folder {
         let name = name.as_str();
         let mut options = options();
         options.write(true).read(how.read).create_new(true);
-        op(self.dir.open_with(name, &options).and_then(|file| {
+        let create = || self.dir.open_with(name, &options).map_err(errno);
+        let created = match &self.ledger {
+            Some(ledger) => ledger.make(0, create),
+            None => create(),
+        };
+        let opened = |file: cap_std::fs::File| -> io::Result<Opened> {
             let node = self.leaf(name, &file.metadata()?);
             Ok(Opened {
                 node,
-                file: Box::new(HostFile::new(file.into_std(), self.ledger.clone())),
+                file: Box::new(HostFile::new(file.into_std(), self.ledger.clone())?),
             })
-        }))
+        };
+        Op::Ready(created.and_then(|file| opened(file).map_err(errno)))
     }
 
     fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
         let name = name.as_str();
-        op(self.dir.create_dir(name).and_then(|()| self.find(name)))
+        let made = self.make_block(|| self.dir.create_dir(name));
+        Op::Ready(made.and_then(|()| self.find(name).map_err(errno)))
     }
 
     fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
-        op(self.dir.symlink_contents(target, name.as_str()))
+        Op::Ready(self.make_block(|| self.dir.symlink_contents(target, name.as_str())))
     }
 
     fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
@@ -304,7 +320,14 @@ impl EditDirectory for Folder {
                 Err(errno) => errno,
             });
         };
-        op(leaf.parent.hard_link(&leaf.name, &self.dir, name.as_str()))
+        let link = || {
+            let linked = leaf.parent.hard_link(&leaf.name, &self.dir, name.as_str());
+            linked.map_err(errno)
+        };
+        Op::Ready(match &self.ledger {
+            Some(ledger) => ledger.make(0, link),
+            None => link(),
+        })
     }
 
     fn unlink(&self, name: Name<'_>) -> Op<()> {
@@ -315,7 +338,10 @@ impl EditDirectory for Folder {
     }
 
     fn remove_directory(&self, name: Name<'_>) -> Op<()> {
-        op(self.dir.remove_dir(name.as_str()))
+        let goes = self.counted_file(name.as_str());
+        let removed = self.dir.remove_dir(name.as_str());
+        self.count_lost(goes, &removed);
+        op(removed)
     }
 
     fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
@@ -429,10 +455,10 @@ impl Node for Leaf {
             if how.truncate {
                 let file = self.open_checked(read)?;
                 self.resize(&file, 0)?;
-                return Ok(HostFile::new(file, ledger));
+                return HostFile::new(file, ledger).map_err(errno);
             }
             let file = self.open_std(read, write)?;
-            Ok(HostFile::unchecked(file, ledger, self.admission()))
+            HostFile::unchecked(file, ledger, self.admission()).map_err(errno)
         };
         Op::Ready(open().map(|file| Box::new(file) as Box<dyn OpenFile>))
     }
