@@ -108,7 +108,7 @@ export class GrantEditor {
     element.classList.toggle('wrong', wrong !== null);
     for (const input of element.querySelectorAll<HTMLElement>('[data-term]')) {
       const key = input.dataset['term'] ?? '';
-      const meant = wrong !== null && (wrong.includes(`\`${key}=`) || wrong.includes(`term \`${key}\``));
+      const meant = wrong !== null && (wrong.includes(`\`${key}\`:`) || wrong.includes(`term \`${key}\``));
       if (meant) input.setAttribute('aria-invalid', 'true');
       else input.removeAttribute('aria-invalid');
     }
