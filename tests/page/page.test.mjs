@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { binary } from '../../scripts/project.mjs'
@@ -266,7 +266,7 @@ await test('an origin that was not granted is refused, and the refusal is told',
 await test('grants are said in words, added, changed and taken away, and said as flags', async (page) => {
   await page.check('input[value=explorer]')
   const native = () => page.textContent('[data-role=native]')
-  assert.match(await native(), /^capfs-host run \\\n {2}--dir \.::\/:rw \\\n {2}--grant random \\\n {2}--grant fetch,origin=http:\/\/127/)
+  assert.match(await native(), /^capfs-host run \\\n {2}--dir files::\/:rw \\\n {2}--grant random \\\n {2}--grant fetch,origin=http:\/\/127/)
   assert.match(await page.textContent('[data-grant=fetch] .says'), /^It may send GET and HEAD requests to http:\/\/127\.0\.0\.1:\d+\.$/)
   await page.click('[data-grant=random] button')
   assert.doesNotMatch(await native(), /--grant random/)
@@ -286,6 +286,7 @@ await test('what it says to run natively runs natively, as a command and by a ma
   const folder = await mkdtemp(join(tmpdir(), 'capfs-page-'))
   try {
     await symlink(join(dist, 'agents'), join(folder, 'agents'))
+    await mkdir(join(folder, 'files'))
     const host = binary('capfs-host')
     const native = () => page.textContent('[data-role=native]')
     for (const sample of ['explorer', 'feeds', 'nostr', 'tasks']) {
@@ -302,7 +303,7 @@ await test('what it says to run natively runs natively, as a command and by a ma
     const command = await native()
     await page.click('[data-form=manifest]')
     await writeFile(join(folder, 'agent.toml'), await native())
-    await writeFile(join(folder, 'note.txt'), 'a note')
+    await writeFile(join(folder, 'files', 'note.txt'), 'a note')
     const options = { cwd: folder, encoding: 'utf8', env: { ...process.env, PATH: `${dirname(host)}:${process.env.PATH}` } }
     const [one, other] = [command, 'capfs-host run --manifest agent.toml'].map((line) => spawnSync('sh', ['-c', line], options))
     assert.match(one.stdout, /hello, it's two words/, one.stderr)

@@ -30,7 +30,7 @@ function keeps({ device, terms }: GrantDraft): boolean {
 export function nativeCommand({ program, args, env, grants, files, archive, limits }: NativeParts): { command: string; without: string[]; state: boolean } {
   const drafts = grants.map(readGrant);
   const options: string[][] = [
-    files ? ['--dir', '.::/:rw'] : ['--mount', 'memory:/:rw'],
+    files ? ['--dir', 'files::/:rw'] : ['--mount', 'memory:/:rw'],
     ...(archive ? [['--mount', `archive=${archive}:/`]] : []),
     ...drafts.filter((draft) => !onPageAlone(draft)).map((draft) => ['--grant', writeGrant(draft)]),
     ...(drafts.some(keeps) ? [['--state', 'state']] : []),

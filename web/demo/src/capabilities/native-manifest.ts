@@ -7,7 +7,7 @@ const MIB = 1024 * 1024;
 
 /** A manifest in TOML. What natively nobody has is optional in it. */
 export function nativeManifest({ program, args, env, grants, files, archive, limits }: NativeParts): string {
-  const own = files ? '{ type = "folder", host = ".", rights = "rw" }' : '{ type = "memory" }';
+  const own = files ? '{ type = "folder", host = "files", rights = "rw" }' : '{ type = "memory" }';
   const root = archive ? `[${own}, { type = "archive", file = ${text(archive)} }]` : own;
   const sections = [
     ['[agent]', `program = ${text(program)}`, ...(args.length > 0 ? [`args = [${args.map(text).join(', ')}]`] : [])],
