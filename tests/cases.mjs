@@ -309,14 +309,14 @@ export const cases = [
   { name: 'crash_panic', guest: 'crash', args: ['panic'], exit: trap },
   { name: 'crash_abort', guest: 'crash', args: ['abort'], exit: trap },
   { name: 'divide', exit: trap },
-  { name: 'forever_spin', guest: 'forever', args: ['spin'], limits: { time: 300 }, exit: { reason: 'timeout' } },
-  { name: 'forever_call', guest: 'forever', args: ['call'], limits: { time: 300 }, exit: { reason: 'timeout' } },
+  { name: 'forever_spin', guest: 'forever', args: ['spin'], limits: { time: 1_000 }, exit: { reason: 'timeout' } },
+  { name: 'forever_call', guest: 'forever', args: ['call'], limits: { time: 1_000 }, exit: { reason: 'timeout' } },
   {
     name: 'forever_sleep',
     guest: 'forever',
     args: ['sleep'],
     waits: true,
-    limits: { time: 300 },
+    limits: { time: 1_000 },
     exit: { reason: 'timeout' },
   },
   ...['spin', 'call', 'sleep', 'read'].map((how) => ({

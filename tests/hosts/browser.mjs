@@ -7,7 +7,8 @@ import { serve } from './server.mjs'
 function portable(mount) {
   if (Array.isArray(mount)) return mount.map(portable)
   if (typeof mount.data === 'string') return { type: mount.type, base64: readFileSync(mount.data).toString('base64') }
-  const files = Object.entries(mount.files ?? {}).map(([path, file]) => [
+  if (!mount.files) return mount
+  const files = Object.entries(mount.files).map(([path, file]) => [
     path,
     typeof file === 'string' ? file : { base64: Buffer.from(file).toString('base64') },
   ])
