@@ -1,6 +1,7 @@
 // In Chromium: capfs in its variants, other hosts, and the least that JavaScript must do.
 
 import { readdirSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { serve } from '../scripts/serve.mjs'
 import { root } from '../scripts/project.mjs'
 import { launchChromium } from '../tests/page/chromium.mjs'
@@ -15,6 +16,8 @@ const ISOLATED_VARIANTS = ['capfs sab multi']
 const RIVALS = ['browser_wasi_shim', '@runno/wasi']
 const FLOOR = 'JS floor'
 const BARE = 'a worker that does nothing'
+/** The same variant, of another checkout. */
+const BEFORE = 'before jspi multi'
 
 const STARTS = 'Chromium: start and end of hello'
 
@@ -39,13 +42,13 @@ const HELD = 8
  *
  * @param {import('./run.mjs').Context} context
  */
-export async function measureInChromium({ programs, size, add, say }) {
+export async function measureInChromium({ programs, size, add, say, against }) {
   const browser = await launchChromium()
   try {
     for (const isolated of [false, true]) {
-      const variants = isolated ? ISOLATED_VARIANTS : [CAPFS, ...OTHER_VARIANTS]
+      const variants = isolated ? ISOLATED_VARIANTS : [CAPFS, ...(against ? [BEFORE] : []), ...OTHER_VARIANTS]
       const server = await serve({ folder: root, isolated })
-      const onPage = (work) => withPage(browser, `${server.address}bench/page/index.html`, programs, work)
+      const onPage = (work) => withPage(browser, `${server.address}bench/page/index.html`, programs, against, work)
       const context = { onPage, variants, size, say, add: (row) => add({ ...row, isolated }) }
       try {
         await calls(context, isolated ? [] : [...RIVALS, FLOOR])
@@ -66,9 +69,10 @@ export async function measureInChromium({ programs, size, add, say }) {
  * Runs `work` with a new page, in a process of its own: Chromium has room for some 100 WebAssembly memories
  * in a process, and those of ended programs go only when their worker collects its garbage.
  */
-async function withPage(browser, address, programs, work) {
+async function withPage(browser, address, programs, against, work) {
   const context = await browser.newContext()
   try {
+    if (against) await routeBefore(context, against)
     const page = await context.newPage()
     page.setDefaultTimeout(0)
     for (const [name, file] of Object.entries(programs)) {
@@ -82,6 +86,10 @@ async function withPage(browser, address, programs, work) {
     await context.close()
   }
 }
+
+/** Serves the package of another checkout under `/before/`. */
+export const routeBefore = (context, against) =>
+  context.route('**/before/web/dist/**', (route) => route.fulfill({ path: resolve(against, new URL(route.request().url()).pathname.slice('/before/'.length)) }))
 
 /** Calls a function of page/page.mjs. */
 const ask = (page, name, ...args) => page.evaluate(({ name, args }) => globalThis.bench[name](...args), { name, args })
@@ -133,6 +141,9 @@ async function clockFloor(page, size, count) {
   return samples
 }
 
+/** Without the other checkout: its package is not served like the others', and its worker is another. */
+const beside = (hosts) => hosts.filter((name) => name !== BEFORE)
+
 async function starts({ onPage, variants, size, say, add }) {
   const hosts = [...variants, ...RIVALS, FLOOR]
   const collect = async (contenders, rounds, name, ...args) => {
@@ -143,12 +154,12 @@ async function starts({ onPage, variants, size, say, add }) {
   }
   const row = (id, work, samples, target) => add({ group: STARTS, id: `chromium-${id}`, work, unit: 'ms', floor: FLOOR, target, samples })
   say('cold')
-  const cold = await inTurn(hosts, size.colds, async (contender) => [await onPage((page) => ask(page, 'cold', contender))])
+  const cold = await inTurn(beside(hosts), size.colds, async (contender) => [await onPage((page) => ask(page, 'cold', contender))])
   row('cold', 'nothing loaded yet, to the first byte', Object.fromEntries(cold))
   row('new-worker', 'everything compiled, a new worker, to the first byte', await collect([...hosts, BARE], size.starts, 'newWorker'), { of: BARE, at: 1.3 })
   row('warm', 'a warm worker, from the page, to the first byte', await collect(hosts, size.starts, 'warmStart'), { most: 2 })
-  row('in-worker', 'spawn to exit, measured in a spare worker with its fresh kernel', await collect(hosts, size.starts, 'inWorker', size.inWorker, true), { most: 0.3 })
-  row('in-worker-kernel', 'the same, and the making of the next kernel', await collect(hosts, size.starts, 'inWorker', size.inWorker, false))
+  row('in-worker', 'spawn to exit, measured in a spare worker with its fresh kernel', await collect(beside(hosts), size.starts, 'inWorker', size.inWorker, true), { most: 0.3 })
+  row('in-worker-kernel', 'the same, and the making of the next kernel', await collect(beside(hosts), size.starts, 'inWorker', size.inWorker, false))
 }
 
 async function kills({ onPage, variants, size, say, add }) {

@@ -8,6 +8,7 @@ import { run } from '../scripts/command.mjs'
 import { binary, root } from '../scripts/project.mjs'
 import { serve } from '../scripts/serve.mjs'
 import { openChromium } from '../tests/page/chromium.mjs'
+import { routeBefore } from './browser.mjs'
 import { milliseconds } from './guest.mjs'
 import { startServers } from './servers.mjs'
 import { inTurn } from './statistics.mjs'
@@ -69,10 +70,11 @@ async function withServers(work) {
 
 const argumentsOf = ({ name, server }, made, times, servers) => [name, String(made), String(times), ...(server ? [servers[server]] : [])]
 
-async function inChromium({ programs, size, chosen, add, say, servers, folder }) {
+async function inChromium({ programs, size, chosen, add, say, servers, folder, against }) {
   const browser = await openChromium(join(folder, 'profile'))
   const pages = await serve({ folder: root, isolated: false })
   try {
+    if (against) await routeBefore(browser, against)
     const body = readFileSync(programs.devices)
     await browser.route('**/programs/devices.wasm', (route) => route.fulfill({ body, contentType: 'application/wasm' }))
     for (const item of WORK.filter(chosen)) {
@@ -82,8 +84,11 @@ async function inChromium({ programs, size, chosen, add, say, servers, folder })
       page.setDefaultTimeout(0)
       await page.goto(`${pages.address}bench/page/index.html`)
       await page.waitForFunction(() => globalThis.bench !== undefined)
+      const granted = (contender) => () =>
+        page.evaluate(([contender, args, grants]) => globalThis.bench.granted(contender, 'devices', args, grants), [contender, argumentsOf(item, made, size.times, servers), item.grants(servers)])
       const sides = {
-        'capfs jspi': async () => page.evaluate(([args, grants]) => globalThis.bench.granted('devices', args, grants), [argumentsOf(item, made, size.times, servers), item.grants(servers)]),
+        'capfs jspi': granted('capfs'),
+        ...(against ? { 'before jspi': granted('before') } : {}),
         bare: async () => page.evaluate((order) => globalThis.bench.bare(order), { name: item.name, count: made, times: size.times, address: servers[item.server] }),
       }
       const contenders = Object.keys(sides).filter((side) => side !== 'bare' || !item.alone)

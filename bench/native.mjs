@@ -17,15 +17,15 @@ const SHARED_MEMORY = '/dev/shm'
  *
  * @param {import('./run.mjs').Context} context
  */
-export async function measureNatively({ programs, size, add }) {
+export async function measureNatively({ programs, size, add, against }) {
   const folder = mkdtempSync(join(tmpdir(), 'capfs-bench-'))
   const inMemory = mkdtempSync(join(SHARED_MEMORY, 'capfs-bench-'))
   process.env.CAPFS_CACHE_DIR = join(folder, 'cache')
   try {
-    const contenders = await here({ folder, programs: Object.values(programs) })
+    const contenders = await here({ folder, programs: Object.values(programs), against })
     await starts({ contenders, programs, size, add })
     await instantiation({ programs, size, add })
-    await calls({ contenders, programs, size, add, where: 'memory files', note: `the others: ${SHARED_MEMORY}`, files: ({ name }) => (name === 'capfs-host' ? { memory: true } : { host: inMemory }) })
+    await calls({ contenders, programs, size, add, where: 'memory files', note: `the others: ${SHARED_MEMORY}`, files: ({ name }) => (name.startsWith('capfs-host') ? { memory: true } : { host: inMemory }) })
     const onDisk = join(folder, 'files')
     mkdirSync(onDisk)
     await calls({ contenders, programs, size, add, where: 'a folder of the host', files: () => ({ host: onDisk }) })

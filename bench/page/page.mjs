@@ -4,9 +4,12 @@ const RIVALS = { 'browser_wasi_shim': 'browser-wasi-shim', '@runno/wasi': 'runno
 
 /** The variant that a contender's name says: `capfs jspi multi`. */
 const variantOf = (contender) => {
-  const [, wait, memory] = /^capfs (\w+) (\w+)$/.exec(contender) ?? []
+  const [, wait, memory] = /^(?:capfs|before) (\w+) (\w+)$/.exec(contender) ?? []
   return wait && { wait, memory }
 }
+
+/** The package: this one, or the one of another checkout. */
+const packageOf = (contender) => import(contender.startsWith('before') ? '/before/web/dist/index.js' : '/web/dist/index.js')
 
 const compile = async (name) => WebAssembly.compile(await (await fetch(`/programs/${name}.wasm`)).arrayBuffer())
 
@@ -41,7 +44,7 @@ async function warm(contender) {
   if (!machines.has(contender)) {
     const variant = variantOf(contender)
     if (variant) {
-      const { Capfs } = await import('/web/dist/index.js')
+      const { Capfs } = await packageOf(contender)
       machines.set(contender, await Capfs.create({ variant }))
     } else machines.set(contender, await startRival(contender))
   }
@@ -75,9 +78,10 @@ export async function output(contender, name, args) {
 }
 
 /** Runs a program with capabilities to its end and answers what it printed. */
-export async function granted(name, args, grants) {
-  const { Capfs } = await import('/web/dist/index.js')
-  const capfs = (machines.get('granted') ?? machines.set('granted', Capfs.create({ capabilities: true })).get('granted'))
+export async function granted(contender, name, args, grants) {
+  const { Capfs } = await packageOf(contender)
+  const key = `granted ${contender}`
+  const capfs = machines.get(key) ?? machines.set(key, Capfs.create({ capabilities: true })).get(key)
   const agent = await (await capfs).spawn(await program(name), { id: name, args, grants })
   const [text, errors] = await Promise.all([agent.stdout, agent.stderr].map((stream) => new Response(stream).text()))
   const { code, message } = await agent.exit
@@ -129,7 +133,7 @@ export async function newWorker(contender) {
   await turn(60)
   const variant = variantOf(contender)
   if (variant) {
-    const { Capfs } = await import('/web/dist/index.js')
+    const { Capfs } = await packageOf(contender)
     const capfs = await Capfs.create({ variant, spares: 0 })
     const begun = performance.now()
     const agent = await capfs.spawn(module, { mounts: files() })
