@@ -54,6 +54,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #exit: Exit | undefined;
   #stopTimer: (() => void) | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
+  /** What is ending it from outside. */
+  #ending: { reason: EndReason; why: string | undefined } | undefined;
   #removeSignal: (() => void) | undefined;
   /** Takes the home's answers. */
   readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
@@ -250,7 +252,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.alive();
     this.worker.spawn({ type: 'spawn', id: this.id, module, config });
     this.#begun = true;
-    if (this.#time !== undefined) this.#stopTimer = after(this.#time, () => this.#end('timeout'));
+    if (this.#time !== undefined) this.#stopTimer = after(this.#time, () => this.#end('timeout', `its time was up: limits.time is ${this.#time} ms`));
   }
 
   /**
@@ -277,8 +279,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** The start is over: from now on the signal ends the agent. Not for users. */
   follow(signal: AbortSignal | undefined): void {
     if (!signal || this.#exit) return;
-    if (signal.aborted) return this.#end('killed');
-    const abort = () => this.#end('killed');
+    const abort = () => this.#end('killed', 'its signal was aborted');
+    if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
     this.#removeSignal = () => signal.removeEventListener('abort', abort);
   }
@@ -352,12 +354,15 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#release(message);
   }
 
-  #end(reason: EndReason): void {
+  /** Ends it from outside. `why` is what that came from, where the reason doesn't say it. */
+  #end(reason: EndReason, why?: string): void {
     if (this.#exit || this.#grace !== undefined) return;
+    this.#ending = { reason, why };
     if (!this.#begun) return this.#finish({ code: ENDINGS[reason], reason, usage: noUsage() }, 0);
     this.worker.send({ type: 'kill', id: this.id, reason });
     this.#grace = setTimeout(() => {
-      const message = 'the agent made no system call, so its worker was ended';
+      const message = `${why ?? 'it was killed'}, and as it made no system call, its worker was ended with it`;
+      this.#ending = undefined;
       this.#finish({ code: ENDINGS[reason], reason, message, usage: noUsage() }, undefined);
     }, KILL_GRACE);
   }
@@ -367,7 +372,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     if (this.#exit) return;
     this.timings.total = performance.now() - this.begun;
     const failed = this.#input.failure;
-    const message = [end.message, failed === undefined ? undefined : `standard input failed: ${failed}`].filter((part) => part !== undefined).join('; ');
+    const why = this.#ending?.reason === end.reason ? this.#ending.why : undefined;
+    const message = [why, end.message, failed === undefined ? undefined : `standard input failed: ${failed}`].filter((part) => part !== undefined).join('; ');
     this.#exit = { ...end, ...(message === '' ? {} : { message }), timings: this.timings };
     this.#granted(undefined);
     this.#stopTimer?.();

@@ -1,8 +1,6 @@
 /** The package's entry in Node. */
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
-import { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { installPlatform } from './platform.js';
@@ -18,7 +16,10 @@ function addressOf(given: string | URL): URL {
   return pathToFileURL(resolve(text));
 }
 
-/** A file as a response, with a tag for its version. */
+/** Bytes of a file that are read at once: one piece is held at a time, whatever the file's length. */
+const PIECE = 1 << 20;
+
+/** A file as a response, with a tag for its version. When the signal is aborted, reading what is left fails with its reason. */
 async function readFile(address: URL, signal: AbortSignal | undefined): Promise<Response> {
   const path = fileURLToPath(address);
   const { size, mtimeMs, ino } = await stat(path);
@@ -27,14 +28,36 @@ async function readFile(address: URL, signal: AbortSignal | undefined): Promise<
     'Content-Length': String(size),
     ETag: `"${ino}-${size}-${mtimeMs}"`,
   };
-  // Opened when it is read: a version that is known already isn't.
+  // Opened when it is read: a version that is known already isn't. No stream of Node's: one whose signal is aborted as it is made
+  // emits its error before anybody can listen, and that ends the process.
+  let file: FileHandle | undefined;
+  let over = false;
+  const close = async () => {
+    over = true;
+    const opened = file;
+    file = undefined;
+    await opened?.close();
+  };
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const chunks = Readable.toWeb(createReadStream(path, { highWaterMark: 1 << 20, ...(signal ? { signal } : {}) }));
-        for await (const chunk of chunks) controller.enqueue(chunk as Uint8Array);
-        controller.close();
+        try {
+          signal?.throwIfAborted();
+          file ??= await open(path);
+          // Nobody wants it any more, since it was being opened.
+          if (over) return await close();
+          const { buffer, bytesRead } = await file.read(new Uint8Array(PIECE));
+          if (over) return;
+          signal?.throwIfAborted();
+          if (bytesRead > 0) return controller.enqueue(buffer.subarray(0, bytesRead));
+          await close();
+          controller.close();
+        } catch (error) {
+          await close().catch(() => undefined);
+          throw error;
+        }
       },
+      cancel: close,
     },
     { highWaterMark: 0 },
   );

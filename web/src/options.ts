@@ -9,6 +9,8 @@ type Checks<Options> = { [Name in keyof Required<Options>]: Check };
 
 /** Columns and rows of a screen, at most: what a terminal's `winsize` holds. */
 const SCREEN_MAX = 65_535;
+/** Where an option is that is in no other. */
+const THE_OPTIONS = 'the options';
 /** Characters of a value in a message, at most. */
 const SHOWN_MAX = 80;
 
@@ -70,10 +72,10 @@ function options<Options>(checks: Checks<Options>): Check {
         const near = known.find((other) => other.toLowerCase() === name.toLowerCase() || (name.length > 2 && (other.startsWith(name) || name.startsWith(other))));
         throw new CapfsError(
           'OPTION_INVALID',
-          `${at} has no option ${shown(name)}${near === undefined ? `; there are ${known.join(', ')}` : `; is ${near} meant?`}`,
+          `${at === THE_OPTIONS ? 'there is' : `${at} has`} no option ${shown(name)}${near === undefined ? `; there are ${known.join(', ')}` : `; is ${near} meant?`}`,
         );
       }
-      if (member !== undefined) check(member, at === 'the options' ? name : `${at}.${name}`);
+      if (member !== undefined) check(member, at === THE_OPTIONS ? name : `${at}.${name}`);
     }
   };
 }

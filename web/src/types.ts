@@ -252,6 +252,7 @@ export interface Exit {
    */
   code: number;
   reason: 'exit' | 'signal' | 'trap' | 'killed' | 'timeout' | 'memory' | 'host';
+  /** What the reason and the code don't say: how it trapped, which limit ended it, that its signal was aborted. */
   message?: string;
   timings: Timings;
   usage: Usage;

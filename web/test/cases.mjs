@@ -15,6 +15,9 @@ function thrown(call) {
   return undefined
 }
 
+/** What is said of an agent that didn't notice its end. */
+const forced = (why) => `${why}, and as it made no system call, its worker was ended with it`
+
 /** Cases for every variant. */
 export const everywhere = {
   async 'prints and ends'({ capfs, guest }) {
@@ -111,11 +114,16 @@ export const everywhere = {
     const agent = await capfs.spawn(guest, { args: ['spin'] })
     const exit = await agent.kill()
     same([exit.code, exit.reason], [137, 'killed'])
+    // Unless it was ended before it began to spin.
+    same(exit.message ?? forced('it was killed'), forced('it was killed'))
     same((await run(capfs, guest, ['hello'])).out, 'hello\n')
   },
   async 'ends an agent whose time is up'({ capfs, guest }) {
-    const { code, reason } = await run(capfs, guest, ['call'], { limits: { time: 50 } })
-    same([code, reason], [124, 'timeout'])
+    for (const [what, time] of [['call', 50], ['spin', 20]]) {
+      const { code, reason, message } = (await run(capfs, guest, [what], { limits: { time } })).exit
+      const why = `its time was up: limits.time is ${time} ms`
+      same([code, reason, [why, forced(why)].includes(message) || message], [124, 'timeout', true])
+    }
   },
   async 'sleeps'({ capfs, guest }) {
     const before = performance.now()
@@ -250,7 +258,8 @@ export const waiting = {
     const abort = new AbortController()
     const agent = await capfs.spawn(guest, { args: ['sleep', '1000000'], signal: abort.signal })
     abort.abort()
-    same((await agent.exit).reason, 'killed')
+    const { reason, message } = await agent.exit
+    same([reason, message], ['killed', 'its signal was aborted'])
   },
   async 'ends an agent that makes calls, without its worker'({ capfs, guest }) {
     const agent = await capfs.spawn(guest, { args: ['call'] })

@@ -54,7 +54,7 @@ export const everywhere = {
   async 'refuses options that there are not, and values that they can\'t have'({ Capfs, capfs, guest }) {
     const memory = (more) => ({ mounts: { '/w': { type: 'memory', ...more } } })
     const wrong = [
-      [{ arg: ['x'] }, ['"arg"', 'args']],
+      [{ arg: ['x'] }, ['there is no option "arg"; is args meant?']],
       [{ args: 'hello' }, ['args', 'an array', '"hello"']],
       [{ args: [1] }, ['args[0]', 'a string', '1']],
       [{ args: ['a\0b'] }, ['args[0]', 'NUL']],
@@ -71,7 +71,7 @@ export const everywhere = {
       [{ limits: { memory: 0 } }, ['limits.memory', '0']],
       [{ limits: { files: 1.5 } }, ['limits.files', '1.5']],
       [{ limits: { storage: '1 GiB' } }, ['limits.storage', '"1 GiB"']],
-      [{ limits: { cpu: 1 } }, ['limits', '"cpu"', 'memory, time, files, storage']],
+      [{ limits: { cpu: 1 } }, ['limits has no option "cpu"', 'memory, time, files, storage']],
       [{ mounts: { '/w': {} } }, ['mounts["/w"].type', 'undefined', "'memory'"]],
       [{ mounts: { '/w': { type: 'tmpfs' } } }, ['mounts["/w"].type', '"tmpfs"']],
       [{ mounts: { '/w': { type: 'constructor' } } }, ['mounts["/w"].type', '"constructor"']],

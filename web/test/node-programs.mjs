@@ -1,8 +1,10 @@
 // How programs reach an agent in Node: by odd paths, by servers that change them, cut them short or never end.
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { createMailbox, MailboxReader, MailboxWriter } from '../dist/mailbox.js'
 import { same } from './cases.mjs'
@@ -77,6 +79,14 @@ export const nodeCases = {
     }
     await rm(folder, { recursive: true })
     same((await rejection(capfs.spawn(join(folder, 'none.wasm')))).code, 'FETCH_FAILED')
+  },
+  async 'gives up the start of a file at any time, and the process goes on'({ guest }) {
+    const [path, other] = ['given-up.wasm', 'given-up.tar'].map((name) => fileURLToPath(new URL(`../../.cache/${name}`, import.meta.url)))
+    await writeFile(path, guest)
+    await copyFile(path, other)
+    // An error that nobody listens for ends its process, so they are in one of their own.
+    const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(new URL('abort-child.mjs', import.meta.url)), path, other])
+    same(stdout, 'ABORTED\n')
   },
   async 'starts the version of a file that is there'({ capfs }) {
     const path = fileURLToPath(new URL('../../.cache/changes.wasm', import.meta.url))
