@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import puppeteer from 'puppeteer-core'
 import { serveFolder } from './static-server.mjs'
-import { conclude, dist, runTest } from './suite.mjs'
+import { conclude, dist, leaveTerminal, runTest } from './suite.mjs'
 
 const executablePath = [process.env.FIREFOX, '/usr/bin/firefox-esr', '/usr/bin/firefox'].find((place) => place && existsSync(place))
 if (!executablePath) throw new Error('no Firefox found; install it, or name it in the variable FIREFOX')
@@ -30,6 +30,13 @@ await test('the feed reader shows a feed, until fetching is revoked', 1280, 800,
   await page.waitForSelector('[data-at="/cap/fetch"].revoked')
   await click(page, '.page-part button')
   await shows(page, '.page-part small', 'ENODEV')
+})
+
+await test('the keyboard leaves the terminal, while a program reads and when it has ended', 1280, 800, async (page) => {
+  await click(page, 'input[value=lines]')
+  await click(page, '.launcher button[type=submit]')
+  await page.waitForSelector('.agent:not([hidden])[data-state=running]')
+  await leaveTerminal(page)
 })
 
 await test('a phone of 390 pixels is wide enough', 390, 844, async (page) => {

@@ -12,7 +12,7 @@ import { badModules } from './bad-modules.mjs'
 import { launchChromium } from './chromium.mjs'
 import { serve as serveRelay } from '../servers/relay.mjs'
 import { serveFolder } from './static-server.mjs'
-import { conclude, dist, runTest } from './suite.mjs'
+import { conclude, dist, leaveTerminal, runTest } from './suite.mjs'
 
 /** Loading and compiling clang, 31 MB, on a busy machine of 2 cores. */
 const SLOW = { timeout: 90_000 }
@@ -203,6 +203,48 @@ await test('keeps several agents in tabs that the keyboard reaches', async (page
   await page.keyboard.press('End')
   await page.keyboard.press('Delete')
   await page.waitForFunction(() => document.querySelectorAll('[role=tab]').length === 2)
+})
+
+await test('the keyboard leaves the terminal, while a program reads and when it has ended', async (page) => {
+  await start(page, 'lines')
+  await stateIs(page, 'running')
+  await leaveTerminal(page)
+})
+
+await test('Tab leaves the terminal of a program whose input has ended', async (page) => {
+  await start(page, 'python')
+  await terminalShows(page, '>>>', SLOW)
+  await page.keyboard.type('import time; time.sleep(1e6)\n')
+  await page.click('.agent:not([hidden]) button:text-is("End input")')
+  await page.focus('.agent:not([hidden]) .xterm-helper-textarea')
+  await page.keyboard.press('Tab')
+  assert.equal(await page.evaluate(() => document.activeElement.classList.contains('xterm-helper-textarea')), false)
+})
+
+await test('no control that has the focus is beneath another', async (page) => {
+  await page.check('input[value=explorer]')
+  for (const summary of await page.$$('.launcher summary')) if (await summary.evaluate((element) => !element.parentElement.open)) await summary.click()
+  await page.focus('.skip')
+  const seen = new Set()
+  for (;;) {
+    await page.keyboard.press('Tab')
+    const [name, beneath] = await page.evaluate(() => {
+      const element = document.activeElement
+      const name = `${element.tagName} ${element.id || element.getAttribute('aria-label') || element.textContent.trim()}`
+      if (element === document.body) return [name, undefined]
+      const { left, top, width, height } = element.getBoundingClientRect()
+      const shown = [top + 2, top + height / 2, top + height - 2].map((y) => document.elementFromPoint(left + width / 2, y))
+      const others = shown.filter((one) => !one || !(element.contains(one) || one.contains(element)))
+      // Of what takes several lines the line with the caret is enough.
+      const hidden = others.length > (height < 60 ? 0 : shown.length - 1)
+      return [name, hidden ? (others[0]?.outerHTML.slice(0, 80) ?? 'the edge') : undefined]
+    })
+    // Round once: after the last control comes the document, or the first one again.
+    if (seen.has(name) && seen.size > 20) break
+    seen.add(name)
+    assert.equal(beneath, undefined, `${name} is beneath ${beneath}`)
+  }
+  assert([...seen].some((name) => name.includes('Start agent')), [...seen].join('\n'))
 })
 
 await test('the explorer has what was granted, each operation is shown, and what is revoked is gone', async (page) => {
@@ -443,6 +485,10 @@ await test(
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
     await page.check('input[value=feeds]')
     assert.equal(await page.evaluate(() => document.documentElement.scrollHeight), 844)
+    await page.click('nav button[data-pane=stage]')
+    await page.fill('.editor input[aria-label="Arguments of the program"]:visible', 'one two')
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+    await page.click('nav button[data-pane=start]')
     await start(page, 'feeds')
     await page.waitForSelector('.page-part h2')
     await page.click('.operations summary')

@@ -39,6 +39,51 @@ export async function runTest(name, page, address, body) {
   }
 }
 
+/** The element that has the focus, as its text or label; what the terminal types into is `terminal`. */
+const focused = (page) =>
+  page.evaluate(() => {
+    const element = document.activeElement
+    if (element.classList.contains('xterm-helper-textarea')) return 'terminal'
+    return element.getAttribute('aria-label') ?? element.textContent.trim()
+  })
+
+/** Presses Shift and Tab until what is called so has the focus. */
+async function backTo(page, wanted) {
+  const seen = []
+  for (let presses = 0; presses < 60; presses++) {
+    await page.keyboard.down('Shift')
+    await page.keyboard.press('Tab')
+    await page.keyboard.up('Shift')
+    seen.push(await focused(page))
+    if (seen.at(-1) === wanted) return
+  }
+  throw new Error(`Shift and Tab don't lead to ${wanted}, but to ${seen.join(', ')}`)
+}
+
+/** Leaves a terminal whose program reads, kills that, and leaves it again, by the keyboard alone. The page shows the terminal of a program that waits for a line. */
+export async function leaveTerminal(page) {
+  assert.equal(await focused(page), 'terminal')
+  const said = () =>
+    page.evaluate(() => {
+      const line = document.getElementById(document.querySelector('.agent:not([hidden]) .xterm-helper-textarea').getAttribute('aria-describedby'))
+      return line.checkVisibility() && line.textContent
+    })
+  assert.match(await said(), /Escape, then Tab/)
+  // The first is the program's, as any key.
+  await page.keyboard.press('Tab')
+  assert.equal(await focused(page), 'terminal')
+  await page.keyboard.press('Escape')
+  await backTo(page, 'Kill')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('.agent:not([hidden])[data-state=failed]')
+  await page.focus('.agent:not([hidden]) .xterm-helper-textarea')
+  assert.match(await said(), /Nothing is read any more/)
+  await backTo(page, 'Start agent')
+  await page.focus('.agent:not([hidden]) .xterm-helper-textarea')
+  await page.keyboard.press('Tab')
+  assert.notEqual(await focused(page), 'terminal')
+}
+
 /** Prints `N passed, N failed`, and ends the process accordingly. */
 export function conclude() {
   console.log(`${results.passed} passed, ${results.failed} failed`)

