@@ -16,12 +16,22 @@ const SETTLE_FROM = 100;
 /** Milliseconds after which an agent that makes calls lets the event loop run, where it can. */
 const YIELD_AFTER = 8;
 /** Lines of the audit in one message, at most. */
-const AUDIT_BATCH = 256;
+const AUDIT_BATCH = 32;
+/** What the page may not have told its functions yet; beyond it the agent waits. They may take their time. */
+const UNTOLD_MAX = 64 << 10;
+/** The same of the audit where an agent can't wait, and hears nothing of the page before its end: beyond it it is ended. */
+const UNTOLD_MAX_UNWAITING = 16 << 20;
+/** What a call of a function of the page's counts as; a line of the audit as its characters where it has more. */
+const TOLD = 256;
+/** The first of the streams that functions of the page's take. */
+const SCREEN = 3;
+const NEWLINE = 10;
 /** What a shell makes of a trap: SIGABRT's 134. */
 const TRAPPED = 134;
 const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
 /** The code of an agent for which the host lacked something. */
 const HOST_FAILED = 70;
+const UNHEARD = "the agent did more than the page can be told of while it runs: in the variant wait 'none' it can't wait until its audit is heard";
 /** Mail that needs neither streams nor mounts. */
 const AT_ONCE: ReadonlySet<Mail['type']> = new Set(['kill', 'remote', 'remote-lost', 'dispose']);
 /** Errno of a call that the host does not have. */
@@ -32,7 +42,11 @@ type Instances = { agent: WebAssembly.Instance; memory: WebAssembly.Memory };
 export class AgentRun implements Waitable, KernelHost {
   readonly #output: OutputGate;
   #audit: string[] = [];
-  #end: EndReason | 'memory' | undefined;
+  /** What was sent to functions of the page's and not told yet, as it counts. */
+  #untold = 0;
+  /** What the console is to be, raw or not; what the page was told last; whether it has not answered yet. */
+  readonly #raw = { wanted: false, told: false, pending: false };
+  #end: EndReason | 'memory' | 'unheard' | undefined;
   #memory: WebAssembly.Memory | undefined;
   #stride = 1;
   #lastTick = 0;
@@ -59,12 +73,29 @@ export class AgentRun implements Waitable, KernelHost {
     private readonly poll: (() => void) | undefined,
   ) {
     this.#output = new OutputGate((stream, bytes) => {
-      this.port.post({ type: 'output', id, stream, bytes }, [bytes.buffer as ArrayBuffer]);
+      const weight = stream < SCREEN || variant.wait === 'none' ? 0 : TOLD * calls(stream, bytes);
+      this.#untold += weight;
+      this.port.post({ type: 'output', id, stream, bytes, weight }, [bytes.buffer as ArrayBuffer]);
     });
   }
 
   get ended(): boolean {
     return this.#end !== undefined || this.#abandoned;
+  }
+
+  get behind(): boolean {
+    return this.#untold > UNTOLD_MAX;
+  }
+
+  /** The page has told its functions so much. */
+  told(weight: number): void {
+    this.#untold -= weight;
+  }
+
+  /** The page knows of the last change of its console. */
+  rawTaken(): void {
+    this.#raw.pending = false;
+    this.#reportRaw();
   }
 
   /** Ends the agent at its next call, or where it waits. */
@@ -152,8 +183,17 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   rawConsole(on: boolean): void {
+    this.#raw.wanted = on;
+    this.#reportRaw();
+  }
+
+  /** Tells the page what its console is to be, if that is something else; one change at a time: those that it misses are over. */
+  #reportRaw(): void {
+    const { wanted, told, pending } = this.#raw;
+    if (pending || wanted === told || this.#finished) return;
+    Object.assign(this.#raw, { told: wanted, pending: true });
     this.#output.flush();
-    this.port.post({ type: 'console-raw', id: this.id, on });
+    this.port.post({ type: 'console-raw', id: this.id, on: wanted });
   }
 
   audit(line: string): void {
@@ -162,7 +202,11 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   #reportAudit(): void {
-    if (this.#audit.length > 0) this.port.post({ type: 'audit', id: this.id, lines: this.#audit.splice(0) });
+    if (this.#audit.length === 0) return;
+    const lines = this.#audit.splice(0);
+    const weight = lines.reduce((sum, { length }) => sum + Math.max(length, TOLD), 0);
+    this.#untold += weight;
+    this.port.post({ type: 'audit', id: this.id, lines, weight });
   }
 
   async #grant(): Promise<string[]> {
@@ -289,11 +333,13 @@ export class AgentRun implements Waitable, KernelHost {
       this.#reportAudit();
       this.reportTaken();
     }
+    if (this.variant.wait === 'none' && this.#untold > UNTOLD_MAX_UNWAITING) this.#end ??= 'unheard';
     if (this.#end) return 0;
     // Rare calls are looked at one by one, so that clocks and kills lag by milliseconds, not by calls.
     const since = Math.abs(now - this.#lastTick);
     this.#stride = since > 1 ? 1 : Math.min(STRIDE_MAX, this.#stride * 2);
     this.#lastTick = now;
+    if (this.behind && this.variant.wait !== 'none') return -this.#stride;
     if (this.variant.wait === 'jspi' && Math.abs(now - this.#lastTurn) >= YIELD_AFTER) {
       this.#lastTurn = now;
       return -this.#stride;
@@ -305,6 +351,7 @@ export class AgentRun implements Waitable, KernelHost {
     if (this.kernel.panic !== undefined) return this.#finish('host', TRAPPED, this.kernel.panic);
     this.kernel.bindings.give_up();
     if (this.#end === 'memory') return this.#finish('memory', TRAPPED, `the agent used more than ${this.config.memory} bytes of memory`);
+    if (this.#end === 'unheard') return this.#finish('host', HOST_FAILED, UNHEARD);
     if (this.#end) return this.#finish(this.#end, ENDINGS[this.#end]);
     const { bindings } = this.kernel;
     const [code, signal] = [bindings.exit_code(), bindings.exit_signal()];
@@ -344,6 +391,13 @@ export class AgentRun implements Waitable, KernelHost {
     const table = this.kernel.exports.__indirect_function_table;
     for (let slot = 0; slot < MEMORY_SLOTS; slot++) table.set(this.#base + slot, null);
   }
+}
+
+/** How many calls of functions of the page's an output is: one of the screen's, or one for each message that ends. */
+function calls(stream: number, bytes: Uint8Array): number {
+  let count = 1;
+  if (stream > SCREEN) for (const byte of bytes) if (byte === NEWLINE) count += 1;
+  return count;
 }
 
 function trapMessage(error: unknown): string {

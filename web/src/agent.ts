@@ -10,12 +10,14 @@ import type { HomeTree } from './home.js';
 import { KEPT_MAX, KEPT_MIB, type Keeper } from './kept.js';
 import { checkSize } from './options.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
-import { Peer, type AgentConfig, type EndReason, type FileRequest, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
+import { Peer, type AgentConfig, type EndReason, type FileRequest, type Mail, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
 import type { AuditEvent, Exit, KillOptions, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
+/** Milliseconds that functions of the page's may take for what an agent tells before the event loop comes round. */
+const TELLING_MAX = 8;
 const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
 /** The code of an agent whose kernel failed. */
 const HOST_FAILED = 70;
@@ -60,6 +62,10 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** Takes the home's answers. */
   readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
   readonly #audit: ((event: AuditEvent) => void) | undefined;
+  /** Milliseconds that functions of the page's took since the event loop last came round for that. */
+  #telling = 0;
+  /** What the worker is told when it does. */
+  readonly #heard: Mail[] = [];
   /** Why its files can't be had any more. */
   #released: string | undefined;
   /** Whether its worker knows of it. */
@@ -92,7 +98,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     const output = (stream: number) =>
       new OutputStream(
         (count) => {
-          if (!this.#exit) this.worker.send({ type: 'output-read', id, stream, count });
+          this.#tellWorker({ type: 'output-read', id, stream, count });
         },
         () => this.worker.send({ type: 'output-closed', id, stream }),
       );
@@ -309,15 +315,18 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
       case 'output':
         this.timings.firstByte ??= performance.now() - this.begun;
         if (report.stream > 2) {
-          this.#console.take(report.stream, report.bytes);
-          this.worker.send({ type: 'output-read', id: this.id, stream: report.stream, count: report.bytes.length });
+          const { stream, bytes } = report;
+          // The terminal may hand the bytes themselves on to somebody else.
+          const count = bytes.length;
+          const mail = [{ type: 'output-read', id: this.id, stream, count } as const, { type: 'told', id: this.id, weight: report.weight } as const];
+          this.#tell(() => this.#console.take(stream, bytes), ...mail);
         } else this.#outputs[report.stream === 2 ? 1 : 0].add(report.bytes);
         break;
       case 'input-taken':
         (report.console ? this.#console.keyboard : this.#input)?.taken(report.count);
         break;
       case 'console-raw':
-        this.#console.raw(report.on);
+        this.#tell(() => this.#console.raw(report.on), { type: 'raw-taken', id: this.id });
         break;
       case 'served':
         this.owner.agent(report.client)?.parentAnswered(report.bytes);
@@ -326,7 +335,10 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.#granted(report.error);
         break;
       case 'audit':
-        for (const line of report.lines) this.#tellAudit(JSON.parse(line) as AuditEvent);
+        this.#tell(
+          () => report.lines.forEach((line) => this.#tellAudit(JSON.parse(line) as AuditEvent)),
+          { type: 'told', id: this.id, weight: report.weight },
+        );
         break;
       case 'remote':
         if (report.peer === Peer.Parent) this.parent?.serve(this.id, report.bytes);
@@ -336,6 +348,32 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
       case 'exit':
         this.#finish(report.exit, report.exit.reason === 'host' ? undefined : report.kept);
     }
+  }
+
+  /** Tells the worker that something has arrived, for as long as that matters. */
+  #tellWorker(mail: Mail): void {
+    if (!this.#exit) this.worker.send(mail);
+  }
+
+  /**
+   * Calls functions of the page's, and tells the worker that it may send more for them. Where they take long that is told when the event loop
+   * has come round: what else the page has to do, this agent's end as well, has its turn between.
+   */
+  #tell(call: () => void, ...mail: Mail[]): void {
+    const begun = performance.now();
+    call();
+    this.#telling += performance.now() - begun;
+    if (this.#telling < TELLING_MAX) return mail.forEach((told) => this.#tellWorker(told));
+    const waiting = this.#heard.length > 0;
+    this.#heard.push(...mail);
+    if (waiting) return;
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      this.#telling = 0;
+      for (const told of this.#heard.splice(0)) this.#tellWorker(told);
+    };
+    port2.postMessage(null);
   }
 
   /** What the function throws is its own affair: the events behind it are told all the same. */

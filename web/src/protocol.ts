@@ -133,6 +133,10 @@ export type Mail =
   | { type: 'resize'; id: number; columns: number; rows: number }
   | { type: 'output-read'; id: number; stream: number; count: number }
   | { type: 'output-closed'; id: number; stream: number }
+  /** Functions of the page's were told so much. */
+  | { type: 'told'; id: number; weight: number }
+  /** The console is as the agent last wanted it. */
+  | { type: 'raw-taken'; id: number }
   | { type: 'kill'; id: number; reason: EndReason }
   | { type: 'request'; id: number; request: number; what: FileRequest; path: string; max?: number; bytes?: Uint8Array }
   /** Gives a request up. It is answered, with an error unless it has been already. */
@@ -156,14 +160,14 @@ export interface MailNotice {
 export type Report =
   | { type: 'ready' }
   | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'> }
-  | { type: 'output'; id: number; stream: number; bytes: Uint8Array }
+  | { type: 'output'; id: number; stream: number; bytes: Uint8Array; weight: number }
   | { type: 'input-taken'; id: number; console: boolean; count: number }
   | { type: 'console-raw'; id: number; on: boolean }
   | { type: 'answer'; request: number; error?: string; value?: unknown }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'served'; id: number; client: number; bytes: Uint8Array }
   | { type: 'granted'; id: number; error?: string }
-  | { type: 'audit'; id: number; lines: string[] }
+  | { type: 'audit'; id: number; lines: string[]; weight: number }
   | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'>; kept: number }
   | { type: 'failed'; message: string }
   | { type: 'room' };

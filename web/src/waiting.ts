@@ -5,7 +5,7 @@ import type { MailboxReader } from './mailbox.js';
 export const enum Reason {
   /** Something to happen, or the deadline. */
   Wait = 0,
-  /** The worker's event loop to run once. */
+  /** The worker's event loop to run once, and the page to hear what it is told. */
   Yield = 1,
 }
 
@@ -15,6 +15,8 @@ export interface Waitable {
   deadline(): number;
   /** Before a wait: sends what is gathered. */
   beforeWait(): void;
+  /** Whether the page has more to hear than it may be told ahead: the agent waits until it has heard some of it. */
+  readonly behind: boolean;
   /** Whether the process has ended. */
   readonly ended: boolean;
 }
@@ -49,8 +51,9 @@ export class SuspendingWait implements Waiting {
   slow(run: Waitable): WebAssembly.ImportValue {
     // Never rejects: an exception could be caught by the agent.
     return new WebAssembly.Suspending!(async (reason: Reason) => {
-      if (reason === Reason.Yield) await this.#turn();
-      else await this.pause(run);
+      if (reason === Reason.Wait) await this.pause(run);
+      else await this.#turn();
+      while (run.behind && !run.ended) await this.#until(Infinity);
       return run.ended ? 1 : 0;
     }) as unknown as WebAssembly.ImportValue;
   }
@@ -112,15 +115,20 @@ export class BlockingWait implements Waiting {
   ) {}
 
   slow(run: Waitable): WebAssembly.ImportValue {
-    return () => {
-      this.pause(run);
+    return (reason: Reason) => {
+      if (reason === Reason.Wait) this.pause(run);
+      while (run.behind && !run.ended) this.#block(run, Infinity);
       return run.ended ? 1 : 0;
     };
   }
 
   pause(run: Waitable): void {
     run.beforeWait();
-    const deadline = run.deadline();
+    this.#block(run, run.deadline());
+  }
+
+  /** Blocks until there is mail, and takes it, or until then. */
+  #block(run: Waitable, deadline: number): void {
     const spun = Math.min(deadline, performance.now() + SPIN);
     while (!this.mailbox.hasMail && performance.now() < spun);
     for (;;) {

@@ -161,6 +161,13 @@ class AgentWorker {
       case 'output-closed':
         kernel.output_closed(mail.stream);
         break;
+      case 'told':
+        run.told(mail.weight);
+        this.#waiting.wake();
+        return;
+      case 'raw-taken':
+        run.rawTaken();
+        return;
       case 'kill':
         run.kill(mail.reason);
         break;

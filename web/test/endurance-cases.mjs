@@ -104,6 +104,45 @@ export async function giveUp() {
   same(await downloading.outcome, 'ABORTED')
 }
 
+/** Milliseconds that an agent may run, and that its end may take when they are over. */
+const [TIME, LATE] = [1_000, 1_500]
+
+/** Agents that have the page hear of something for ever, by functions that take their time: each ends when its time is over. */
+export async function flooded() {
+  const slow = () => {
+    const begun = performance.now()
+    while (performance.now() - begun < 0.2);
+  }
+  let [heard, raw, wrong] = [0, false, 0]
+  const floods = {
+    audit: { args: ['flood', '/cap/random'], grants: ['random'], audit: () => (slow(), heard++) },
+    raw: {
+      args: ['flood', '/cap/console/consctl', 'rawon\n', 'rawoff\n'],
+      grants: ['console'],
+      console: { write() {}, raw: (on) => (slow(), heard++, on === raw && wrong++, (raw = on)) },
+    },
+    messages: { args: ['flood', '/cap/console/log', 'x\n'], grants: ['console'], console: { log: () => (slow(), heard++) } },
+  }
+  for (const [what, options] of Object.entries(floods)) {
+    heard = 0
+    const agent = await capfs.spawn(module, { ...options, limits: { time: TIME } })
+    const begun = performance.now()
+    const { reason } = await agent.exit
+    const took = performance.now() - begun
+    same([what, reason, took < TIME + LATE || `after ${took} ms`, heard > 10 || heard, raw, wrong], [what, 'timeout', true, true, false, 0])
+  }
+}
+
+/** An agent that can't wait until what it does is heard is ended once that is too much. */
+export async function unheard() {
+  const unwaiting = await capfs.constructor.create({ variant: { wait: 'none' } })
+  let heard = 0
+  const agent = await unwaiting.spawn(module, { args: ['flood', '/cap/random'], grants: ['random'], audit: () => heard++ })
+  const { reason, message } = await agent.exit
+  same([reason, /can't wait/.test(message), heard > 10_000, heard < 100_000], ['host', true, true, true])
+  unwaiting.close()
+}
+
 /** What fails in a worker, and workers that can't be started: everything that waits hears of it. */
 export async function failing(Capfs, variant, guest) {
   const agent = await capfs.spawn(module, { args: ['call'] })

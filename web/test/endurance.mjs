@@ -78,6 +78,8 @@ async function endure(title, call) {
       file.close()
     })
   }
+  await tested(`${title}: ends agents in time that flood functions of the page's`, () => call('flooded'))
+  await tested(`${title}: ends an agent that can't wait until its audit is heard`, () => call('unheard'))
   await tested(`${title}: settles what waits when workers fail`, () => call('failing'))
 }
 

@@ -173,6 +173,16 @@ int main(int argc, char **argv) {
     }
     return close(fd);
   }
+  if (!strcmp(what, "flood")) {
+    // Reads a file for ever, or writes into it what else is said, one after the other.
+    int fd = open(argv[2], argc > 3 ? O_WRONLY : O_RDONLY);
+    if (fd < 0) return errno;
+    for (int i = 0;; i++) {
+      char byte;
+      char *text = argc > 3 ? argv[3 + i % (argc - 3)] : NULL;
+      if ((text ? write(fd, text, strlen(text)) : read(fd, &byte, 1)) < 0) return errno;
+    }
+  }
   if (!strcmp(what, "script")) return script(), 0;
   if (!strcmp(what, "console")) {
     // Raw keys, one after the other, until q.
