@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { cp, mkdir, rm } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +11,7 @@ import { build } from 'esbuild'
 import { launchChromium } from '../page/chromium.mjs'
 import { serveFolder } from '../page/static-server.mjs'
 import { EXPECTED } from './consumers/greet.js'
-import { BUDGET, printSizes } from './size-budget.mjs'
+import { BUDGET, BUDGET_FULL, printSizes } from './size-budget.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const root = resolve(here, '../..')
@@ -73,7 +73,7 @@ async function consumer(name, body) {
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'"
 
 /** Opens an address, under a policy where one is given, and answers what the consumer's page says came of its agent. */
-async function outcome(address, policy) {
+async function outcome(address, policy, search = '') {
   const page = await browser.newPage()
   const remarks = []
   if (policy) {
@@ -85,7 +85,7 @@ async function outcome(address, policy) {
   page.on('console', (message) => remarks.push(message.text()))
   page.on('pageerror', (error) => remarks.push(error.stack))
   try {
-    await page.goto(address)
+    await page.goto(address + search)
     await page.waitForSelector('body[data-outcome]', { state: 'attached' })
     return await page.getAttribute('body', 'data-outcome')
   } catch (error) {
@@ -95,10 +95,10 @@ async function outcome(address, policy) {
   }
 }
 
-async function inBrowser(folder) {
+async function inBrowser(folder, search) {
   const server = await serveFolder(folder)
   try {
-    assert.equal(await outcome(server.address), EXPECTED)
+    assert.equal(await outcome(server.address, undefined, search), EXPECTED)
     return server.served
   } finally {
     server.close()
@@ -106,11 +106,15 @@ async function inBrowser(folder) {
 }
 
 await consumer('plain', async (folder) => {
-  const served = await inBrowser(folder)
-  const ours = [...served].filter((file) => file.includes(`node_modules${sep}capfs${sep}`))
-  assert(ours.some((file) => file.endsWith('.wasm')), 'the page loaded no kernel')
-  const total = await printSizes(ours, folder)
-  assert(total < BUDGET, `a page loads ${total} bytes, ${total - BUDGET} more than the budget`)
+  const readme = await readFile(join(root, 'web/README.md'), 'utf8')
+  for (const [budget, search, said] of [[BUDGET, '', /loads less than (\d+) KB after gzip/], [BUDGET_FULL, '?capabilities', /less than (\d+) KB with `capabilities: true`/]]) {
+    const served = await inBrowser(folder, search)
+    const ours = [...served].filter((file) => file.includes(`node_modules${sep}capfs${sep}`))
+    assert(ours.some((file) => file.endsWith(search === '' ? 'kernel.wasm' : 'kernel-full.wasm')), 'the page loaded no kernel')
+    const total = await printSizes(ours, folder, budget)
+    assert(total < budget, `a page loads ${total} bytes, ${total - budget} more than the budget`)
+    assert.equal(said.exec(readme)?.[1], String(budget / 1000), 'the README names another budget')
+  }
 })
 
 /** Runs one of Vite's servers; `body` gets its address. */

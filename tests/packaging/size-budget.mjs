@@ -4,11 +4,13 @@ import { readFile } from 'node:fs/promises'
 import { relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-/** Bytes after gzip that a page may load: JavaScript, kernel, stub and adapter together. */
+/** Bytes after gzip that a page may load: JavaScript, kernel, stub and adapter together. The package's README names both. */
 export const BUDGET = 350_000
+/** The same with `capabilities: true`. */
+export const BUDGET_FULL = 630_000
 
-/** Prints a table of files with their size as it is and after gzip, and answers the sum of the latter. */
-export async function printSizes(files, folder) {
+/** Prints a table of files with their size as it is and after gzip, and answers the sum of the latter, which is held to a budget elsewhere. */
+export async function printSizes(files, folder, budget) {
   const rows = []
   for (const file of files) {
     const data = await readFile(file)
@@ -19,6 +21,6 @@ export async function printSizes(files, folder) {
   const line = (name, raw, gzip) => console.log(`  ${name.padEnd(44)}${String(raw).padStart(10)}${String(gzip).padStart(10)}`)
   line('file', 'bytes', 'gzip')
   for (const { name, raw, gzip } of rows) line(name, raw, gzip)
-  line(`total, of ${BUDGET}`, total('raw'), total('gzip'))
+  line(`total, of ${budget}`, total('raw'), total('gzip'))
   return total('gzip')
 }

@@ -1,4 +1,6 @@
 import { Capfs } from 'capfs'
 import { greet } from './greet.js'
 
-document.body.dataset.outcome = await greet(Capfs).catch((error) => `failed: ${error.stack}`)
+// The larger kernel where the address says so.
+const options = location.search === '?capabilities' ? { capabilities: true } : {}
+document.body.dataset.outcome = await greet(Capfs, options).catch((error) => `failed: ${error.stack}`)
