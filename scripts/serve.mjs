@@ -2,14 +2,16 @@
 //
 //   node scripts/serve.mjs [--root DIR] [--port N] [--isolated]
 //
-// The page needs no header. `--isolated` sends those for cross-origin isolation, to try the variant
+// What compresses goes out compressed, for pages that are looked at through a tunnel. The page needs no header. `--isolated` sends those for cross-origin isolation, to try the variant
 // that waits on shared memory.
 
 import { createReadStream, realpathSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { extname, join, resolve, sep } from 'node:path'
+import { pipeline } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { constants, createBrotliCompress, createGzip } from 'node:zlib'
 import { path, shown } from './project.mjs'
 import { Problem, bold, entry, say } from './progress.mjs'
 
@@ -34,6 +36,27 @@ const TYPES = {
   '.wasm': 'application/wasm',
   '.webmanifest': 'application/manifest+json; charset=utf-8',
   '.woff2': 'font/woff2',
+}
+
+/** What gets smaller: the others are compressed already. */
+const COMPRESSES = new Set(['.css', '.html', '.js', '.json', '.map', '.mjs', '.svg', '.tar', '.txt', '.wasm', '.webmanifest', '.xml'])
+/** Bytes from which it is worth it. */
+const COMPRESS_FROM = 1024
+
+/** Ways to compress, the better one first. Neither at its best: a file is compressed each time that it is sent. */
+const ENCODINGS = [
+  ['br', (size) => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 3, [constants.BROTLI_PARAM_SIZE_HINT]: size } })],
+  ['gzip', () => createGzip({ level: 5 })],
+]
+
+/** The first of `ENCODINGS` that a request takes (RFC 9110, section 12.5.3); nothing where it takes none. */
+function encodingFor({ headers }) {
+  const taken = new Map()
+  for (const part of String(headers['accept-encoding'] ?? '').split(',')) {
+    const [name, weight] = part.split(';').map((piece) => piece.trim().toLowerCase())
+    taken.set(name, weight === undefined || Number(weight.replace(/^q=/, '')) > 0)
+  }
+  return ENCODINGS.find(([name]) => taken.get(name) ?? taken.get('*') ?? false)
 }
 
 const ISOLATION = {
@@ -74,10 +97,10 @@ function find(folder, url) {
 /**
  * Serves a folder on the loopback interface.
  *
- * @param {{folder: string, port?: number, isolated?: boolean}} options `port` 0 takes any free one
+ * @param {{folder: string, port?: number, isolated?: boolean, compressed?: boolean}} options `port` 0 takes any free one; `compressed` what is asked for so
  * @returns {Promise<{address: string, close: () => Promise<void>}>}
  */
-export async function serve({ folder, port = 0, isolated = false }) {
+export async function serve({ folder, port = 0, isolated = false, compressed = false }) {
   const top = realpathSync(resolve(folder))
   const server = createServer((request, response) => {
     const headers = { 'Cache-Control': 'no-cache', 'X-Content-Type-Options': 'nosniff', ...(isolated ? ISOLATION : {}) }
@@ -87,19 +110,20 @@ export async function serve({ folder, port = 0, isolated = false }) {
     const found = find(top, request.url)
     if (!found) return end(404, 'not found')
     if (found.redirect) return end(301, 'moved', { Location: encodeURI(found.redirect) })
-    if (request.headers['if-none-match'] === found.tag) return response.writeHead(304, { ...headers, ETag: found.tag }).end()
+    const extension = extname(found.file).toLowerCase()
+    const encoding = compressed && found.size >= COMPRESS_FROM && COMPRESSES.has(extension) ? encodingFor(request) : undefined
+    if (compressed) headers.Vary = 'Accept-Encoding'
+    // Another form of a file has another tag (RFC 9110, section 8.8.3).
+    headers.ETag = encoding ? found.tag.replace(/"$/, `-${encoding[0]}"`) : found.tag
+    if (request.headers['if-none-match'] === headers.ETag) return response.writeHead(304, headers).end()
     response.writeHead(200, {
       ...headers,
-      ETag: found.tag,
-      'Content-Length': found.size,
-      'Content-Type': TYPES[extname(found.file).toLowerCase()] ?? 'application/octet-stream',
+      ...(encoding ? { 'Content-Encoding': encoding[0] } : { 'Content-Length': found.size }),
+      'Content-Type': TYPES[extension] ?? 'application/octet-stream',
     })
     if (request.method === 'HEAD') return response.end()
-    // A client that goes away ends the reading too.
-    const stream = createReadStream(found.file)
-    stream.on('error', () => response.destroy())
-    response.on('close', () => stream.destroy())
-    stream.pipe(response)
+    // A client that goes away ends the reading too, and a file that can't be read any more its answer.
+    pipeline([createReadStream(found.file), ...(encoding ? [encoding[1](found.size)] : []), response], () => undefined)
   })
   await new Promise((ready, failed) => {
     server.once('error', failed)
@@ -117,7 +141,7 @@ export async function serve({ folder, port = 0, isolated = false }) {
 
 /** Serves the demo page until the process ends, on the usual port or, where that is taken, any other. */
 export async function servePage({ folder = page, port = PORT, isolated = false } = {}) {
-  const options = { folder, isolated }
+  const options = { folder, isolated, compressed: true }
   let served
   try {
     served = await serve({ ...options, port })

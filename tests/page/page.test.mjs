@@ -63,6 +63,37 @@ await test('runs the hello sample without isolation headers', async (page) => {
   assert.match(await page.textContent('.phases'), /ms/)
 })
 
+await test('the form is there before the kernel is, and what is started meanwhile starts when it has come', async (page) => {
+  let release
+  const held = new Promise((resolve) => {
+    release = resolve
+  })
+  await page.route(/capfs\/(index\.js|kernel-full\.wasm)$|xterm\.mjs$/, async (route) => {
+    await held
+    await route.continue()
+  })
+  await page.reload({ waitUntil: 'commit' })
+  await page.waitForSelector('#stage .notice:has-text("Loading")')
+  await start(page, 'hello')
+  await page.waitForSelector('#stage .notice:has-text("Hello starts")')
+  assert.equal(await page.getAttribute('body', 'data-ready'), null)
+  await page.check('input[value=explorer]')
+  await page.click('[data-grant=fetch] summary')
+  await page.fill('[data-grant=fetch] [data-term=origin]', 'ftp://example.com')
+  assert.equal(await page.locator('[data-grant=fetch] .problem:visible').count(), 0)
+  release()
+  await stateIs(page, 'done')
+  assert.match(await page.textContent('[data-grant=fetch] .problem'), /expected \* or SCHEME/)
+  assert.equal(await page.locator('#stage .notice').count(), 0)
+})
+
+await test('says that the kernel can’t be loaded', async (page) => {
+  await page.route(/kernel-full\.wasm$/, (route) => route.fulfill({ status: 503 }))
+  await page.reload({ waitUntil: 'commit' })
+  await page.waitForSelector('body[data-ready=failed]')
+  assert.match(await page.textContent('#stage .failure'), /kernel-full\.wasm can't be loaded: the server answers 503/)
+})
+
 await test('runs a module that was dropped, with a file that was dropped', async (page) => {
   const hello = await readFile(join(dist, 'agents/hello.wasm'))
   await drop(page, '.drop:not(.small)', 'mine.wasm', hello)

@@ -72,6 +72,11 @@ export class Launcher {
     this.#choose(SAMPLES[0]);
   }
 
+  /** Has each grant looked at again: the kernel is there now. */
+  check(): void {
+    this.#grants.check();
+  }
+
   #draw(): void {
     const own = this.#own;
     fill(

@@ -1,13 +1,8 @@
-/** Puts the page together: launcher, stage, inspector, and the choice of the variant. */
-import { AgentView } from './agent/agent-view.js';
+/** Puts the page together: the form at once, and beside it the kernel and everything else, which are far larger. */
 import type { Launch } from './agent/launch.js';
-import { Stage } from './agent/stage.js';
-import { CEditor } from './c/c-editor.js';
-import { announce, byId, el, fill } from './element.js';
-import { Engine, MEMORIES, VARIANTS, variantName, WAITS } from './engine.js';
-import { explain } from './failures.js';
-import { Inspector } from './inspector/inspector.js';
+import { announce, byId, el } from './element.js';
 import { Launcher } from './launcher.js';
+import type { Workbench } from './workbench.js';
 
 declare global {
   interface Window {
@@ -25,82 +20,52 @@ function showPane(name: string): void {
   }
 }
 
-function variantPicker(root: HTMLElement, engine: Engine): void {
-  const select = el('select', { id: 'variant-choice' });
-  const problem = el('span', { class: 'problem', role: 'alert' });
-  const automatic = el('option', { value: '' });
-  const options = VARIANTS.map((variant) => el('option', { value: variantName(variant) }, variantName(variant)));
-  select.append(automatic, ...options);
-  const show = (): void => {
-    const { wait, memory } = engine.variant;
-    root.title = `${WAITS[wait]}; ${MEMORIES[memory]}`;
-    root.dataset['variant'] = `${wait}-${memory}`;
-    automatic.textContent = select.value === '' ? `${variantName(engine.variant)} (best here)` : 'the best here';
-  };
-  let asked = false;
-  select.addEventListener('focus', () => {
-    if (asked) return;
-    asked = true;
-    void engine.unavailable().then((missing) => {
-      for (const variant of missing) {
-        const option = options[VARIANTS.indexOf(variant)];
-        if (!option) continue;
-        option.disabled = true;
-        option.textContent = `${variantName(variant)} (not in this browser)`;
-      }
-    });
-  });
-  select.addEventListener('change', async () => {
-    try {
-      await engine.choose(VARIANTS.find((variant) => variantName(variant) === select.value) ?? null);
-      problem.textContent = '';
-      announce(`New agents use ${variantName(engine.variant)}`);
-    } catch (error) {
-      problem.textContent = explain(error).detail;
-      select.value = '';
-    }
-    show();
-  });
-  fill(root, el('label', { for: select.id }, 'System calls'), select, problem);
-  show();
+/** Loads what runs agents. `open` starts one as the form does. */
+async function load(open: (launch: Launch) => void): Promise<Workbench> {
+  // The kernel is asked for as soon as its loader is here, whatever else is still on its way.
+  const [{ Workbench }, engine] = await Promise.all([import('./workbench.js'), import('./engine.js').then(({ Engine }) => Engine.start())]);
+  return new Workbench(engine, open);
 }
 
-/** What the kernel says of a grant, if it can't be given. */
-function problemOf(engine: Engine, grant: string): string | null {
+/** Says why nothing can be started; in words where those could be loaded. */
+async function fail(error: unknown): Promise<void> {
   try {
-    engine.capfs.checkGrant(grant);
-    return null;
-  } catch (error) {
-    // The form says already which device it is.
-    return explain(error).detail.replace(`${grant.split(',', 1)[0]}: `, '');
+    (await import('./workbench.js')).showFailure(error);
+  } catch {
+    byId('stage').append(el('div', { class: 'failure', role: 'alert' }, el('strong', {}, 'The page could not be loaded'), el('pre', {}, String(error))));
   }
-}
-
-async function main(): Promise<void> {
-  for (const button of document.querySelectorAll<HTMLButtonElement>('nav.panes button')) {
-    button.addEventListener('click', () => showPane(button.dataset['pane'] ?? 'start'));
-  }
-  showPane('start');
-  // A file dropped beside the fields would make the browser leave the page.
-  for (const type of ['dragover', 'drop']) addEventListener(type, (event) => event.preventDefault());
-
-  const engine = await Engine.start();
-  variantPicker(byId('variant'), engine);
-  const inspector = new Inspector(byId('inspector'), engine);
-  const open = (launch: Launch): AgentView => {
-    showPane('stage');
-    return stage.open(launch);
-  };
-  const editor = new CEditor(engine, open);
-  const stage = new Stage(byId('stage'), engine, editor.element, (view) => inspector.show(view));
-  new Launcher(byId('start'), (grant) => problemOf(engine, grant), open);
-  inspector.show(null);
-  window.terminalText = () => stage.view?.console.text ?? '';
-  document.body.dataset['ready'] = 'true';
-}
-
-main().catch((error: unknown) => {
-  const { title, detail } = explain(error);
-  byId('stage').append(el('div', { class: 'failure', role: 'alert' }, el('strong', {}, title), el('pre', {}, detail)));
   document.body.dataset['ready'] = 'failed';
-});
+}
+
+for (const button of document.querySelectorAll<HTMLButtonElement>('nav.panes button')) {
+  button.addEventListener('click', () => showPane(button.dataset['pane'] ?? 'start'));
+}
+showPane('start');
+// A file dropped beside the fields would make the browser leave the page.
+for (const type of ['dragover', 'drop']) addEventListener(type, (event) => event.preventDefault());
+
+let workbench: Workbench | undefined;
+const notice = el('p', { class: 'notice' }, 'Loading the kernel and the terminal…');
+const open = (launch: Launch): void => {
+  showPane('stage');
+  if (!workbench) {
+    notice.textContent = `Loading the kernel and the terminal. ${launch.title} starts when they are here…`;
+    announce(notice.textContent);
+  }
+  // What failed to load is shown already.
+  void loaded.then(
+    (bench) => bench.open(launch),
+    () => undefined,
+  );
+};
+const loaded = load(open);
+byId('stage').append(notice);
+const launcher = new Launcher(byId('start'), (grant) => workbench?.problemOf(grant) ?? null, open);
+loaded
+  .then((bench) => {
+    workbench = bench;
+    launcher.check();
+    window.terminalText = () => bench.text;
+    document.body.dataset['ready'] = 'true';
+  }, fail)
+  .finally(() => notice.remove());

@@ -40,6 +40,11 @@ export class GrantEditor {
     this.#draw();
   }
 
+  /** Says of each grant again what is wrong with it. */
+  check(): void {
+    for (const card of this.#cards) this.#say(card);
+  }
+
   /** Whether each grant can be given; otherwise the first that can't is opened, and its field has the focus. */
   valid(): boolean {
     const wrong = this.#cards.find((card) => !card.problem.hidden);
