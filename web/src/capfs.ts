@@ -2,7 +2,8 @@
 /** The package's main class. */
 import { Abortable, unlessAborted } from './abort.js';
 import { Agent, type AgentOwner } from './agent.js';
-import { CapfsError, messageOf } from './errors.js';
+import type { Tell } from './arriving.js';
+import { CapfsError, messageOf, reportThrown } from './errors.js';
 import { DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import { grantPairs } from './grants.js';
@@ -171,10 +172,11 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       throw new CapfsError('GRANT_INVALID', `${finding[0]}: what is kept is found by the identity of the agent, and a compiled module has none: give it an id, or the grant a name`);
     }
     const name = options.name ?? programName(program);
+    const progress = options.progress && told(options.progress, signal);
     const [{ module, digest }, mounts] = await unless(
       Promise.all([
-        compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal }),
-        loadMounts(options.mounts ?? {}, signal),
+        compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal, progress }),
+        loadMounts(options.mounts ?? {}, signal, progress),
       ]),
     );
     checkModule(module);
@@ -356,6 +358,18 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
 /** What is thrown is of the package's own; what isn't yet was nobody's to expect. */
 function packageError(error: unknown): CapfsError {
   return error instanceof CapfsError ? error : new CapfsError('HOST', messageOf(error), { cause: error });
+}
+
+/** What the function throws is its own affair, and a start that was given up tells nothing more. */
+function told(progress: Tell, signal: AbortSignal): Tell {
+  return (arrived) => {
+    if (signal.aborted) return;
+    try {
+      progress(arrived);
+    } catch (error) {
+      reportThrown(error);
+    }
+  };
 }
 
 /** How many tasks a grant allows, whose terms the kernel looks at later. */

@@ -1,4 +1,5 @@
 /** Loads what mounts are made of, so that a worker gets bytes alone. */
+import { watch, type Tell } from './arriving.js';
 import { CapfsError } from './errors.js';
 import { platform } from './platform.js';
 import { shown, versionOf } from './program.js';
@@ -10,17 +11,17 @@ const ARCHIVE_MAX = 2 ** 30;
 /** Bytes of stored files, unless told: 1 GiB. */
 const STORED_DEFAULT = 2 ** 30;
 
-/** Loads every mount's data, in the order given; aborted, what is on its way is given up. */
-export function loadMounts(mounts: Record<string, Mount | Mount[]>, signal: AbortSignal): Promise<AgentConfig['mounts']> {
+/** Loads every mount's data, in the order given; aborted, what is on its way is given up. `progress` is told of archives that arrive. */
+export function loadMounts(mounts: Record<string, Mount | Mount[]>, signal: AbortSignal, progress?: Tell): Promise<AgentConfig['mounts']> {
   return Promise.all(
     Object.entries(mounts).map(async ([path, mount]): Promise<[string, MountMember[]]> => {
       const members = Array.isArray(mount) ? mount : [mount];
-      return [path, await Promise.all(members.map((member) => load(member, signal)))];
+      return [path, await Promise.all(members.map((member) => load(member, signal, progress)))];
     }),
   );
 }
 
-async function load(mount: Mount, signal: AbortSignal): Promise<MountMember> {
+async function load(mount: Mount, signal: AbortSignal, progress: Tell | undefined): Promise<MountMember> {
   switch (mount.type) {
     case 'memory': {
       const files = Object.entries(mount.files ?? {}).map(([path, data]): [string, Uint8Array] => [
@@ -30,7 +31,7 @@ async function load(mount: Mount, signal: AbortSignal): Promise<MountMember> {
       return { type: 'memory', files, writable: mount.rights !== 'ro' };
     }
     case 'archive':
-      return { type: 'archive', tar: await unpacked(mount.data, signal) };
+      return { type: 'archive', tar: await unpacked(mount.data, signal, progress) };
     case 'shared':
       return { type: 'shared', path: mount.path, writable: mount.rights !== 'ro' };
     case 'opfs': {
@@ -60,7 +61,7 @@ const KEPT_SIZE_MAX = 64 << 20;
 const TRAILER = 8;
 
 /** The tar of an archive; one that is mounted again and again is unpacked once. */
-async function unpacked(data: BufferSource | URL | string, signal: AbortSignal): Promise<Uint8Array> {
+async function unpacked(data: BufferSource | URL | string, signal: AbortSignal, progress: Tell | undefined): Promise<Uint8Array> {
   if (ArrayBuffer.isView(data) || data instanceof ArrayBuffer) {
     const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     if (!isGzip(bytes)) return bytes;
@@ -75,6 +76,7 @@ async function unpacked(data: BufferSource | URL | string, signal: AbortSignal):
   const load = async () => {
     mine = true;
     try {
+      watch(response, address, progress);
       return new Uint8Array(await response.arrayBuffer());
     } catch (error) {
       throw unloadable(address, error);
@@ -88,7 +90,7 @@ async function unpacked(data: BufferSource | URL | string, signal: AbortSignal):
     return await tar;
   } catch (error) {
     // Somebody else began to load it, and gave up.
-    if (!mine && !signal.aborted) return unpacked(data, signal);
+    if (!mine && !signal.aborted) return unpacked(data, signal, progress);
     throw error;
   }
 }

@@ -182,6 +182,7 @@ const SPAWN: Checks<SpawnOptions> = {
   mounts,
   grants: listOf(grant),
   audit: callback,
+  progress: callback,
   clock: must("'exact', 'none', or a step: a number of milliseconds above 0", (value) => value === 'exact' || value === 'none' || (Number.isFinite(value) && (value as number) > 0)),
   random: flag,
   // Of whatever document: `instanceof` holds for those of one frame alone.

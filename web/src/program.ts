@@ -1,4 +1,5 @@
 /** From what a user gives as a program to a compiled module. */
+import { watch, type Tell } from './arriving.js';
 import { cancellable } from './cancel.js';
 import { abortError, CapfsError, messageOf } from './errors.js';
 import { digestOf } from './identity.js';
@@ -21,6 +22,8 @@ export interface Compiling {
   digest?: boolean;
   /** Gives it up; the download with it, if nobody else waits for that. */
   signal?: AbortSignal | undefined;
+  /** Told as it arrives. */
+  progress?: Tell | undefined;
 }
 
 /** What was compiled from an address, and what the server called that version of it. */
@@ -125,6 +128,7 @@ async function compileAddress(key: string, address: string, how: Compiling): Pro
     response.body?.cancel().catch(() => undefined);
     return known.compiled;
   }
+  watch(response, address, how.progress);
   const stream = how.memory === undefined && !how.digest && canStream(response);
   const [compiled, of] = stream ? await streamed(response, address, how) : [await compileResponse(response, how, address), response];
   const compiledVersion = versionOf(of);
@@ -142,6 +146,7 @@ async function streamed(response: Response, address: string, how: Compiling): Pr
   how.signal?.throwIfAborted();
   // The bytes tell better what is wrong with them or must be changed, or the connection was lost and is tried once more.
   const again = await fetchProgram(address, how.signal);
+  watch(again, address, how.progress);
   return [await compileResponse(again, how, address), again];
 }
 

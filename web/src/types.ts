@@ -140,6 +140,11 @@ export interface SpawnOptions {
   /** Is told of every operation on a capability. */
   audit?: (event: AuditEvent) => void;
   /**
+   * Told at each piece of the program, and of archives, that arrives from an address. Nothing of a version that is known already, and perhaps nothing of one that
+   * is on its way for another agent.
+   */
+  progress?: (progress: Progress) => void;
+  /**
    * What WASI's clocks tell: everything, nothing (`ENOTCAPABLE`), or the time in steps of so many milliseconds. Time stamps of files and the ends of
    * waits tell no more; without a clock, waits end in steps of a millisecond.
    */
@@ -242,6 +247,16 @@ export interface Usage {
   held: Record<Holding, number>;
   /** Bytes that both held together, at most. */
   heldPeak: number;
+}
+
+/** How much of a file has arrived that an agent is started with. */
+export interface Progress {
+  /** Where it comes from, as it was given. */
+  address: string;
+  /** Bytes of the file that are here. */
+  loaded: number;
+  /** Bytes that the file has, where its server says so; one that compresses it for the way doesn't. */
+  total?: number;
 }
 
 /** How an agent ended. */

@@ -140,6 +140,36 @@ export const nodeCases = {
     }
     await served.close()
   },
+  async 'tells how much of a program and of an archive has arrived'({ capfs, guest }) {
+    const served = await listen()
+    const tar = archive('told')
+    let encoding
+    served.answer = (request, response) => {
+      const bytes = request.url.endsWith('.tgz') ? tar : guest
+      const sent = encoding === undefined ? bytes : gzipSync(bytes)
+      response.writeHead(200, { 'Content-Type': 'application/wasm', 'Content-Length': sent.length, ETag: `"${encoding}"`, ...(encoding ? { 'Content-Encoding': encoding } : {}) })
+      response.write(sent.subarray(0, sent.length / 2), () => response.end(sent.subarray(sent.length / 2)))
+    }
+    const of = new URL('files.tgz', served.address).href
+    for (const [limits, mounts] of [[{}, {}], [{ memory: 64 << 20 }, { '/a': { type: 'archive', data: of } }]]) {
+      const told = []
+      const start = () => printed(capfs, served.address, ['hello'], { limits, mounts, progress: (progress) => told.push(progress) })
+      same(await start(), 'hello\n')
+      for (const [address, bytes] of [[served.address, guest], ...(mounts['/a'] ? [[of, tar]] : [])]) {
+        const pieces = told.filter((progress) => progress.address === address)
+        same(pieces.at(-1), { address, loaded: bytes.length, total: bytes.length })
+        same([pieces.length > 1 || bytes === tar, pieces.every(({ loaded }, i) => i === 0 || loaded > pieces[i - 1].loaded)], [true, true])
+      }
+      // It is known now.
+      const before = told.length
+      same([await start(), told.length], ['hello\n', before])
+    }
+    encoding = 'gzip'
+    const told = []
+    same(await printed(capfs, served.address, ['hello'], { progress: (progress) => told.push(progress) }), 'hello\n')
+    same(told.at(-1), { address: served.address, loaded: guest.length })
+    await served.close()
+  },
   async 'gives a download up that nobody waits for'({ capfs, guest }) {
     const served = await listen()
     let gone

@@ -1,12 +1,14 @@
 /** One agent on the page: its bar, its terminal, and what is said when it fails. */
-import type { Agent, Exit } from 'capfs';
+import type { Agent, Exit, Progress } from 'capfs';
 import { AuditLog } from '../capabilities/audit-log.js';
 import { readGrant } from '../capabilities/grant.js';
 import { OperationLog } from '../capabilities/operation-log.js';
 import { announce, el, fill, freshId } from '../element.js';
 import type { Engine } from '../engine.js';
+import { bytes } from '../format.js';
 import { explain, explainExit, exitLabel, type Failure } from '../failures.js';
 import { Console } from '../terminal/console.js';
+import { sizeOf } from '../sizes.js';
 import { ownFiles, SHARED, spawnOptions, type Launch } from './launch.js';
 
 /** Where an agent is in its life: it ends as `ended`, or as `refused` when it couldn't be started at all. */
@@ -103,6 +105,7 @@ export class AgentView {
       this.#agent = await capfs.spawn(this.launch.program, {
         ...spawnOptions(this.launch, await ownFiles(this.launch), capfs.variant),
         audit: (event) => this.audit.add(event),
+        progress: (progress) => this.#arrives(progress),
         ...(this.#page ? { dom: this.#page } : {}),
         console: {
           raw: (on) => this.console.setRaw(on),
@@ -161,6 +164,13 @@ export class AgentView {
     await this.#agent?.dispose().catch(() => undefined);
     this.console.dispose();
     this.#engine.sweep();
+  }
+
+  /** Shows how much of what it is started with has arrived. */
+  #arrives({ address, loaded, total = sizeOf(address) }: Progress): void {
+    if (this.#state !== 'starting') return;
+    const size = total === undefined ? bytes(loaded) : `${bytes(loaded)} of ${bytes(total)}`;
+    this.#show(`loading ${address.slice(address.lastIndexOf('/') + 1)}, ${size}`);
   }
 
   /** Shows a stream. It asks for the next piece before this one is on the screen, so that two streams keep their order. */

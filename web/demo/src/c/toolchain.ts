@@ -1,6 +1,8 @@
 /** Compiles C with clang and wasm-ld, both of them agents in this tab. */
 import type { Agent, Capfs } from 'capfs';
+import { bytes } from '../format.js';
 import { isServed } from '../samples.js';
+import { sizeOf } from '../sizes.js';
 
 const CLANG = 'langs/clang.wasm';
 const LINKER = 'langs/wasm-ld.wasm';
@@ -47,7 +49,7 @@ export async function compile(capfs: Capfs, source: string, progress: Progress):
     '-isysroot', '/', '-internal-isystem', '/sys/include', '-internal-isystem', '/sys/lib/clang/8.0.1/include',
     '-ferror-limit', '20', '-fmessage-length', '100',
     '-o', '/main.o', '-x', 'c', '/main.c',
-  ], '/main.o');
+  ], '/main.o', progress);
   const diagnostics = parseDiagnostics(clang.log);
   if (!clang.output) return { diagnostics, log: clang.log };
 
@@ -55,7 +57,7 @@ export async function compile(capfs: Capfs, source: string, progress: Progress):
   const linker = await run(capfs, data, LINKER, 'wasm-ld', { 'main.o': clang.output }, [
     '--no-threads', '-z', 'stack-size=1048576', '-L/sys/lib/wasm32-wasi',
     '/sys/lib/wasm32-wasi/crt1.o', '/main.o', '-lc', '-o', '/main.wasm',
-  ], '/main.wasm');
+  ], '/main.wasm', progress);
   const log = clang.log + linker.log;
   return linker.output ? { module: linker.output as Uint8Array<ArrayBuffer>, diagnostics, log } : { diagnostics, log };
 }
@@ -79,11 +81,13 @@ async function run(
   files: Record<string, string | Uint8Array>,
   args: string[],
   output: string,
+  progress: Progress,
 ): Promise<{ output?: Uint8Array; log: string }> {
   const agent = await capfs.spawn(new URL(program, document.baseURI), {
     name,
     args,
     stdin: 'closed',
+    progress: ({ address, loaded, total = sizeOf(address) }) => progress(`Loading ${name}, ${bytes(loaded)}${total === undefined ? '' : ` of ${bytes(total)}`}`),
     mounts: { '/': [{ type: 'memory', files, rights: 'rw' }, { type: 'archive', data: sysroot }] },
   });
   try {
