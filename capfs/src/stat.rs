@@ -63,6 +63,12 @@ impl Qid {
             kind,
         }
     }
+
+    /// What an open stream tells that has no number of its own: the node that it was opened by has one, or else the process
+    /// numbers what it was handed.
+    pub const fn unnumbered(kind: FileKind) -> Qid {
+        Qid::new(0, kind)
+    }
 }
 
 /// What stat tells. Times are nanoseconds since the Unix epoch.

@@ -16,8 +16,9 @@
 use std::sync::{Arc, Mutex};
 
 use capfs::account::Account;
+use capfs::device::Device;
 use capfs::device::parts::lock;
-use capfs::device::synthetic::{Command, SyntheticDir};
+use capfs::device::synthetic::Command;
 use capfs::{Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile};
 
 use crate::grant::{Grant, GrantError};
@@ -190,7 +191,8 @@ impl Console {
             }
         };
         let (input, output, size, control) = (screen(), screen(), screen(), screen());
-        SyntheticDir::charged(&self.account)
+        Device::new(&self.account)
+            .directory()
             .stream(
                 "cons",
                 move || {

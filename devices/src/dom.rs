@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use capfs::account::Account;
+use capfs::device::Device;
 use capfs::device::conversations::LastError;
-use capfs::device::parts::{Waiters, fresh_qid, lock, open_text, set_device_stat, stream_stat};
-use capfs::device::synthetic::{DynamicNames, SyntheticDir, stream_node};
+use capfs::device::parts::{Waiters, lock, open_text, set_device_stat, stream_stat};
+use capfs::device::synthetic::{DynamicNames, stream_node};
 use capfs::{
     DirEntry, Errno, FileKind, GuestSink, GuestSource, Interest, MaybeSend, MaybeSync, NodeRef, Op,
     OpenFile, Qid, Readiness, SetStat, Stat, WriteAt, Written,
@@ -272,7 +272,10 @@ impl Events {
 
 /// Makes the device.
 pub fn device(page: Arc<dyn Page>, policy: &Policy, events: Events) -> NodeRef {
+    // The page's kernel has it, which bounds how many elements there are.
+    let device = Device::unlimited();
     let dom = Arc::new(Dom {
+        device: device.clone(),
         page,
         events,
         error: LastError::default(),
@@ -284,8 +287,9 @@ pub fn device(page: Arc<dyn Page>, policy: &Policy, events: Events) -> NodeRef {
         dom: dom.clone(),
         nodes: Mutex::default(),
     };
-    SyntheticDir::builder()
-        .dir("new", SyntheticDir::builder().dynamic(makers))
+    device
+        .directory()
+        .dir("new", device.directory().dynamic(makers))
         .text("policy", move || text.clone())
         .text("error", move || error.error.text())
         .dynamic(Numbers(dom))
@@ -293,6 +297,7 @@ pub fn device(page: Arc<dyn Page>, policy: &Policy, events: Events) -> NodeRef {
 }
 
 struct Dom {
+    device: Device,
     page: Arc<dyn Page>,
     events: Events,
     error: LastError,
@@ -331,7 +336,9 @@ impl Dom {
             move |text: &str| dom.explained(dom.page.set(element, part, text))
         };
         let (commands, attribute, reader) = (self.clone(), self.clone(), self.clone());
-        let node = SyntheticDir::builder()
+        let node = self
+            .device
+            .directory()
             .ctl_with_text(
                 "ctl",
                 move || element.to_string(),
@@ -348,7 +355,7 @@ impl Dom {
             .text("children", get(Part::Children))
             .reads("event", move || -> Result<Box<dyn OpenFile>, Errno> {
                 Ok(Box::new(EventFile {
-                    qid: fresh_qid(FileKind::CharacterDevice),
+                    qid: Qid::unnumbered(FileKind::CharacterDevice),
                     id: reader.next_reader.fetch_add(1, Ordering::Relaxed),
                     element,
                     rest: Vec::new(),
@@ -410,9 +417,9 @@ impl DynamicNames for Makers {
         let (dom, tag) = (self.dom.clone(), name.to_owned());
         let create = move || -> Result<Box<dyn OpenFile>, Errno> {
             let number = dom.explained(dom.page.create(&tag))?;
-            open_text(format!("{number}\n").into_bytes(), &Account::unlimited())
+            open_text(format!("{number}\n").into_bytes(), dom.device.account())
         };
-        let node = stream_node(Some(Box::new(create)), None);
+        let node = stream_node(&self.dom.device, Some(Box::new(create)), None);
         if nodes.len() < TAGS_MAX {
             nodes.insert(name.to_owned(), node.clone());
         }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use capfs::account::Charge;
-use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
+use capfs::device::Device;
+use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     BoxedFuture, Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op,
     OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
@@ -54,9 +55,9 @@ where
 }
 
 /// A file whose openings are exchanges. What an exchange gathers and answers, it charges itself.
-pub(crate) fn node(begin: impl Begin) -> NodeRef {
+pub(crate) fn node(device: &Device, begin: impl Begin) -> NodeRef {
     Arc::new(ExchangeNode {
-        qid: fresh_qid(FileKind::CharacterDevice),
+        qid: device.qid(FileKind::CharacterDevice),
         begin: Box::new(begin),
     })
 }

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
+use capfs::device::Device;
+use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
     OpenHow, Qid, SetStat, Stat, WriteAt, Written,
@@ -22,10 +23,15 @@ pub trait Entropy: MaybeSend + MaybeSync + 'static {
 /// Bytes that one read gives at most: what the host's source gives at once.
 pub const READ_MAX: usize = 64 << 10;
 
-/// Makes the device.
+/// Makes the device. It holds nothing that could be charged.
 pub fn device(entropy: Arc<dyn Entropy>) -> NodeRef {
+    node(&Device::unlimited(), entropy)
+}
+
+/// The same as a file of another device.
+pub(crate) fn node(device: &Device, entropy: Arc<dyn Entropy>) -> NodeRef {
     Arc::new(Random {
-        qid: fresh_qid(FileKind::CharacterDevice),
+        qid: device.qid(FileKind::CharacterDevice),
         entropy,
     })
 }

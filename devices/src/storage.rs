@@ -11,8 +11,7 @@
 //! | `rights=ro` | only to be read; `rw` unless told |
 //! | `repair=yes` | opens a damaged tree with what can be read of it; means nothing natively |
 
-use capfs::account::Account;
-use capfs::device::synthetic;
+use capfs::device::{Device, synthetic};
 use capfs::{MaybeSend, MaybeSync, Name, NodeRef, Op, Rights};
 
 use crate::grant::{Grant, GrantError};
@@ -123,12 +122,12 @@ where
 {
     let [quota_path, policy_path] = paths_beside(at);
     // They are short: what each opening holds is within the price of its descriptor.
-    let account = &Account::unlimited();
+    let device = Device::unlimited;
     let quota =
         move || usage().map(|Quota { used, total }| format!("used {used}\ntotal {total}\n"));
-    let quota = synthetic::text_file(quota, account);
+    let quota = synthetic::text_file(&device(), quota);
     let policy = terms.policy();
-    let policy = synthetic::text_file(move || Op::ok(policy.clone()), account);
+    let policy = synthetic::text_file(&device(), move || Op::ok(policy.clone()));
     [(quota_path, quota), (policy_path, policy)]
 }
 

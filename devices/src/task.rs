@@ -31,10 +31,11 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Poll, Waker};
 
 use capfs::account::{Account, Charge, Holding};
+use capfs::device::Device;
 use capfs::device::conversations::LastError;
 use capfs::device::parts::{lock, open_text};
 use capfs::device::pipe::{PIPE_CAPACITY, pipe_nodes};
-use capfs::device::synthetic::{DynamicNames, SyntheticDir, stream_node};
+use capfs::device::synthetic::DynamicNames;
 use capfs::{BindOrder, DirEntry, Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile, OpenHow};
 
 use crate::grant::{Grant, GrantError, same_path};
@@ -191,7 +192,7 @@ impl Life {
 struct Shared {
     spawner: Arc<dyn Spawner>,
     max: usize,
-    account: Account,
+    device: Device,
     error: LastError,
     tasks: Mutex<Tasks>,
 }
@@ -243,7 +244,7 @@ impl TaskDevice {
         Ok(TaskDevice(Arc::new(Shared {
             spawner,
             max,
-            account: account.clone(),
+            device: Device::new(account),
             error: LastError::default(),
             tasks: Mutex::default(),
         })))
@@ -254,7 +255,7 @@ impl TaskDevice {
         let (maker, error, max) = (self.0.clone(), self.0.clone(), self.0.max);
         let make = move || -> Result<Box<dyn OpenFile>, Errno> {
             let number = maker.make()?;
-            let opened = open_text(format!("{number}\n").into_bytes(), &maker.account);
+            let opened = open_text(format!("{number}\n").into_bytes(), maker.device.account());
             if opened.is_err() {
                 // Nobody has been told of it, so nobody could end it.
                 let gone = lock(&maker.tasks).all.remove(&number);
@@ -262,9 +263,10 @@ impl TaskDevice {
             }
             opened
         };
-        let directory = || SyntheticDir::charged(&self.0.account);
-        directory()
-            .dir("new", directory().reads("wasi", make))
+        let device = &self.0.device;
+        device
+            .directory()
+            .dir("new", device.directory().reads("wasi", make))
             .text("policy", move || format!("children {max}"))
             .text("error", move || error.error.text())
             .dynamic(Names(self.0.clone()))
@@ -295,7 +297,7 @@ impl Shared {
             let text = format!("the grant is for {} tasks", self.max);
             return Err(self.error.explain(Errno::Mfile, text));
         }
-        let charge = self.account.charge(Holding::Programs, TASK);
+        let charge = self.device.account().charge(Holding::Programs, TASK);
         let charge = charge.map_err(|errno| {
             let text = "the parent may not hold a task more";
             self.error.explain(errno, text)
@@ -317,7 +319,7 @@ impl Shared {
                 waiting: Vec::new(),
                 charge,
             }),
-            pipes: [0; 3].map(|_| pipe_nodes(PIPE_CAPACITY, &self.account)),
+            pipes: [0; 3].map(|_| pipe_nodes(PIPE_CAPACITY, &self.device)),
         });
         let node = directory(&task);
         tasks.all.insert(number, (task, node));
@@ -354,7 +356,7 @@ fn directory(task: &Arc<Task>) -> NodeRef {
             let ended = task.ended_at_last().await?;
             open_text(
                 format!("{}\n", ended.code).into_bytes(),
-                &task.shared.account,
+                task.shared.device.account(),
             )
         }),
         None => Op::err(Errno::Noent),
@@ -366,8 +368,9 @@ fn directory(task: &Arc<Task>) -> NodeRef {
         value(|life| &mut life.env),
         value(|life| &mut life.dir),
     ];
-    let account = &task.shared.account;
-    SyntheticDir::charged(account)
+    let device = &task.shared.device;
+    device
+        .directory()
         .ctl_with_text(
             "ctl",
             move || number.to_string(),
@@ -383,10 +386,11 @@ fn directory(task: &Arc<Task>) -> NodeRef {
         .text("ns", text(Task::given))
         .text("status", text(Task::status))
         .text("exit", text(Task::exit))
-        .node("wait", stream_node(Some(Box::new(wait)), None))
+        .reads("wait", wait)
         .dir(
             "fd",
-            SyntheticDir::charged(account)
+            device
+                .directory()
                 .node("0", input.1.clone())
                 .node("1", output.0.clone())
                 .node("2", errors.0.clone()),

@@ -35,7 +35,7 @@ fn measure(path: &str, count: usize) -> Result<()> {
 
     let (mut capfs, mut wasmtime) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let report = agent.run(config()?, |_| ());
+        let report = agent.run(config()?, |_| (), || ());
         ensure!(
             report.outcome == Outcome::Exited(ExitStatus::Code(0)),
             "the program ended with {:?}",

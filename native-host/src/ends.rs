@@ -102,11 +102,12 @@ impl Ends {
             .name("agent".to_owned())
             .stack_size(THREAD_STACK)
             .spawn(move || {
-                let report = agent.run(config, |canceller| {
+                let ended_by = |canceller| {
                     let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
                     running.canceller = Some(canceller);
                     running.told = Some(cancelled);
-                });
+                };
+                let report = agent.run(config, ended_by, || ());
                 // Nobody waits for one that was left behind.
                 let _ = gone.0.send(Event::Ended(Box::new(report)));
             })?;

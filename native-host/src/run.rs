@@ -152,9 +152,14 @@ impl Agent {
     }
 
     /// Runs the program on this thread, whose stack must have
-    /// [`THREAD_STACK`](crate::engine::THREAD_STACK) bytes, until it ends. `started` is called with something that ends it
-    /// from another thread.
-    pub fn run(&self, config: RunConfig, started: impl FnOnce(Canceller)) -> Report {
+    /// [`THREAD_STACK`](crate::engine::THREAD_STACK) bytes, until it ends. `ended_by` is called at once, with something that
+    /// ends it from another thread, and `started` when its process stands.
+    pub fn run(
+        &self,
+        config: RunConfig,
+        ended_by: impl FnOnce(Canceller),
+        started: impl FnOnce(),
+    ) -> Report {
         let begun = Instant::now();
         let engine = self.pre.module().engine();
         let account = config.account;
@@ -166,6 +171,10 @@ impl Agent {
             instantiate: Duration::ZERO,
             run: Duration::ZERO,
         };
+        let parker = Parker::new();
+        let canceller = parker.canceller(engine);
+        ended_by(canceller.clone());
+        let watchdog = config.timeout.map(|time| Watchdog::start(time, canceller));
         let process = Process::new(ProcessConfig {
             args: config.args,
             env: config.env,
@@ -182,15 +191,17 @@ impl Agent {
             max_files: config.max_files,
             account: account.clone(),
         });
-        let process = match process {
-            Ok(process) => process,
-            Err(error) => {
+        let process = match parker.wait_for(process) {
+            Ok(Ok(process)) => process,
+            Ok(Err(error)) => {
                 report.outcome = Outcome::Refused(error.to_string(), error.errno());
                 return report;
             }
+            Err(why) => {
+                report.outcome = Outcome::Cancelled(why);
+                return report;
+            }
         };
-        let parker = Parker::new();
-        let canceller = parker.canceller(engine);
         let guest = Guest {
             process,
             parker,
@@ -205,8 +216,7 @@ impl Agent {
             Some(why) => Err(Ended::Cancelled(why).into()),
             None => Ok(UpdateDeadline::Continue(1)),
         });
-        started(canceller.clone());
-        let watchdog = config.timeout.map(|time| Watchdog::start(time, canceller));
+        started();
 
         let instance = self.pre.instantiate(&mut store);
         report.instantiate = begun.elapsed();

@@ -53,6 +53,8 @@ export class AgentRun implements Waitable, KernelHost {
   #lastTurn = 0;
   /** The program has ended by itself, and what it left open is being closed. */
   #closing = false;
+  /** Ends a wait of the start. */
+  #wakeStart: (() => void) | undefined;
   #abandoned = false;
   #finished = false;
   #advancing = false;
@@ -104,6 +106,7 @@ export class AgentRun implements Waitable, KernelHost {
     // It has ended by itself; only what it left open is given up.
     if (this.#closing) this.#abandoned = true;
     else this.#end ??= reason;
+    this.#wakeStart?.();
     this.waiting.wake();
   }
 
@@ -246,7 +249,7 @@ export class AgentRun implements Waitable, KernelHost {
       await this.kernel.prepare(this.config);
       const granted = this.config.grants.length > 0 ? await this.#grant() : [];
       this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
-      this.kernel.start(this.config, this, this.variant.wait === 'none', granted);
+      await this.#unlessEnded(this.kernel.start(this.config, this, this.variant.wait === 'none', granted));
       // What it was started with is in the kernel now.
       this.config.mounts = [];
       delete this.config.stdin;
@@ -282,6 +285,17 @@ export class AgentRun implements Waitable, KernelHost {
     }
     await this.#close();
     return this.#finish('exit', 0);
+  }
+
+  /** Waits for a step of the start, or until the agent is to end. */
+  async #unlessEnded(step: Promise<void>): Promise<void> {
+    const ended = new Promise<void>((resolve) => {
+      this.#wakeStart = resolve;
+    });
+    // Where it comes to nothing later, nobody asks any more.
+    step.catch(() => {});
+    if (!this.#end) await Promise.race([step, ended]);
+    this.#wakeStart = undefined;
   }
 
   /** Closes what the program left open, as it would have done: what closing begins is finished. */

@@ -89,8 +89,8 @@ export class KernelInstance {
     return paths;
   }
 
-  /** Mounts everything else and makes the process. `granted` is where capabilities are. */
-  start(config: AgentConfig, host: KernelHost, clockOnly: boolean, granted: string[]): void {
+  /** Mounts everything else and makes the process, whose directories may be of a tree elsewhere. `granted` is where capabilities are. */
+  async start(config: AgentConfig, host: KernelHost, clockOnly: boolean, granted: string[]): Promise<void> {
     const kernel = this.bindings;
     kernel.on_wake(() => host.wake());
     const preopens: string[] = [];
@@ -115,7 +115,7 @@ export class KernelInstance {
     }
     if (config.dir !== undefined) preopens.push('.', absolute(config.dir));
     kernel.allow(config.clockStep, config.random);
-    kernel.start(
+    await kernel.start(
       config.args,
       config.env,
       preopens,

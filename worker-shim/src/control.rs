@@ -497,16 +497,19 @@ pub fn resize(columns: u32, rows: u32) {
 }
 
 /// Makes the process, after the streams. `env` alternates names and values; `preopens` alternates the names that the
-/// agent sees and absolute paths.
+/// agent sees and absolute paths. It waits where these are of a device that answers later, such as one of the page's.
+///
+/// # Errors
+/// The name of an errno, or a sentence that says what can't be opened.
 #[wasm_bindgen]
-pub fn start(
+pub async fn start(
     args: Vec<String>,
     env: Vec<String>,
     preopens: Vec<String>,
     clock_only: bool,
     max_files: u32,
 ) -> Result<(), JsValue> {
-    machine(|machine| {
+    let config = machine(|machine| {
         let streams = machine
             .streams
             .as_ref()
@@ -519,7 +522,7 @@ pub fn start(
                 .map(|[first, second]| (first.clone(), second.clone()))
                 .collect::<Vec<_>>()
         };
-        let process = Process::new(ProcessConfig {
+        Ok(ProcessConfig {
             args,
             env: pairs(env),
             namespace: machine.namespace.clone(),
@@ -538,7 +541,10 @@ pub fn start(
             max_files: max_files.into(),
             account: account(),
         })
-        .map_err(|error| JsValue::from_str(&error.to_string()))?;
+    })?;
+    let process = Process::new(config).await;
+    let process = process.map_err(|error| sentence(&error))?;
+    machine(|machine| {
         let patience = if clock_only {
             Patience::ClockOnly
         } else {

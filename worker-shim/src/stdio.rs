@@ -38,7 +38,7 @@ fn stream_stat(tty: bool) -> Stat {
         FileKind::Unknown
     };
     Stat {
-        qid: Qid::new(1, kind),
+        qid: Qid::unnumbered(kind),
         nlink: 1,
         size: 0,
         atime: 0,

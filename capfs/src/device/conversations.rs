@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::identity::fresh_qid;
+use super::Device;
 use super::lock::lock;
 use super::null::set_device_stat;
 use super::pipe::stream_stat;
@@ -75,7 +75,7 @@ pub struct Conversations(Arc<Table>);
 struct Table {
     host: Box<dyn Host>,
     max: usize,
-    account: Account,
+    device: Device,
     state: Mutex<State>,
 }
 
@@ -96,12 +96,12 @@ struct Entry {
 }
 
 impl Conversations {
-    /// Up to `max` conversations at once, begun by `host`, for the agent of an account.
-    pub fn new(max: usize, account: &Account, host: impl Host) -> Self {
+    /// Up to `max` conversations at once, begun by `host`, of a device; their files are of it as well.
+    pub fn new(max: usize, device: &Device, host: impl Host) -> Self {
         Conversations(Arc::new(Table {
             host: Box::new(host),
             max,
-            account: account.clone(),
+            device: device.clone(),
             state: Mutex::default(),
         }))
     }
@@ -110,7 +110,7 @@ impl Conversations {
     pub fn serve(&self, builder: SyntheticBuilder) -> SyntheticBuilder {
         let node = |kept| -> NodeRef {
             Arc::new(Beginner {
-                qid: fresh_qid(FileKind::CharacterDevice),
+                qid: self.0.device.qid(FileKind::CharacterDevice),
                 table: self.0.clone(),
                 kept,
             })
@@ -147,7 +147,8 @@ impl Table {
             state.last += 1;
             state.last
         };
-        let charge = self.account.charge(Holding::Descriptors, CONVERSATION)?;
+        let account = self.device.account();
+        let charge = account.charge(Holding::Descriptors, CONVERSATION)?;
         let dialogue = self.host.begin(number)?;
         let command: Arc<dyn Command> = Arc::new(Ctl {
             table: Arc::downgrade(self),
@@ -155,12 +156,14 @@ impl Table {
             dialogue: dialogue.clone(),
         });
         let ctl: NodeRef = Arc::new(CtlNode {
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: self.device.qid(FileKind::CharacterDevice),
             number,
             command: command.clone(),
-            account: self.account.clone(),
+            account: self.device.account().clone(),
         });
-        let directory = dialogue.clone().files().first("ctl", ctl).build();
+        let files = dialogue.clone().files();
+        debug_assert!(files.is_of(&self.device), "its files are of another device");
+        let directory = files.first("ctl", ctl).build();
         let entry = Entry {
             directory: Arc::new(Member {
                 inner: directory,
@@ -304,7 +307,7 @@ impl Beginner {
         how: OpenHow,
     ) -> Result<Box<dyn OpenFile>, Errno> {
         let (qid, contents) = (self.qid, text_of(number));
-        let account = &self.table.account;
+        let account = self.table.device.account();
         if self.kept {
             let contents = Contents::new(contents, account)?;
             return Ok(Box::new(OpenText { qid, contents }));
@@ -497,10 +500,10 @@ impl LastError {
 mod tests {
     use super::*;
     use crate::WriteAt;
-    use crate::device::synthetic::SyntheticDir;
     use crate::testkit::{self, READ, READ_WRITE, now, read_at, walk, write_at};
 
     struct Echo {
+        device: Device,
         said: Mutex<String>,
         ended: Arc<AtomicBool>,
     }
@@ -515,12 +518,15 @@ mod tests {
         }
 
         fn files(self: Arc<Self>) -> SyntheticBuilder {
-            let echo = self.clone();
-            SyntheticDir::builder()
+            let (echo, device) = (self.clone(), self.device.clone());
+            device
+                .directory()
                 .text("said", move || self.said.lock().unwrap().clone())
                 .dir(
                     "more",
-                    SyntheticDir::builder().text("loud", move || lock(&echo.said).to_uppercase()),
+                    device
+                        .directory()
+                        .text("loud", move || lock(&echo.said).to_uppercase()),
                 )
         }
 
@@ -536,14 +542,17 @@ mod tests {
     fn charged(max: usize, account: &Account) -> (NodeRef, Conversations, Arc<AtomicBool>) {
         let ended = Arc::new(AtomicBool::new(false));
         let told = ended.clone();
-        let conversations = Conversations::new(max, account, move |_: u64| {
+        let device = Device::new(account);
+        let of = device.clone();
+        let conversations = Conversations::new(max, &device, move |_: u64| {
             Ok(Arc::new(Echo {
+                device: of.clone(),
                 said: Mutex::default(),
                 ended: told.clone(),
             }) as Arc<dyn Dialogue>)
         });
         let root = conversations
-            .serve(SyntheticDir::builder().text("policy", || "talk".to_owned()))
+            .serve(device.directory().text("policy", || "talk".to_owned()))
             .build();
         (root, conversations, ended)
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use loom::future::block_on;
 use loom::thread;
 
+use super::Device;
 use super::gate::{Gate, REVOKED};
 use super::lock::lock;
 use super::pipe::{pipe, pipe_nodes};
@@ -137,7 +138,7 @@ fn all_requests_are_woken_at_one_file_and_at_several() {
 #[test]
 fn a_read_ends_when_its_gate_is_shut() {
     loom::model(|| {
-        let (node, writer) = pipe_nodes(4);
+        let (node, writer) = pipe_nodes(4, &Device::unlimited());
         let (gate, node) = Gate::new(node, None);
         let mut file = opened(&node);
         let shutting = thread::spawn(move || gate.revoke());

@@ -8,6 +8,7 @@
 //! - [`null`], [`zero`]: what is always empty, and what never ends
 //! - [`conversations`]: `clone` and numbered directories, as ip(3) has them
 //! - [`gate`]: any device, counted, observed and revocable
+//! - [`Device`]: what the files of one device have in common
 //! - [`parts`]: what devices elsewhere are made of
 
 pub mod archive;
@@ -25,5 +26,8 @@ mod ring;
 pub mod socket;
 mod sync;
 pub mod synthetic;
+mod unread;
 mod waiters;
 pub mod zero;
+
+pub use identity::Device;

@@ -1,8 +1,8 @@
-//! What devices are made of: identities, wakers, locks, and the answers of files without contents.
+//! What devices are made of: wakers, locks, and the answers of files without contents.
 
-pub use super::identity::fresh_qid;
 pub use super::lock::lock;
 pub use super::null::set_device_stat;
 pub use super::pipe::stream_stat;
 pub use super::synthetic::open_text;
+pub use super::unread::Unread;
 pub use super::waiters::{Waiters, Woken};

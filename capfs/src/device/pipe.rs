@@ -14,7 +14,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::identity::fresh_qid;
+use super::Device;
 use super::lock::lock;
 use super::null::set_device_stat;
 use super::ring::Ring;
@@ -46,18 +46,18 @@ pub fn charged_pipe(capacity: usize, account: &Account) -> (PipeReader, PipeWrit
     (PipeReader::open(channel.clone()), PipeWriter::open(channel))
 }
 
-/// Makes a pipe for `capacity` bytes (at least 1) and returns its reading and its writing end as nodes. It is charged as that
-/// of [`charged_pipe`].
-pub fn pipe_nodes(capacity: usize, account: &Account) -> (NodeRef, NodeRef) {
-    let channel = Channel::new(capacity, 1, account);
+/// Makes a pipe for `capacity` bytes (at least 1) and returns its reading and its writing end as nodes of a device. It is charged
+/// as that of [`charged_pipe`].
+pub fn pipe_nodes(capacity: usize, device: &Device) -> (NodeRef, NodeRef) {
+    let channel = Channel::new(capacity, 1, device.account());
     (
         Arc::new(PipeEnd {
-            qid: fresh_qid(FileKind::Unknown),
+            qid: device.qid(FileKind::Unknown),
             side: Side::Read,
             channel: channel.clone(),
         }),
         Arc::new(PipeEnd {
-            qid: fresh_qid(FileKind::Unknown),
+            qid: device.qid(FileKind::Unknown),
             side: Side::Write,
             channel,
         }),
@@ -94,15 +94,15 @@ struct Openers {
     open: usize,
     /// Nodes that can still be opened.
     nodes: usize,
-    /// It has been open once.
-    was_open: bool,
+    /// How often it was opened: each opening has a number among those who wait.
+    openings: u64,
     waiters: Waiters,
 }
 
 impl Openers {
     /// Nobody has the side open, and either there was somebody or there can't be.
     fn gone(&self) -> bool {
-        self.open == 0 && (self.was_open || self.nodes == 0)
+        self.open == 0 && (self.openings > 0 || self.nodes == 0)
     }
 }
 
@@ -140,11 +140,13 @@ impl Channel {
         })
     }
 
-    fn open(&self, side: Side) {
+    /// Opens a side, and returns the number of the opening.
+    fn open(&self, side: Side) -> u64 {
         let mut state = lock(&self.state);
         let openers = state.side(side);
         openers.open += 1;
-        openers.was_open = true;
+        openers.openings += 1;
+        openers.openings
     }
 
     fn close(&self, side: Side, id: u64) {
@@ -185,12 +187,10 @@ pub struct PipeReader {
 
 impl PipeReader {
     fn open(channel: Arc<Channel>) -> Self {
-        channel.open(Side::Read);
-        let qid = fresh_qid(FileKind::Unknown);
         PipeReader {
+            id: channel.open(Side::Read),
             channel,
-            id: qid.path,
-            qid,
+            qid: Qid::unnumbered(FileKind::Unknown),
         }
     }
 
@@ -303,12 +303,10 @@ pub struct PipeWriter {
 
 impl PipeWriter {
     fn open(channel: Arc<Channel>) -> Self {
-        channel.open(Side::Write);
-        let qid = fresh_qid(FileKind::Unknown);
         PipeWriter {
+            id: channel.open(Side::Write),
             channel,
-            id: qid.path,
-            qid,
+            qid: Qid::unnumbered(FileKind::Unknown),
         }
     }
 }

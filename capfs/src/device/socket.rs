@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::identity::fresh_qid;
 use super::lock::lock;
 use super::null::set_device_stat;
 use super::pipe::{PipeReader, PipeWriter, pipe, stream_stat};
@@ -49,7 +48,7 @@ pub fn listener(backlog: usize, capacity: usize) -> (SocketListener, Connector) 
         }),
     });
     let listener = SocketListener {
-        qid: fresh_qid(FileKind::SocketStream),
+        qid: Qid::unnumbered(FileKind::SocketStream),
         queue: queue.clone(),
     };
     (listener, Connector { queue })
@@ -65,7 +64,7 @@ pub struct StreamSocket {
 impl StreamSocket {
     fn new(reader: PipeReader, writer: PipeWriter) -> Self {
         StreamSocket {
-            qid: fresh_qid(FileKind::SocketStream),
+            qid: Qid::unnumbered(FileKind::SocketStream),
             reader: Some(reader),
             writer: Some(writer),
         }
@@ -218,6 +217,9 @@ impl Queue {
     }
 }
 
+/// Who accepts, among those who wait: there is one.
+const LISTENER: u64 = 0;
+
 /// A listening socket. Dropping it refuses whoever waits and whoever comes.
 pub struct SocketListener {
     qid: Qid,
@@ -258,7 +260,7 @@ impl OpenFile for SocketListener {
             hangup: self.queue.deserted(),
         };
         if readiness.bytes == 0 && !readiness.hangup {
-            let crowded = state.acceptors.register(self.qid.path, context);
+            let crowded = state.acceptors.register(LISTENER, context);
             drop(state);
             crowded.wake();
             return Poll::Pending;
@@ -297,7 +299,7 @@ impl Listener for SocketListener {
         if self.queue.deserted() {
             return Poll::Ready(Err(Errno::Connaborted));
         }
-        let crowded = state.acceptors.register(self.qid.path, context);
+        let crowded = state.acceptors.register(LISTENER, context);
         drop(state);
         crowded.wake();
         Poll::Pending

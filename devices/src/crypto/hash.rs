@@ -1,7 +1,8 @@
 //! `hash/…`: digests, computed where the bytes are.
 
 use capfs::account::{Account, Charge, Holding};
-use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
+use capfs::device::Device;
+use capfs::device::synthetic::SyntheticBuilder;
 use capfs::{Errno, MaybeSend, NodeRef, Op};
 use sha2::digest::{Digest, FixedOutputReset};
 use sha2::{Sha256, Sha384, Sha512};
@@ -10,16 +11,17 @@ use crate::exchange::{self, Exchange};
 use crate::hex;
 
 /// The directory.
-pub(super) fn directory(account: &Account) -> SyntheticBuilder {
-    SyntheticDir::charged(account)
-        .node("sha256", node::<Sha256>(account))
-        .node("sha384", node::<Sha384>(account))
-        .node("sha512", node::<Sha512>(account))
+pub(super) fn directory(device: &Device) -> SyntheticBuilder {
+    device
+        .directory()
+        .node("sha256", node::<Sha256>(device))
+        .node("sha384", node::<Sha384>(device))
+        .node("sha512", node::<Sha512>(device))
 }
 
-fn node<D: Digest + FixedOutputReset + MaybeSend + 'static>(account: &Account) -> NodeRef {
-    let account = account.clone();
-    exchange::node(move || Hash {
+fn node<D: Digest + FixedOutputReset + MaybeSend + 'static>(device: &Device) -> NodeRef {
+    let account = device.account().clone();
+    exchange::node(device, move || Hash {
         digest: D::new(),
         account: account.clone(),
     })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use capfs::account::{Buffer, Charge, Holding};
 use capfs::device::conversations::{Dialogue, LastError};
 use capfs::device::parts::lock;
-use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
+use capfs::device::synthetic::SyntheticBuilder;
 use capfs::{Errno, NodeRef, Op};
 use zeroize::Zeroizing;
 
@@ -102,7 +102,11 @@ impl Conversation {
     /// The directory of a key that is known by its name.
     pub(super) fn named_directory(conversation: Arc<Conversation>) -> NodeRef {
         let commands = conversation.clone();
-        let builder = SyntheticDir::charged(&conversation.0.shared.account)
+        let builder = conversation
+            .0
+            .shared
+            .device
+            .directory()
             .ctl("ctl", move |line: &str| commands.command(line))
             .text("name", {
                 let inner = conversation.0.clone();
@@ -152,9 +156,9 @@ impl Conversation {
             let begin = move || Question {
                 inner: inner.clone(),
                 usage,
-                input: Buffer::new(&inner.shared.account, Holding::Descriptors),
+                input: Buffer::new(inner.shared.device.account(), Holding::Descriptors),
             };
-            builder = builder.node(usage.name(), exchange::node(begin));
+            builder = builder.node(usage.name(), exchange::node(&self.0.shared.device, begin));
         }
         builder
     }
@@ -173,7 +177,7 @@ impl Dialogue for Conversation {
     fn files(self: Arc<Self>) -> SyntheticBuilder {
         let inner = self.0.clone();
         let name = move || inner.slot.name().unwrap_or_default();
-        let directory = SyntheticDir::charged(&self.0.shared.account);
+        let directory = self.0.shared.device.directory();
         self.add_files(directory.text("name", name))
     }
 }

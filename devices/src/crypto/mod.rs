@@ -30,8 +30,8 @@ mod slot;
 use std::sync::Arc;
 
 use capfs::account::Account;
+use capfs::device::Device;
 use capfs::device::conversations::{Conversations, Dialogue};
-use capfs::device::synthetic::SyntheticDir;
 use capfs::{NodeRef, Op};
 
 pub use host::{
@@ -61,27 +61,28 @@ pub fn device(
 ) -> NodeRef {
     let text = policy.text(store.persists());
     let max = policy.keys();
+    let device = Device::new(account);
     let shared = Arc::new(Shared {
         store,
         entropy: entropy.clone(),
         policy,
-        account: account.clone(),
+        device: device.clone(),
     });
     let names = Names::new(shared.clone());
     let known = Arc::downgrade(&names);
-    let conversations = Conversations::new(max, account, move |_: u64| {
+    let conversations = Conversations::new(max, &device, move |_: u64| {
         let conversation = Conversation::new(&shared, known.clone(), Slot::empty());
         Ok(conversation as Arc<dyn Dialogue>)
     });
-    let directory = || SyntheticDir::charged(account);
-    let by_name = directory().dynamic(ByName(names));
-    let keys = conversations.serve(directory().dir("by-name", by_name));
-    let random = random::device(entropy.clone());
-    directory()
+    let by_name = device.directory().dynamic(ByName(names));
+    let keys = conversations.serve(device.directory().dir("by-name", by_name));
+    let random = random::node(&device, entropy.clone());
+    device
+        .directory()
         .text("policy", move || text.clone())
         .node("random", random)
         .text("uuid", move || uuid(&*entropy))
-        .dir("hash", hash::directory(account))
+        .dir("hash", hash::directory(&device))
         .dir("key", keys)
         .build()
 }

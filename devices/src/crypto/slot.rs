@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use capfs::Errno;
-use capfs::account::Account;
+use capfs::device::Device;
 use capfs::device::parts::lock;
 
 use super::host::{Failure, Key, KeyStore, Usages};
@@ -14,7 +14,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn KeyStore>,
     pub(super) entropy: Arc<dyn crate::random::Entropy>,
     pub(super) policy: Policy,
-    pub(super) account: Account,
+    pub(super) device: Device,
 }
 
 /// A key that is here.

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use capfs::device::conversations::Dialogue;
-use capfs::device::parts::fresh_qid;
-use capfs::device::synthetic::{
-    DynamicNames, StreamSource, SyntheticBuilder, SyntheticDir, text_file,
-};
+use capfs::device::synthetic::{DynamicNames, StreamSource, SyntheticBuilder, text_file};
 use capfs::{DirEntry, Errno, FileKind, NodeRef, Op, OpenFile};
 
 use super::exchange::{Exchange, Settings};
@@ -153,8 +150,9 @@ impl Dialogue for Conversation {
             exchange(),
             self.exchange.error.clone(),
         );
-        let account = &self.exchange.fetch.account;
-        SyntheticDir::charged(account)
+        let device = &self.exchange.fetch.device;
+        device
+            .directory()
             .writes("postbody", move || OpenPostBody::open(posted.clone()))
             .reads("body", Body(body))
             .text("status", move || {
@@ -172,10 +170,7 @@ impl Dialogue for Conversation {
                         .collect()
                 })
             })
-            .dir(
-                "headers",
-                SyntheticDir::charged(account).dynamic(HeaderNames(headers)),
-            )
+            .dir("headers", device.directory().dynamic(HeaderNames(headers)))
             .dir("parsed", parsed(&self.exchange))
             .text("error", move || error.text())
     }
@@ -208,7 +203,9 @@ fn parsed(exchange: &Arc<Exchange>) -> SyntheticBuilder {
         let exchange = exchange.clone();
         move || exchange.url().map_or_else(String::new, |url| part(&url))
     };
-    SyntheticDir::charged(&exchange.fetch.account)
+    let device = &exchange.fetch.device;
+    device
+        .directory()
         .text("url", part(|url| url.href.clone()))
         .text("scheme", part(|url| url.origin.scheme.clone()))
         .text("host", part(|url| url.origin.host.clone()))
@@ -251,7 +248,7 @@ impl DynamicNames for HeaderNames {
         }
         // One, unless a comma is a part of it.
         let text = values.join("\n");
-        Op::ok(text_file(move || text.clone(), &self.0.fetch.account))
+        Op::ok(text_file(&self.0.fetch.device, move || text.clone()))
     }
 
     fn list(&self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
@@ -262,7 +259,7 @@ impl DynamicNames for HeaderNames {
             behind
                 .map(|(cookie, name)| DirEntry {
                     name,
-                    qid: fresh_qid(FileKind::RegularFile),
+                    qid: self.0.fetch.device.qid(FileKind::RegularFile),
                     cookie,
                 })
                 .collect(),

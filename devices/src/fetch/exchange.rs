@@ -142,7 +142,7 @@ struct Start {
 
 impl Exchange {
     pub fn new(fetch: Arc<Fetch>, settings: Settings, error: Arc<LastError>) -> Arc<Exchange> {
-        let upload = Buffer::new(&fetch.account, Holding::Transfers);
+        let upload = Buffer::new(fetch.device.account(), Holding::Transfers);
         Arc::new(Exchange {
             fetch,
             error,
@@ -266,7 +266,7 @@ impl Exchange {
         }
         policies.check(&url, &method)?;
         let place = policies.begin()?;
-        let account = &self.fetch.account;
+        let account = self.fetch.device.account();
         let under_way = account.charge(Holding::Transfers, UNDER_WAY);
         let under_way = under_way.map_err(|errno| {
             Failure::new(errno, "the agent may not hold a request more under way")

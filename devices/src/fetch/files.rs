@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
+use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     BoxedFuture, Errno, FileKind, GuestSink, GuestSource, Interest, Op, OpenFile, Qid, Readiness,
     SetStat, Stat, WriteAt, Written,
@@ -55,7 +55,7 @@ impl OpenBody {
             place: Some(place),
             url,
             timer: None,
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: Qid::unnumbered(FileKind::CharacterDevice),
         }
     }
 
@@ -241,7 +241,7 @@ impl OpenPostBody {
         Op::ok(Box::new(OpenPostBody {
             waiter: exchange.waiter(),
             exchange,
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: Qid::unnumbered(FileKind::CharacterDevice),
         }))
     }
 }

@@ -40,7 +40,7 @@ impl Hops<'_> {
                     .filter(|own| !own.is_empty())
                     .unwrap_or_else(words);
                 let answer = Answer::new(
-                    &self.fetch.account,
+                    self.fetch.device.account(),
                     url,
                     (response.status, words),
                     combined(response.headers),
@@ -103,7 +103,7 @@ impl Hops<'_> {
             body: self.body.clone(),
             redirect,
             hold: self.hold.clone(),
-            account: self.fetch.account.clone(),
+            account: self.fetch.device.account().clone(),
         };
         asking.asked = true;
         self.fetch.client.send(request).await

@@ -56,9 +56,9 @@ use std::sync::{Arc, Mutex};
 
 use capfs::NodeRef;
 use capfs::account::Account;
+use capfs::device::Device;
 use capfs::device::conversations::{Conversations, Dialogue, LastError};
 use capfs::device::parts::lock;
-use capfs::device::synthetic::SyntheticDir;
 
 use crate::audit::CallObservers;
 use crate::grant::{Grant, GrantError};
@@ -116,8 +116,7 @@ pub struct Fetch {
     host: Arc<dyn Host>,
     client: Arc<dyn Client>,
     policies: Policies,
-    /// What it holds is charged to this.
-    account: Account,
+    device: Device,
     defaults: Mutex<Settings>,
     /// Who is told of each request.
     pub(crate) observers: CallObservers,
@@ -148,7 +147,12 @@ impl Fetch {
         let policies = self.policies.and(Policy::from_grant(grant)?);
         let observers = self.observers.narrowed();
         let host = self.host.clone();
-        Ok(Fetch::with(host, policies, &self.account, observers))
+        Ok(Fetch::with(
+            host,
+            policies,
+            self.device.account(),
+            observers,
+        ))
     }
 
     fn with(
@@ -161,7 +165,7 @@ impl Fetch {
             client: host.client(Arc::new(policies.clone())),
             host,
             policies,
-            account: account.clone(),
+            device: Device::new(account),
             defaults: Mutex::default(),
             observers,
         })
@@ -175,20 +179,22 @@ impl Fetch {
     /// The root of the device's tree.
     pub fn root(self: &Arc<Self>) -> NodeRef {
         let begun = self.clone();
-        let conversations = Conversations::new(CONVERSATIONS_MAX, &self.account, move |_: u64| {
+        let conversations = Conversations::new(CONVERSATIONS_MAX, &self.device, move |_: u64| {
             Ok(Arc::new(Conversation::new(begun.clone())) as Arc<dyn Dialogue>)
         });
         let error: Arc<LastError> = Arc::default();
         let (set, shown) = (self.clone(), self.clone());
         let (refused, said) = (error.clone(), error.clone());
         let hosts = |scheme| {
-            SyntheticDir::charged(&self.account).dynamic(Hosts {
+            self.device.directory().dynamic(Hosts {
                 fetch: self.clone(),
                 error: error.clone(),
                 scheme,
             })
         };
-        let tree = SyntheticDir::charged(&self.account)
+        let tree = self
+            .device
+            .directory()
             .ctl("ctl", move |line: &str| {
                 let outcome = set_default(&set, &mut lock(&set.defaults), line);
                 outcome.map_err(|failure| refused.explain(failure.errno, failure.text))

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use capfs::device::conversations::LastError;
-use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
+use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::device::synthetic::DynamicNames;
 use capfs::{
     DirEntry, Directory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat,
@@ -25,7 +25,7 @@ pub struct Hosts {
 impl DynamicNames for Hosts {
     fn find(&self, name: &str) -> Op<NodeRef> {
         Op::ok(Arc::new(Resource {
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: self.fetch.device.qid(FileKind::CharacterDevice),
             fetch: self.fetch.clone(),
             error: self.error.clone(),
             url: format!("{}://{name}", self.scheme),
@@ -113,7 +113,7 @@ impl Directory for Resource {
             return Op::err(Errno::Nametoolong);
         }
         Op::ok(Arc::new(Resource {
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: self.fetch.device.qid(FileKind::CharacterDevice),
             fetch: self.fetch.clone(),
             error: self.error.clone(),
             url,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use capfs::Errno;
-use capfs::account::Account;
+use capfs::device::Device;
 
 use super::VALUE_MAX;
 use super::batch::{Place, Step, Values};
@@ -32,7 +32,7 @@ pub(super) struct Engine {
     pub(super) space: Arc<dyn Space>,
     pub(super) policy: Policy,
     /// What openings of its files hold is charged to this.
-    pub(super) account: Account,
+    pub(super) device: Device,
 }
 
 fn failure(errno: Errno, text: impl Into<String>) -> Failure {

@@ -35,9 +35,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use capfs::account::{Account, Buffer, Holding};
+use capfs::device::Device;
 use capfs::device::conversations::LastError;
 use capfs::device::parts::lock;
-use capfs::device::synthetic::{DynamicNames, SyntheticDir};
+use capfs::device::synthetic::DynamicNames;
 use capfs::{DirEntry, Errno, NodeRef, Op};
 
 pub use batch::{BATCH_LINES_MAX, BATCH_MAX};
@@ -62,7 +63,7 @@ pub fn device(space: Arc<dyn Space>, policy: Policy, account: &Account) -> NodeR
     let engine = Arc::new(Engine {
         space,
         policy,
-        account: account.clone(),
+        device: Device::new(account),
     });
     let error = Arc::new(LastError::default());
     let databases = Arc::new(Databases {
@@ -71,7 +72,9 @@ pub fn device(space: Arc<dyn Space>, policy: Policy, account: &Account) -> NodeR
         names: Names::default(),
     });
     let (commands, told) = (databases.clone(), error.clone());
-    SyntheticDir::charged(account)
+    engine
+        .device
+        .directory()
         .text("policy", move || text.clone())
         .ctl("ctl", move |line: &str| {
             let (databases, line) = (commands.clone(), line.to_owned());
@@ -223,8 +226,9 @@ impl Database {
         let (commands, version) = (database.clone(), database.clone());
         let batches = database.clone();
         let error = database.error.clone();
-        let account = &engine.account;
-        SyntheticDir::charged(account)
+        let device = &engine.device;
+        device
+            .directory()
             .ctl("ctl", move |line: &str| {
                 let (database, line) = (commands.clone(), line.to_owned());
                 Op::run(async move {
@@ -243,11 +247,11 @@ impl Database {
             })
             .node(
                 "batch",
-                exchange::node(move || Batch {
+                exchange::node(device, move || Batch {
                     engine: batches.engine.clone(),
                     db: batches.name.clone(),
                     error: batches.error.clone(),
-                    text: Buffer::new(&batches.engine.account, Holding::Descriptors),
+                    text: Buffer::new(batches.engine.device.account(), Holding::Descriptors),
                 }),
             )
             .text("error", move || error.text())

@@ -62,7 +62,7 @@ impl Query {
     pub(super) fn new(store: &Arc<Store>) -> Query {
         Query {
             store: store.clone(),
-            line: Buffer::new(&store.engine.account, Holding::Descriptors),
+            line: Buffer::new(store.engine.device.account(), Holding::Descriptors),
         }
     }
 }

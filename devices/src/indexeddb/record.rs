@@ -59,7 +59,7 @@ impl Record {
         more: usize,
         change: impl FnOnce(&mut Vec<u8>) -> Result<(), Failure> + capfs::MaybeSend + 'static,
     ) -> Result<(), Errno> {
-        let account = self.store.engine.account.clone();
+        let account = self.store.engine.device.account().clone();
         let held: Arc<Mutex<Option<Charge>>> = Arc::default();
         let holds = held.clone();
         let changed = self.store.change(&self.key, move |old| {
@@ -100,7 +100,12 @@ impl Record {
             how,
             fresh,
             snapshot: None,
-            charge: self.store.engine.account.nothing(Holding::Descriptors),
+            charge: self
+                .store
+                .engine
+                .device
+                .account()
+                .nothing(Holding::Descriptors),
             reading: None,
             writing: None,
         })
@@ -217,7 +222,7 @@ impl OpenFile for OpenRecord {
                 WriteAt::End => None,
             };
             let most = source.remaining().min(WRITE_MAX);
-            let account = &self.record.store.engine.account;
+            let account = self.record.store.engine.device.account();
             let charge = account.charge(Holding::Descriptors, most as u64)?;
             let mut bytes = vec![0; most];
             let count = source.take(&mut bytes);

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use capfs::account::{Account, Charge, Holding};
 use capfs::device::conversations::LastError;
-use capfs::device::parts::{fresh_qid, lock, set_device_stat, stream_stat};
-use capfs::device::synthetic::{DynamicNames, SyntheticDir, text_file};
+use capfs::device::parts::{lock, set_device_stat, stream_stat};
+use capfs::device::synthetic::{DynamicNames, text_file};
 use capfs::{
     BoxedFuture, DirEntry, Directory, EditDirectory, Entries, Errno, FileKind, GuestSink,
     GuestSource, MaybeSend, NAME_MAX, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
@@ -52,7 +52,7 @@ impl Store {
             db: db.to_owned(),
             name: name.to_owned(),
             error: error.clone(),
-            data: fresh_qid(FileKind::Directory),
+            data: engine.device.qid(FileKind::Directory),
             indexes: Mutex::default(),
         })
     }
@@ -85,13 +85,11 @@ impl Store {
     /// Its directory.
     pub(super) fn directory(self: Arc<Store>) -> NodeRef {
         let (count, query) = (self.clone(), self.clone());
-        let account = &self.engine.account.clone();
-        SyntheticDir::charged(account)
+        let device = &self.engine.device.clone();
+        device
+            .directory()
             .node("data", Arc::new(Data(self.clone())))
-            .dir(
-                "index",
-                SyntheticDir::charged(account).dynamic(Indexes(self)),
-            )
+            .dir("index", device.directory().dynamic(Indexes(self)))
             .text("count", move || {
                 let store = count.clone();
                 Op::run(async move {
@@ -99,7 +97,7 @@ impl Store {
                     Ok(store.explained(counted)?.to_string())
                 })
             })
-            .node("query", exchange::node(move || Query::new(&query)))
+            .node("query", exchange::node(device, move || Query::new(&query)))
             .build()
     }
 }
@@ -126,7 +124,7 @@ impl Node for Data {
         }
         Op::ok(Box::new(Listing {
             data: self.clone(),
-            listed: Arc::new(Mutex::new(Listed::new(&self.0.engine.account))),
+            listed: Arc::new(Mutex::new(Listed::new(self.0.engine.device.account()))),
         }))
     }
 
@@ -297,7 +295,7 @@ impl Entries for Listing {
         Op::run(async move {
             let from = usize::try_from(cookie).map_err(|_| Errno::Inval)?;
             if from == 0 {
-                *lock(&listed) = Listed::new(&store.engine.account);
+                *lock(&listed) = Listed::new(store.engine.device.account());
             }
             let after = {
                 let listed = lock(&listed);
@@ -308,7 +306,7 @@ impl Entries for Listing {
             };
             if let Some(low) = after {
                 let most = PIECE.max(max);
-                let account = &store.engine.account;
+                let account = store.engine.device.account();
                 // For as many keys of the longest kind, until it is known what they are.
                 let room = account.charge(Holding::Descriptors, (most * KEY) as u64)?;
                 let bounds = (low, None);
@@ -381,7 +379,7 @@ impl Store {
             store: Arc::downgrade(&self),
             index: name.to_owned(),
         };
-        let directory = SyntheticDir::charged(&self.engine.account);
+        let directory = self.engine.device.directory();
         let node = directory.dynamic(names).build();
         all.insert(name.to_owned(), node.clone());
         node
@@ -409,7 +407,7 @@ impl DynamicNames for IndexNames {
             if store.entries(&index, Some(&by), 1).await?.is_empty() {
                 return Err(Errno::Noent);
             }
-            let account = store.engine.account.clone();
+            let device = store.engine.device.clone();
             let text = move || {
                 let (store, index, by) = (store.clone(), index.clone(), by.clone());
                 Op::run(async move {
@@ -418,7 +416,7 @@ impl DynamicNames for IndexNames {
                     Ok(names.join("\n"))
                 })
             };
-            Ok(text_file(text, &account))
+            Ok(text_file(&device, text))
         })
     }
 
@@ -436,7 +434,7 @@ impl DynamicNames for IndexNames {
             Ok(behind
                 .map(|(place, (by, _))| DirEntry {
                     name: by.name(),
-                    qid: fresh_qid(FileKind::RegularFile),
+                    qid: store.engine.device.qid(FileKind::RegularFile),
                     cookie: place as u64 + 1,
                 })
                 .collect())

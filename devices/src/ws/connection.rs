@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use capfs::account::{Charge, Holding};
 use capfs::device::conversations::{Dialogue, LastError};
 use capfs::device::parts::{Waiters, lock};
-use capfs::device::synthetic::{SyntheticBuilder, SyntheticDir};
+use capfs::device::synthetic::SyntheticBuilder;
 use capfs::{BoxedFuture, Errno, GuestSink, GuestSource, Op, OpenFile, Readiness, Written};
 
 use super::data::OpenData;
@@ -182,7 +182,8 @@ impl Connection {
         let place = policies.begin()?;
         let charge = self
             .ws
-            .account
+            .device
+            .account()
             .charge(Holding::Transfers, self.ws.under_way());
         let charge = charge
             .map_err(|errno| Failure::new(errno, "the agent may not hold a connection more"))?;
@@ -516,7 +517,9 @@ impl Dialogue for Conversation {
             move || what(&connection)
         };
         let (reads, writes) = (own(), own());
-        SyntheticDir::charged(&self.0.ws.account)
+        let device = &self.0.ws.device;
+        device
+            .directory()
             .stream(
                 "data",
                 move || -> Op<Box<dyn OpenFile>> { Op::ok(Box::new(OpenData::new(reads.clone()))) },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
+use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     Errno, FileKind, GuestSink, GuestSource, Interest, Op, OpenFile, Qid, Readiness, SetStat, Stat,
     WriteAt, Written,
@@ -23,7 +23,7 @@ impl OpenData {
         OpenData {
             waiter: connection.waiter(),
             connection,
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: Qid::unnumbered(FileKind::CharacterDevice),
         }
     }
 }

@@ -47,8 +47,8 @@ use std::sync::Arc;
 
 use capfs::NodeRef;
 use capfs::account::Account;
+use capfs::device::Device;
 use capfs::device::conversations::{Conversations, Dialogue};
-use capfs::device::synthetic::SyntheticDir;
 
 use crate::audit::CallObservers;
 use crate::grant::{Grant, GrantError};
@@ -100,8 +100,7 @@ pub struct Ws {
     host: Arc<dyn Host>,
     connector: Arc<dyn Connector>,
     policies: Policies,
-    /// What it holds is charged to this.
-    account: Account,
+    device: Device,
     /// Who is told of each connection.
     pub(crate) observers: CallObservers,
 }
@@ -132,7 +131,7 @@ impl Ws {
         let policies = self.policies.and(policy);
         let observers = self.observers.narrowed();
         let host = self.host.clone();
-        Ok(Ws::with(host, policies, &self.account, observers))
+        Ok(Ws::with(host, policies, self.device.account(), observers))
     }
 
     fn with(
@@ -145,7 +144,7 @@ impl Ws {
             connector: host.connector(Arc::new(policies.clone())),
             host,
             policies,
-            account: account.clone(),
+            device: Device::new(account),
             observers,
         })
     }
@@ -166,12 +165,12 @@ impl Ws {
     /// The root of the device's tree.
     pub fn root(self: &Arc<Self>) -> NodeRef {
         let begun = self.clone();
-        let conversations = Conversations::new(CONVERSATIONS_MAX, &self.account, move |_: u64| {
+        let conversations = Conversations::new(CONVERSATIONS_MAX, &self.device, move |_: u64| {
             let connection = Connection::new(begun.clone());
             Ok(Arc::new(Conversation(connection)) as Arc<dyn Dialogue>)
         });
         let shown = self.clone();
-        let tree = SyntheticDir::charged(&self.account);
+        let tree = self.device.directory();
         let tree = tree.text("policy", move || shown.policies.text());
         conversations.serve(tree).build()
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
-use capfs::device::parts::{fresh_qid, set_device_stat, stream_stat};
+use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     Errno, FileKind, GuestSink, GuestSource, Op, OpenFile, Qid, SetStat, Stat, WriteAt, Written,
 };
@@ -50,7 +50,7 @@ impl Terminal for ProcessTerminal {
 
     fn messages(&self, level: Level) -> Result<Box<dyn OpenFile>, Errno> {
         Ok(Box::new(Messages {
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: Qid::unnumbered(FileKind::CharacterDevice),
             level,
             line: Vec::new(),
         }))

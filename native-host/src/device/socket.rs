@@ -18,17 +18,12 @@ use super::errors::errno;
 use super::reactor::{self, Watch};
 use super::transfer;
 
-/// A socket's number in the system is unique while it is open.
-fn qid(socket: BorrowedFd<'_>) -> io::Result<Qid> {
-    Ok(Qid::new(
-        rustix::fs::fstat(socket)?.st_ino,
-        FileKind::SocketStream,
-    ))
-}
+/// A socket has no number: the system's would tell of everything else in it.
+const QID: Qid = Qid::unnumbered(FileKind::SocketStream);
 
-fn stat(qid: Qid) -> Stat {
+fn stat() -> Stat {
     Stat {
-        qid,
+        qid: QID,
         nlink: 1,
         size: 0,
         atime: 0,
@@ -58,7 +53,6 @@ fn poll_ready(
 /// A listening TCP socket.
 pub struct HostListener {
     listener: TcpListener,
-    qid: Qid,
     watch: Option<Watch>,
 }
 
@@ -70,7 +64,6 @@ impl HostListener {
     pub fn new(listener: TcpListener) -> io::Result<HostListener> {
         listener.set_nonblocking(true)?;
         Ok(HostListener {
-            qid: qid(listener.as_fd())?,
             listener,
             watch: None,
         })
@@ -130,7 +123,7 @@ impl OpenFile for HostListener {
     }
 
     fn stat(&self) -> Op<Stat> {
-        Op::ok(stat(self.qid))
+        Op::ok(stat())
     }
 
     fn set_stat(&mut self, _change: SetStat) -> Op<()> {
@@ -156,7 +149,7 @@ impl Listener for HostListener {
                 context,
             ),
             accepted => Poll::Ready(accepted.map(|socket| Opened {
-                node: Arc::new(SocketNode::new(socket.qid)),
+                node: Arc::new(SocketNode::new(QID)),
                 file: Box::new(socket),
             })),
         }
@@ -166,7 +159,6 @@ impl Listener for HostListener {
 /// A connected TCP socket. Dropping it closes the connection.
 pub struct HostSocket {
     stream: TcpStream,
-    qid: Qid,
     watch: Option<Watch>,
     scratch: Vec<u8>,
 }
@@ -181,7 +173,6 @@ impl HostSocket {
         // Slower without it, not wrong.
         let _ = stream.set_nodelay(true);
         Ok(HostSocket {
-            qid: qid(stream.as_fd())?,
             stream,
             watch: None,
             scratch: Vec::new(),
@@ -263,7 +254,7 @@ impl OpenFile for HostSocket {
     }
 
     fn stat(&self) -> Op<Stat> {
-        Op::ok(stat(self.qid))
+        Op::ok(stat())
     }
 
     fn set_stat(&mut self, _change: SetStat) -> Op<()> {

@@ -158,7 +158,7 @@ impl OpenFile for HostStream {
     fn stat(&self) -> Op<Stat> {
         // Nothing of the host's own file is told: it was not granted by name.
         Op::ok(Stat {
-            qid: Qid::new(0, self.kind),
+            qid: Qid::unnumbered(self.kind),
             nlink: 1,
             size: 0,
             atime: 0,

@@ -125,12 +125,15 @@ impl Child {
         let held = lock(&self.life).held.clone();
         capabilities::begin(&self.name, &config.namespace, &held);
         let mut started = Some(started);
-        let report = agent.run(config, |canceller| {
-            self.ended_by(canceller);
-            if let Some(started) = started.take() {
-                started.keep(Ok(()));
-            }
-        });
+        let report = agent.run(
+            config,
+            |canceller| self.ended_by(canceller),
+            || {
+                if let Some(started) = started.take() {
+                    started.keep(Ok(()));
+                }
+            },
+        );
         capabilities::end(&held, PATIENCE);
         drop((agent, code));
         // What it holds has its children's devices in it, which would keep it.

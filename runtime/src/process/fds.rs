@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use capfs::account::{Account, Charge, Holding};
+use capfs::device::parts::Unread;
 use capfs::{Errno, FileKind, OpenFile, Place, Rights as MountRights};
 
 bitflags::bitflags! {
@@ -132,9 +133,13 @@ pub(super) struct Descriptor {
     /// The name under which the guest was handed this directory.
     pub(super) preopen: Option<String>,
     pub(super) device: u64,
+    /// Its number, where the process gives it one; 0 where its device does.
+    pub(super) number: u64,
     /// What the mount that the file was reached through allows.
     pub(super) mount: MountRights,
     pub(super) offset: u64,
+    /// How bytes are given back to it, once some were.
+    pub(super) unread: Option<Unread>,
     pub(super) flags: FdFlags,
     pub(super) base: Rights,
     pub(super) inheriting: Rights,
@@ -159,8 +164,10 @@ impl Descriptor {
             place: None,
             preopen: None,
             device: 0,
+            number: 0,
             mount: MountRights::RW,
             offset: 0,
+            unread: None,
             flags: FdFlags::empty(),
             base: base & sensible,
             inheriting,

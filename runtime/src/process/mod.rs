@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use capfs::account::{Account, Charge, Holding};
 use capfs::clock::Clock;
-use capfs::{BoxedFuture, Errno, FileKind, MaybeSend, Namespace, Op, OpenFile, OpenHow};
+use capfs::{BoxedFuture, Errno, FileKind, MaybeSend, Namespace, OpenFile, OpenHow};
 pub use fds::{DESCRIPTOR, FileLimit};
 use fds::{Descriptor, DescriptorTable, Rights};
 use pending::UnderWay;
@@ -159,11 +159,15 @@ pub struct Process {
     /// For the two above.
     _words: Charge,
     namespace: Namespace,
+    /// To whom is charged what a call gathers.
+    account: Account,
     fds: DescriptorTable,
     clock: Arc<dyn Clock>,
     clock_grant: ClockGrant,
     random: Box<dyn RandomSource>,
     started: u64,
+    /// How many open files were numbered.
+    handed: u64,
     pending: Option<UnderWay>,
     /// What closing began, of a program that has ended.
     closing: Vec<BoxedFuture<Result<(), Errno>>>,
@@ -176,11 +180,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Makes a process that is about to run.
+    /// Makes a process that is about to run. It is waited for where the directories that the process finds open are of a device
+    /// that answers later; dropping the future gives the process up.
     ///
     /// # Errors
     /// See [`ConfigError`].
-    pub fn new(config: ProcessConfig) -> Result<Self, ConfigError> {
+    pub async fn new(config: ProcessConfig) -> Result<Self, ConfigError> {
         let args = startup::checked_args(config.args)?;
         let env = startup::checked_env(config.env)?;
         let words = args.iter().chain(&env);
@@ -193,10 +198,12 @@ impl Process {
             _words: words.map_err(|_| ConfigError::Memory)?,
             namespace: config.namespace,
             fds: DescriptorTable::new(config.max_files, account),
+            account: account.clone(),
             started: config.clock.monotonic(),
             clock: config.clock,
             clock_grant: config.clock_grant,
             random: config.random,
+            handed: 0,
             pending: None,
             closing: Vec::new(),
             deadline: None,
@@ -206,13 +213,13 @@ impl Process {
             other_path: Vec::new(),
         };
         for file in config.stdio {
-            process.hand(file, Rights::STDIO)?;
+            process.hand(file, Rights::STDIO).await?;
         }
         for preopen in config.preopens {
-            process.preopen(preopen)?;
+            process.preopen(preopen).await?;
         }
         for file in config.handed {
-            process.hand(file, Rights::all())?;
+            process.hand(file, Rights::all()).await?;
         }
         Ok(process)
     }
@@ -247,17 +254,23 @@ impl Process {
         }
     }
 
-    fn hand(&mut self, file: Box<dyn OpenFile>, rights: Rights) -> Result<(), ConfigError> {
-        let kind = match file.stat() {
-            Op::Ready(Ok(stat)) => stat.qid.kind,
-            _ => FileKind::Unknown,
-        };
-        let descriptor = Descriptor::new(file, kind, rights, rights);
+    async fn hand(&mut self, file: Box<dyn OpenFile>, rights: Rights) -> Result<(), ConfigError> {
+        let stat = file.stat().wait().await;
+        let kind = stat.map_or(FileKind::Unknown, |stat| stat.qid.kind);
+        let mut descriptor = Descriptor::new(file, kind, rights, rights);
+        descriptor.number = self.next_number();
         self.fds.insert(descriptor).map_err(ConfigError::no_place)?;
         Ok(())
     }
 
-    fn preopen(&mut self, preopen: Preopen) -> Result<(), ConfigError> {
+    /// The number of an open file that no device numbers, as a guest sees it: of a stream or a socket that the process was handed,
+    /// or accepted. So it differs from that of every other, and tells of nothing but this process.
+    fn next_number(&mut self) -> u64 {
+        self.handed += 1;
+        self.handed
+    }
+
+    async fn preopen(&mut self, preopen: Preopen) -> Result<(), ConfigError> {
         if preopen.name.contains('\0') {
             return Err(ConfigError::Nul {
                 what: "the name of a directory".to_owned(),
@@ -267,18 +280,13 @@ impl Process {
             path: preopen.path.clone(),
             errno,
         };
-        let now = |op| match op {
-            Op::Ready(result) => result,
-            Op::Later(_) => Err(Errno::Again),
-        };
         let relative = preopen.path.trim_matches('/');
         let root = self.namespace.root();
         let place = if relative.is_empty() {
             root
         } else {
-            let Op::Ready(resolved) = self.namespace.resolve(&root, relative, true) else {
-                return Err(failed(Errno::Again));
-            };
+            let resolved = self.namespace.resolve(&root, relative, true);
+            let resolved = resolved.wait().await;
             resolved
                 .and_then(|found| found.place.ok_or(Errno::Noent))
                 .map_err(failed)?
@@ -290,7 +298,8 @@ impl Process {
             read: true,
             ..OpenHow::default()
         };
-        let file = now(self.namespace.open_place(&place, how)).map_err(failed)?;
+        let file = self.namespace.open_place(&place, how).wait().await;
+        let file = file.map_err(failed)?;
         let mut descriptor =
             Descriptor::new(file, FileKind::Directory, Rights::DIRECTORY, Rights::all()).at(place);
         descriptor.preopen = Some(preopen.name);

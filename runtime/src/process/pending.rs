@@ -5,6 +5,9 @@
 
 use std::task::{Context, Poll};
 
+use capfs::account::Buffer;
+use capfs::device::null::Null;
+use capfs::device::parts::Unread;
 use capfs::{BoxedFuture, DirEntry, Errno, Op, OpenFile, Place, Stat};
 
 use super::Process;
@@ -61,8 +64,8 @@ pub(super) enum Pending {
     },
     /// `poll_oneoff`: the moments of its clock subscriptions.
     Poll(Vec<Option<Moment>>),
-    /// `sock_recv` with `WAITALL`: the descriptor, and bytes received so far.
-    Received(u32, u32),
+    /// `sock_recv` with `WAITALL`: the descriptor, and the bytes received so far.
+    Received(u32, Buffer),
     /// `random_get`: bytes filled so far.
     Filled(u32),
 }
@@ -94,6 +97,19 @@ pub(super) fn closing(mut descriptor: Box<Descriptor>) -> Op<()> {
             drop(descriptor);
             finished
         }),
+    }
+}
+
+/// Gives bytes back that were read from a descriptor, and that the guest never had.
+fn give_back(descriptor: &mut Descriptor, bytes: Buffer) {
+    match &descriptor.unread {
+        Some(unread) => unread.put_back(bytes),
+        None => {
+            // Nobody sees the file in between.
+            let file = std::mem::replace(&mut descriptor.file, Box::new(Null));
+            let (unread, file) = Unread::before(file, bytes);
+            (descriptor.unread, descriptor.file) = (Some(unread), file);
+        }
     }
 }
 
@@ -147,10 +163,17 @@ impl Process {
         let Some(UnderWay { state, .. }) = self.pending.take() else {
             return;
         };
-        if let Pending::Transfer(fd) | Pending::Received(fd, _) = state
-            && let Ok(descriptor) = self.fds.get(fd)
-        {
-            descriptor.file.cancel();
+        let (fd, received) = match state {
+            Pending::Transfer(fd) => (fd, None),
+            Pending::Received(fd, received) => (fd, Some(received)),
+            _ => return,
+        };
+        let Ok(descriptor) = self.fds.get(fd) else {
+            return;
+        };
+        descriptor.file.cancel();
+        if let Some(received) = received.filter(|received| !received.is_empty()) {
+            give_back(descriptor, received);
         }
     }
 

@@ -3,13 +3,59 @@
 
 use std::task::{Context, Poll};
 
-use capfs::{Errno, WriteAt};
+use capfs::account::{Buffer, Holding};
+use capfs::{Errno, GuestSink, OpenFile, WriteAt};
 
 use super::Process;
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::iovecs::Iovecs;
 use super::pending::{Pending, call};
 use crate::GuestMemory;
+
+/// Bytes that are received at a time where all of them are waited for.
+const PIECE: usize = 64 << 10;
+
+/// What has been received of what is waited for.
+enum Gathered {
+    /// All of it, or as much as comes.
+    Enough(Buffer),
+    Waits(Buffer),
+}
+
+/// Receives until there are `wanted` bytes, or no more come. They are gathered here and not in the guest's memory: whoever gives
+/// the call up gives them back.
+fn gather(
+    file: &mut dyn OpenFile,
+    context: &mut Context<'_>,
+    mut gathered: Buffer,
+    wanted: usize,
+    nonblocking: bool,
+) -> Result<Gathered, Errno> {
+    while gathered.len() < wanted {
+        let before = gathered.len();
+        let received = match gathered.resize(wanted.min(before + PIECE)) {
+            Ok(bytes) => file.poll_read(context, 0, &mut &mut bytes[before..]),
+            Err(errno) => Poll::Ready(Err(errno)),
+        };
+        let count = match received {
+            Poll::Ready(Ok(count)) => count,
+            _ => 0,
+        };
+        // Less is never refused.
+        gathered.resize(before + count)?;
+        match received {
+            Poll::Ready(Ok(0)) => break,
+            Poll::Ready(Ok(_)) => {}
+            // What has been received is not lost to an error that comes later.
+            Poll::Ready(Err(_)) if before > 0 => break,
+            Poll::Ready(Err(errno)) => return Err(errno),
+            Poll::Pending if nonblocking && before > 0 => break,
+            Poll::Pending if nonblocking => return Err(Errno::Again),
+            Poll::Pending => return Ok(Gathered::Waits(gathered)),
+        }
+    }
+    Ok(Gathered::Enough(gathered))
+}
 
 impl Process {
     /// `sock_accept`: the next connection of a listener.
@@ -54,6 +100,7 @@ impl Process {
         }
         let mut accepted = Descriptor::new(file, kind, Rights::all(), Rights::empty());
         accepted.flags = flags;
+        accepted.number = self.next_number();
         let accepted = self.fds.insert(accepted)?;
         Poll::Ready(memory.write_u32(connection, accepted))
     }
@@ -81,9 +128,9 @@ impl Process {
             ro_datalen,
             ro_flags
         ));
-        let mut received = match self.resume(call) {
-            Some(Pending::Received(_, count)) => count,
-            _ => 0,
+        let gathered = match self.resume(call) {
+            Some(Pending::Received(_, gathered)) => gathered,
+            _ => Buffer::new(&self.account, Holding::Descriptors),
         };
         self.usage.calls += 1;
         memory.check(ro_datalen, 4)?;
@@ -99,33 +146,37 @@ impl Process {
             return Poll::Ready(Err(Errno::Inval));
         }
         let iovecs = Iovecs::load(memory, ri_data, ri_data_len)?;
-        if ri_flags & PEEK != 0 {
-            received = match socket.poll_peek(context, &mut iovecs.cursor(memory, 0)) {
+        let received = if ri_flags & PEEK != 0 {
+            match socket.poll_peek(context, &mut iovecs.cursor(memory, 0)) {
                 Poll::Ready(peeked) => peeked? as u32,
                 Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
                 Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
-            };
-        } else {
-            loop {
-                let mut sink = iovecs.cursor(memory, received);
-                let count = match descriptor.file.poll_read(context, 0, &mut sink) {
-                    Poll::Ready(Ok(count)) => count as u32,
-                    // What has been received is not lost to an error that comes later.
-                    Poll::Ready(Err(_)) if received > 0 => break,
-                    Poll::Ready(Err(errno)) => return Poll::Ready(Err(errno)),
-                    Poll::Pending if nonblocking && received == 0 => {
-                        return Poll::Ready(Err(Errno::Again));
-                    }
-                    Poll::Pending if nonblocking => break,
-                    Poll::Pending => return self.suspend(call, Pending::Received(fd, received)),
-                };
-                received += count;
-                if count == 0 || ri_flags & WAITALL == 0 || received >= iovecs.total() {
-                    break;
-                }
             }
+        } else {
+            let received = match ri_flags & WAITALL {
+                0 => {
+                    let mut sink = iovecs.cursor(memory, 0);
+                    match descriptor.file.poll_read(context, 0, &mut sink) {
+                        Poll::Ready(received) => received? as u32,
+                        Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
+                        Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+                    }
+                }
+                _ => {
+                    let room = iovecs.total() as usize;
+                    let file = &mut *descriptor.file;
+                    let gathered = match gather(file, context, gathered, room, nonblocking)? {
+                        Gathered::Enough(gathered) => gathered,
+                        Gathered::Waits(gathered) => {
+                            return self.suspend(call, Pending::Received(fd, gathered));
+                        }
+                    };
+                    iovecs.cursor(memory, 0).put(gathered.bytes()) as u32
+                }
+            };
             self.usage.bytes_read += u64::from(received);
-        }
+            received
+        };
         memory.write(ro_flags, &[0, 0])?;
         Poll::Ready(memory.write_u32(ro_datalen, received))
     }

@@ -135,8 +135,14 @@ impl Process {
         self.stat(context, memory, (buf, snapshot), call, |process, _| {
             let descriptor = process.fds.get(fd)?;
             descriptor.demand(Rights::FD_FILESTAT_GET)?;
-            let device = descriptor.device;
-            Ok(descriptor.file.stat().map(move |stat| (device, stat)))
+            let (device, number) = (descriptor.device, descriptor.number);
+            let stat = descriptor.file.stat();
+            Ok(stat.map(move |mut stat| {
+                if number > 0 {
+                    stat.qid.path = number;
+                }
+                (device, stat)
+            }))
         })
     }
 

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use capfs::account::Account;
 use capfs::device::pipe::pipe;
-use capfs::device::synthetic::{SyntheticDir, stream_node};
+use capfs::device::socket::socket_pair;
+use capfs::device::synthetic::SyntheticDir;
 use capfs::{BindFlags, Errno, Op, OpenFile, Rights};
 use capfs_runtime::TRANSFER_MAX;
 
@@ -49,8 +51,8 @@ fn guest(go: &Go, done: &Done) -> Guest {
     let slow = move || opening.wait(move || file(b"slow"));
     let quick = move || Ok::<_, Errno>(file(b"quick"));
     let device = SyntheticDir::builder()
-        .node("slow", stream_node(Some(Box::new(slow)), None))
-        .node("quick", stream_node(Some(Box::new(quick)), None))
+        .reads("slow", slow)
+        .reads("quick", quick)
         .ctl("ctl", move |line: &str| {
             let (line, done) = (line.to_owned(), done.clone());
             commands.wait(move || done.lock().unwrap().push(line))
@@ -134,6 +136,59 @@ fn bytes_of_a_read_that_was_given_up_stay_for_the_next() {
     assert!(written.is_ready());
     assert_eq!(guest.read(0, 2), Ok(b"he".to_vec()));
     assert_eq!(guest.read(0, 9), Ok(b"llo".to_vec()));
+}
+
+#[test]
+fn bytes_of_a_receive_of_all_that_was_given_up_stay_for_the_next() {
+    const PEEK: u32 = 1;
+    const WAITALL: u32 = 2;
+    let (mut near, far) = socket_pair(64);
+    let mut send = |bytes: &[u8]| {
+        let mut context = Context::from_waker(Waker::noop());
+        let sent = near.poll_write(&mut context, capfs::WriteAt::End, &mut { bytes });
+        assert!(sent.is_ready());
+    };
+    let account = Account::new(1 << 20);
+    let mut guest = Guest::with(&[], |config| {
+        config.handed = vec![Box::new(far)];
+        config.account = account.clone();
+    });
+    let before = account.used();
+    let socket = 4;
+    let receive = |guest: &mut Guest, len, flags| {
+        let (iovs, count) = guest.iovecs(&[(DATA, len)]);
+        let poll = guest.call(|process, context, memory| {
+            process.sock_recv(context, memory, socket, iovs, count, flags, OUT, OUT + 4)
+        });
+        poll.map_ok(|()| guest.bytes(DATA, guest.u32_at(OUT)).to_vec())
+    };
+    // However often.
+    for round in 0..3 {
+        send(b"ab");
+        assert!(receive(&mut guest, 8 + 2 * round, WAITALL).is_pending());
+        send(b"cd");
+        assert!(receive(&mut guest, 8 + 2 * round, WAITALL).is_pending());
+        assert!(account.used() > before, "what is gathered is charged");
+        guest.process.cancel();
+        let peeked = receive(&mut guest, 3, PEEK);
+        assert_eq!(peeked, Poll::Ready(Ok(b"abc".to_vec())));
+        assert_eq!(receive(&mut guest, 1, 0), Poll::Ready(Ok(b"a".to_vec())));
+        assert_eq!(guest.read(socket, 1), Ok(b"b".to_vec()));
+        // Another call gives it up as well; what was given back once is in front again.
+        assert!(receive(&mut guest, 8, WAITALL).is_pending());
+        guest.filestat(socket).unwrap();
+        send(b"ef");
+        let all = receive(&mut guest, 4, WAITALL);
+        assert_eq!(all, Poll::Ready(Ok(b"cdef".to_vec())));
+        assert_eq!(account.used(), before);
+    }
+    send(b"gone");
+    assert!(receive(&mut guest, 8, WAITALL).is_pending());
+    guest.process.cancel();
+    drop(near);
+    let all = receive(&mut guest, 8, WAITALL);
+    assert_eq!(all, Poll::Ready(Ok(b"gone".to_vec())));
+    assert_eq!(receive(&mut guest, 8, 0), Poll::Ready(Ok(Vec::new())));
 }
 
 fn try_to_write(guest: &mut Guest, fd: u32, bytes: &[u8]) -> Poll<Result<u32, Errno>> {

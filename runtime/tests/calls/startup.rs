@@ -1,6 +1,6 @@
 //! Arguments, environment, the configuration, clocks, randomness and ends.
 
-use crate::guest::{EPOCH, Guest, OUT, SIZE, TestClock, config, memory};
+use crate::guest::{EPOCH, Guest, OUT, SIZE, TestClock, config, entries, made, memory};
 use capfs::Errno;
 use capfs::account::Account;
 use capfs_runtime::{ConfigError, DESCRIPTOR, ExitStatus, Preopen, Process};
@@ -36,7 +36,7 @@ fn a_configuration_is_checked() {
     let make = |change: &dyn Fn(&mut capfs_runtime::ProcessConfig)| {
         let mut config = config(&clock, memory(&clock, &[("file", b"")]));
         change(&mut config);
-        Process::new(config).map(|_| ())
+        made(config).map(|_| ())
     };
     assert!(make(&|_| {}).is_ok());
     let nul = make(&|config| config.args.push("a\0b".into()));
@@ -82,6 +82,41 @@ fn a_configuration_is_checked() {
         assert!(matches!(poor, Err(ConfigError::Memory)), "{room}");
         assert_eq!(account.used(), 0);
     }
+}
+
+#[test]
+fn directories_that_are_answered_for_later_are_waited_for() {
+    let clock = std::sync::Arc::new(TestClock::new(0));
+    let make = |path: &str| {
+        let root = memory(&clock, &[("a/b/file", b"deep")]);
+        let mut config = config(&clock, capfs::testkit::late(&root));
+        config.preopens = vec![Preopen {
+            name: "/".into(),
+            path: path.into(),
+        }];
+        config
+    };
+    let mut guest = Guest::over(true, &[("a/b/file", b"deep")], |config| {
+        config.preopens = make("/a/b").preopens;
+    });
+    assert_eq!(entries(&guest.readdir(3, 200, 0).unwrap()).len(), 3);
+    for (path, errno) in [("/a/c", Errno::Noent), ("/a/b/file", Errno::Notdir)] {
+        let refused = made(make(path)).err();
+        assert!(
+            matches!(refused, Some(ConfigError::Preopen { errno: other, .. }) if other == errno),
+            "{path}: {refused:?}"
+        );
+    }
+    // A process that is given up while it is made holds nothing.
+    let account = Account::new(1 << 20);
+    let mut config = make("/a/b");
+    config.account = account.clone();
+    let mut making = Box::pin(Process::new(config));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(making.as_mut().poll(&mut context).is_pending());
+    assert!(account.used() > 0);
+    drop(making);
+    assert_eq!(account.used(), 0);
 }
 
 #[test]

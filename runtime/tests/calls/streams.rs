@@ -247,6 +247,31 @@ fn waiting_for_descriptors_and_clocks() {
     );
 }
 
+/// What is handed to a process, or accepted by it, has numbers of the process: they differ, and tell of nothing else.
+#[test]
+fn streams_have_numbers_of_their_process() {
+    let numbers = || {
+        let (accepting, connector) = listener(2, 8);
+        let connections = [connector.connect().unwrap(), connector.connect().unwrap()];
+        let mut guest = Guest::with(&[], |config| {
+            config.stdio[0] = Box::new(pipe(16).0);
+            config.handed = vec![Box::new(socket_pair(8).0), Box::new(accepting)];
+        });
+        for connection in 6..8 {
+            let accepted = guest
+                .now(|process, context, memory| process.sock_accept(context, memory, 5, 0, OUT));
+            assert_eq!(accepted.map(|()| guest.u32_at(OUT)), Ok(connection));
+        }
+        drop(connections);
+        let stat = |fd| guest.filestat(fd).unwrap();
+        [0, 1, 2, 4, 5, 6, 7]
+            .map(stat)
+            .map(|stat| (stat.dev, stat.ino))
+    };
+    assert_eq!(numbers(), [1, 2, 3, 4, 5, 6, 7].map(|number| (0, number)));
+    assert_eq!(numbers(), numbers());
+}
+
 #[test]
 fn sockets() {
     let (near, far) = socket_pair(8);

@@ -14,7 +14,7 @@ use capfs::{
     BindFlags, Errno, Namespace, NodeRef, Op, OpenAt, OpenFile, OpenHow, Rights as MountRights,
     WriteAt,
 };
-use capfs_runtime::{ClockGrant, Preopen, Process, ProcessConfig, RandomSource};
+use capfs_runtime::{ClockGrant, ConfigError, Preopen, Process, ProcessConfig, RandomSource};
 
 /// What realtime is ahead of the monotonic clock.
 pub const EPOCH: u64 = 1_000_000_000_000;
@@ -176,6 +176,18 @@ pub fn config(clock: &Arc<TestClock>, root: NodeRef) -> ProcessConfig {
     }
 }
 
+/// Makes a process over files that are answered for later, or at once.
+pub fn made(config: ProcessConfig) -> Result<Process, ConfigError> {
+    let mut process = std::pin::pin!(Process::new(config));
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..1_000 {
+        if let Poll::Ready(made) = process.as_mut().poll(&mut context) {
+            return made;
+        }
+    }
+    panic!("it is never made");
+}
+
 /// A guest program, played by a test.
 pub struct Guest {
     /// The process under test.
@@ -253,7 +265,7 @@ impl Guest {
         let mut config = config(&clock, root);
         change(&mut config);
         Guest {
-            process: Process::new(config).unwrap(),
+            process: made(config).unwrap(),
             memory: vec![0; SIZE as usize],
             clock,
             alarm: Arc::default(),

@@ -162,8 +162,8 @@ impl Node for RemoteNode {
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let number = self.0.connection.number();
         if self.0.is_directory() {
-            // Nothing is learnt from the answer, so it isn't waited for; a process that starts can't wait for
-            // its preopened directories. A failure shows in what the open directory is asked.
+            // Nothing is learnt from the answer, so it isn't waited for: a round trip less. A failure shows in what the open
+            // directory is asked.
             self.0.connection.tell(Code::Open, |request| {
                 request.u32(self.0.number).u32(number).how(how)
             });

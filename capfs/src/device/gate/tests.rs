@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::account::Account;
+use crate::device::Device;
 use crate::device::memory::{MemoryFs, MemoryLimits};
 use crate::device::pipe::pipe_nodes;
 use crate::device::synthetic::{StreamSource, SyntheticDir};
@@ -104,7 +104,7 @@ fn nothing_goes_through_after_it_was_shut() {
 
 #[test]
 fn who_waits_learns_that_it_was_shut() {
-    let (reader, writer) = pipe_nodes(8, &Account::unlimited());
+    let (reader, writer) = pipe_nodes(8, &Device::unlimited());
     let (gate, node) = Gate::new(reader, None);
     let mut file = now(node.open(READ)).unwrap();
     let mut bytes = [0; 4];

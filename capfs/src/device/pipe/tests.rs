@@ -183,7 +183,7 @@ const WRITE: OpenHow = OpenHow {
 
 #[test]
 fn nodes_wait_for_their_first_opener_and_end_with_the_last() {
-    let (read_end, write_end) = pipe_nodes(16, &Account::unlimited());
+    let (read_end, write_end) = pipe_nodes(16, &Device::unlimited());
     assert_eq!(open(&read_end, WRITE).err(), Some(Errno::Acces));
     assert_eq!(open(&write_end, READ).err(), Some(Errno::Acces));
     let mut reader = open(&read_end, READ).unwrap();
@@ -206,7 +206,7 @@ fn nodes_wait_for_their_first_opener_and_end_with_the_last() {
 
 #[test]
 fn a_node_that_can_never_be_opened_is_a_side_that_has_gone() {
-    let (read_end, write_end) = pipe_nodes(16, &Account::unlimited());
+    let (read_end, write_end) = pipe_nodes(16, &Device::unlimited());
     let mut reader = open(&read_end, READ).unwrap();
     let (count, waker) = counter();
     assert!(read(&mut *reader, &waker, 1).is_pending());

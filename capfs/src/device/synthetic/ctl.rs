@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::text::{Contents, TextSource, snapshot};
 use crate::account::{Account, Buffer, Holding};
-use crate::device::identity::fresh_qid;
+use crate::device::Device;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::maybe_send::boxed;
@@ -76,25 +76,25 @@ impl<F: Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static> BeginCommand
 
 impl CtlNode {
     pub(super) fn of_each(
+        device: &Device,
         begin: impl Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static,
-        account: &Account,
     ) -> Self {
         CtlNode {
-            account: account.clone(),
-            qid: fresh_qid(FileKind::CharacterDevice),
+            account: device.account().clone(),
+            qid: device.qid(FileKind::CharacterDevice),
             text: None,
             command: Commands::OfEach(Box::new(begin)),
         }
     }
 
     pub(super) fn new(
+        device: &Device,
         text: Option<Box<dyn TextSource>>,
         command: impl Command,
-        account: &Account,
     ) -> Self {
         CtlNode {
-            account: account.clone(),
-            qid: fresh_qid(FileKind::CharacterDevice),
+            account: device.account().clone(),
+            qid: device.qid(FileKind::CharacterDevice),
             text,
             command: Commands::Shared(Arc::new(command)),
         }

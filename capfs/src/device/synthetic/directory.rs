@@ -7,8 +7,7 @@ use super::ctl::{Command, CtlNode};
 use super::stream::{StreamNode, StreamSource};
 use super::text::{TextNode, TextSource};
 use super::value::{ValueNode, ValueSink};
-use crate::account::Account;
-use crate::device::identity::fresh_qid;
+use crate::device::Device;
 use crate::device::pipe::stream_stat;
 use crate::{
     DirEntry, Directory, DirectoryFile, Entries, Errno, FileKind, MaybeSend, MaybeSync, Name, Node,
@@ -39,16 +38,14 @@ pub struct SyntheticDir {
 }
 
 impl SyntheticDir {
-    /// Begins a directory of a host's own.
+    /// Begins the root of a device of a host's own. Where there are directories below it, [`Device::directory`] begins each.
     pub fn builder() -> SyntheticBuilder {
-        SyntheticDir::charged(&Account::unlimited())
+        Device::unlimited().directory()
     }
 
-    /// Begins a directory for an agent, to whose account is charged what open text, ctl and value files hold. Over it,
-    /// opening and writing them is `ENOMEM`.
-    pub fn charged(account: &Account) -> SyntheticBuilder {
+    pub(in crate::device) fn of(device: &Device) -> SyntheticBuilder {
         SyntheticBuilder {
-            account: account.clone(),
+            device: device.clone(),
             names: Vec::new(),
             dynamic: None,
         }
@@ -62,7 +59,7 @@ impl SyntheticDir {
 /// names are the program's own.
 #[must_use = "a directory is made by `build`"]
 pub struct SyntheticBuilder {
-    account: Account,
+    device: Device,
     names: Vec<(&'static str, NodeRef)>,
     dynamic: Option<Box<dyn DynamicNames>>,
 }
@@ -70,8 +67,13 @@ pub struct SyntheticBuilder {
 impl SyntheticBuilder {
     /// Adds a text file.
     pub fn text(self, name: &'static str, source: impl TextSource) -> Self {
-        let node = TextNode::new(source, &self.account);
+        let node = TextNode::new(&self.device, source);
         self.node(name, Arc::new(node))
+    }
+
+    /// Whether the directory is of this device.
+    pub(in crate::device) fn is_of(&self, device: &Device) -> bool {
+        self.device.is(device)
     }
 
     /// Puts a node in front of the names that are there.
@@ -83,7 +85,7 @@ impl SyntheticBuilder {
 
     /// Adds a ctl file that reads as empty.
     pub fn ctl(self, name: &'static str, command: impl Command) -> Self {
-        let node = CtlNode::new(None, command, &self.account);
+        let node = CtlNode::new(&self.device, None, command);
         self.node(name, Arc::new(node))
     }
 
@@ -94,7 +96,7 @@ impl SyntheticBuilder {
         source: impl TextSource,
         command: impl Command,
     ) -> Self {
-        let node = CtlNode::new(Some(Box::new(source)), command, &self.account);
+        let node = CtlNode::new(&self.device, Some(Box::new(source)), command);
         self.node(name, Arc::new(node))
     }
 
@@ -105,27 +107,26 @@ impl SyntheticBuilder {
         name: &'static str,
         begin: impl Fn() -> Arc<dyn Command> + MaybeSend + MaybeSync + 'static,
     ) -> Self {
-        let node = CtlNode::of_each(begin, &self.account);
+        let node = CtlNode::of_each(&self.device, begin);
         self.node(name, Arc::new(node))
     }
 
     /// Adds a text that can be replaced.
     pub fn value(self, name: &'static str, source: impl TextSource, sink: impl ValueSink) -> Self {
-        let node = ValueNode::new(source, sink, &self.account);
+        let node = ValueNode::new(&self.device, source, sink);
         self.node(name, Arc::new(node))
     }
 
     /// Adds a stream that can be read.
     pub fn reads(self, name: &'static str, reads: impl StreamSource) -> Self {
-        self.node(name, Arc::new(StreamNode::new(Some(Box::new(reads)), None)))
+        let node = StreamNode::new(&self.device, Some(Box::new(reads)), None);
+        self.node(name, Arc::new(node))
     }
 
     /// Adds a stream that can be written.
     pub fn writes(self, name: &'static str, writes: impl StreamSource) -> Self {
-        self.node(
-            name,
-            Arc::new(StreamNode::new(None, Some(Box::new(writes)))),
-        )
+        let node = StreamNode::new(&self.device, None, Some(Box::new(writes)));
+        self.node(name, Arc::new(node))
     }
 
     /// Adds a stream that can be read and written; what it is opened for decides which of the sources
@@ -136,20 +137,29 @@ impl SyntheticBuilder {
         reads: impl StreamSource,
         writes: impl StreamSource,
     ) -> Self {
-        let node = StreamNode::new(Some(Box::new(reads)), Some(Box::new(writes)));
+        let node = StreamNode::new(&self.device, Some(Box::new(reads)), Some(Box::new(writes)));
         self.node(name, Arc::new(node))
     }
 
     /// Adds a directory.
     pub fn dir(self, name: &'static str, directory: SyntheticBuilder) -> Self {
+        let own = directory.is_of(&self.device);
+        assert!(own, "{name:?} is of another device");
         self.node(name, directory.build())
     }
 
-    /// Adds any node, such as another device's. Within the directory its identity is its own.
+    /// Adds any node. Its identity must be one that no other file of the device has: of another device's node it may not be.
     pub fn node(mut self, name: &'static str, node: NodeRef) -> Self {
         assert!(Name::new(name).is_ok(), "{name:?} can't be a name");
         let taken = self.names.iter().any(|(other, _)| *other == name);
         assert!(!taken, "{name:?} is there already");
+        let (device, number) = (node.qid().device, node.qid().path);
+        let known = self.names.iter().map(|(_, other)| other.qid());
+        let mut known = known.filter(|other| (other.device, other.path) == (device, number));
+        assert!(
+            known.next().is_none(),
+            "{name:?} has the identity of another file"
+        );
         self.names.push((name, node));
         self
     }
@@ -163,7 +173,7 @@ impl SyntheticBuilder {
     /// Makes the directory.
     pub fn build(self) -> NodeRef {
         Arc::new(DirectoryNode(Arc::new(SyntheticDir {
-            qid: fresh_qid(FileKind::Directory),
+            qid: self.device.qid(FileKind::Directory),
             names: self.names,
             dynamic: self.dynamic,
         })))

@@ -15,11 +15,12 @@
 //! use std::sync::Arc;
 //! use std::sync::atomic::{AtomicU64, Ordering};
 //! use capfs::Errno;
-//! use capfs::device::synthetic::SyntheticDir;
+//! use capfs::device::Device;
 //!
 //! let count = Arc::new(AtomicU64::new(0));
 //! let (shown, changed) = (count.clone(), count.clone());
-//! let device = SyntheticDir::builder()
+//! let device = Device::unlimited();
+//! let root = device.directory()
 //!     .text("policy", || "counts to 2^64".to_owned())
 //!     .text("count", move || shown.load(Ordering::Relaxed).to_string())
 //!     .ctl("ctl", move |line: &str| {
@@ -32,9 +33,9 @@
 //!         };
 //!         Ok(())
 //!     })
-//!     .dir("help", SyntheticDir::builder().text("ctl", || "add N\nset N".to_owned()))
+//!     .dir("help", device.directory().text("ctl", || "add N\nset N".to_owned()))
 //!     .build();
-//! assert!(device.directory().is_some());
+//! assert!(root.directory().is_some());
 //! ```
 
 mod ctl;

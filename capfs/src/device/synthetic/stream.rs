@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::device::identity::fresh_qid;
+use crate::device::Device;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
@@ -40,10 +40,11 @@ where
 
 /// A stream file by itself. A direction without a source can't be opened.
 pub fn stream_node(
+    device: &Device,
     reads: Option<Box<dyn StreamSource>>,
     writes: Option<Box<dyn StreamSource>>,
 ) -> NodeRef {
-    Arc::new(StreamNode::new(reads, writes))
+    Arc::new(StreamNode::new(device, reads, writes))
 }
 
 /// A stream file, as a node. A direction without a source can't be opened.
@@ -55,11 +56,12 @@ pub(super) struct StreamNode {
 
 impl StreamNode {
     pub(super) fn new(
+        device: &Device,
         reads: Option<Box<dyn StreamSource>>,
         writes: Option<Box<dyn StreamSource>>,
     ) -> Self {
         StreamNode {
-            qid: fresh_qid(FileKind::CharacterDevice),
+            qid: device.qid(FileKind::CharacterDevice),
             reads,
             writes,
         }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::*;
 use crate::account::Account;
+use crate::device::Device;
 use crate::device::null::Null;
 use crate::device::pipe::pipe;
 use crate::device::zero::Zero;
@@ -47,12 +48,14 @@ fn tell(file: &mut dyn OpenFile, bytes: &[u8]) -> Result<usize, Errno> {
 
 #[test]
 fn trees_of_texts_are_read_only() {
-    let device = SyntheticDir::builder()
+    let whole = Device::unlimited();
+    let device = whole
+        .directory()
         .text("policy", || "nothing".to_owned())
         .text("empty", String::new)
         .dir(
             "sub",
-            SyntheticDir::builder().text("lines", || "one\ntwo\n".to_owned()),
+            whole.directory().text("lines", || "one\ntwo\n".to_owned()),
         )
         .build();
     testkit::read_only(&device);
@@ -223,7 +226,8 @@ fn lines_and_writes_have_limits() {
 fn what_open_files_hold_is_charged_to_an_account() {
     const ROOM: usize = 10_000;
     let account = Account::new(ROOM as u64);
-    let device = SyntheticDir::charged(&account)
+    let device = Device::new(&account)
+        .directory()
         .text("text", || "t".repeat(4_000))
         .ctl("ctl", |_: &str| Ok(()))
         .value("value", String::new, |_: &str| Ok(()))
@@ -329,12 +333,14 @@ impl DynamicNames for Conversations {
 
 #[test]
 fn dynamic_names_follow_the_fixed_ones() {
+    let whole = Device::unlimited();
     let conversation = |number: u64| {
-        let node = SyntheticDir::builder().text("number", move || number.to_string());
+        let node = whole.directory().text("number", move || number.to_string());
         (number, node.build())
     };
     let all = Arc::new(Mutex::new((0..20).map(conversation).collect::<Vec<_>>()));
-    let device = SyntheticDir::builder()
+    let device = whole
+        .directory()
         .text("policy", || "all".to_owned())
         .text("5", || "hides a conversation".to_owned())
         .dynamic(Conversations(all.clone()))

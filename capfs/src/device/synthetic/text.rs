@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::account::{Account, Charge, Holding};
-use crate::device::identity::fresh_qid;
+use crate::device::Device;
 use crate::device::pipe::stream_stat;
 use crate::{
     Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
@@ -67,8 +67,8 @@ impl Contents {
 }
 
 /// Makes a text file that is in no directory, to be mounted by itself or to come and go.
-pub fn text_file(source: impl TextSource, account: &Account) -> NodeRef {
-    Arc::new(TextNode::new(source, account))
+pub fn text_file(device: &Device, source: impl TextSource) -> NodeRef {
+    Arc::new(TextNode::new(device, source))
 }
 
 /// A text file, as a node.
@@ -79,10 +79,10 @@ pub(super) struct TextNode {
 }
 
 impl TextNode {
-    pub(super) fn new(source: impl TextSource, account: &Account) -> Self {
+    pub(super) fn new(device: &Device, source: impl TextSource) -> Self {
         TextNode {
-            account: account.clone(),
-            qid: fresh_qid(FileKind::RegularFile),
+            account: device.account().clone(),
+            qid: device.qid(FileKind::RegularFile),
             source: Box::new(source),
         }
     }
@@ -132,7 +132,7 @@ impl Node for TextNode {
 /// # Errors
 /// - [`Errno::Nomem`]: the account has no room for them
 pub fn open_text(contents: Vec<u8>, account: &Account) -> Result<Box<dyn OpenFile>, Errno> {
-    let qid = fresh_qid(FileKind::RegularFile);
+    let qid = Qid::unnumbered(FileKind::RegularFile);
     let contents = Contents::new(contents, account)?;
     Ok(Box::new(OpenText { qid, contents }))
 }

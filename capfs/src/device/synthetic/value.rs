@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::text::{Contents, TextSource, snapshot};
 use crate::account::{Account, Buffer, Holding};
-use crate::device::identity::fresh_qid;
+use crate::device::Device;
 use crate::device::pipe::stream_stat;
 use crate::{
     Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, Op, OpenFile, OpenHow,
@@ -43,10 +43,10 @@ pub(super) struct ValueNode {
 }
 
 impl ValueNode {
-    pub(super) fn new(source: impl TextSource, sink: impl ValueSink, account: &Account) -> Self {
+    pub(super) fn new(device: &Device, source: impl TextSource, sink: impl ValueSink) -> Self {
         ValueNode {
-            account: account.clone(),
-            qid: fresh_qid(FileKind::RegularFile),
+            account: device.account().clone(),
+            qid: device.qid(FileKind::RegularFile),
             source: Arc::new(source),
             sink: Arc::new(sink),
         }

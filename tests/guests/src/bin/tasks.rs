@@ -199,6 +199,14 @@ fn parent() {
     task.set("dir", "/work");
     task.run("cat a.txt");
 
+    // Somewhere below what was bound, which may be asked for elsewhere.
+    fs::create_dir_all("/data/below/here").expect("directories");
+    fs::write("/data/below/here/c.txt", "deep\n").expect("writing");
+    let task = Task::new();
+    task.ctl("bind /data /work");
+    task.set("dir", "/work/below/here");
+    task.run("cat c.txt");
+
     // In a union what was bound last in front is found first.
     let task = Task::new();
     task.ctl("bind /data /both");
@@ -435,7 +443,7 @@ fn refusals() {
     task.run("exit 0");
     task.ctl("delete");
     task.tell("status");
-    for number in 1..=18 {
+    for number in 1..=19 {
         let gone = Task(format!("/task/{number}"));
         gone.ctl("delete");
     }
