@@ -1,12 +1,12 @@
 //! Guests that pass arbitrary numbers: nothing panics, and nothing is written but what a call names.
 //!
 //! A case is a sequence of calls with arguments that are mostly nearly right. After each call, every byte
-//! that it wrote must lie where its arguments said that results go. `PROPTEST_CASES` sets the number
-//! of cases.
+//! that it wrote must lie where its arguments said that results go. In half of the cases the files are answered for later, wake for
+//! nothing and list short, and calls are given up in the middle. `PROPTEST_CASES` sets the number of cases.
 
 mod guest;
 
-/// Whether the files are answered for later.
+/// Whether files are answered for later where nothing else is said.
 const LATE: bool = false;
 
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use capfs::device::pipe::pipe;
 use capfs::device::socket::{listener, socket_pair};
-use capfs::{BindFlags, Errno, Rights};
+use capfs::{BindFlags, Errno, OpenFile, Rights, testkit};
 use capfs_runtime::abi::{PREVIEW1, Param, UNSTABLE};
 use capfs_runtime::{GuestMemory, Preopen, Process};
 use guest::{Guest, SIZE, TestClock, rights};
@@ -261,13 +261,17 @@ fn furnished(base: u64, seed: &[u8]) -> Watched {
     }
 }
 
-/// A process with something of every kind: files, directories, pipes, sockets, a listener.
-fn process() -> (Guest, Vec<Box<dyn std::any::Any>>) {
+/// A process with something of every kind: files, directories, pipes, sockets, a listener. All of it is answered for later, if `late`.
+fn process(late: bool) -> (Guest, Vec<Box<dyn std::any::Any>>) {
     let mut kept: Vec<Box<dyn std::any::Any>> = Vec::new();
-    let guest = Guest::with(&[("a", b"some text"), ("d/a", b"more")], |config| {
+    let wrapped = |file: Box<dyn OpenFile>| match late {
+        true => testkit::late_file(file),
+        false => file,
+    };
+    let guest = Guest::over(late, &[("a", b"some text"), ("d/a", b"more")], |config| {
         let (pipe_reader, mut pipe_writer) = pipe(64);
         let mut context = Context::from_waker(Waker::noop());
-        let _ = capfs::OpenFile::poll_write(
+        let _ = OpenFile::poll_write(
             &mut pipe_writer,
             &mut context,
             capfs::WriteAt::End,
@@ -275,17 +279,21 @@ fn process() -> (Guest, Vec<Box<dyn std::any::Any>>) {
         );
         let (output_reader, output_writer) = pipe(64);
         kept.push(Box::new(output_reader));
-        config.stdio[0] = Box::new(pipe_reader);
-        config.stdio[1] = Box::new(output_writer);
+        config.stdio[0] = wrapped(Box::new(pipe_reader));
+        config.stdio[1] = wrapped(Box::new(output_writer));
         let (near, far) = socket_pair(64);
         let (accepting, connector) = listener(4, 64);
         kept.push(Box::new(connector.connect()));
         kept.push(Box::new(connector.connect()));
         kept.push(Box::new((near, connector)));
-        config.handed = vec![Box::new(far), Box::new(accepting)];
+        config.handed = vec![wrapped(Box::new(far)), wrapped(Box::new(accepting))];
         config.max_files = 12.into();
         let clock = Arc::new(TestClock::new(1));
         let read_only = guest::memory(&clock, &[("a", b"kept")]);
+        let read_only = match late {
+            true => testkit::late(&read_only),
+            false => read_only,
+        };
         config
             .namespace
             .mount(read_only, "/ro", Rights::RO, BindFlags::REPLACE)
@@ -305,6 +313,7 @@ proptest! {
     #[test]
     fn nothing_panics_and_only_results_are_written(
         at_the_top in any::<bool>(),
+        late in any::<bool>(),
         seed in prop::collection::vec(any::<u8>(), 1..64),
         calls in prop::collection::vec(
             (0..INVOCATIONS.len(), prop::collection::vec(argument(), 9)),
@@ -314,12 +323,15 @@ proptest! {
         // The end of a memory of 4 GiB is where sums of addresses overflow.
         let base = if at_the_top { (1 << 32) - u64::from(SIZE) } else { 0 };
         let mut memory = furnished(base, &seed);
-        let (mut guest, _kept) = process();
+        let (mut guest, _kept) = process(late);
         prop_assert_eq!(guest.open("a", 0, rights::FILE), Ok(7));
         prop_assert_eq!(guest.open("d", 0, u64::MAX), Err(Errno::Isdir));
         prop_assert_eq!(guest.open("d", 0, rights::READDIR), Ok(8));
-        let mut context = Context::from_waker(Waker::noop());
+        let waker = Waker::from(guest.alarm.clone());
+        let mut context = Context::from_waker(&waker);
         for (index, arguments) in calls {
+            // Now and then a call is given up, and made anew.
+            let mut given_up = arguments[0].0 % 2 > 0;
             let (name, params) = call_of(index);
             let unstable = index >= PREVIEW1.len();
             let name_of_call = name;
@@ -340,12 +352,19 @@ proptest! {
             memory.written.clear();
             let mut tries = 0;
             let ended = loop {
+                let woken = guest.alarm.count();
                 let poll = INVOCATIONS[index](
                     &mut guest.process, &mut context, &mut memory, &arguments,
                 );
-                tries += 1;
+                let goes_on = late && guest.alarm.count() > woken;
+                tries += u32::from(!goes_on);
                 match (poll, guest.process.deadline()) {
                     (Poll::Ready(_), _) => break true,
+                    (Poll::Pending, _) if goes_on => {
+                        if std::mem::take(&mut given_up) {
+                            guest.process.cancel();
+                        }
+                    }
                     (Poll::Pending, Some(deadline)) if tries < 3 => guest.clock.set(deadline),
                     // It waits for somebody who never comes: the host would end it here.
                     (Poll::Pending, _) => break false,

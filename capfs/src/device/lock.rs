@@ -42,6 +42,18 @@ impl<T> Lock for Mutex<T> {
 }
 
 #[cfg(all(loom, test))]
+impl<M: Lock + ?Sized> Lock for std::sync::Arc<M> {
+    type Guard<'a>
+        = M::Guard<'a>
+    where
+        M: 'a;
+
+    fn locked(&self) -> M::Guard<'_> {
+        (**self).locked()
+    }
+}
+
+#[cfg(all(loom, test))]
 impl<T> Lock for loom::sync::Mutex<T> {
     type Guard<'a>
         = loom::sync::MutexGuard<'a, T>

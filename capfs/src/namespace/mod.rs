@@ -32,8 +32,6 @@ mod files;
 #[path = "tests.rs"]
 #[allow(clippy::duplicate_mod)]
 mod late_tests;
-#[cfg(test)]
-mod later;
 mod listing;
 #[cfg(test)]
 mod model_tests;

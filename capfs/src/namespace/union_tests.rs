@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::later::later;
 use super::tests::{create, memory, mounted, names, text};
 use super::*;
 use crate::device::memory::{MemoryFs, MemoryLimits};
 use crate::device::null::Null;
 use crate::forward::{forward_node, forward_open_file};
-use crate::testkit::{self, ManualClock, READ, READ_WRITE, list_from, now, write};
+use crate::testkit::{self, ManualClock, READ, READ_WRITE, late, list_from, now, write};
 use crate::{
     DirEntry, Directory, EditDirectory, Node, OpenFile, OpenHow, Opened, SetStat, SetTime,
 };
@@ -204,7 +203,7 @@ fn overlapping(wrap: fn(NodeRef) -> NodeRef) -> (Namespace, Vec<String>) {
 
 #[test]
 fn a_union_lists_everything_once_at_every_step() {
-    for wrap in [|node| node, later as fn(NodeRef) -> NodeRef] {
+    for wrap in [|node| node, (|node| late(&node)) as fn(NodeRef) -> NodeRef] {
         let (namespace, all) = overlapping(wrap);
         for step in [1, 3, 128, 1000] {
             let mut file = now(namespace.open_place(&place(&namespace, "u"), READ)).unwrap();
@@ -513,7 +512,7 @@ impl EditDirectory for Contended {
 
 #[test]
 fn whoever_is_faster_a_file_is_made_or_opened() {
-    for wrap in [|node| node, later as fn(NodeRef) -> NodeRef] {
+    for wrap in [|node| node, (|node| late(&node)) as fn(NodeRef) -> NodeRef] {
         let contended = |rivals: &[&'static str]| {
             let device = Contended {
                 inner: memory(&[]),

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use crate::device::parts::lock;
 use crate::{
-    DirEntry, Directory, EditDirectory, Entries, Errno, FileKind, GuestSink, GuestSource, Interest,
-    Listener, MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, Readiness,
-    SetStat, Socket, Stat, WriteAt, Written,
+    DirEntry, Directory, EditDirectory, Entries, Errno, GuestSink, GuestSource, Interest, Listener,
+    MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, Readiness, SetStat, Socket,
+    Stat, WriteAt, Written,
 };
 
 /// How often a wait is woken for nothing.
@@ -20,10 +20,14 @@ const PAUSES: u32 = 2;
 const LISTED: usize = 2;
 
 /// A device that does what `root` does, as late and as little at a time as a device may: what can come later does, after
-/// wake-ups for nothing, and listings are short. What is given up before its answer has come has not happened. Opening a
-/// directory is answered at once, since a program finds some open when it starts.
+/// wake-ups for nothing, and listings are short. What is given up before its answer has come has not happened.
 pub fn late(root: &NodeRef) -> NodeRef {
     Arc::new(LateNode(root.clone()))
+}
+
+/// An open file that is as late as those of [`late`].
+pub fn late_file(file: Box<dyn OpenFile>) -> Box<dyn OpenFile> {
+    LateFile::wrapped(file)
 }
 
 /// Waits for nothing.
@@ -109,11 +113,7 @@ impl Node for LateNode {
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         let inner = self.0.clone();
-        let open = move || inner.open(how).map(LateFile::wrapped);
-        match self.0.qid().kind {
-            FileKind::Directory => open(),
-            _ => later(open),
-        }
+        later(move || inner.open(how).map(LateFile::wrapped))
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {

@@ -32,7 +32,7 @@ use crate::{
     WriteAt, Written,
 };
 
-pub use late::late;
+pub use late::{late, late_file};
 pub use read_only::read_only;
 
 /// Opened for reading.

@@ -1,6 +1,6 @@
 //! Checks of a tree that can't be changed.
 
-use super::{READ, READ_WRITE, directory, list, name, now, read_at, walk};
+use super::{READ, READ_WRITE, directory, late, list, name, now, read_at, walk};
 use crate::{Directory, Errno, FileKind, NodeRef, OpenHow, SetStat, SetTime};
 
 /// Checks a whole tree that can't be changed: that listing, walking and stat agree, that contents are
@@ -9,6 +9,12 @@ use crate::{Directory, Errno, FileKind, NodeRef, OpenHow, SetStat, SetTime};
 /// # Panics
 /// When a check fails.
 pub fn read_only(root: &NodeRef) {
+    check_tree(root);
+    // And where everything comes later.
+    check_tree(&late(root));
+}
+
+fn check_tree(root: &NodeRef) {
     let mut pending = vec![root.clone()];
     while let Some(node) = pending.pop() {
         refuses_changes(&node);
