@@ -46,6 +46,9 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Show what a module imports, exports and will need
     Inspect(InspectArgs),
+    /// Look after what agents have stored in browsers
+    #[command(subcommand)]
+    Storage(StorageCommand),
 }
 
 /// `run`.
@@ -217,6 +220,35 @@ pub struct InspectArgs {
     /// The module, unless the manifest names it
     #[arg(value_name = "AGENT.wasm", required_unless_present = "manifest")]
     pub agent: Option<PathBuf>,
+}
+
+/// `storage`.
+#[derive(Debug, Subcommand)]
+pub enum StorageCommand {
+    /// Compare all that is stored with its checksums, and change nothing
+    ///
+    /// A tree of stored files is three files in a browser: `index-0`, `index-1` and `data`. Copies of them are checked, in DIR and in
+    /// the folders in it. Natively stored files are plain files, for which there is nothing to check.
+    #[command(after_help = CHECK_CODES)]
+    Check(CheckArgs),
+}
+
+const CHECK_CODES: &str = "\
+Exit codes, the highest of all trees:
+  0    everything is as it was written
+  1    something is damaged; each range of each file is named
+  2    something can't be read, is in use, or was written by a later version; there is nothing stored in DIR";
+
+/// `storage check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// The folder of one tree, or one with several in it
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// `NAME[=VALUE]`.

@@ -7,6 +7,7 @@
 //! - [`device`]: devices on the operating system
 //! - [`state`]: the folder where what an agent keeps lasts, and whose it is
 //! - [`storage`]: folders of agents' own, behind the capability `opfs`
+//! - [`volumes`]: checking copies of what browsers store
 //! - [`secrets`]: headers whose values are in files and variables
 //! - [`say`]: what the host tells people
 //! - [`manifest`]: what an agent requires and can do without, in a file
@@ -36,4 +37,5 @@ pub mod secrets;
 pub mod state;
 pub mod storage;
 pub mod tasks;
+pub mod volumes;
 pub mod wait;

@@ -29,7 +29,7 @@ use capfs_host::reserved::{Danger, Reserved};
 use capfs_host::run::{Agent, RunConfig, codes};
 use capfs_host::state::{State, StateError};
 use capfs_host::tasks::Family;
-use capfs_host::{say, secrets};
+use capfs_host::{say, secrets, volumes};
 
 use capfs::OpenFile;
 use capfs::account::Account;
@@ -37,7 +37,7 @@ use capfs_devices::audit::Sink;
 use capfs_devices::identity::Identity;
 use capfs_native_devices::Host;
 use capfs_runtime::FileLimit;
-use cli::{Cli, Command, InspectArgs, RunArgs};
+use cli::{CheckArgs, Cli, Command, InspectArgs, RunArgs, StorageCommand};
 use ends::{Ends, GRACE};
 use reload::GrantedByManifest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run(*args),
         Command::Inspect(args) => inspect_module(args),
+        Command::Storage(StorageCommand::Check(args)) => check_storage(&args),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -191,6 +192,29 @@ fn inspect_module(args: InspectArgs) -> Result<u8, Failed> {
     // As `run` would end.
     let starts = asked.is_none_or(|asked| asked.starts());
     Ok(if starts { 0 } else { codes::HOST })
+}
+
+/// The exit code where nothing that is stored can be read.
+const UNREADABLE: u8 = 2;
+
+fn check_storage(args: &CheckArgs) -> Result<u8, Failed> {
+    let found = volumes::find(&args.folder);
+    let found = found.map_err(|error| Failed::new(UNREADABLE, error.to_string()))?;
+    if found.is_empty() {
+        let folder = args.folder.display();
+        let error = format!("there is nothing in `{folder}` that a browser has stored");
+        let hint = "a tree of stored files is a folder with the files `index-0`, `index-1` and `data`; natively it is a plain folder";
+        return Err(Failed::new(UNREADABLE, error).hint(Some(hint)));
+    }
+    let all: Vec<_> = found.into_iter().map(volumes::examine).collect();
+    let text = match args.json {
+        true => say::json(&volumes::as_json(&all), true) + "\n",
+        false => volumes::as_text(&all),
+    };
+    let written = io::stdout().write_all(text.as_bytes());
+    written.map_err(|error| Failed::new(UNREADABLE, format!("can't write: {error}")))?;
+    let codes = all.iter().map(|checked| checked.verdict.code());
+    Ok(codes.max().unwrap_or(UNREADABLE))
 }
 
 fn run(args: RunArgs) -> Result<u8, Failed> {

@@ -2,7 +2,7 @@
 
 pub mod console;
 pub mod dir;
-mod errors;
+pub(crate) mod errors;
 mod reactor;
 pub mod socket;
 pub mod stdio;

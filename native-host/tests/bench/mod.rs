@@ -1,5 +1,7 @@
 //! A directory with agents, and `capfs-host` on them.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
