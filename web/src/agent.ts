@@ -291,6 +291,14 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#removeSignal = () => signal.removeEventListener('abort', abort);
   }
 
+  /**
+   * Ends it at once, with its worker; not for users. For a page that is about to be suspended: nothing that is sent to a worker would be taken there any more.
+   */
+  endAtOnce(why: string): void {
+    if (!this.#begun) return this.#end('killed', why);
+    this.#finish({ code: ENDINGS.killed, reason: 'killed', message: why, usage: noUsage() }, undefined);
+  }
+
   /** Others have ended since, and there is no room for its files any more; not for users. */
   letGo(): void {
     this.#release(`the agent has ended, and its files are gone: the last ${KEPT_MAX} agents that ended keep theirs, and not more than ${KEPT_MIB} MiB together`);

@@ -44,6 +44,16 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   #closed = false;
   /** What is being started. */
   readonly #starting = new Set<Abortable>();
+  /** Agents that may have stored files open. */
+  readonly #storing = new Set<Agent>();
+  /**
+   * The page is left, and the browser keeps it for a user who comes back. Its workers stand still from now on, and nobody else would get the files that they have
+   * open: Firefox keeps such a page for half an hour.
+   */
+  readonly #left = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted) return;
+    for (const agent of [...this.#storing]) agent.endAtOnce('the page was left, and gave up the stored files that it had open');
+  };
 
   private constructor(
     /** Which way system calls take. */
@@ -186,6 +196,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     // From here on the agent has the worker, and gives it back when it ends.
     const agent = new Agent(this.#nextId++, this, worker, begun, timings, options, parent);
     this.#agents.add(agent);
+    if (stored) this.#stores(agent);
     const identity = id ?? digest ?? '';
     try {
       worker.adopt(agent.id, agent);
@@ -203,6 +214,16 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       throw error;
     }
     return agent;
+  }
+
+  /** Ends the agent where its page is left, as it may have stored files open. */
+  #stores(agent: Agent): void {
+    if (this.#storing.size === 0) addEventListener('pagehide', this.#left);
+    this.#storing.add(agent);
+    agent.atEnd(() => {
+      this.#storing.delete(agent);
+      if (this.#storing.size === 0) removeEventListener('pagehide', this.#left);
+    });
   }
 
   /** What an agent's worker is told. */
