@@ -1,12 +1,12 @@
 // Runs the conformance cases on one or more hosts and compares the transcripts.
 //
 //   node tests/run.mjs [--host native,node,chromium,firefox,webkit] [--variant jspi-multi] [--only NAME]
-//                      [--programs] [--stored] [--write]
+//                      [--programs] [--on-demand] [--stored] [--write]
 //
 // Each case runs in every variant of a host. Its transcript must equal the one in tests/transcripts/, which
 // makes the hosts equal to each other. `--write` writes transcripts that don't exist yet; read them before
 // they are committed. `--programs` runs the real programs of tests/programs instead of the guests, in the first
-// variant of each host unless told. `--stored` runs the cases that write files on stored ones instead, in browsers, against
+// variant of each host unless told; `--on-demand` the larger ones, which are fetched or compiled first. `--stored` runs the cases that write files on stored ones instead, in browsers, against
 // the same transcripts.
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -22,13 +22,17 @@ const { values: options } = parseArgs({
     variant: { type: 'string' },
     only: { type: 'string' },
     programs: { type: 'boolean', default: false },
+    'on-demand': { type: 'boolean', default: false },
     stored: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 })
 
-const names = options.programs ? [] : await buildGuests()
-const { cases } = await import(options.programs ? './programs/cases.mjs' : './cases.mjs')
+const programs = options.programs || options['on-demand']
+const names = programs ? [] : await buildGuests()
+const cases = options['on-demand']
+  ? await (await import('./programs/on-demand.mjs')).prepared(options.only)
+  : (await import(options.programs ? './programs/cases.mjs' : './cases.mjs')).cases
 let passed = 0
 let failed = 0
 const ran = new Set()
@@ -113,7 +117,7 @@ function leftOut(wanted, host, variant) {
 
 for (const name of options.host.split(',')) {
   const { variants, open } = await import(`./hosts/${name}.mjs`)
-  const chosen = options.variant ? variants.filter((variant) => variant === options.variant) : options.programs ? variants.slice(0, 1) : variants
+  const chosen = options.variant ? variants.filter((variant) => variant === options.variant) : programs ? variants.slice(0, 1) : variants
   if (chosen.length === 0) fail(name, `there is no variant ${options.variant}; there are ${variants.join(', ')}`)
   for (const variant of chosen) {
     const before = [passed, failed]

@@ -14,7 +14,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..')
 /** The built program. */
 const binary = join(resolve(root, process.env.CARGO_TARGET_DIR ?? 'target'), 'release', 'capfs-host')
 
-/** How long a run may take before it counts as hung, in milliseconds. */
+/** How long a run may take before it counts as hung, in milliseconds, unless its case says `patience`. */
 const PATIENCE = 120_000
 
 /** `directory`: writable mounts are host directories. `memory`: they are memory file systems. */
@@ -53,6 +53,7 @@ class Folders {
       return mount.flatMap((member) => this.options(path, member))
     }
     if (mount.host !== undefined) return ['--dir', `${mount.host}::${path}:${mount.rights ?? 'rw'}`]
+    if (mount.type === 'null' || mount.type === 'zero') return ['--mount', `${mount.type}:${path}`]
     if (mount.type === 'archive') return ['--mount', `archive=${mount.data ?? this.archive(mount.files)}:${path}`]
     if (this.inMemory && Object.keys(mount.files ?? {}).length === 0 && mount.rights !== 'ro') {
       return ['--mount', `memory:${path}`]
@@ -115,7 +116,7 @@ function ended(argv, wanted) {
     const patience = setTimeout(() => {
       hung = true
       child.kill('SIGKILL')
-    }, PATIENCE)
+    }, wanted.patience ?? PATIENCE)
     const clients = new Clients()
     const observe = dialogue(wanted.dialogue ?? [], async (step) => {
       if (step.send !== undefined) child.stdin.write(step.send)
