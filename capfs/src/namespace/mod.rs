@@ -50,7 +50,7 @@ use std::sync::Arc;
 use skeleton::Skeleton;
 use table::{Member, Mount, MountTable, Union};
 
-use crate::{Errno, FileKind, Name, NodeRef, Op, Rights};
+use crate::{Errno, FileKind, Name, NodeRef, Op, PATH_MAX, Rights};
 
 pub use files::OpenAt;
 pub use table::Place;
@@ -154,6 +154,7 @@ impl Namespace {
     ///
     /// # Errors
     /// - [`Errno::Inval`]: `at` is not an absolute path without `..`
+    /// - [`Errno::Nametoolong`]: `at` has more than [`PATH_MAX`] bytes
     /// - [`Errno::Nospc`]: more than [`MOUNTS_MAX`](crate::MOUNTS_MAX) mount points or
     ///   [`UNION_MAX`](crate::UNION_MAX) members, or 2^31 mounts so far
     /// - [`Errno::Notdir`]: a file united with something, or a file on the way
@@ -314,8 +315,12 @@ impl Namespace {
 /// The part of an absolute path behind its root.
 ///
 /// # Errors
+/// - [`Errno::Nametoolong`]: over [`PATH_MAX`] bytes, which bounds how deep skeletons lie within each other, too
 /// - [`Errno::Inval`]: not absolute, or with `..` in it
 fn relative(path: &str) -> Result<&str, Errno> {
+    if path.len() > PATH_MAX {
+        return Err(Errno::Nametoolong);
+    }
     let rest = path
         .strip_prefix('/')
         .ok_or(Errno::Inval)?

@@ -381,3 +381,18 @@ fn a_clone_is_of_its_own() {
         Err(Errno::Inval)
     );
 }
+
+/// Directories that are only there to be mounted on lie within each other, and go one within the other.
+#[test]
+fn mount_points_are_as_deep_as_a_path() {
+    let deepest = "/a".repeat(PATH_MAX / 2);
+    let mut namespace = Namespace::new();
+    let mut mount =
+        |at: &str| namespace.mount(memory(&[("f", "x")]), at, Rights::RW, BindFlags::REPLACE);
+    for deep in [format!("{deepest}/"), "/a".repeat(100_000)] {
+        assert_eq!(mount(&deep), Err(Errno::Nametoolong));
+    }
+    mount(&deepest).unwrap();
+    assert_eq!(names(&namespace, &deepest[1..]), ["f"]);
+    drop(namespace);
+}

@@ -19,7 +19,18 @@ use tree::{ArchiveNode, Tree};
 /// otherwise make the host build a large tree.
 pub const ARCHIVE_NODES_MAX: usize = 1 << 18;
 
-/// What is wrong with an archive.
+/// Characters of a path or of a target that an error shows: an archive can have some of any length.
+pub const ARCHIVE_SHOWN_MAX: usize = 80;
+
+/// The beginning of a text of an archive, for an error.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(ARCHIVE_SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What is wrong with an archive. Of what it says itself, such as a path, [`ARCHIVE_SHOWN_MAX`] characters are shown at most.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {

@@ -173,6 +173,23 @@ fn what_is_wrong_is_said() {
     assert!(matches!(error(builder), ArchiveError::Conflict { .. }));
 }
 
+#[test]
+fn of_a_long_name_an_error_shows_the_beginning() {
+    use tar::EntryType;
+    for long in ["é".repeat(1 << 20).into_bytes(), vec![0xff; 1 << 20]] {
+        let begin = |kind| Builder::new().raw(kind, b"L", b"", &long);
+        let long_name = begin(EntryType::GNULongName).raw(EntryType::Regular, b"f", b"", b"");
+        let long_link = begin(EntryType::GNULongLink).raw(EntryType::Symlink, b"l", b"", b"");
+        for builder in [long_name, long_link] {
+            let Err(ArchiveError::BadPath { path }) = builder.open() else {
+                panic!("it is too long");
+            };
+            assert_eq!(path.chars().count(), ARCHIVE_SHOWN_MAX + 1);
+            assert!(path.ends_with('…'));
+        }
+    }
+}
+
 /// Headers that pass the checksum, with anything in their fields.
 fn hostile_header() -> impl Strategy<Value = Vec<u8>> {
     let kind = prop::sample::select(b"01234567xgLKSAV\0".to_vec());

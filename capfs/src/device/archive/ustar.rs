@@ -2,7 +2,7 @@
 //! and [GNU's](https://www.gnu.org/software/tar/manual/html_node/Standard.html) long names.
 
 use super::tree::{Body, Names, ROOT, Tree};
-use super::{ArchiveBytes, ArchiveError};
+use super::{ARCHIVE_SHOWN_MAX, ArchiveBytes, ArchiveError, shown};
 use crate::clock::NANOS_PER_SEC;
 use crate::{Name, PATH_MAX};
 
@@ -122,7 +122,7 @@ impl Entry {
     fn place(self, tree: &mut Tree) -> Result<(), ArchiveError> {
         let path = text(self.path)?;
         let components = components(&path)?;
-        let conflict = || ArchiveError::Conflict { path: path.clone() };
+        let conflict = || ArchiveError::Conflict { path: shown(&path) };
 
         let Some((name, above)) = components.split_last() else {
             // The archive's own root, as `tar c .` writes it.
@@ -160,7 +160,9 @@ impl Entry {
             b'2' => {
                 let target = text(self.link)?;
                 if target.is_empty() || target.len() > PATH_MAX || target.contains('\0') {
-                    return Err(ArchiveError::BadPath { path: target });
+                    return Err(ArchiveError::BadPath {
+                        path: shown(&target),
+                    });
                 }
                 tree.add(self.mtime, Body::Symlink(target))?
             }
@@ -169,13 +171,13 @@ impl Entry {
                 find(tree, &target)?
                     .filter(|index| !tree.is_directory(*index))
                     .ok_or_else(|| ArchiveError::DanglingLink {
-                        path: path.clone(),
-                        target: target.clone(),
+                        path: shown(&path),
+                        target: shown(&target),
                     })?
             }
             kind => {
                 return Err(ArchiveError::Unsupported {
-                    path,
+                    path: shown(&path),
                     kind: char::from(kind),
                 });
             }
@@ -194,7 +196,7 @@ fn find(tree: &Tree, path: &str) -> Result<Option<usize>, ArchiveError> {
 }
 
 fn components(path: &str) -> Result<Vec<&str>, ArchiveError> {
-    let bad = || ArchiveError::BadPath { path: path.into() };
+    let bad = || ArchiveError::BadPath { path: shown(path) };
     if path.is_empty() || path.len() > PATH_MAX {
         return Err(bad());
     }
@@ -202,7 +204,7 @@ fn components(path: &str) -> Result<Vec<&str>, ArchiveError> {
     for component in path.split('/') {
         match component {
             "" | "." => {}
-            ".." => return Err(ArchiveError::Escapes { path: path.into() }),
+            ".." => return Err(ArchiveError::Escapes { path: shown(path) }),
             component => {
                 Name::new(component).map_err(|_| bad())?;
                 components.push(component);
@@ -213,8 +215,13 @@ fn components(path: &str) -> Result<Vec<&str>, ArchiveError> {
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, ArchiveError> {
-    String::from_utf8(bytes).map_err(|error| ArchiveError::BadPath {
-        path: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    String::from_utf8(bytes).map_err(|error| {
+        // No character has more than four bytes.
+        let bytes = error.as_bytes();
+        let beginning = &bytes[..bytes.len().min(4 * ARCHIVE_SHOWN_MAX + 4)];
+        ArchiveError::BadPath {
+            path: shown(&String::from_utf8_lossy(beginning)),
+        }
     })
 }
 
