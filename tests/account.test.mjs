@@ -44,6 +44,7 @@ const grant = (...flags) => flags.flatMap((flag) => ['--grant', flag])
 const WAYS = {
   memory: { errno: 'NOMEM' },
   descriptors: { options: memory, errno: 'NOMEM' },
+  scattered: { options: [...memory, '--dir', '{scratch}::/scratch:rw'], errno: 'NOMEM' },
   contents: { options: memory, errno: 'NOSPC' },
   nameless: { options: memory, errno: 'NOSPC' },
   files: { options: memory, errno: 'NOSPC' },
@@ -152,11 +153,12 @@ await buildGuests()
 const server = await serve()
 const folder = join(scratch, 'folder')
 mkdirSync(folder)
+mkdirSync(join(scratch, 'files'))
 for (let index = 0; index < 20_000; index++) writeFileSync(join(folder, `a-file-with-a-name-of-some-length-${index}`), '')
 
 /** The options of a run, a folder of its own for its state. */
 function filled(options, way) {
-  const places = { folder, state: join(scratch, `state-${way}`), server: `${server.address.replace(/^http/, 'ws')}/deaf` }
+  const places = { folder, scratch: join(scratch, 'files'), state: join(scratch, `state-${way}`), server: `${server.address.replace(/^http/, 'ws')}/deaf` }
   return options.map((option) => option.replace(/\{(\w+)\}/g, (_, name) => places[name]))
 }
 

@@ -301,6 +301,8 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     };
     let reserved = reserved.all(&settings.wants);
     let mut capabilities = Capabilities::new(host, &name, family, reserved);
+    // Each folder that is granted takes some of them.
+    raise_file_limit();
     let granted = grants::namespace(&settings.wants, settings.memory_files, &mut capabilities);
     let granted = granted.map_err(|missing| {
         if args.json {
@@ -348,7 +350,6 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
         None => handle_signals()?,
     };
     by_manifest.set(granted.revocable);
-    raise_file_limit();
     let timeout = config.timeout;
     capabilities.begin(&config.namespace);
     let ended = ends.run(agent, config, capabilities.account());

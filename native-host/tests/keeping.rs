@@ -74,6 +74,29 @@ fn an_audit_is_its_owner_s_and_says_who_starts() {
     );
 }
 
+/// What an agent has stored must not keep it from its next run.
+#[test]
+fn many_stored_directories_need_few_descriptors() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let state = bench.path("state");
+    for number in 0..2_000 {
+        fs::create_dir_all(state.join(format!("files/own/{number}/below"))).unwrap();
+    }
+    let run = bench.command("run");
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .args(["--id", "org.example.a", "--grant", "opfs", "--state"])
+        .args([&state, &agent])
+        .env("CAPFS_CACHE_DIR", bench.path("cache"))
+        .output()
+        .unwrap();
+    assert_ended(&limited, 0, "");
+    assert_eq!(limited.stdout, b"hello\n");
+}
+
 #[test]
 fn what_an_audit_has_no_room_for_is_not_done() {
     let bench = Bench::new();

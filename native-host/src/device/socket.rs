@@ -160,7 +160,6 @@ impl Listener for HostListener {
 pub struct HostSocket {
     stream: TcpStream,
     watch: Option<Watch>,
-    scratch: Vec<u8>,
 }
 
 impl HostSocket {
@@ -175,7 +174,6 @@ impl HostSocket {
         Ok(HostSocket {
             stream,
             watch: None,
-            scratch: Vec::new(),
         })
     }
 
@@ -204,7 +202,7 @@ impl HostSocket {
             return Poll::Ready(Ok(0));
         }
         let stream = &self.stream;
-        let received = transfer::read(sink, &mut self.scratch, |slice| receive(stream, slice));
+        let received = transfer::read(sink, |slice| receive(stream, slice));
         self.waiting(context, Interest::Read, received)
     }
 }
@@ -226,7 +224,7 @@ impl OpenFile for HostSocket {
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
         let mut stream = &self.stream;
-        let sent = transfer::write(source, &mut self.scratch, |bytes| stream.write(bytes));
+        let sent = transfer::write(source, |bytes| stream.write(bytes));
         let bytes = ready!(self.waiting(context, Interest::Write, sent))?;
         Poll::Ready(Ok(Written { bytes, end: 0 }))
     }

@@ -29,7 +29,6 @@ pub struct HostStream {
     kind: FileKind,
     way: Interest,
     watch: Option<Watch>,
-    scratch: Vec<u8>,
 }
 
 impl HostStream {
@@ -65,7 +64,6 @@ impl HostStream {
             kind,
             way,
             watch: None,
-            scratch: Vec::new(),
         })
     }
 
@@ -113,7 +111,7 @@ impl OpenFile for HostStream {
             return Poll::Ready(Err(errno));
         }
         let file = &self.file;
-        Poll::Ready(transfer::read(sink, &mut self.scratch, |slice| {
+        Poll::Ready(transfer::read(sink, |slice| {
             Ok(rustix::io::read(file, slice)?)
         }))
     }
@@ -128,9 +126,7 @@ impl OpenFile for HostStream {
             return Poll::Ready(Err(Errno::Badf));
         }
         let file = &self.file;
-        let written = transfer::write(source, &mut self.scratch, |bytes| {
-            Ok(rustix::io::write(file, bytes)?)
-        });
+        let written = transfer::write(source, |bytes| Ok(rustix::io::write(file, bytes)?));
         match written {
             // Somebody else has made the stream non-blocking for all who share it.
             Err(Errno::Again) => {

@@ -23,8 +23,8 @@ use crate::wait::{Cancelled, Canceller, Parker};
 const COMPILING: u64 = 16;
 
 /// Bytes that a child is charged while it runs, beside its code and what it has: what is touched of its thread's stack, what a
-/// call keeps while it waits, what the engine knows of an instance.
-const RUNNING: u64 = 256 << 10;
+/// call keeps while it waits, what the engine knows of an instance; and its thread's buffer for scattered bytes.
+const RUNNING: u64 = (256 + 64) << 10;
 
 /// Bytes of a program that are read at once.
 const CHUNK: usize = 256 << 10;

@@ -15,52 +15,53 @@ use capfs::{
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
 use super::super::errors::errno;
+use super::super::transfer::{retry, with_scratch};
 use super::ledger::{Counted, Ledger, Taken};
 use super::{Admission, op};
 
-/// Bytes that move between the guest and the host at a time: large enough that the system call's own
-/// price vanishes, small enough to stay in the processor's cache.
-const CHUNK: usize = 64 * 1024;
+/// A file that was just opened, and that it counts as open where contents are counted.
+pub(super) struct Held {
+    // In front, and so dropped first: as soon as the file is closed, its number can be another's.
+    pub(super) counted: Option<Counted>,
+    pub(super) file: File,
+}
+
+impl Held {
+    /// Where contents are not counted.
+    pub(super) fn uncounted(file: File) -> Held {
+        Held {
+            counted: None,
+            file,
+        }
+    }
+}
 
 /// An open regular file.
 pub(super) struct HostFile {
-    file: File,
     /// What it is to be held against before anything is done with it.
     unchecked: Option<Admission>,
+    // In front of the file, as in `Held`.
     ledger: Option<Counted>,
-    /// Grows to what reads and writes need, at most [`CHUNK`].
-    buffer: Vec<u8>,
+    file: File,
 }
 
 impl HostFile {
     /// A file that is known to be a regular one which the guest may have.
-    ///
-    /// # Errors
-    /// What looking at the file ends with, where contents are counted.
-    pub(super) fn new(file: File, ledger: Option<Arc<Ledger>>) -> std::io::Result<Self> {
-        Ok(HostFile {
-            ledger: counted_open(&file, ledger)?,
-            file,
+    pub(super) fn new(held: Held) -> Self {
+        HostFile {
             unchecked: None,
-            buffer: Vec::new(),
-        })
+            ledger: held.counted,
+            file: held.file,
+        }
     }
 
     /// A file whose name stood for such a one when it was walked to, and may stand for something else by now. That is found
     /// when something is done with it: opening and closing alone need no call of the system for it.
-    ///
-    /// # Errors
-    /// As [`HostFile::new`].
-    pub(super) fn unchecked(
-        file: File,
-        ledger: Option<Arc<Ledger>>,
-        admission: Admission,
-    ) -> std::io::Result<Self> {
-        let file = HostFile::new(file, ledger)?;
-        Ok(HostFile {
+    pub(super) fn unchecked(held: Held, admission: Admission) -> Self {
+        HostFile {
             unchecked: Some(admission),
-            ..file
-        })
+            ..HostFile::new(held)
+        }
     }
 
     #[inline]
@@ -75,12 +76,38 @@ impl HostFile {
         }
     }
 
-    fn chunk(&mut self, wanted: usize) -> usize {
-        let len = wanted.min(CHUNK);
-        if self.buffer.len() < len {
-            self.buffer.resize(len, 0);
-        }
-        len
+    /// Takes bytes from here and there and writes them together; `written` says how far it is. Whether to go on.
+    ///
+    /// # Errors
+    /// What writing fails with, where nothing has been written.
+    fn write_gathered(
+        &self,
+        at: WriteAt,
+        source: &mut dyn GuestSource,
+        written: &mut Written,
+    ) -> Result<bool, Errno> {
+        with_scratch(source.remaining(), |scratch| {
+            let length = source.take(scratch);
+            let mut done = 0;
+            while done < length {
+                let at = match at {
+                    WriteAt::Offset(_) => WriteAt::Offset(written.end),
+                    WriteAt::End => WriteAt::End,
+                };
+                match self.write_at(at, &scratch[done..length]) {
+                    Err(errno) if written.bytes == 0 => return Err(errno),
+                    Err(_) | Ok((0, _)) => return Ok(false),
+                    Ok((count, end)) => {
+                        done += count;
+                        *written = Written {
+                            bytes: written.bytes + count,
+                            end,
+                        };
+                    }
+                }
+            }
+            Ok(length > 0)
+        })
     }
 
     /// Writes at most as much as the folder has room for.
@@ -117,15 +144,6 @@ impl HostFile {
             Ok(rustix::io::pwritev2(&self.file, &slices, 0, flags)?)
         })?;
         Ok((count, self.file.metadata().map_err(errno)?.len()))
-    }
-}
-
-fn retry<T>(mut call: impl FnMut() -> std::io::Result<T>) -> Result<T, Errno> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            result => return result.map_err(errno),
-        }
     }
 }
 
@@ -170,16 +188,19 @@ impl OpenFile for HostFile {
                 }
                 None => {}
             }
-            let len = self.chunk(sink.remaining());
-            let read = retry(|| self.file.read_at(&mut self.buffer[..len], at));
-            let count = match read {
+            let read = with_scratch(sink.remaining(), |scratch| {
+                let count = retry(|| file.read_at(scratch, at))?;
+                Ok((sink.put(&scratch[..count]), count == scratch.len()))
+            });
+            match read {
                 Err(errno) if total == 0 => return Poll::Ready(Err(errno)),
-                Err(_) | Ok(0) => break,
-                Ok(count) => count,
-            };
-            total += sink.put(&self.buffer[..count]);
-            if count < len {
-                break;
+                Err(_) => break,
+                Ok((count, full)) => {
+                    total += count;
+                    if !full {
+                        break;
+                    }
+                }
             }
         }
         Poll::Ready(Ok(total))
@@ -225,25 +246,10 @@ impl OpenFile for HostFile {
             return Poll::Ready(result.map(|_| written));
         }
         while source.remaining() > 0 {
-            let len = self.chunk(source.remaining());
-            source.take(&mut self.buffer[..len]);
-            let mut done = 0;
-            while done < len {
-                let at = match at {
-                    WriteAt::Offset(_) => WriteAt::Offset(written.end),
-                    WriteAt::End => WriteAt::End,
-                };
-                match self.write_at(at, &self.buffer[done..len]) {
-                    Err(errno) if written.bytes == 0 => return Poll::Ready(Err(errno)),
-                    Err(_) | Ok((0, _)) => return Poll::Ready(Ok(written)),
-                    Ok((count, end)) => {
-                        done += count;
-                        written = Written {
-                            bytes: written.bytes + count,
-                            end,
-                        };
-                    }
-                }
+            match self.write_gathered(at, source, &mut written) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(errno) => return Poll::Ready(Err(errno)),
             }
         }
         Poll::Ready(Ok(written))
@@ -319,14 +325,6 @@ impl OpenFile for HostFile {
         } else {
             self.file.sync_all()
         })
-    }
-}
-
-/// Says that a file is open, where contents are counted.
-fn counted_open(file: &File, ledger: Option<Arc<Ledger>>) -> std::io::Result<Option<Counted>> {
-    match ledger {
-        Some(ledger) => Ok(Some(ledger.opened(&Metadata::from_file(file)?))),
-        None => Ok(None),
     }
 }
 

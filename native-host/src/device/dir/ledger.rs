@@ -1,13 +1,18 @@
 //! What the files of a folder may take.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, Metadata, MetadataExt};
 use capfs::Errno;
+use rustix::fs::{Mode, OFlags};
 
+use super::file::Held;
 use crate::device::errors::errno;
 
 /// Bytes in a block: contents are counted in these, as in a browser. A directory and a symbolic link count as one.
@@ -22,6 +27,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// Counts what the files of a folder take, directories, symbolic links and files without a name that are open included. What other
 /// programs do in the folder is found when there seems to be no room: then everything is counted anew, once a second at
 /// most.
+///
+/// Whatever looks at the folder and changes what it takes, or opens a file, holds the lock from the look to the count: a parent and its
+/// children share one folder, and do so at the same time.
 pub struct Ledger {
     limit: u64,
     root: Dir,
@@ -30,6 +38,10 @@ pub struct Ledger {
 
 /// Identity of a file: device and inode.
 type Id = (u64, u64);
+
+fn id(file: &Metadata) -> Id {
+    (file.dev(), file.ino())
+}
 
 #[derive(Default)]
 struct Count {
@@ -67,6 +79,44 @@ impl Count {
     /// What takes `before` takes `after` from now on.
     fn adjust(&mut self, before: u64, after: u64) {
         self.used = (self.used + after).saturating_sub(before);
+    }
+
+    /// Notes that something has lost a name. A file that has lost its last one counts until nobody has it open.
+    fn lost(&mut self, file: &Metadata) {
+        self.names = self.names.saturating_sub(1);
+        let last = file.is_dir() || file.nlink() <= 1;
+        if !last {
+            return;
+        }
+        let taken = Taken::of(file);
+        match self.open.get_mut(&taken.id) {
+            Some(open) => open.nameless = Some(taken.bytes),
+            None => self.adjust(taken.bytes, 0),
+        }
+    }
+
+    /// Notes that a file was opened. Another program may have taken its name away just before.
+    fn opened(&mut self, file: &Metadata) -> Id {
+        let Taken { id, bytes, .. } = Taken::of(file);
+        let open = self.open.entry(id).or_default();
+        open.handles += 1;
+        if file.nlink() == 0 {
+            open.nameless.get_or_insert(bytes);
+        }
+        id
+    }
+
+    /// Makes sure that there is room for a name, and for so many bytes more.
+    fn room(&mut self, root: &Dir, limit: u64, bytes: u64) -> Result<(), Errno> {
+        let room = |counted: &Count| match (counted.names, counted.used + bytes) {
+            (names, _) if names >= NAMES_MAX => Err(Errno::Nospc),
+            (_, used) if bytes > 0 && used > limit => Err(Errno::Dquot),
+            _ => Ok(()),
+        };
+        match room(self) {
+            Err(_) if self.look(root)? => room(self),
+            result => result,
+        }
     }
 }
 
@@ -144,17 +194,7 @@ impl Ledger {
         make: impl FnOnce() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let mut counted = self.lock();
-        let room = |counted: &Count| match (counted.names, counted.used + bytes) {
-            (names, _) if names >= NAMES_MAX => Err(Errno::Nospc),
-            (_, used) if bytes > 0 && used > self.limit => Err(Errno::Dquot),
-            _ => Ok(()),
-        };
-        if let Err(errno) = room(&counted) {
-            match counted.look(&self.root)? {
-                true => room(&counted)?,
-                false => return Err(errno),
-            }
-        }
+        counted.room(&self.root, self.limit, bytes)?;
         let made = make()?;
         counted.adjust(0, bytes);
         counted.names += 1;
@@ -172,26 +212,60 @@ impl Ledger {
         self.make(BLOCK, make)
     }
 
-    /// Notes that something has lost a name. A file that has lost its last one counts until nobody has it open.
-    pub(super) fn lost(&self, file: &Metadata) {
+    /// Takes a name away, or puts something else in its place; `goes` looks at what will lose it, if anything does.
+    ///
+    /// # Errors
+    /// Whatever `change` fails with.
+    pub(super) fn take_away(
+        &self,
+        goes: impl FnOnce() -> Option<Metadata>,
+        change: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut counted = self.lock();
-        counted.names = counted.names.saturating_sub(1);
-        let last = file.is_dir() || file.nlink() <= 1;
-        if !last {
-            return;
+        let goes = goes();
+        change()?;
+        if let Some(file) = goes {
+            counted.lost(&file);
         }
-        let taken = Taken::of(file);
-        match counted.open.get_mut(&taken.id) {
-            Some(open) => open.nameless = Some(taken.bytes),
-            None => counted.adjust(taken.bytes, 0),
-        }
+        Ok(())
     }
 
-    /// Notes that a file was opened.
-    pub(super) fn opened(self: Arc<Self>, file: &Metadata) -> Counted {
-        let id = Taken::of(file).id;
-        self.lock().open.entry(id).or_default().handles += 1;
-        Counted { ledger: self, id }
+    /// Opens a file that is there.
+    ///
+    /// # Errors
+    /// Whatever `open`, or looking at the file, fails with.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        open: impl FnOnce() -> Result<File, Errno>,
+    ) -> Result<Held, Errno> {
+        let mut counted = self.lock();
+        let file = open()?;
+        self.held(&mut counted, file)
+    }
+
+    /// Makes a file that is not there, and opens it.
+    ///
+    /// # Errors
+    /// As [`make`](Ledger::make), and [`open`](Ledger::open).
+    pub(super) fn create(
+        self: &Arc<Self>,
+        create: impl FnOnce() -> Result<File, Errno>,
+    ) -> Result<Held, Errno> {
+        let mut counted = self.lock();
+        counted.room(&self.root, self.limit, 0)?;
+        let file = create()?;
+        counted.names += 1;
+        self.held(&mut counted, file)
+    }
+
+    fn held(self: &Arc<Self>, counted: &mut Count, file: File) -> Result<Held, Errno> {
+        let metadata = Metadata::from_file(&file).map_err(errno)?;
+        let id = counted.opened(&metadata);
+        let ledger = self.clone();
+        Ok(Held {
+            counted: Some(Counted { ledger, id }),
+            file,
+        })
     }
 
     /// Notes that a file was closed.
@@ -243,7 +317,7 @@ pub(super) struct Taken {
 
 impl Taken {
     pub(super) fn of(file: &Metadata) -> Taken {
-        let id = (file.dev(), file.ino());
+        let id = id(file);
         if !file.is_file() {
             return Taken {
                 id,
@@ -281,26 +355,194 @@ impl Taken {
 }
 
 /// Bytes that everything below a directory takes, and how many names there are. The bytes of a file with several names count once.
-fn measure(root: &Dir) -> io::Result<(u64, u64)> {
-    let (mut total, mut names) = (0, 0);
-    let mut pending = vec![root.try_clone()?];
-    let mut linked = std::collections::HashSet::new();
-    while let Some(dir) = pending.pop() {
+///
+/// However wide and deep the tree is, a handful of descriptors is open: it is walked down by names and up by `..`.
+///
+/// # Errors
+/// Whatever reading the folder ends with; `EBUSY` where another program has moved a directory meanwhile.
+pub(super) fn measure(root: &Dir) -> io::Result<(u64, u64)> {
+    let mut sum = Sum::default();
+    let mut dir = root.try_clone()?;
+    let mut path = vec![sum.add(&dir)?];
+    while let Some(level) = path.last_mut() {
+        if let Some(name) = level.below.pop() {
+            let below = match dir.open_dir_nofollow(name) {
+                Ok(below) => below,
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(error),
+            };
+            let level = sum.add(&below)?;
+            if !level.below.is_empty() {
+                path.push(level);
+                dir = below;
+            }
+            continue;
+        }
+        path.pop();
+        if let Some(above) = path.last() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let up = rustix::fs::openat(&dir, "..", flags, Mode::empty())?;
+            dir = Dir::from_std_file(File::from(up));
+            if id(&dir.dir_metadata()?) != above.id {
+                return Err(rustix::io::Errno::BUSY.into());
+            }
+        }
+    }
+    Ok((sum.bytes, sum.names))
+}
+
+/// Whether a directory that was listed is no more, or is something else by now.
+fn is_gone(error: &io::Error) -> bool {
+    use rustix::io::Errno as Os;
+    matches!(
+        Os::from_io_error(error),
+        Some(Os::NOENT | Os::NOTDIR | Os::LOOP)
+    )
+}
+
+/// A directory of the path that is walked.
+struct Level {
+    id: Id,
+    /// Directories in it that are still to be looked at.
+    below: Vec<OsString>,
+}
+
+/// What has been counted so far.
+#[derive(Default)]
+struct Sum {
+    bytes: u64,
+    names: u64,
+    /// Files with several names of which one was met.
+    linked: HashSet<Id>,
+}
+
+impl Sum {
+    /// Counts what is in a directory itself.
+    fn add(&mut self, dir: &Dir) -> io::Result<Level> {
+        let mut below = Vec::new();
         for entry in dir.entries()? {
             let entry = entry?;
             // Gone since it was listed.
             let Ok(metadata) = entry.metadata() else {
                 continue;
             };
-            names += 1;
+            self.names += 1;
             if metadata.is_dir() {
-                use cap_fs_ext::DirExt;
-                pending.push(dir.open_dir_nofollow(entry.file_name())?);
-            } else if metadata.nlink() > 1 && !linked.insert((metadata.dev(), metadata.ino())) {
+                below.push(entry.file_name());
+            } else if metadata.nlink() > 1 && !self.linked.insert(id(&metadata)) {
                 continue;
             }
-            total += Taken::of(&metadata).bytes;
+            self.bytes += Taken::of(&metadata).bytes;
         }
+        let id = id(&dir.dir_metadata()?);
+        Ok(Level { id, below })
     }
-    Ok((total, names))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cap_std::ambient_authority;
+    use capfs::testkit::{self, READ_WRITE, edit, name, now, write_at};
+    use capfs::{OpenHow, WriteAt};
+
+    use super::*;
+    use crate::device::dir::open_limited;
+
+    fn dir(path: &Path) -> Dir {
+        Dir::open_ambient_dir(path, ambient_authority()).unwrap()
+    }
+
+    fn counted(ledger: &Ledger) -> (u64, u64) {
+        let counted = ledger.lock();
+        assert!(counted.open.is_empty(), "nothing is open");
+        (counted.used, counted.names)
+    }
+
+    #[test]
+    fn what_several_threads_do_at_once_is_counted() {
+        const NAMES: [&str; 3] = ["a", "b", "c"];
+        let scratch = tempfile::tempdir().unwrap();
+        let (root, ledger) = open_limited(scratch.path(), 1 << 30).unwrap();
+        let work = |mut state: u64| {
+            let mut next = move |below: usize| {
+                // Knuth's MMIX.
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as usize % below
+            };
+            let mut open = Vec::new();
+            for _ in 0..4_000 {
+                let [one, other] = [NAMES[next(3)], NAMES[next(3)]];
+                let root_edit = edit(&root).unwrap();
+                // What one thread finds, another may have taken away: most of these fail now and then.
+                match next(6) {
+                    0 => {
+                        if let Ok(mut made) = now(root_edit.create(name(one), READ_WRITE)) {
+                            let bytes = vec![1; next(20_000)];
+                            write_at(&mut *made.file, WriteAt::End, &bytes).unwrap();
+                            open.push(made.file);
+                        }
+                    }
+                    1 => {
+                        let how = OpenHow {
+                            truncate: next(2) == 0,
+                            ..READ_WRITE
+                        };
+                        let file = testkit::walk(&root, one).and_then(|node| now(node.open(how)));
+                        if let Ok(mut file) = file {
+                            write_at(&mut *file, WriteAt::End, &[1; 5_000]).unwrap();
+                            open.push(file);
+                        }
+                    }
+                    2 => {
+                        let _ = now(root_edit.unlink(name(one)));
+                    }
+                    3 => {
+                        let _ = now(root_edit.rename(name(one), &root, name(other)));
+                    }
+                    4 => {
+                        let node = testkit::walk(&root, one);
+                        let _ = node.and_then(|node| now(root_edit.link(name(other), &node)));
+                    }
+                    _ => open.truncate(next(4)),
+                }
+                open.truncate(8);
+            }
+        };
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                scope.spawn(move || work(seed));
+            }
+        });
+        assert_eq!(counted(&ledger), measure(&dir(scratch.path())).unwrap());
+        for name_left in NAMES {
+            let _ = now(edit(&root).unwrap().unlink(name(name_left)));
+        }
+        assert_eq!(counted(&ledger), (0, 0));
+    }
+
+    #[test]
+    fn trees_of_any_width_and_depth_are_counted() {
+        const WIDE: u64 = 300;
+        const DEEP: u64 = 400;
+        let scratch = tempfile::tempdir().unwrap();
+        let root = dir(scratch.path());
+        for number in 0..WIDE {
+            root.create_dir_all(format!("wide/{number}/below")).unwrap();
+        }
+        root.write("wide/7/f", [1; 5_000]).unwrap();
+        root.hard_link("wide/7/f", &root, "g").unwrap();
+        // Each by the one above: the whole is longer than a path can be.
+        let mut deepest = root.try_clone().unwrap();
+        for _ in 0..DEEP {
+            deepest.create_dir("one-within-the-other").unwrap();
+            deepest = deepest.open_dir("one-within-the-other").unwrap();
+        }
+        let directories = 1 + 2 * WIDE + DEEP;
+        let measured = measure(&root).unwrap();
+        assert_eq!(measured, (directories * BLOCK + 2 * BLOCK, directories + 2));
+    }
 }

@@ -32,7 +32,7 @@ use capfs::{
 
 use super::errors::errno;
 use crate::reserved::{Bars, FileId, is_procfs};
-use file::{HostDirectory, HostFile, counted};
+use file::{Held, HostDirectory, HostFile, counted};
 pub use ledger::Ledger;
 
 /// A folder of the host that is open, and is not an agent's yet.
@@ -260,12 +260,6 @@ fn admit(bars: &Bars, metadata: &Metadata) -> io::Result<()> {
 }
 
 impl Folder {
-    /// What is known of a name that may go, where contents are counted.
-    fn counted_file(&self, name: &str) -> Option<Metadata> {
-        self.ledger.as_ref()?;
-        self.dir.symlink_metadata(name).ok()
-    }
-
     /// Makes a directory or a link, which counts as a block where contents are counted.
     fn make_block(&self, make: impl FnOnce() -> io::Result<()>) -> Result<(), Errno> {
         let make = || make().map_err(errno);
@@ -275,10 +269,22 @@ impl Folder {
         }
     }
 
-    /// Counts a file that has lost its name, if it has.
-    fn count_lost(&self, file: Option<Metadata>, done: &io::Result<()>) {
-        if let (Some(ledger), Some(file), Ok(())) = (&self.ledger, file, done) {
-            ledger.lost(&file);
+    /// Takes a name away, and counts that where contents are counted.
+    fn take_away(&self, name: Name<'_>, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match &self.ledger {
+            Some(ledger) => {
+                ledger.take_away(|| self.dir.symlink_metadata(name.as_str()).ok(), remove)
+            }
+            None => remove(),
+        }
+    }
+
+    /// Whether what is in either is counted by the same, or in neither.
+    fn counts_as(&self, ledger: Option<&Arc<Ledger>>) -> bool {
+        match (&self.ledger, ledger) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (None, None) => true,
+            _ => false,
         }
     }
 }
@@ -288,19 +294,21 @@ impl EditDirectory for Folder {
         let name = name.as_str();
         let mut options = options();
         options.write(true).read(how.read).create_new(true);
-        let create = || self.dir.open_with(name, &options).map_err(errno);
+        let create = || {
+            let file = self.dir.open_with(name, &options).map_err(errno)?;
+            Ok(file.into_std())
+        };
         let created = match &self.ledger {
-            Some(ledger) => ledger.make(0, create),
-            None => create(),
+            Some(ledger) => ledger.create(create),
+            None => create().map(Held::uncounted),
         };
-        let opened = |file: cap_std::fs::File| -> io::Result<Opened> {
-            let node = self.leaf(name, &file.metadata()?);
+        Op::Ready(created.and_then(|held| {
+            let metadata = Metadata::from_file(&held.file).map_err(errno)?;
             Ok(Opened {
-                node,
-                file: Box::new(HostFile::new(file.into_std(), self.ledger.clone())?),
+                node: self.leaf(name, &metadata),
+                file: Box::new(HostFile::new(held)),
             })
-        };
-        Op::Ready(created.and_then(|file| opened(file).map_err(errno)))
+        }))
     }
 
     fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
@@ -320,6 +328,9 @@ impl EditDirectory for Folder {
                 Err(errno) => errno,
             });
         };
+        if !self.counts_as(leaf.ledger.as_ref()) {
+            return Op::err(Errno::Xdev);
+        }
         let link = || {
             let linked = leaf.parent.hard_link(&leaf.name, &self.dir, name.as_str());
             linked.map_err(errno)
@@ -331,17 +342,11 @@ impl EditDirectory for Folder {
     }
 
     fn unlink(&self, name: Name<'_>) -> Op<()> {
-        let goes = self.counted_file(name.as_str());
-        let removed = self.dir.remove_file(name.as_str());
-        self.count_lost(goes, &removed);
-        op(removed)
+        op(self.take_away(name, || self.dir.remove_file(name.as_str())))
     }
 
     fn remove_directory(&self, name: Name<'_>) -> Op<()> {
-        let goes = self.counted_file(name.as_str());
-        let removed = self.dir.remove_dir(name.as_str());
-        self.count_lost(goes, &removed);
-        op(removed)
+        op(self.take_away(name, || self.dir.remove_dir(name.as_str())))
     }
 
     fn rename(&self, name: Name<'_>, to: &NodeRef, to_name: Name<'_>) -> Op<()> {
@@ -349,12 +354,20 @@ impl EditDirectory for Folder {
             Ok(to) => to,
             Err(errno) => return Op::err(errno),
         };
-        let moved = self.counted_file(name.as_str());
-        let goes = to.counted_file(to_name.as_str());
-        let same = |goes: &Metadata| moved.as_ref().is_some_and(|moved| qid(moved) == qid(goes));
-        let goes = goes.filter(|goes| !same(goes));
-        let renamed = self.dir.rename(name.as_str(), &to.dir, to_name.as_str());
-        self.count_lost(goes, &renamed);
+        if !self.counts_as(to.ledger.as_ref()) {
+            return Op::err(Errno::Xdev);
+        }
+        let goes = || {
+            let goes = to.dir.symlink_metadata(to_name.as_str()).ok()?;
+            let moved = self.dir.symlink_metadata(name.as_str()).ok()?;
+            // Two names of one file stay as they are (rename(2)).
+            (qid(&moved) != qid(&goes)).then_some(goes)
+        };
+        let rename = || self.dir.rename(name.as_str(), &to.dir, to_name.as_str());
+        let renamed = match &self.ledger {
+            Some(ledger) => ledger.take_away(goes, rename),
+            None => rename(),
+        };
         Op::Ready(renamed.map_err(|error| match errno(error) {
             // Some file systems' word for a directory that is not empty (rename(2)).
             Errno::Exist => Errno::Notempty,
@@ -382,7 +395,7 @@ impl Leaf {
     }
 
     /// Opens the file. What it is has to be checked before anything is done with it.
-    fn open_std(&self, read: bool, write: bool) -> Result<std::fs::File, Errno> {
+    fn open_held(&self, read: bool, write: bool) -> Result<Held, Errno> {
         match self.qid.kind {
             FileKind::RegularFile => {}
             FileKind::SymbolicLink => return Err(Errno::Loop),
@@ -390,8 +403,14 @@ impl Leaf {
         }
         let mut options = options();
         options.read(read).write(write);
-        let file = self.parent.open_with(&self.name, &options);
-        Ok(file.map_err(errno)?.into_std())
+        let open = || {
+            let file = self.parent.open_with(&self.name, &options);
+            Ok(file.map_err(errno)?.into_std())
+        };
+        match &self.ledger {
+            Some(ledger) => ledger.open(open),
+            None => open().map(Held::uncounted),
+        }
     }
 
     fn admission(&self) -> Admission {
@@ -402,10 +421,10 @@ impl Leaf {
     }
 
     /// Opens the file to change it at once.
-    fn open_checked(&self, read: bool) -> Result<std::fs::File, Errno> {
-        let file = self.open_std(read, true)?;
-        self.admission().check(&file)?;
-        Ok(file)
+    fn open_checked(&self, read: bool) -> Result<Held, Errno> {
+        let held = self.open_held(read, true)?;
+        self.admission().check(&held.file)?;
+        Ok(held)
     }
 }
 
@@ -450,15 +469,14 @@ impl Node for Leaf {
         let write = how.write || how.truncate;
         // Opened for nothing (for `stat`, say) is opened for reading on the host.
         let read = how.read || !write;
-        let ledger = self.ledger.clone();
         let open = || {
             if how.truncate {
-                let file = self.open_checked(read)?;
-                self.resize(&file, 0)?;
-                return HostFile::new(file, ledger).map_err(errno);
+                let held = self.open_checked(read)?;
+                self.resize(&held.file, 0)?;
+                return Ok(HostFile::new(held));
             }
-            let file = self.open_std(read, write)?;
-            HostFile::unchecked(file, ledger, self.admission()).map_err(errno)
+            let held = self.open_held(read, write)?;
+            Ok(HostFile::unchecked(held, self.admission()))
         };
         Op::Ready(open().map(|file| Box::new(file) as Box<dyn OpenFile>))
     }
@@ -466,8 +484,8 @@ impl Node for Leaf {
     fn set_stat(&self, change: SetStat) -> Op<()> {
         let set = || {
             if let Some(size) = change.size {
-                let file = self.open_checked(false)?;
-                self.resize(&file, size)?;
+                let held = self.open_checked(false)?;
+                self.resize(&held.file, size)?;
             }
             if change.atime.is_some() || change.mtime.is_some() {
                 let (atime, mtime) = (change.atime.map(time_spec), change.mtime.map(time_spec));

@@ -58,6 +58,16 @@ fn hold(way: &str, most: u64) -> Held {
             open(directory, "f", CREATE, READ_WRITE).expect("a file");
             until(most, |_| open(directory, "f", 0, READ).map(|_| 1024))
         }
+        // Descriptors by which bytes went that did not lie side by side: of the host's files, and then of those in memory.
+        "scattered" => {
+            const HOST: u64 = 8_000;
+            let (host, memory) = (directory("/scratch"), directory("/memory"));
+            until(most, |number| {
+                let file = open(if number < HOST { host } else { memory }, "f", CREATE, READ_WRITE)?;
+                write_scattered(file, 32 << 10)?;
+                Ok(1024)
+            })
+        }
         "contents" => {
             let file = open(directory("/memory"), "f", CREATE, READ_WRITE).expect("a file");
             until(most, |_| write(file, MIB))
@@ -245,6 +255,19 @@ fn write(fd: Fd, bytes: u64) -> Result<u64, Errno> {
         left -= transcript::write(fd, piece)? as u64;
     }
     Ok(bytes)
+}
+
+/// Writes so many bytes twice, by one call, from two places.
+fn write_scattered(fd: Fd, bytes: usize) -> Result<(), Errno> {
+    let memory = vec![b'x'; 2 * bytes + 1];
+    let pieces = [0, bytes + 1].map(|start| wasi::Ciovec {
+        buf: memory[start..].as_ptr(),
+        buf_len: bytes,
+    });
+    // SAFETY: the memory lives across the call and has these lengths.
+    let written = unsafe { wasi::fd_write(fd, &pieces)? };
+    assert_eq!(written, 2 * bytes);
+    Ok(())
 }
 
 fn write_all(fd: Fd, mut bytes: &[u8]) -> Result<(), Errno> {
