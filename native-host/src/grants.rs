@@ -3,6 +3,7 @@
 //! Nothing is granted by default. Each grant is a mount; each mounted directory is handed to the
 //! program as a preopened directory, named as it was written, in the order of the command line.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,7 +15,7 @@ use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
 use capfs::device::zero::Zero;
-use capfs::{BindFlags, FileKind, Namespace, NodeRef, Rights};
+use capfs::{BindFlags, FileKind, Namespace, NodeRef, PATH_MAX, Rights};
 use capfs_native_devices::Support;
 use capfs_runtime::Preopen;
 
@@ -29,7 +30,11 @@ use crate::secrets;
 /// Bytes that a compressed archive may unpack to: it is kept in memory.
 const ARCHIVE_MAX: u64 = 1 << 30;
 
-/// A folder of the host: `HOST[::GUEST[:ro|rw]]`.
+/// Members (RFC 1952, section 2.2) that a compressed archive may have: an archive of [`ARCHIVE_MAX`] in those of 16 KiB. Each costs
+/// the time of a new decompressor, also where nothing is in it.
+const MEMBERS_MAX: usize = 1 << 16;
+
+/// A folder of the host: `HOST[::GUEST[:ro|rw]]`. A name with a colon in it needs the rights behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirGrant {
     /// The folder.
@@ -49,10 +54,15 @@ impl FromStr for DirGrant {
             Some((host, guest)) => (host, guest),
         };
         // Without `::`, the name is the host's, which may have colons of its own.
-        let (guest, rights) = if host.len() == text.len() {
-            (guest, Rights::RO)
-        } else {
-            rights(guest)
+        let (guest, rights) = match host.len() == text.len() {
+            true => (guest, Rights::RO),
+            false => match rights(guest) {
+                (guest, None) => match guest.rsplit_once(':') {
+                    Some((_, ending)) => return Err(no_rights(ending)),
+                    None => (guest, Rights::RO),
+                },
+                (guest, Some(rights)) => (guest, rights),
+            },
         };
         if host.is_empty() || guest.is_empty() {
             return Err("expected HOST[::GUEST[:ro|rw]]".to_owned());
@@ -96,11 +106,16 @@ impl FromStr for MountGrant {
     fn from_str(text: &str) -> Result<Self, String> {
         const EXPECTED: &str =
             "expected DEVICE:PATH[:ro|rw], where DEVICE is memory, null, zero or archive=FILE";
-        let (text, rights) = match rights(text) {
-            (rest, Rights::RO) if !text.ends_with(":ro") => (rest, Rights::RW),
-            (rest, rights) => (rest, rights),
+        let (text, rights) = rights(text);
+        let (device, guest) = match text.split_once(':') {
+            Some((device @ ("memory" | "null" | "zero"), guest)) => {
+                if let (Some((_, ending)), None) = (guest.rsplit_once(':'), rights) {
+                    return Err(no_rights(ending));
+                }
+                (device, guest)
+            }
+            _ => text.rsplit_once(':').ok_or(EXPECTED)?,
         };
-        let (device, guest) = text.rsplit_once(':').ok_or(EXPECTED)?;
         let device = match device.split_once('=') {
             Some(("archive", file)) if !file.is_empty() => Device::Archive(file.into()),
             None if device == "memory" => Device::Memory,
@@ -115,24 +130,38 @@ impl FromStr for MountGrant {
         Ok(MountGrant {
             device,
             guest: guest.to_owned(),
-            rights,
+            rights: rights.unwrap_or(Rights::RW),
         })
     }
 }
 
-fn rights(text: &str) -> (&str, Rights) {
+/// What stands before the rights at a text's end, and those, if there are any.
+fn rights(text: &str) -> (&str, Option<Rights>) {
     match text.rsplit_once(':') {
-        Some((rest, "rw")) => (rest, Rights::RW),
-        Some((rest, "ro")) => (rest, Rights::RO),
-        _ => (text, Rights::RO),
+        Some((rest, "rw")) => (rest, Some(Rights::RW)),
+        Some((rest, "ro")) => (rest, Some(Rights::RO)),
+        _ => (text, None),
     }
+}
+
+/// That something stands where rights do: taken for a part of the name, it would be noticed by nobody.
+fn no_rights(ending: &str) -> String {
+    format!(
+        "what is behind the last colon, `{ending}`, is neither ro nor rw; a name with a colon in it needs one of them behind it"
+    )
 }
 
 /// The path in the namespace at which a guest's name is mounted.
 ///
 /// # Errors
-/// A message for a name with `..` in it.
+/// A message for a name with `..` in it, and for one of more than [`PATH_MAX`] bytes.
 pub fn absolute(guest: &str) -> Result<String, String> {
+    if guest.len() > PATH_MAX {
+        let length = guest.len();
+        return Err(format!(
+            "a path of {length} bytes; one has {PATH_MAX} at most"
+        ));
+    }
     let names: Vec<&str> = guest
         .split('/')
         .filter(|name| !matches!(*name, "" | "."))
@@ -421,7 +450,7 @@ pub fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Vec<Lack>> {
     // Outer directories first, or they would hide the inner ones; the sort keeps the order of equals.
     mounts.sort_by_key(|(path, _, _)| path.split('/').filter(|name| !name.is_empty()).count());
     let mut namespace = Namespace::new();
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for (path, root, rights) in mounts {
         let flags = match seen.contains(&path) {
             true => BindFlags::AFTER.creating(),
@@ -440,7 +469,7 @@ pub fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Vec<Lack>> {
                     place: None,
                 }]
             })?;
-        seen.push(path);
+        seen.insert(path);
     }
     Ok(namespace)
 }
@@ -478,9 +507,17 @@ struct Refused {
 
 fn open_folder(grant: &DirGrant, reserved: &Reserved) -> Result<NodeRef, Refused> {
     let host = grant.host.display();
-    let failed = |error: std::io::Error| Refused {
-        why: format!("can't open the folder `{host}`: {error}"),
-        hint: None,
+    let failed = |error: std::io::Error| {
+        // As other programs' options have it.
+        let one_colon = error.kind() == std::io::ErrorKind::NotFound
+            && grant.host.as_os_str() == grant.guest.as_str()
+            && grant.guest.contains(':');
+        Refused {
+            why: format!("can't open the folder `{host}`: {error}"),
+            hint: one_colon.then_some(
+                "a folder and its name for the program are HOST::GUEST, and HOST::GUEST:rw to let it write there",
+            ),
+        }
     };
     let folder = HostFolder::open(&grant.host).map_err(failed)?;
     let writable = grant.rights != Rights::RO;
@@ -512,19 +549,37 @@ fn archive(file: &Path) -> Result<NodeRef, String> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
     let mut bytes = read_at_most(file, ARCHIVE_MAX).map_err(|error| error.to_string())?;
     if bytes.starts_with(GZIP) {
-        let mut unpacked = Vec::new();
-        flate2::read::MultiGzDecoder::new(&bytes[..])
-            .take(ARCHIVE_MAX + 1)
-            .read_to_end(&mut unpacked)
-            .map_err(|error| format!("not a valid gzip file: {error}"))?;
-        if unpacked.len() as u64 > ARCHIVE_MAX {
-            return Err(format!("it unpacks to more than {ARCHIVE_MAX} bytes"));
-        }
-        bytes = unpacked;
+        bytes = gunzip(&bytes, ARCHIVE_MAX)?;
     }
     Ok(Archive::from_tar(bytes)
         .map_err(|error| error.to_string())?
         .root())
+}
+
+/// Unpacks gzip to at most `max` bytes.
+///
+/// # Errors
+/// A message: it is damaged, or too much of it.
+fn gunzip(mut packed: &[u8], max: u64) -> Result<Vec<u8>, String> {
+    let mut unpacked = Vec::new();
+    let mut members = 0;
+    while !packed.is_empty() {
+        if members == MEMBERS_MAX {
+            return Err(format!("it is made of more than {MEMBERS_MAX} gzip files"));
+        }
+        members += 1;
+        let mut member = flate2::bufread::GzDecoder::new(packed);
+        let left = max - unpacked.len() as u64;
+        let read = Read::by_ref(&mut member)
+            .take(left + 1)
+            .read_to_end(&mut unpacked);
+        read.map_err(|error| format!("not a valid gzip file: {error}"))?;
+        if unpacked.len() as u64 > max {
+            return Err(format!("it unpacks to more than {max} bytes"));
+        }
+        packed = member.into_inner();
+    }
+    Ok(unpacked)
 }
 
 #[cfg(test)]
@@ -539,6 +594,12 @@ mod tests {
         let grant = parse("/srv/a::/b:rw").unwrap();
         assert_eq!(grant.host, Path::new("/srv/a"));
         assert_eq!((grant.guest.as_str(), grant.rights), ("/b", Rights::RW));
+        for ending in ["wr", "RW", "rx", "", "/x"] {
+            let error = parse(&format!("a::/b:{ending}")).unwrap_err();
+            assert!(error.contains("neither ro nor rw"), "{error}");
+        }
+        assert_eq!(parse("a::/b:c:ro").unwrap().guest, "/b:c");
+        assert_eq!(parse("a:b").unwrap().host, Path::new("a:b"));
         assert!(parse("::/b").is_err());
         assert!(parse("a::").is_err());
         assert!(parse("a::/b/../c").is_err());
@@ -552,8 +613,42 @@ mod tests {
         let archive = parse("archive=a:b.tar:/usr").unwrap();
         assert_eq!(archive.device, Device::Archive("a:b.tar".into()));
         assert_eq!(archive.guest, "/usr");
+        for device in ["memory", "null", "zero"] {
+            let error = parse(&format!("{device}:/m:wr")).unwrap_err();
+            assert!(error.contains("neither ro nor rw"), "{error}");
+        }
+        assert_eq!(parse("memory:/a:b:ro").unwrap().guest, "/a:b");
         assert!(parse("archive=:/usr").is_err());
         assert!(parse("floppy:/a").is_err());
         assert!(parse("memory").is_err());
+    }
+
+    #[test]
+    fn paths_have_a_length() {
+        let longest = "/a".repeat(PATH_MAX / 2);
+        assert_eq!(absolute(&longest).unwrap(), longest);
+        assert!(absolute(&format!("{longest}/")).is_err());
+        let deep = "/a".repeat(100_000);
+        assert!(format!("memory:{deep}").parse::<MountGrant>().is_err());
+        assert!(format!("x::{deep}").parse::<DirGrant>().is_err());
+    }
+
+    fn gzipped(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let mut encoder = flate2::read::GzEncoder::new(bytes, flate2::Compression::fast());
+        encoder.read_to_end(&mut packed).unwrap();
+        packed
+    }
+
+    #[test]
+    fn gzip_has_several_members_and_not_any_number() {
+        let two = [gzipped(b"one, "), gzipped(b"two")].concat();
+        assert_eq!(gunzip(&two, 8).unwrap(), b"one, two");
+        assert!(gunzip(&two, 7).unwrap_err().contains("more than 7 bytes"));
+        assert!(gunzip(&two[..two.len() - 1], 8).is_err());
+        let most = gzipped(b"").repeat(MEMBERS_MAX);
+        assert_eq!(gunzip(&most, 8).unwrap(), b"");
+        let over = [most, gzipped(b"")].concat();
+        assert!(gunzip(&over, 8).unwrap_err().contains("more than 65536"));
     }
 }

@@ -439,6 +439,49 @@ fn truncating_is_writing() {
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
 }
 
+/// What is no right is not taken for a part of a name, which nobody would notice.
+#[test]
+fn misspelt_rights_are_told() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let folder = bench.directory.path().display();
+    for ending in ["wr", "RW", "rx", ""] {
+        for grant in [
+            ["--dir", &format!("{folder}::/d:{ending}")],
+            ["--mount", &format!("memory:/m:{ending}")],
+        ] {
+            assert_ended(&bench.run(&grant, &agent), 2, "is neither ro nor rw");
+        }
+    }
+    let grants = [
+        "--dir",
+        &format!("{folder}::/d:x:ro"),
+        "--mount",
+        "memory:/m:x:rw",
+    ];
+    assert_ended(&bench.run(&grants, &agent), 0, "");
+    // As other programs have it.
+    let output = bench.run(&["--dir", &format!("{folder}:/d:rw")], &agent);
+    assert_ended(&output, 125, "can't open the folder");
+    assert_ended(&output, 125, "HOST::GUEST:rw");
+}
+
+/// A tree of nothing but the way to a mount is as deep as a path, and gone without a trace.
+#[test]
+fn paths_of_mounts_have_a_length() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let deepest = "/a".repeat(2048);
+    assert_ended(
+        &bench.run(&["--mount", &format!("memory:{deepest}")], &agent),
+        0,
+        "",
+    );
+    let deep = "/a".repeat(50_000);
+    let output = bench.run(&["--mount", &format!("memory:{deep}")], &agent);
+    assert_ended(&output, 2, "a path of 100000 bytes; one has 4096 at most");
+}
+
 /// GHSA-4ch3-9j33-3pmj: a file of a read-only directory, linked or moved into a writable one, could be
 /// written there.
 #[test]

@@ -268,6 +268,7 @@ fn inspect_shows_what_would_be_granted() {
     let agent = bench.agent(&hello());
     let text = "\
 limits = { files = 9 }
+agent = { clock = '100ms', random = false, inherit-env = ['NOT_SET'] }
 [[grants]]
 device = 'fetch'
 origin = 'https://example.com'
@@ -278,6 +279,7 @@ device = 'dom'
     let manifest = bench.file("agent.toml", text);
     let inspect = |options: &[&str]| {
         let mut command = bench.command("inspect");
+        command.env_remove("NOT_SET");
         command.arg("--manifest").arg(&manifest).args(options);
         command.arg(&agent).output().unwrap()
     };
@@ -287,6 +289,9 @@ device = 'dom'
         "granted  fetch at /cap/fetch (origin=https://example.com, header=https://example.com X-Key: ***)\n",
         "missing  dom at /cap/dom: there is no page here\n",
         "limit    files 9\n",
+        "clock    in steps of 100ms\n",
+        "random   no: ",
+        "inherits NOT_SET, which is not set on this machine\n",
         "starts   no: something that it requires is missing here\n",
     ] {
         assert!(said.contains(line), "`{line}` is not in: {said}");
@@ -301,6 +306,10 @@ device = 'dom'
         (&false.into(), &9.into())
     );
     assert_eq!(asked["asks"][1]["fate"], "missing");
+    assert_eq!(
+        (&asked["clock"], &asked["random"], &asked["not_set"]),
+        (&"100ms".into(), &false.into(), &vec!["NOT_SET"].into())
+    );
     assert!(!String::from_utf8_lossy(&output.stdout).contains("secret"));
 }
 

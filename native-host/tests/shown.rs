@@ -69,12 +69,13 @@ fn texts_of_manifests_forge_nothing() {
     let text = serde_json::to_string(&forged()).unwrap();
     let manifest = |body: &str| {
         let body = format!(
-            r#"{{"agent": {{"program": "agent.wasm", "inherit-env": ["TERM"]}}, "env": {{"LANG": "C"}}, {body}}}"#
+            r#"{{"agent": {{"program": "agent.wasm", "inherit-env": ["TERM", "NOT_SET"]}}, "env": {{"LANG": "C"}}, {body}}}"#
         );
         bench.file("agent.json", body)
     };
     let run = |verb: &str| {
         let mut command = bench.command(verb);
+        command.env("TERM", "dumb").env_remove("NOT_SET");
         command
             .arg("--manifest")
             .arg(bench.path("agent.json"))
@@ -90,7 +91,9 @@ fn texts_of_manifests_forge_nothing() {
     let shown = String::from_utf8(inspected.stdout.clone()).unwrap();
     assert!(shown.contains("\nvariable LANG\n"), "{shown}");
     assert!(
-        shown.contains("\ninherits TERM, as it is set on this machine\n"),
+        shown.contains(
+            "\ninherits TERM, as it is set on this machine\ninherits NOT_SET, which is not set on this machine\n"
+        ),
         "{shown}"
     );
     manifest(&format!(r#"{text}: 1, "limits": {{{text}: 2}}"#));

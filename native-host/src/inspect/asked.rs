@@ -1,6 +1,7 @@
 //! What a manifest asks for, and how much of it there is here.
 
 use capfs_devices::identity::Identity;
+use capfs_runtime::ClockGrant;
 use serde_json::{Value, json};
 
 use super::line;
@@ -92,9 +93,12 @@ impl Asked {
                 "files": files,
                 "storage": storage,
             },
+            "clock": self.manifest.clock.map(clock),
+            "random": self.manifest.random,
             "args": self.manifest.args,
             "env": self.manifest.env.iter().filter(|variable| variable.value.is_some()).map(|variable| &variable.name).collect::<Vec<_>>(),
             "inherits": self.manifest.env.iter().filter(|variable| variable.value.is_none()).map(|variable| &variable.name).collect::<Vec<_>>(),
+            "not_set": self.manifest.env.iter().filter(|variable| is_not_set(variable)).map(|variable| &variable.name).collect::<Vec<_>>(),
             "digest": self.manifest.digest,
             "id": self.manifest.id.as_ref().map(Identity::as_str),
             "listen": listen.collect::<Vec<_>>(),
@@ -132,12 +136,32 @@ impl Asked {
         for limit in limits.into_iter().flatten() {
             line("limit", limit);
         }
+        if let Some(granted) = self.manifest.clock {
+            let what = match granted {
+                ClockGrant::Exact => "exact".to_owned(),
+                ClockGrant::Nothing => "none: it can't know the time".to_owned(),
+                ClockGrant::Steps(_) => format!("in steps of {}", clock(granted)),
+            };
+            line("clock", what);
+        }
+        if let Some(random) = self.manifest.random {
+            let what = match random {
+                true => "yes",
+                false => "no: WASI's own call gives it no random bytes",
+            };
+            line("random", what.to_owned());
+        }
         for address in &self.manifest.listen {
             line("listen", address.to_string());
         }
-        for Variable { name, value } in &self.manifest.env {
+        for variable in &self.manifest.env {
+            let Variable { name, value } = variable;
             match value {
                 Some(_) => line("variable", name.clone()),
+                None if is_not_set(variable) => line(
+                    "inherits",
+                    format!("{name}, which is not set on this machine"),
+                ),
                 None => line("inherits", format!("{name}, as it is set on this machine")),
             }
         }
@@ -160,6 +184,20 @@ impl Asked {
         };
         line("starts", starts.to_owned());
         text
+    }
+}
+
+/// Whether a variable is to be this machine's, and can't be: the program goes without, as it does where its value is not UTF-8.
+fn is_not_set(variable: &Variable) -> bool {
+    variable.value.is_none() && std::env::var(&variable.name).is_err()
+}
+
+/// What a program may know of the time, as a manifest says it.
+fn clock(granted: ClockGrant) -> String {
+    match granted {
+        ClockGrant::Exact => "exact".to_owned(),
+        ClockGrant::Nothing => "none".to_owned(),
+        ClockGrant::Steps(nanos) => format!("{}ms", nanos / 1_000_000),
     }
 }
 

@@ -41,6 +41,9 @@ use crate::read::read_at_most;
 /// Bytes of a manifest's file, at most.
 const FILE_MAX: u64 = 256 << 10;
 
+/// Things that are told to be wrong with a manifest; of the others it is said how many there are.
+const PROBLEMS_MAX: usize = 100;
+
 /// Where something stands in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -149,7 +152,8 @@ pub enum ManifestError {
         /// Why.
         reason: String,
     },
-    /// What it says can't be understood: everything that is wrong, a line each, with its place in front.
+    /// What it says can't be understood: the first hundred things that are wrong, a line each, with its place in front, and how many more
+    /// there are.
     #[error("{}", .0.join("\n"))]
     Wrong(Vec<String>),
     /// It is not the one that was looked at.
@@ -210,11 +214,13 @@ pub fn load(path: &Path, wanted: Option<&str>) -> Result<Manifest, ManifestError
 pub fn parse(text: &str, json: bool, name: &str, folder: &Path) -> Result<Manifest, ManifestError> {
     // Some editors put a byte order mark in front, which TOML allows and JSON does not.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let places = Places { file: name, text };
+    let places = Places::new(name, text);
     let wrong = |problems: Vec<tree::Problem>| {
-        let lines = problems.iter();
-        let lines = lines.map(|problem| format!("{}: {}", places.at(problem.at), problem.text));
-        ManifestError::Wrong(lines.collect())
+        let told = problems.iter().take(PROBLEMS_MAX);
+        let told = told.map(|problem| format!("{}: {}", places.at(problem.at), problem.text));
+        let more = problems.len().saturating_sub(PROBLEMS_MAX);
+        let more = (more > 0).then(|| format!("{name}: and {more} more"));
+        ManifestError::Wrong(told.chain(more).collect())
     };
     let tree = match json {
         true => tree::from_json(text),
@@ -228,20 +234,33 @@ pub fn parse(text: &str, json: bool, name: &str, folder: &Path) -> Result<Manife
 struct Places<'a> {
     file: &'a str,
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
-impl Places<'_> {
+impl<'a> Places<'a> {
+    fn new(file: &'a str, text: &'a str) -> Places<'a> {
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
+        let lines = std::iter::once(0).chain(ends).collect();
+        Places { file, text, lines }
+    }
+
+    /// The line in which an offset is, from 1.
+    fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|begin| *begin <= offset).max(1)
+    }
+
     fn at(&self, offset: usize) -> Place {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let before = &self.text[..offset];
-        let line = before.rsplit('\n').next().unwrap_or_default();
+        let line = self.line(offset);
+        let before = &self.text[self.lines[line - 1]..offset];
         Place {
             file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: line.chars().count() + 1,
+            line,
+            column: before.chars().count() + 1,
         }
     }
 }
@@ -324,6 +343,34 @@ required = false
         assert_eq!(manifest.wants[4].need, Need::Optional(None));
         let place = manifest.wants[3].place.as_ref().unwrap();
         assert_eq!(place.to_string(), "m.toml:19:1");
+    }
+
+    #[test]
+    fn a_manifest_full_of_mistakes_is_told_in_part() {
+        let grants = "'random', ".repeat(20_000);
+        let error = read(&format!("grants = [{grants}]")).unwrap_err();
+        let lines = error.lines();
+        assert_eq!(lines.len(), PROBLEMS_MAX + 1);
+        assert!(lines[0].starts_with("m.toml:1:"), "{}", lines[0]);
+        assert!(lines[0].contains("already, by line 1"), "{}", lines[0]);
+        assert_eq!(lines[PROBLEMS_MAX], "m.toml: and 19900 more");
+    }
+
+    #[test]
+    fn there_are_no_more_mounts_than_a_namespace_has() {
+        let mounts = |count: usize| {
+            let mounts = (0..count).map(|number| format!("\"/m{number}\" = {{ type = 'null' }}\n"));
+            format!("[mounts]\n{}", mounts.collect::<String>())
+        };
+        assert_eq!(read(&mounts(1024)).unwrap().wants.len(), 1024);
+        let lines = read(&mounts(1025)).unwrap_err().lines();
+        assert!(
+            lines[0].contains("1024 mounts and grants, and no more"),
+            "{lines:?}"
+        );
+        let deep = "/a".repeat(100_000);
+        let error = read(&format!("[mounts]\n\"{deep}\" = {{ type = 'null' }}")).unwrap_err();
+        assert!(error.lines()[0].contains("4096 at most"), "{error}");
     }
 
     /// A generator of numbers (Knuth's MMIX), so that a failure comes again.

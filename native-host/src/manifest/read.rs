@@ -1,9 +1,10 @@
 //! What the keys of a manifest mean.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use capfs::Rights;
+use capfs::{MOUNTS_MAX, Rights};
 use capfs_devices::grant::{DeviceKind, Grant as Capability, GrantError, Term};
 use capfs_devices::identity::Identity;
 use capfs_devices::storage::paths_beside;
@@ -31,7 +32,9 @@ pub(super) fn manifest(
         folder,
         problems: Vec::new(),
         manifest: Manifest::default(),
-        taken: Vec::new(),
+        variables: HashSet::new(),
+        taken: HashMap::new(),
+        full: false,
     };
     let mut grants = None;
     for (key, node) in reader.table(tree) {
@@ -65,8 +68,12 @@ struct Reader<'a> {
     folder: &'a Path,
     problems: Vec<Problem>,
     manifest: Manifest,
+    /// Names of variables that are there.
+    variables: HashSet<String>,
     /// Paths at which something is mounted, and where the manifest says so.
-    taken: Vec<(String, usize)>,
+    taken: HashMap<String, usize>,
+    /// Whether more is asked for than there can be.
+    full: bool,
 }
 
 impl Reader<'_> {
@@ -243,7 +250,7 @@ impl Reader<'_> {
         if name.is_empty() || name.contains(['=', '\0']) {
             return self.wrong(at, "expected the name of a variable");
         }
-        if self.manifest.env.iter().any(|known| known.name == name) {
+        if !self.variables.insert(name.clone()) {
             return self.wrong(at, format!("the variable `{name}` is there already"));
         }
         self.manifest.env.push(Variable { name, value });
@@ -278,13 +285,15 @@ impl Reader<'_> {
 
     /// That nothing else is at a path.
     fn take(&mut self, at: usize, path: &str) {
-        match self.taken.iter().find(|(taken, _)| taken == path) {
-            Some((_, before)) => {
-                let line = self.places.at(*before).line;
+        match self.taken.get(path) {
+            Some(before) => {
+                let line = self.places.line(*before);
                 let text = format!("something is mounted at `{path}` already, by line {line}");
                 self.wrong(at, text);
             }
-            None => self.taken.push((path.to_owned(), at)),
+            None => {
+                self.taken.insert(path.to_owned(), at);
+            }
         }
     }
 
@@ -471,6 +480,14 @@ impl Reader<'_> {
             }
             (_, None) => Need::Required,
         };
+        if self.manifest.wants.len() == MOUNTS_MAX {
+            // Of many too many, one is told.
+            if !std::mem::replace(&mut self.full, true) {
+                let text = format!("there are {MOUNTS_MAX} mounts and grants, and no more can be");
+                self.wrong(node.at, text);
+            }
+            return;
+        }
         self.manifest.wants.push(Want {
             grant,
             need,
