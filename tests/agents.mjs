@@ -115,7 +115,7 @@ export const agentCases = [
     exit: { reason: 'exit', code: 1 },
   }),
   agent('feeds', 'not_granted', { args: ['add', 'https://a.example/'], mounts: { '/': memory({}) }, exit: { reason: 'exit', code: 1 } }),
-  agent('feeds', 'usage', { args: ['frobnicate'], mounts: { '/': memory({}) }, exit: { reason: 'exit', code: 1 } }),
+  agent('feeds', 'usage', { args: ['frobnicate'], exit: { reason: 'exit', code: 1 } }),
   agent('websum', 'print', { ...websum, args: ['{http}/hello', '{http}/pattern?length=1000000', '{http}/gzip?length=5000'] }),
   agent('websum', 'print_sha512', { ...websum, args: ['-a', 'sha512', '{http}/hello'] }),
   agent('websum', 'check', {

@@ -1,10 +1,11 @@
-// The manifests beside the sample agents: each can be read, asks for nothing that this machine lacks, and starts its agent.
+// The manifests beside the sample agents: each can be read, asks for nothing that this machine lacks, and starts its agent; and the example
+// of docs/manifest.md, as a reader would copy it.
 //
 //   node tests/manifests.test.mjs
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,7 +33,33 @@ function capfsHost(verb, manifest, ...args) {
   return stdout
 }
 
+function example() {
+  const folder = join(state, 'example')
+  mkdirSync(join(folder, 'data'), { recursive: true })
+  copyFileSync(join(root, 'agents/dist/feeds.wasm'), join(folder, 'feeds.wasm'))
+  const [, text] = /^```toml\n(.*?)^```$/ms.exec(readFileSync(join(root, 'docs/manifest.md'), 'utf8'))
+  writeFileSync(join(folder, 'agent.toml'), text)
+  const run = (verb, ...args) =>
+    spawnSync(binary, [verb, '--manifest', 'agent.toml', ...args], { cwd: folder, encoding: 'utf8', timeout: 60_000 })
+  const inspected = run('inspect')
+  assert.match(inspected.stdout, /^starts +yes$/m, inspected.stderr)
+  // Nobody outside is asked by it: there are no subscriptions.
+  const listed = run('run', 'list')
+  assert.deepEqual([listed.status, listed.stdout], [0, ''], listed.stderr)
+  assert.match(listed.stderr, /^degraded: .*headlines are printed instead of shown$/m)
+  const ungranted = spawnSync(binary, ['run', join(folder, 'feeds.wasm'), '--help'], { encoding: 'utf8', timeout: 60_000 })
+  assert.deepEqual([ungranted.status, ungranted.stderr], [0, ''])
+  assert.match(ungranted.stdout, /^usage: feeds/)
+}
+
 try {
+  try {
+    example()
+    passed += 1
+  } catch (error) {
+    failed += 1
+    console.log(`FAIL docs/manifest.md\n${error.stack}`)
+  }
   for (const [manifest, [args, shown]] of Object.entries(AGENTS)) {
     try {
       assert.match(capfsHost('inspect', manifest), /^starts +yes$/m)

@@ -26,6 +26,33 @@ usage: feeds [--in DIR] COMMAND
   page [URL…]   subscribes, and shows all on the page below /cap/dom, until the page is gone
 Feeds are kept in DIR: /cap/storage/opfs where that is, / otherwise.";
 
+/// What it is told to do.
+enum Command<'a> {
+    Add(&'a [&'a str]),
+    Remove(&'a str),
+    List,
+    Update,
+    Read(&'a [&'a str]),
+    Show(Option<&'a str>),
+    Page(&'a [&'a str]),
+}
+
+impl<'a> Command<'a> {
+    fn of(words: &'a [&'a str]) -> Option<Command<'a>> {
+        Some(match words {
+            ["add", urls @ ..] if !urls.is_empty() => Command::Add(urls),
+            ["remove", url] => Command::Remove(url),
+            ["list"] => Command::List,
+            [] | ["update"] => Command::Update,
+            ["read", urls @ ..] if !urls.is_empty() => Command::Read(urls),
+            ["show"] => Command::Show(None),
+            ["show", url] => Command::Show(Some(url)),
+            ["page", urls @ ..] => Command::Page(urls),
+            _ => return None,
+        })
+    }
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -42,18 +69,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(dir: Option<&str>, command: &[&str]) -> Result<ExitCode> {
+fn run(dir: Option<&str>, words: &[&str]) -> Result<ExitCode> {
+    if let ["-h" | "--help", ..] = words {
+        writeln!(io::stdout(), "{USAGE}").said("output")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Before anything is opened: how it is used is to be known where nothing is granted, too.
+    let command = Command::of(words).ok_or_else(|| Failure::new("feeds", USAGE))?;
     let store = Store::open(dir)?;
     let mut failed = false;
-    match *command {
-        ["add", first, ref more @ ..] => {
-            for url in std::iter::once(&first).chain(more) {
+    match command {
+        Command::Add(urls) => {
+            for url in urls {
                 store.add(url)?;
                 failed |= !told(&store.subscription(url));
             }
         }
-        ["read", first, ref more @ ..] => {
-            for url in std::iter::once(&first).chain(more) {
+        Command::Read(urls) => {
+            for url in urls {
                 store.add(url)?;
                 let feed = store.subscription(url);
                 match told(&feed) {
@@ -62,30 +95,29 @@ fn run(dir: Option<&str>, command: &[&str]) -> Result<ExitCode> {
                 }
             }
         }
-        ["remove", url] => store.remove(url)?,
-        ["list"] => {
+        Command::Remove(url) => store.remove(url)?,
+        Command::List => {
             for feed in store.subscriptions()? {
                 println!("{}", text::plain(&feed.url));
             }
         }
-        [] | ["update"] => {
+        Command::Update => {
             for feed in store.subscriptions()? {
                 failed |= !told(&feed);
             }
         }
-        ["show"] => {
+        Command::Show(None) => {
             for feed in store.subscriptions()? {
                 show(&feed)?;
             }
         }
-        ["show", url] => show(&store.subscription(url))?,
-        ["page", ref urls @ ..] => {
+        Command::Show(Some(url)) => show(&store.subscription(url))?,
+        Command::Page(urls) => {
             for url in urls {
                 store.add(url)?;
             }
             page::keep(&store)?;
         }
-        _ => return Err(Failure::new("feeds", USAGE)),
     }
     Ok(ExitCode::from(u8::from(failed)))
 }
