@@ -63,7 +63,9 @@ fn hold(way: &str, most: u64) -> Held {
             const HOST: u64 = 8_000;
             let (host, memory) = (directory("/scratch"), directory("/memory"));
             until(most, |number| {
-                let file = open(if number < HOST { host } else { memory }, "f", CREATE, READ_WRITE)?;
+                let directory = if number < HOST { host } else { memory };
+                // What is in the file is written over: only descriptors become more.
+                let file = open(directory, "f", wasi::OFLAGS_CREAT, READ_WRITE)?;
                 write_scattered(file, 32 << 10)?;
                 Ok(1024)
             })
