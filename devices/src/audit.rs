@@ -63,6 +63,14 @@ pub struct Call<'a> {
 pub trait CallObserver: MaybeSend + MaybeSync + 'static {
     /// Takes note. It must neither wait nor use the device.
     fn called(&self, call: &Call<'_>);
+
+    /// Whether note can be taken of one more; asked before each server is.
+    ///
+    /// # Errors
+    /// What the operation fails with instead: a server of which nobody can be told is not asked.
+    fn ready(&self) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 /// Who is told of what a device asks: the observer of its own gate, and those of the devices that it was made of.
@@ -87,6 +95,17 @@ impl CallObservers {
     /// Tells this observer from now on; the first one stays.
     pub fn set(&self, observer: Arc<dyn CallObserver>) {
         let _ = self.0.own.set(observer);
+    }
+
+    /// Whether all of them can take note of one more.
+    ///
+    /// # Errors
+    /// Of the first that can't, see [`CallObserver::ready`].
+    pub fn ready(&self) -> Result<(), Errno> {
+        if let Some(own) = self.0.own.get() {
+            own.ready()?;
+        }
+        self.0.wider.as_ref().map_or(Ok(()), CallObservers::ready)
     }
 
     /// Tells all of them.
@@ -115,6 +134,17 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// It is asked from now on.
+    ///
+    /// # Errors
+    /// Nobody could be told of it: then it isn't.
+    pub fn begin(&mut self) -> Result<(), Failure> {
+        let ready = self.observers.ready();
+        ready.map_err(|errno| Failure::new(errno, "the audit can't take what would be asked"))?;
+        self.asked = true;
+        Ok(())
+    }
+
     /// It was answered with a status, or failed.
     pub fn ended(mut self, outcome: Result<u16, &Failure>) {
         self.tell(outcome);
@@ -222,6 +252,10 @@ impl Observer for Audit {
 }
 
 impl CallObserver for Audit {
+    fn ready(&self) -> Result<(), Errno> {
+        self.sink.ready()
+    }
+
     fn called(&self, call: &Call<'_>) {
         let mut line = self.begin(call.operation, "", Some(call.url));
         line.push_str(",\"method\":");

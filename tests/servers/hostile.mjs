@@ -13,7 +13,7 @@
 //   /locations        a redirect to two places
 //   /hops?n=N         N redirects, one after the other
 //   /status?code=N    a status without words
-//   /asked            how many requests came so far
+//   /asked            how many requests came so far, those for a WebSocket included
 //   /ws/pings, /ws/fragments   pings; fragments without content; without end
 //   /ws/close?code=N&reason=R   closes so
 //   /ws/deaf          reads nothing
@@ -151,6 +151,7 @@ function serveOne(socket) {
     const key = lines.find((line) => /^sec-websocket-key:/i.test(line))?.split(':')[1].trim()
     head = ''
     if (method === 'OPTIONS') return void answer(socket, '', { status: '204 No Content' })
+    asked += 1
     if (key) {
       socket.off('data', read)
       const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
@@ -159,7 +160,6 @@ function serveOne(socket) {
       socket.on('data', () => {})
       return void WS[url.pathname]?.(socket, url)
     }
-    asked += 1
     // What is asked for by a path that isn't there is shown as it came.
     const act = HTTP[url.pathname] ?? (() => answer(socket, `${lines.join('\n')}\n`))
     act(socket, url)

@@ -105,7 +105,7 @@ impl Hops<'_> {
             hold: self.hold.clone(),
             account: self.fetch.device.account().clone(),
         };
-        asking.asked = true;
+        asking.begin()?;
         self.fetch.client.send(request).await
     }
 

@@ -221,7 +221,7 @@ impl Connection {
             let wants_protocol = !protocols.is_empty();
             let (host, began) = (&*self.ws.host, self.ws.host.now());
             let href = url.href.clone();
-            let asking = Asking {
+            let mut asking = Asking {
                 observers: &self.ws.observers,
                 host,
                 operation: "connect",
@@ -229,9 +229,9 @@ impl Connection {
                 url: &href,
                 began,
                 deadline: began.saturating_add(policies.least(|policy| policy.timeout)),
-                asked: true,
+                asked: false,
             };
-            let connecting = self.ws.connector.connect(Connect {
+            let wanted = Connect {
                 headers: policies.headers(&url.origin),
                 url,
                 protocols,
@@ -239,8 +239,11 @@ impl Connection {
                 events: self.waiters.clone(),
                 charge,
                 hold,
-            });
-            let connected = connecting.await;
+            };
+            let connected = match asking.begin() {
+                Ok(()) => self.ws.connector.connect(wanted).await,
+                Err(failure) => Err(failure),
+            };
             asking.ended(connected.as_ref().map(|_| SWITCHED));
             let connected = connected?;
             // By the standard such a connection fails; Firefox keeps it.

@@ -6,6 +6,7 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -279,6 +280,57 @@ fn every_address_is_told_and_counts_against_the_rate() {
     sockets.observe_calls(calls.clone());
     drop(connected(sockets.root(), &server.ws("/ws/echo")));
     assert_eq!(taken(&calls), ["connect GET /ws/echo 101 ok"]);
+}
+
+#[test]
+fn a_server_of_which_nobody_could_be_told_is_not_asked() {
+    /// Has room for so many more.
+    struct Room(AtomicUsize);
+    impl CallObserver for Room {
+        fn called(&self, _call: &Call<'_>) {
+            let less = |room: usize| Some(room.saturating_sub(1));
+            let _ = self
+                .0
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        }
+        fn ready(&self) -> Result<(), Errno> {
+            match self.0.load(Ordering::SeqCst) {
+                0 => Err(Errno::Nospc),
+                _ => Ok(()),
+            }
+        }
+    }
+    let server = Hostile::start();
+    let mut other = Conversation::begin(&server.fetch("")).unwrap();
+    let mut asked = || -> usize {
+        let text = String::from_utf8(other.get(&server.url("/asked")).unwrap());
+        text.unwrap().parse().unwrap()
+    };
+    let observed = |terms: &str, room: usize| {
+        let capability = Host::default().capability(&grant(terms)).unwrap();
+        let room = Arc::new(Room(AtomicUsize::new(room)));
+        capability.observe_calls(room.clone());
+        (capability, room)
+    };
+    let terms = format!("fetch,origin={}", server.address);
+    let (capability, room) = observed(&terms, 2);
+    // What a child has of it is told to its parent's observer, too.
+    let child = capability.narrowed(&grant(&terms)).unwrap();
+    let before = asked();
+    let mut get = Conversation::begin(child.root()).unwrap();
+    assert_eq!(get.get(&server.url("/hops?n=5")), Err(Errno::Nospc));
+    assert!(get.text("error").contains("audit"), "{}", get.text("error"));
+    // Two hops, and the question itself.
+    assert_eq!(asked() - before, 3);
+    room.0.store(9, Ordering::SeqCst);
+    assert_eq!(get.get(&server.url("/hops?n=5")).unwrap(), b"arrived");
+
+    let (sockets, _) = observed(&format!("ws,origin={}", server.ws("")), 0);
+    let before = asked();
+    let mut agent = Conversation::begin(sockets.root()).unwrap();
+    let connect = format!("connect {}", server.ws("/ws/echo"));
+    assert_eq!(agent.tell(&connect), Err(Errno::Nospc));
+    assert_eq!(asked() - before, 1);
 }
 
 #[test]
