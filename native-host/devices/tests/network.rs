@@ -20,9 +20,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use support::authority::Authority;
 use support::{Conversation, Server, all, grant};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -165,31 +164,6 @@ fn a_redirect_to_a_name_that_leads_here() {
     let mut get = Conversation::begin(&root).unwrap();
     assert_eq!(get.get(&outer.url("/")), Err(Errno::Acces));
     assert_eq!((outer.requests(), inner.connections()), (1, 0));
-}
-
-/// A certificate authority of the test's own, and a server's certificate by it.
-struct Authority {
-    root: CertificateDer<'static>,
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Authority {
-        let root_key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = params.self_signed(&root_key).unwrap();
-        let issuer = Issuer::new(params, root_key);
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        Authority {
-            root: root.der().clone(),
-            certificate: certificate.der().clone(),
-            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        }
-    }
 }
 
 /// A body of so many bytes in frames of 16 KiB.

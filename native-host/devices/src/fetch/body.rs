@@ -17,9 +17,6 @@ use super::{H2_STREAM_WINDOW, Lingering, failure};
 /// Bytes that an agent may leave unread of a body, and that come all the same.
 const LEFT_BEHIND: usize = H2_STREAM_WINDOW as usize;
 
-/// What a part of a body may have around it in HTTP's framing.
-const FRAMING: usize = 16;
-
 /// The frames of a body as they come, and the connection that they come by.
 pub struct Incoming {
     frames: hyper::body::Incoming,
@@ -53,6 +50,10 @@ impl Incoming {
         if let Some(line) = &self.line {
             line.given(bytes);
         }
+    }
+
+    fn failure(&self, error: &hyper::Error) -> Failure {
+        failure(error, self.line.as_ref())
     }
 }
 
@@ -139,12 +140,12 @@ impl Frames {
         while self.chunk.is_empty() {
             match ready!(Pin::new(&mut self.incoming.frames).poll_frame(context)) {
                 None => return Poll::Ready(Ok(0)),
-                Some(Err(error)) => return Poll::Ready(Err(failure(&error))),
+                Some(Err(error)) => return Poll::Ready(Err(self.incoming.failure(&error))),
                 // What is no data is trailers, which nobody asks for.
                 Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
             }
             if !self.chunk.is_empty() {
-                self.incoming.given(self.chunk.len() + FRAMING);
+                self.incoming.given(self.chunk.len());
             }
         }
         Poll::Ready(Ok(self.chunk.len()))

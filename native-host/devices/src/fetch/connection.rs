@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::net::budget::{Budget, Turn};
+use super::frames::Frames;
+use crate::net::budget::{Budget, Flood, Turn};
 use crate::net::{ConnectError, Connector, NetStream};
 
 /// What is offered to servers under TLS.
@@ -31,6 +32,17 @@ const UNASKED_BURST_H2: i64 = 16 << 20;
 
 /// Bytes of it that come back each second.
 const UNASKED_PER_SECOND: i64 = 1 << 20;
+
+/// What a frame of HTTP/2 costs of it beside its bytes: pings, settings, windows, empty data and the like are few bytes each, and
+/// as much work as a small message.
+const FRAME: usize = 512;
+
+/// What may be around the bytes of a message that are given to an agent, in HTTP/1.1's framing, and in HTTP/2's with its padding.
+const AROUND: usize = 16;
+const AROUND_H2: usize = FRAME + 9 + 256;
+
+/// Bytes that are sent for one that is given back: a server says how far it has come with what it is sent.
+const SENT_FOR_ONE: usize = 4;
 
 /// How long a server has to take what is left when a connection is closed.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
@@ -78,13 +90,11 @@ impl tower_service::Service<Uri> for Service {
         Box::pin(async move {
             let stream = connector.connect(&origin, PROTOCOLS).await?;
             open.fetch_add(1, Ordering::Relaxed);
-            let burst = match stream.speaks_h2() {
-                true => UNASKED_BURST_H2,
-                false => UNASKED_BURST,
-            };
+            let h2 = stream.speaks_h2();
             let watched = Watched {
                 stream,
-                line: Line::new(burst),
+                line: Line::new(h2),
+                frames: h2.then(Frames::default),
                 turn: Turn::default(),
                 shutdown: None,
                 open,
@@ -106,15 +116,25 @@ struct LineState {
     /// Who drives the connection.
     driver: Mutex<Option<Waker>>,
     unasked: Budget,
+    /// What is given back beside the bytes of a message.
+    around: usize,
+    /// What it was broken off for: over HTTP/2 its requests learn no more than that it was.
+    flood: OnceLock<Flood>,
 }
 
 impl Line {
-    fn new(burst: i64) -> Line {
+    fn new(h2: bool) -> Line {
+        let (burst, around, what) = match h2 {
+            true => (UNASKED_BURST_H2, AROUND_H2, "bytes and frames of 512 bytes"),
+            false => (UNASKED_BURST, AROUND, "bytes"),
+        };
         Line(Arc::new(LineState {
             proven: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             driver: Mutex::default(),
-            unasked: Budget::new(burst, UNASKED_PER_SECOND, "bytes"),
+            unasked: Budget::new(burst, UNASKED_PER_SECOND, what),
+            around,
+            flood: OnceLock::new(),
         }))
     }
 
@@ -128,9 +148,27 @@ impl Line {
         self.0.proven.load(Ordering::Relaxed)
     }
 
-    /// So many bytes of what came were given to an agent, or given up by it.
+    /// A part of a message, of so many bytes, was given to an agent, or given up by it.
     pub fn given(&self, bytes: usize) {
-        self.0.unasked.give(bytes);
+        self.0.unasked.give(bytes + self.0.around);
+    }
+
+    /// The flood that it was broken off for, if it was.
+    pub fn flood(&self) -> Option<&Flood> {
+        self.0.flood.get()
+    }
+
+    /// So many bytes came, and of HTTP/2 so many frames.
+    fn came(&self, bytes: usize, frames: usize) -> Result<(), Flood> {
+        let taken = self.0.unasked.take(bytes + frames * FRAME);
+        taken.inspect_err(|flood| {
+            let _ = self.0.flood.set(flood.clone());
+        })
+    }
+
+    /// So many bytes were sent.
+    fn sent(&self, bytes: usize) {
+        self.0.unasked.give(bytes / SENT_FOR_ONE);
     }
 
     /// Breaks the connection off, with all that goes through it.
@@ -167,10 +205,21 @@ impl Line {
 struct Watched {
     stream: NetStream,
     line: Line,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
     turn: Turn,
     /// When there was enough time for closing.
     shutdown: Option<Pin<Box<Sleep>>>,
     open: Arc<AtomicUsize>,
+}
+
+impl Watched {
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(_), Poll::Ready(Ok(count))) = (&self.frames, &written) {
+            self.line.sent(*count);
+        }
+        written
+    }
 }
 
 impl Drop for Watched {
@@ -192,9 +241,11 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut watched.stream).poll_read(context, buffer);
         match read {
             Poll::Ready(Ok(())) => {
-                let count = buffer.filled().len() - before;
-                watched.turn.took(count);
-                watched.line.0.unasked.take(count)?;
+                let bytes = &buffer.filled()[before..];
+                watched.turn.took(bytes.len());
+                let frames = watched.frames.as_mut();
+                let frames = frames.map_or(0, |frames| frames.see(bytes));
+                watched.line.came(bytes.len(), frames)?;
             }
             Poll::Pending => {
                 watched.turn = Turn::default();
@@ -214,7 +265,8 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let watched = self.get_mut();
         watched.line.check()?;
-        Pin::new(&mut watched.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut watched.stream).poll_write(context, bytes);
+        watched.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -224,7 +276,8 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let watched = self.get_mut();
         watched.line.check()?;
-        Pin::new(&mut watched.stream).poll_write_vectored(context, parts)
+        let written = Pin::new(&mut watched.stream).poll_write_vectored(context, parts);
+        watched.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

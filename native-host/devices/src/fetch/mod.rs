@@ -3,6 +3,7 @@
 mod body;
 mod connection;
 mod decode;
+mod frames;
 mod request;
 
 use std::error::Error;
@@ -152,14 +153,20 @@ async fn ask(
             used: used.clone(),
         })
     });
-    let answered = client.request(request).await;
-    let answered = match (answered, again) {
-        (Err(error), Some(again)) if broke_off(&error) && was_kept(&used) => {
-            client.request(again).await
+    let answered = match client.request(request).await {
+        Ok(answered) => answered,
+        Err(error) => {
+            let line = line_of(&used);
+            match again {
+                Some(again) if broke_off(&error, line.as_ref()) => {
+                    let answered = client.request(again).await;
+                    answered.map_err(|error| failure(&error, None))?
+                }
+                _ => return Err(failure(&error, line.as_ref())),
+            }
         }
-        (answered, _) => answered,
     };
-    let (mut parts, body) = answered.map_err(|error| failure(&error))?.into_parts();
+    let (mut parts, body) = answered.into_parts();
     let line = parts.extensions.remove::<Line>();
     if let Some(line) = &line {
         line.prove();
@@ -218,13 +225,22 @@ impl Drop for Lingering {
     }
 }
 
-/// Whether a connection ended before it said anything.
-fn broke_off(error: &legacy::Error) -> bool {
-    !error.is_connect() && failure(error).errno == Errno::Connreset
+/// Whether a connection that was kept ended before it said anything about a request.
+fn broke_off(error: &legacy::Error, line: Option<&Line>) -> bool {
+    let kept = line.is_some_and(Line::is_proven);
+    kept && !error.is_connect() && !gave_up(error) && failure(error, line).errno == Errno::Connreset
 }
 
-fn was_kept(used: &CaptureConnection) -> bool {
-    line_of(used).is_some_and(|line| line.is_proven())
+/// Whether the server has given up this one request of several by one connection, which it may have begun to do.
+fn gave_up(error: &legacy::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_reset() && error.reason() != Some(h2::Reason::REFUSED_STREAM);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The connection that a request went by.
@@ -271,8 +287,11 @@ impl<T> Drop for Entered<T> {
     }
 }
 
-/// What an agent learns of an error, from the first of its causes that says more than "it failed".
-fn failure(error: &(dyn Error + 'static)) -> Failure {
+/// What an agent learns of an error of a request by this connection, from the first of its causes that says more than "it failed".
+fn failure(error: &(dyn Error + 'static), line: Option<&Line>) -> Failure {
+    if let Some(flood) = line.and_then(Line::flood) {
+        return Failure::new(Errno::Proto, flood.to_string());
+    }
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<ConnectError>() {
@@ -290,6 +309,9 @@ fn failure(error: &(dyn Error + 'static)) -> Failure {
             && let Some(flood) = flood_in(error)
         {
             return Failure::new(Errno::Proto, flood.to_string());
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return Failure::new(errno_of_h2(error), error.to_string());
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>()
             && let Some(errno) = errno_of_http(error)
@@ -317,5 +339,18 @@ fn errno_of_http(error: &hyper::Error) -> Option<Errno> {
         Some(Errno::Canceled)
     } else {
         None
+    }
+}
+
+/// What the two sides of HTTP/2 tell each other: the server gives something up, or one of the two doesn't keep to the protocol
+/// ([RFC 9113, section 7](https://www.rfc-editor.org/rfc/rfc9113#section-7)).
+fn errno_of_h2(error: &h2::Error) -> Errno {
+    match (error.get_io(), error.reason()) {
+        (Some(error), _) => errno_of(error),
+        (None, Some(h2::Reason::NO_ERROR | h2::Reason::CANCEL | h2::Reason::REFUSED_STREAM)) => {
+            Errno::Connreset
+        }
+        (None, Some(_)) if error.is_remote() && error.is_reset() => Errno::Connreset,
+        (None, _) => Errno::Proto,
     }
 }
