@@ -9,6 +9,7 @@
 //               A file `{ guest: true }` is the guest's own program.
 //   grants      capabilities, as flags (`random`, `fetch,origin={http}`), which a guest finds below /cap
 //   servers     modules of servers/ that must run; `{http}` in grants, args, env and stdin is the address of `http`
+//   asked       the transcript has what the audit tells of servers that were asked, by the agent and its tasks
 //   outside     the outside world answers, for which the agent waits
 //   hosts       the hosts that have what the case needs, where not all do; the others print that they left it out
 //   stdin       text, given whole and then closed; without it stdin is empty
@@ -274,6 +275,7 @@ export const cases = [
     guest: 'tasks',
     servers: ['http', 'other'],
     args: ['granting', '{http}', '{other}'],
+    asked: true,
     grants: ['task,children=32', 'crypto', 'random', 'fetch,origin={http},origin={other}'],
     mounts: { '/bin': readOnly({ 'tasks.wasm': { guest: true } }) },
     waits: true,

@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { buildGuests, guests } from './build.mjs'
 import { addressed, closeServers, named, serversFor } from './servers/servers.mjs'
-import { expected, masked, transcript, transcriptFile, wantedEnd } from './transcript.mjs'
+import { asked, expected, masked, transcript, transcriptFile, wantedEnd } from './transcript.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -148,7 +148,7 @@ for (const name of options.host.split(',')) {
           const result = await session.run(prepared, module)
           collected.set(wanted.name, result.files ?? {})
           const shown = (bytes) => masked(named(bytes, addresses), wanted.masks)
-          judge(where, wanted, { ...result, stdout: shown(result.stdout), stderr: shown(result.stderr) })
+          judge(where, wanted, { ...result, stdout: shown(result.stdout), stderr: shown(result.stderr), asked: shown(asked(result.asked ?? [])) })
         } catch (error) {
           fail(where, error.stack)
         }

@@ -39,10 +39,18 @@ export function masked(bytes, masks = {}) {
   return Buffer.from(all.reduce((shown, [name, pattern]) => shown.replaceAll(new RegExp(pattern, 'g'), `{${name}}`), text), 'latin1')
 }
 
+/** What the audit tells of servers that were asked: a line each. */
+export function asked(events) {
+  const calls = events.filter(({ operation }) => operation === 'request' || operation === 'connect')
+  const line = ({ operation, method, subject, status, outcome }) => [operation, method, subject, ...(status === undefined ? [] : [status]), outcome].join(' ')
+  return calls.map((call) => `${line(call)}\n`).join('')
+}
+
 /** The transcript of a run. */
 export function transcript(wanted, result) {
   const heard = (result.connections ?? []).map((bytes, index) => stream(`connection ${index}`, bytes)).join('')
-  return `${stream('stdout', result.stdout, wanted.digest)}${stream('stderr', result.stderr)}${heard}--- ${end(result)}\n`
+  const asked = stream('asked', result.asked ?? '')
+  return `${stream('stdout', result.stdout, wanted.digest)}${stream('stderr', result.stderr)}${heard}${asked}--- ${end(result)}\n`
 }
 
 /** The end that a case must have, in a transcript's words. */

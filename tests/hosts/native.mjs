@@ -87,14 +87,19 @@ export async function open(variant) {
       if (limits.memory) argv.push('--max-memory', String(limits.memory))
       if (limits.time) argv.push('--timeout', `${limits.time}ms`)
       if (limits.files) argv.push('--max-files', String(limits.files))
+      const audit = join(own, 'audit')
+      if (wanted.asked) argv.push('--audit', audit)
       argv.push(module, ...(wanted.args ?? []))
       try {
         const result = await ended(argv, wanted)
+        const events = wanted.asked ? readFileSync(audit, 'utf8').trim().split('\n').map((line) => JSON.parse(line)) : []
+        // A task of the agent's has lines of its own; what it asks is told of the agent as well.
+        const asked = events.filter(({ agent }) => !agent.includes(' task '))
         const collected = (wanted.collect ?? [])
           .map((path) => [path, join(folders.places.get('/'), path)])
           .filter(([, file]) => existsSync(file))
           .map(([path, file]) => [path, readFileSync(file)])
-        return { ...result, files: Object.fromEntries(collected) }
+        return { ...result, asked, files: Object.fromEntries(collected) }
       } finally {
         rmSync(own, { recursive: true, force: true })
       }

@@ -43,6 +43,8 @@ export async function runCase(capfs, program, wanted) {
   const stderr = []
   // As a process tells its messages: on standard error.
   const message = (level) => (line) => stderr.push(new TextEncoder().encode(`${level}: ${line}\n`))
+  /** What the audit tells of servers that were asked. */
+  const asked = []
   let agent
   try {
     agent = await capfs.spawn(program, {
@@ -56,6 +58,7 @@ export async function runCase(capfs, program, wanted) {
       console: { log: message('log'), warn: message('warn'), error: message('error') },
       stdin: steps ? 'pipe' : (wanted.stdin ?? 'closed'),
       limits: wanted.limits,
+      ...(wanted.asked ? { audit: (event) => asked.push(event) } : {}),
     })
   } catch (error) {
     const none = new Uint8Array()
@@ -93,7 +96,7 @@ export async function runCase(capfs, program, wanted) {
     const files = {}
     // What a program didn't leave is missed by the case that needs it.
     for (const path of wanted.collect ?? []) files[path] = await agent.readFile(path).catch(() => undefined)
-    return { stdout: joined(stdout), stderr: joined(stderr), reason: exit.reason, code: exit.code, message: exit.message, files }
+    return { stdout: joined(stdout), stderr: joined(stderr), reason: exit.reason, code: exit.code, message: exit.message, files, asked }
   } finally {
     await agent.dispose()
   }

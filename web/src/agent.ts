@@ -230,6 +230,11 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.worker.send({ type: 'remote', id: this.id, peer: Peer.Devices, bytes });
   }
 
+  /** A server was asked for it by the device worker; not for users. */
+  audited(line: string): void {
+    this.#tellAudit(JSON.parse(line) as AuditEvent);
+  }
+
   /** The agent whose task it is has answered; not for users. */
   parentAnswered(bytes: Uint8Array): void {
     this.worker.send({ type: 'remote', id: this.id, peer: Peer.Parent, bytes });

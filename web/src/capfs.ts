@@ -201,7 +201,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     try {
       worker.adopt(agent.id, agent);
       const prepared = grants.map(([device, terms]) =>
-        parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, identity, device, terms, options),
+        parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, name, identity, device, terms, options),
       );
       const configured = prepared.length > 0 ? await unless(Promise.all(prepared)) : [];
       agent.begin(module, this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module)));
@@ -247,7 +247,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       ...(options.dir === undefined ? {} : { dir: options.dir }),
       shares: parent ? Peer.Parent : Peer.Home,
       grants,
-      ...(options.audit ? { audit: `${name} ${agent.id}` } : {}),
+      audit: audited(agent, name, options),
       clockStep: clockStep(options.clock ?? 'exact'),
       random: options.random ?? true,
       tty: options.tty ?? false,
@@ -261,7 +261,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   /** Makes a capability elsewhere that can't be made in the agent's own worker. */
-  async #prepare(agent: Agent, identity: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
+  async #prepare(agent: Agent, name: string, identity: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
     this.#mayGrant(device);
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
@@ -270,7 +270,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       this.#devices = undefined;
     });
     try {
-      const tree = await this.#devices.grant(agent.id, agent, identity, device, terms);
+      const tree = await this.#devices.grant(agent.id, agent, identity, audited(agent, name, options), device, terms);
       return { device, terms, from: { peer: Peer.Devices, tree } };
     } catch (error) {
       if (error instanceof CapfsError) throw error;
@@ -392,6 +392,9 @@ function told(progress: Tell, signal: AbortSignal): Tell {
     }
   };
 }
+
+/** What the audit calls an agent; none where nobody wants to know. */
+const audited = (agent: Agent, name: string, { audit }: SpawnOptions): string | undefined => (audit ? `${name} ${agent.id}` : undefined);
 
 /** How many tasks a grant allows, whose terms the kernel looks at later. */
 function childrenOf(terms: string[]): number {

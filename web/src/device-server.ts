@@ -36,15 +36,19 @@ export class DeviceServer {
           break;
         case 'device-forget':
           kernel.remote_forget(client);
+          // What was given up with it is told first: that ends before the event loop gets to this.
+          setTimeout(() => this.port.post({ type: 'device-forgotten', client }));
       }
     } catch (error) {
       this.#failed(error);
     }
   }
 
-  async #grant({ request, client, identity, device, terms }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
+  async #grant({ request, client, identity, audit, device, terms }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
+    const tell = audit === undefined ? undefined : (line: string) => this.port.post({ type: 'device-audit', client, line });
     try {
-      this.port.post({ type: 'device-granted', request, tree: await this.#kernel.bindings.remote_grant(client, identity, device, terms) });
+      const tree = await this.#kernel.bindings.remote_grant(client, identity, audit ?? '', device, terms, tell);
+      this.port.post({ type: 'device-granted', request, tree });
     } catch (error) {
       this.port.post({ type: 'device-granted', request, error: error instanceof Error ? error.message : String(error) });
     }

@@ -11,6 +11,8 @@ import type { DeviceReport, Narrowing, NarrowRequest, RemoteTree } from './proto
 export interface DeviceClient {
   /** An answer to a request has come. */
   answered(bytes: Uint8Array): void;
+  /** What it did is to be told: a line of the audit. Some of it comes when it is forgotten. */
+  audited(line: string): void;
   /** The worker is gone. */
   devicesLost(): void;
 }
@@ -18,6 +20,8 @@ export interface DeviceClient {
 export class DeviceWorker {
   readonly #handle: WorkerHandle;
   readonly #clients = new Map<number, DeviceClient>();
+  /** Those that are being forgotten: what was under way for them is still to be told. */
+  readonly #leaving = new Map<number, DeviceClient>();
   readonly #granting = new Map<number, { client: number; resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
   readonly #narrowing = new Map<number, { resolve: (narrowing: Narrowing) => void; reject: (error: Error) => void }>();
   #nextRequest = 1;
@@ -39,17 +43,17 @@ export class DeviceWorker {
   }
 
   /**
-   * Makes a capability for an agent of this identity; resolves to its tree.
+   * Makes a capability for an agent of this identity, which the audit calls `audit` if there is one; resolves to its tree.
    *
    * @throws Error a sentence that says what is wrong with the grant
    */
-  grant(client: number, receiver: DeviceClient, identity: string, device: string, terms: string[]): Promise<RemoteTree> {
+  grant(client: number, receiver: DeviceClient, identity: string, audit: string | undefined, device: string, terms: string[]): Promise<RemoteTree> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('HOST', this.#gone));
     this.#clients.set(client, receiver);
     const request = this.#nextRequest++;
     this.#hold(1);
     const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { client, resolve, reject }));
-    this.#handle.post({ type: 'device-grant', request, client, identity, device, terms });
+    this.#handle.post({ type: 'device-grant', request, client, identity, audit, device, terms });
     return tree.finally(() => this.#hold(-1));
   }
 
@@ -71,7 +75,11 @@ export class DeviceWorker {
 
   /** Closes what an agent has there. */
   forget(client: number): void {
-    if (this.#clients.delete(client) && this.#gone === undefined) this.#handle.post({ type: 'device-forget', client });
+    const receiver = this.#clients.get(client);
+    if (!receiver || this.#gone !== undefined) return void this.#clients.delete(client);
+    this.#clients.delete(client);
+    this.#leaving.set(client, receiver);
+    this.#handle.post({ type: 'device-forget', client });
   }
 
   /** Counts what keeps the process running: questions. An agent has a worker of its own that does. */
@@ -90,6 +98,7 @@ export class DeviceWorker {
     for (const { reject } of this.#narrowing.values()) reject(new CapfsError('EIO', message));
     this.#narrowing.clear();
     for (const client of this.#clients.values()) client.devicesLost();
+    this.#leaving.clear();
     this.onGone();
   }
 
@@ -111,6 +120,10 @@ export class DeviceWorker {
         return;
       case 'device-answer':
         return this.#clients.get(report.client)?.answered(report.bytes);
+      case 'device-audit':
+        return (this.#clients.get(report.client) ?? this.#leaving.get(report.client))?.audited(report.line);
+      case 'device-forgotten':
+        return void this.#leaving.delete(report.client);
       case 'device-failed':
         return this.end(`the device worker failed: ${report.message}`);
     }

@@ -84,7 +84,7 @@ export interface AgentConfig {
   shares: Peer;
   grants: ConfiguredGrant[];
   /** The agent's name in the audit, if there is one. */
-  audit?: string;
+  audit: string | undefined;
   /** Nanoseconds of a clock's step; 0 for exact clocks, negative for none. */
   clockStep: number;
   random: boolean;
@@ -111,10 +111,10 @@ export type Command =
   | { type: 'prepare'; modules: KernelModules; variant: Variant; mailbox?: SharedArrayBuffer }
   | { type: 'spawn'; id: number; module: WebAssembly.Module; config: AgentConfig };
 
-/** What a device worker receives; `client` is an agent's number. */
+/** What a device worker receives; `client` is an agent's number, `audit` its name in the audit, if there is one. */
 export type DeviceCommand =
   | { type: 'prepare-devices'; kernel: WebAssembly.Module }
-  | { type: 'device-grant'; request: number; client: number; identity: string; device: string; terms: string[] }
+  | { type: 'device-grant'; request: number; client: number; identity: string; audit: string | undefined; device: string; terms: string[] }
   | ({ type: 'device-narrow'; request: number } & NarrowRequest)
   | { type: 'device-request'; client: number; bytes: Uint8Array }
   | { type: 'device-forget'; client: number };
@@ -124,6 +124,9 @@ export type DeviceReport =
   | { type: 'device-granted'; request: number; tree?: RemoteTree; error?: string }
   | { type: 'device-narrowed'; request: number; narrowing: Narrowing }
   | { type: 'device-answer'; client: number; bytes: Uint8Array }
+  | { type: 'device-audit'; client: number; line: string }
+  /** The last that is heard of a client. */
+  | { type: 'device-forgotten'; client: number }
   | { type: 'device-failed'; message: string };
 
 /** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use capfs::clock::Clock;
 use capfs::device::archive::Archive;
 use capfs::device::gate::{Gate, Observer};
 use capfs::device::memory::{MemoryFs, MemoryLimits};
@@ -157,7 +158,8 @@ pub fn grant_from(
 }
 
 /// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
-/// kind of file that its root is.
+/// kind of file that its root is. `audit(line)`, where it is given, is told of every server that is asked: of operations the
+/// client's own kernel tells. See [`grant`] for `identity` and `agent`.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
@@ -165,11 +167,17 @@ pub fn grant_from(
 pub async fn remote_grant(
     client: u32,
     identity: String,
+    agent: String,
     device: String,
     terms: Vec<String>,
+    audit: Option<Function>,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse(&device, terms)?;
     let capability = devices::capability(&grant, &identity).await?;
+    if let Some(audit) = audit {
+        let audit = observer(&agent, &grant, audit, Arc::new(web::UntickedClock));
+        capability.observe_calls(audit);
+    }
     let root = capability.root().clone();
     Ok(exported(client, root, Kind::Here(capability)))
 }
@@ -235,12 +243,7 @@ fn install(
 ) -> Result<String, JsValue> {
     let clock = machine(|machine| Ok(machine.clock.clone()))?;
     let observer = audit.map(|audit| {
-        let sink = Arc::new(move |line: &str| {
-            // What the receiver throws is its own affair.
-            let _ = audit.call1(&JsValue::NULL, &line.into());
-        });
-        let audit = Audit::new(agent, grant.device, &grant.at, clock.clone(), sink);
-        let audit = Arc::new(audit);
+        let audit = observer(agent, &grant, audit, clock.clone());
         if let Kind::Here(capability) = &kind {
             capability.observe_calls(audit.clone());
         }
@@ -253,6 +256,16 @@ fn install(
         machine.held.push(Held { grant, gate, kind });
         Ok(at)
     })
+}
+
+/// Who is told what an agent does with what it was granted: `audit(line)`.
+fn observer(agent: &str, grant: &Grant, audit: Function, clock: Arc<dyn Clock>) -> Arc<Audit> {
+    let sink = Arc::new(move |line: &str| {
+        // What the receiver throws is its own affair.
+        let _ = audit.call1(&JsValue::NULL, &line.into());
+    });
+    let audit = Audit::new(agent, grant.device, &grant.at, clock, sink);
+    Arc::new(audit)
 }
 
 fn mount_node(root: NodeRef, at: &str, rights: Rights) -> Result<(), JsValue> {

@@ -86,6 +86,31 @@ impl Clock for WebClock {
     }
 }
 
+/// The clocks of a kernel that runs no agent: nobody ticks there, so the coarse clock is the wall clock itself.
+pub struct UntickedClock;
+
+impl Clock for UntickedClock {
+    fn realtime(&self) -> u64 {
+        (date_now() * NANOS_PER_MILLI) as u64
+    }
+
+    fn monotonic(&self) -> u64 {
+        WebClock.monotonic()
+    }
+
+    fn coarse(&self) -> u64 {
+        self.realtime()
+    }
+
+    fn realtime_resolution(&self) -> u64 {
+        NANOS_PER_MILLI as u64
+    }
+
+    fn monotonic_resolution(&self) -> u64 {
+        WebClock.monotonic_resolution()
+    }
+}
+
 /// Bytes asked of `crypto.getRandomValues` at a time: its fixed price is that of some 1,000 bytes.
 const POOL: usize = 1024;
 
