@@ -242,6 +242,25 @@ export const cases = [
     outside: true,
     hosts: withWebSocket,
   },
+  {
+    name: 'fetch_hostile',
+    servers: ['hostile'],
+    grants: ['fetch,origin={hostile}'],
+    args: ['{hostile}'],
+    outside: true,
+    // WebKitGTK takes the bytes of a redirect's address for Latin-1.
+    hosts: ['native', 'node', 'chromium', 'firefox'],
+  },
+  { name: 'fetch_endless', guest: 'fetch_hostile', servers: ['hostile'], grants: ['fetch,origin={hostile}'], args: ['{hostile}', 'endless'], outside: true, hosts: ['native', 'node'] },
+  {
+    name: 'ws_hostile',
+    servers: ['hostile-ws'],
+    grants: ['ws,origin={hostile-ws}'],
+    args: ['{hostile-ws}'],
+    outside: true,
+    // WebKitGTK knows few codes, and calls the others a connection that was broken off; Firefox waits before it connects again.
+    hosts: ['native', 'chromium'],
+  },
   { name: 'fetch_poll', servers: ['http'], grants: ['fetch,origin={http}'], args: ['{http}'], outside: true },
   {
     name: 'tasks',

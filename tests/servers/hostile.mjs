@@ -83,7 +83,8 @@ const HTTP = {
     trickle(socket, 'x')
   },
   '/slow-body': (socket) => {
-    begins(socket, 'content-length: 1000000\r\n\r\n')
+    // So that a browser doesn't wait for what it would guess a type from.
+    begins(socket, 'content-type: text/plain\r\nx-content-type-options: nosniff\r\ncontent-length: 1000000\r\n\r\n')
     trickle(socket, 'x')
   },
   '/early': (socket) => {
