@@ -1,7 +1,7 @@
 //! Headers that a host adds for an origin: an agent uses a key that it never sees.
 
 use crate::grant::{GrantError, Term};
-use crate::message::{is_field_name, is_field_value, is_forbidden_header};
+use crate::message::{is_field_name, is_field_value, is_forbidden_header, trimmed};
 use crate::origin::{Origin, OriginPattern};
 
 /// What is public of `ORIGIN NAME: VALUE`, whose value may be a secret. A colon in the origin comes earlier.
@@ -82,7 +82,7 @@ impl HostHeader {
         let header = || {
             let (origin, header) = term.value.split_once(' ')?;
             let (name, value) = header.split_once(':')?;
-            let (name, value) = (name.trim(), value.trim());
+            let (name, value) = (trimmed(name), trimmed(value));
             let origin = Term {
                 key: term.key.clone(),
                 value: origin.to_owned(),

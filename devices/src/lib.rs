@@ -38,7 +38,7 @@ pub mod host_header;
 pub mod identity;
 pub mod indexeddb;
 mod layers;
-mod message;
+pub mod message;
 pub mod origin;
 pub mod outside;
 pub mod random;

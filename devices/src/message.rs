@@ -145,13 +145,30 @@ pub fn combined(fields: Vec<(String, String)>) -> Vec<(String, String)> {
 /// ([RFC 6265, section 3](https://www.rfc-editor.org/rfc/rfc6265#section-3)).
 pub const SET_COOKIE: &str = "set-cookie";
 
+/// A field's value without the white space around it, which is no part of it
+/// ([Fetch, normalize](https://fetch.spec.whatwg.org/#concept-header-value-normalize)). What else Unicode calls white space is: as bytes
+/// those are letters of other encodings.
+pub fn trimmed(value: &str) -> &str {
+    value.trim_matches(['\t', '\n', '\r', ' '])
+}
+
+/// A field's value, as it comes, as text: a character for each byte
+/// ([isomorphic decode](https://infra.spec.whatwg.org/#isomorphic-decode)).
+pub fn decoded(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+/// The bytes of a field's value that has a character for each; `None` where it has one that is more
+/// ([isomorphic encode](https://infra.spec.whatwg.org/#isomorphic-encode)).
+pub fn encoded(value: &str) -> Option<Vec<u8>> {
+    let bytes = value.chars();
+    let bytes = bytes.map(|character| u8::try_from(u32::from(character)).ok());
+    bytes.collect()
+}
+
 /// The bytes of a field's value that has a character for each byte, as text where they are UTF-8.
 pub fn as_utf8(value: &str) -> String {
-    let bytes: Option<Vec<u8>> = value
-        .chars()
-        .map(|character| u8::try_from(u32::from(character)).ok())
-        .collect();
-    bytes
+    encoded(value)
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .unwrap_or_else(|| value.to_owned())
 }
@@ -203,6 +220,17 @@ mod tests {
                 ("x-a", "1"),
                 ("x-b", "2, 1"),
             ])
+        );
+    }
+
+    #[test]
+    fn values_are_bytes() {
+        let every: Vec<u8> = (0..=u8::MAX).collect();
+        assert_eq!(encoded(&decoded(&every)), Some(every));
+        assert_eq!(encoded("\u{100}"), None);
+        assert_eq!(
+            trimmed(" \t\r\n\u{85}\u{a0}x\u{a0} "),
+            "\u{85}\u{a0}x\u{a0}"
         );
     }
 

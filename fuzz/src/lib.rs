@@ -10,6 +10,7 @@
 
 mod archive;
 mod grant;
+mod headers;
 mod manifest;
 mod module;
 pub mod mutate;
@@ -31,6 +32,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     archive::TARGET,
     grant::TARGET,
+    headers::TARGET,
     manifest::TARGET,
     module::TARGET,
     volume::TARGET,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use capfs::device::conversations::Dialogue;
 use capfs::device::synthetic::{DynamicNames, StreamSource, SyntheticBuilder, text_file};
-use capfs::{DirEntry, Errno, FileKind, NodeRef, Op, OpenFile};
+use capfs::{DirEntry, Errno, FileKind, Name, NodeRef, Op, OpenFile};
 
 use super::exchange::{Exchange, Settings};
 use super::files::OpenPostBody;
 use super::host::Failure;
 use super::{Fetch, HEADERS_MAX, METHODS_NEVER};
-use crate::message::{is_field_name, is_field_value, is_forbidden_header, is_token};
+use crate::message::{is_field_name, is_field_value, is_forbidden_header, is_token, trimmed};
 use crate::url::{URL_MAX, Url};
 
 /// A conversation.
@@ -30,7 +30,7 @@ impl Conversation {
         let error = &self.exchange.error;
         let (name, value) = line
             .split_once(':')
-            .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim()))
+            .map(|(name, value)| (trimmed(name).to_ascii_lowercase(), trimmed(value)))
             .filter(|(name, value)| is_field_name(name) && is_field_value(value))
             .ok_or_else(|| error.explain(Errno::Inval, "expected `header NAME: VALUE`"))?;
         if is_forbidden_header(&name) {
@@ -117,11 +117,12 @@ impl Dialogue for Conversation {
     fn command(&self, line: &str) -> Op<()> {
         let exchange = &self.exchange;
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let header = rest;
         let rest = rest.trim();
         match command {
             "url" => self.url(rest),
             "method" => self.method(rest),
-            "header" => self.header(rest),
+            "header" => self.header(header),
             "send" if rest.is_empty() => exchange.send(),
             "abort" if rest.is_empty() => {
                 exchange.abort(false);
@@ -222,12 +223,12 @@ fn parsed(exchange: &Arc<Exchange>) -> SyntheticBuilder {
 struct HeaderNames(Arc<Exchange>);
 
 impl HeaderNames {
-    /// The names, each once.
+    /// The names, each once, but for those that no file can have: a server may call a header `..`.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         if let Some(answer) = self.0.answer() {
             for (name, _) in &answer.headers {
-                if !names.contains(name) {
+                if Name::new(name).is_ok() && !names.contains(name) {
                     names.push(name.clone());
                 }
             }
@@ -246,8 +247,11 @@ impl DynamicNames for HeaderNames {
         if values.is_empty() {
             return Op::err(Errno::Noent);
         }
-        // One, unless a comma is a part of it.
-        let text = values.join("\n");
+        // One, unless a comma is a part of it; each has its line, an empty one as well.
+        let text = match values[..] {
+            [value] => value.to_owned(),
+            _ => values.iter().map(|value| format!("{value}\n")).collect(),
+        };
         Op::ok(text_file(&self.0.fetch.device, move || text.clone()))
     }
 

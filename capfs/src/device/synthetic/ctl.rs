@@ -190,8 +190,12 @@ async fn run(
     (line, Ok(()))
 }
 
+/// What is around a command and no part of it: blanks, and the line's end. What else Unicode takes for white space may be
+/// a byte of something.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
 fn end_line(command: &dyn Command, line: Vec<u8>) -> Op<()> {
-    match str::from_utf8(&line).map(str::trim) {
+    match str::from_utf8(&line).map(|line| line.trim_matches(BLANKS)) {
         Ok("") => Op::ok(()),
         Ok(line) => command.run(line),
         Err(_) => Op::err(Errno::Ilseq),

@@ -19,6 +19,7 @@ use capfs::{BoxedFuture, Errno};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{Abilities, Client, Failure, Host, Request, Response};
 use capfs_devices::fetch::{LINGER, RECEIVE_WINDOW, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
+use capfs_devices::message::decoded;
 use hyper::http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -174,11 +175,7 @@ async fn ask(
     let headers: Vec<(String, String)> = parts
         .headers
         .iter()
-        .map(|(name, value)| {
-            // As browsers do: a byte is a character.
-            let value = value.as_bytes().iter().map(|byte| char::from(*byte));
-            (name.as_str().to_owned(), value.collect())
-        })
+        .map(|(name, value)| (name.as_str().to_owned(), decoded(value.as_bytes())))
         .collect();
     let length = |(name, value): &(String, String)| name.len() + value.len();
     if let Some(line) = &line {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use capfs::Errno;
 use capfs_devices::fetch::host::{Content, Failure, Hold, Request, RequestBody, Upload};
+use capfs_devices::message::encoded;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 
@@ -43,9 +44,8 @@ pub fn build(request: Request) -> Result<(hyper::Request<Outgoing>, Option<Weak<
     let headers = made.headers_mut();
     for (name, value) in request.headers {
         let name = HeaderName::try_from(name).map_err(|error| invalid(&error))?;
-        // As browsers do: a character is a byte.
-        let value: Vec<u8> = value.chars().map(|character| character as u8).collect();
-        let value = HeaderValue::from_bytes(&value).map_err(|error| invalid(&error))?;
+        let value = encoded(&value).ok_or_else(|| invalid(&"a header is no bytes"))?;
+        let value = HeaderValue::try_from(value).map_err(|error| invalid(&error))?;
         headers.append(name, value);
     }
     headers.insert(

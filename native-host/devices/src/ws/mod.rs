@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use capfs::{BoxedFuture, Errno, GuestSink};
 use capfs_devices::address::Addresses;
+use capfs_devices::message::encoded;
 use capfs_devices::ws::host::{Connect, Connected, Failure, Host, Payload};
 use capfs_devices::ws::{RECEIVE_WINDOW, SEND_WINDOW, host};
 use tokio_tungstenite::client_async_with_config;
@@ -105,6 +106,7 @@ fn request(wanted: &Connect) -> Result<Request<()>, Failure> {
     }
     for (name, value) in headers {
         let name = HeaderName::try_from(name).map_err(|error| invalid(&error))?;
+        let value = encoded(&value).ok_or_else(|| invalid(&"a header is no bytes"))?;
         let value = HeaderValue::try_from(value).map_err(|error| invalid(&error))?;
         request.headers_mut().append(name, value);
     }
