@@ -1,8 +1,10 @@
 /**
  * What browsers' parsers take far longer for than in proportion to its length: tags with very many attributes, styles with very many
- * declarations (each is compared with those before it), very many tags within others (for each they go through those that are open). It is
- * found before a parser sees it.
+ * declarations (each is compared with those before it), very many tags within others (for each they go through those that are open), very
+ * many elements that have a tree of their own. It is found before a parser sees it.
  */
+
+import { HELD_MAX, weightOf } from './dom-holding.js';
 
 /** Attributes of a tag, at most. */
 const ATTRIBUTES_MAX = 256;
@@ -26,6 +28,10 @@ const BLOCKS = new Set(
 );
 /** Elements what is in which may be text, whatever it looks like. */
 const TEXTS = new Set('iframe noembed noframes noscript plaintext script style textarea title xmp'.split(' '));
+/** The type of an input as it is usually written; written otherwise it is looked at when the parser has read it. */
+const TYPE = /\stype\s*=\s*["']?([a-z-]+)/i;
+/** Characters of a tag in which it is looked for. */
+const TYPE_WITHIN = 256;
 /** What a tag counts that has too much of something. */
 const TOO_MUCH = ATTRIBUTES_MAX + 1;
 
@@ -105,7 +111,7 @@ export function markupProblem(markup: string): string | undefined {
  */
 function nestingProblem(markup: string, tagEnd: Int32Array, ends: Int32Array): string | undefined {
   const open: string[] = [];
-  let [certain, reopened, openSum, reopenedSum] = [true, 0, 0, 0];
+  let [certain, reopened, openSum, reopenedSum, weight] = [true, 0, 0, 0, 0];
   for (let at = markup.indexOf('<'); at >= 0; at = markup.indexOf('<', at)) {
     const closes = markup.charCodeAt(at + 1) === SLASH;
     const begin = closes ? at + 2 : at + 1;
@@ -130,6 +136,8 @@ function nestingProblem(markup: string, tagEnd: Int32Array, ends: Int32Array): s
       open.push(name);
       if (REOPENED.has(name)) reopened += 1;
     }
+    if (!closes) weight += weightOf(name, name === 'input' ? TYPE.exec(markup.slice(end, Math.min(ends[end]!, end + TYPE_WITHIN)))?.[1] : undefined);
+    if (weight > HELD_MAX) return 'the elements of the markup are more than an agent may have';
     openSum += open.length;
     reopenedSum += reopened;
     if (openSum > OPEN_MAX || reopenedSum > REOPENED_MAX) return 'too many tags of the markup are within others';

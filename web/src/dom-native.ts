@@ -95,7 +95,7 @@ const FIELDS = {
   select: { value: getter(HTMLSelectElement.prototype, 'value'), set: setter(HTMLSelectElement.prototype, 'value') },
 } as unknown as Record<string, { value: (of: Element) => string; set: (of: Element, value: string) => void } | undefined>;
 
-const inputType = getter(HTMLInputElement.prototype, 'type');
+export const inputType = getter(HTMLInputElement.prototype, 'type');
 const inputChecked = getter(HTMLInputElement.prototype, 'checked');
 
 const HTML_NAMESPACE = 'http://www.w3.org/1999/xhtml';
@@ -122,6 +122,15 @@ const branded =
   };
 export const isMouseEvent = branded(getter(MouseEvent.prototype, 'clientX'));
 export const isKeyboardEvent = branded(getter(KeyboardEvent.prototype, 'code'));
+
+const shadowHost = getter(ShadowRoot.prototype, 'host');
+const isShadowRoot = branded(shadowHost);
+
+/** Whether a node is another one, or in it, however many shadow trees are between them. */
+export function isWithin(of: Node, other: Node): boolean {
+  for (let at: Node | null = of; at; at = parentNode(at) ?? (isShadowRoot(at as ShadowRoot) ? shadowHost(at as ShadowRoot) : null)) if (at === other) return true;
+  return false;
+}
 
 /** Whether an element is of HTML: not of SVG or MathML, whose elements may be called alike. */
 export const isHtml = (of: Element): of is HTMLElement => namespaceURI(of) === HTML_NAMESPACE;

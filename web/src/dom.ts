@@ -4,7 +4,7 @@
  * `dom-native.ts`.
  */
 import { Containment } from './dom-containment.js';
-import { Holding, NODE } from './dom-holding.js';
+import { Holding, NODE, weightOf } from './dom-holding.js';
 import { CapfsError, reportThrown, type CapfsErrorCode } from './errors.js';
 import { markupProblem, styleTextProblem } from './dom-markup.js';
 import * as native from './dom-native.js';
@@ -21,8 +21,8 @@ const VALUE_TOLD = 1_000;
 /** The number of the element that was granted. */
 const ROOT = 1;
 
-/** Elements that an agent has by now: no two share one. */
-const granted = new WeakSet<Element>();
+/** Elements that an agent has by now: no two share one, and none is in another agent's. */
+const granted = new Set<Element>();
 
 /** Elements of the page that are no place for an agent: what is in them runs, or is seen nowhere. */
 const NO_PLACE = new Set(['script', 'style', 'template', 'iframe', 'object', 'noscript']);
@@ -67,6 +67,10 @@ export class DomPart {
     if (NO_PLACE.has(native.localName(root))) throw new CapfsError('GRANT_INVALID', `dom: an agent can't have a ${native.localName(root)}`);
     if (native.inForm(root)) throw new CapfsError('GRANT_INVALID', "dom: the element is in a form of the page, and the agent's fields would be sent with it");
     if (granted.has(root)) throw new CapfsError('GRANT_INVALID', 'dom: an agent has this element already');
+    for (const other of granted) {
+      if (native.isWithin(root, other)) throw new CapfsError('GRANT_INVALID', "dom: the element is in one that another agent has");
+      if (native.isWithin(other, root)) throw new CapfsError('GRANT_INVALID', 'dom: another agent has an element in this one');
+    }
     this.#document = native.ownerDocument(root)!;
     this.#inert = native.implementation(this.#document).createHTMLDocument('');
     this.#before = new WeakSet(native.nodesBelow(root));
@@ -88,7 +92,7 @@ export class DomPart {
 
   create(tag: string): number {
     if (!isTag(tag)) refuse('EACCES', `an agent can't make a ${tag}`);
-    this.#holding.charge(NODE);
+    this.#holding.charge(NODE + weightOf(tag));
     const element = native.createElement(this.#document, tag);
     harden(element);
     return this.#take(element);
@@ -213,7 +217,7 @@ export class DomPart {
     for (const element of this.#elements.values()) if (!native.contains(this.root, element)) tops.add(native.topOf(element));
     let sum = 0;
     const add = (node: Node): void => {
-      if (!this.#before.has(node)) sum += NODE + native.charactersOf(node);
+      if (!this.#before.has(node)) sum += counted(node);
     };
     for (const top of tops) {
       // An element that the page has moved is the page's.
@@ -308,6 +312,7 @@ export class DomPart {
       if ('problem' in judged) return refuse('EACCES', judged.problem);
       const names = native.getAttributeNames(element);
       if (names.length >= native.ATTRIBUTES_MAX && !names.includes(name)) refuse('ENOSPC', `an element has ${native.ATTRIBUTES_MAX} attributes at most`);
+      if (name === 'type') this.#holding.charge(weightOf(native.localName(element), judged.value));
       native.setAttribute(element, name, judged.value);
     }
     harden(element);
@@ -373,7 +378,7 @@ export class DomPart {
       const [source, target] = next;
       for (const node of native.nodesIn(source)) {
         const kind = native.nodeType(node);
-        if (kind === TEXT || kind === ELEMENT) this.#holding.charge(NODE + native.charactersOf(node));
+        if (kind === TEXT || kind === ELEMENT) this.#holding.charge(counted(node));
         if (kind === TEXT) native.insertBefore(target, native.createTextNode(this.#document, native.textContent(node) ?? ''), null);
         if (kind !== ELEMENT) continue;
         const copy = this.#copied(node as Element);
@@ -464,6 +469,14 @@ const HARDENED: Record<string, [name: string, value: string][]> = {
   select: [['autocomplete', 'off']],
   img: [['referrerpolicy', 'no-referrer']],
 };
+
+/** What a node counts as. */
+function counted(node: Node): number {
+  const characters = NODE + native.charactersOf(node);
+  if (!native.isElement(node) || !native.isHtml(node)) return characters;
+  const tag = native.localName(node);
+  return characters + weightOf(tag, tag === 'input' ? native.inputType(node as HTMLInputElement) : undefined);
+}
 
 function harden(element: Element): void {
   for (const [name, value] of HARDENED[native.localName(element)] ?? []) native.setAttribute(element, name, value);
