@@ -9,6 +9,9 @@ const LEVELS = { 4: 'log', 5: 'warn', 6: 'error' } as const;
 /** Characters of a message that has not ended, at most: a longer line is shown in pieces. */
 const LINE_MAX = 65_536;
 
+/** What a terminal, on which Node's console may be, takes for commands; and what turns the order of a text around. */
+const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
 export class ConsoleEnd {
   /** What is typed into a terminal of the console's own. */
   readonly keyboard: InputStream | undefined;
@@ -58,7 +61,7 @@ export class ConsoleEnd {
     const level = LEVELS[stream as keyof typeof LEVELS];
     const take = this.options[level];
     if (take) this.#tell(() => take(text));
-    else globalThis.console[level](`${this.agent}: ${text}`);
+    else globalThis.console[level](`${this.agent}: ${text.replace(CONTROL, '\ufffd')}`);
   }
 
   /** Calls a function of the page's. What it throws is reported, and the agent's output goes on. */

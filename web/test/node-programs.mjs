@@ -4,7 +4,7 @@ import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { promisify } from 'node:util'
+import { format, promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { createMailbox, MailboxReader, MailboxWriter } from '../dist/mailbox.js'
 import { same } from './cases.mjs'
@@ -69,6 +69,18 @@ const code = async (capfs, program) => {
 }
 
 export const nodeCases = {
+  async 'writes no commands for a terminal to its own console'({ capfs, guest }) {
+    const told = []
+    const { log } = console
+    console.log = (...text) => told.push(format(...text))
+    try {
+      const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'set /cap/console/log a\u001b]0;b\u0007\tc\u009b2J\rd %s\u202e%c\n', grants: ['console'], name: 'n' })
+      await agent.exit
+    } finally {
+      console.log = log
+    }
+    same(told.map((text) => text.replace(/^n \d+: /, '')), ['a\ufffd]0;b\ufffd\tc\ufffd2J\ufffdd %s\ufffd%c'])
+  },
   async 'starts a file whatever its path is'({ capfs, guest }) {
     const folder = fileURLToPath(new URL('../../.cache/odd #1 ?2 %41 ü/', import.meta.url))
     await mkdir(folder, { recursive: true })
