@@ -60,6 +60,16 @@ export async function compileProgram(program: Program, how: Compiling = {}): Pro
 }
 
 function bytesOf(program: BufferSource): Uint8Array<ArrayBuffer> {
+  try {
+    return viewOf(program);
+  } catch (error) {
+    if (error instanceof CapfsError) throw error;
+    // Nothing else says on every engine that a buffer is detached.
+    throw new CapfsError('MODULE_INVALID', 'the bytes of the program were handed on to somebody else: their buffer is detached', { cause: error });
+  }
+}
+
+function viewOf(program: BufferSource): Uint8Array<ArrayBuffer> {
   if (ArrayBuffer.isView(program)) return new Uint8Array(program.buffer as ArrayBuffer, program.byteOffset, program.byteLength);
   // An array buffer of another window isn't an instance of this one's.
   if (/^\[object (Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(program))) return new Uint8Array(program);
