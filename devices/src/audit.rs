@@ -8,6 +8,8 @@
 //! included: `request` and `connect`, with `method`, and `status` where there was an answer. `detail` is what the agent isn't told.
 //!
 //! `{"time":1764000000000,"agent":"feeds","device":"fetch","at":"/cap/fetch","operation":"request","path":"","subject":"https://example.com/","method":"GET","status":301,"amount":0,"outcome":"ok","micros":48000}`
+//!
+//! A host says as well when a run begins and ends ([`start`], [`end`]), and when a capability was taken away ([`Audit::revoked`]).
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -210,7 +212,23 @@ pub fn start(agent: &str, identity: &str, time: u64) -> String {
     line
 }
 
+/// The line that says that an agent has ended: with this exit code, and one word for why, at a time in nanoseconds.
+pub fn end(agent: &str, code: u8, reason: &str, time: u64) -> String {
+    let mut line = format!("{{\"time\":{},\"agent\":", time / 1_000_000);
+    string(&mut line, agent);
+    let _ = write!(line, ",\"operation\":\"end\",\"code\":{code},\"reason\":");
+    string(&mut line, reason);
+    line.push('}');
+    line
+}
+
 impl Audit {
+    /// The agent does not have it any more: it was taken away.
+    pub fn revoked(&self) {
+        let line = self.begin("revoke", "", None);
+        self.end(line, 0, Ok(()), 0);
+    }
+
     /// A line as far as the subject.
     fn begin(&self, operation: &str, path: &str, subject: Option<&str>) -> String {
         let mut line = String::with_capacity(self.head.len() + path.len() + 128);
@@ -329,12 +347,18 @@ mod tests {
             detail: Some("it is at 10.0.0.1"),
             millis: 3,
         });
+        audit.revoked();
         assert_eq!(
             *lines.lock().unwrap(),
             [
                 r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"read","path":"1/b\u000ao\u202ed\u009by\udb40\udc41","subject":"https://a/","amount":5,"outcome":"EIO","micros":2}"#,
-                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"request","path":"","subject":"https://a/\"","method":"GET","status":301,"detail":"it is at 10.0.0.1","amount":0,"outcome":"ok","micros":3000}"#
+                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"request","path":"","subject":"https://a/\"","method":"GET","status":301,"detail":"it is at 10.0.0.1","amount":0,"outcome":"ok","micros":3000}"#,
+                r#"{"time":7,"agent":"a \"b\"","device":"fetch","at":"/cap/fetch","operation":"revoke","path":"","amount":0,"outcome":"ok","micros":0}"#
             ]
+        );
+        assert_eq!(
+            end("a", 143, "terminate", 7_000_000),
+            r#"{"time":7,"agent":"a","operation":"end","code":143,"reason":"terminate"}"#
         );
     }
 }

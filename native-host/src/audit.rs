@@ -10,9 +10,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capfs::Errno;
 use capfs::clock::Clock;
-use capfs_devices::audit::{Sink, start};
+use capfs_devices::audit::{Sink, end, start};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
 use crate::clock::SystemClock;
 use crate::say;
@@ -20,9 +21,12 @@ use crate::say;
 /// Bytes of the file, unless told: 1 GiB.
 pub const SIZE_DEFAULT: u64 = 1 << 30;
 
-/// Bytes of lines that are kept for later, and that are written beyond the file's limit, at most. They are those of operations that
-/// were under way then, and of refused ones: what is lost beyond is of what was not done.
+/// Bytes of lines that are kept for later, at most, and that are left free of a file's limit when operations are refused. They are
+/// for those of operations that were under way then, of refused ones, and of the end: what is lost beyond is of what was not done.
 const KEPT_MAX: usize = 1 << 20;
+
+/// That part of a file's limit is left free, where it is less.
+const FREE_PART: u64 = 8;
 
 /// An audit that is appended to a file, a line at a time, so that several runs can share one.
 pub struct AuditFile(Mutex<Appended>);
@@ -34,6 +38,8 @@ struct Appended {
     /// Bytes in it, as far as is known here.
     size: u64,
     max: u64,
+    /// From this size on operations are refused.
+    full: u64,
     /// What could not be written yet.
     kept: Vec<u8>,
     /// Whether it was said that something can't be written, and not that it can again.
@@ -44,20 +50,37 @@ impl AuditFile {
     /// Opens a file that may have `max` bytes; it is made for its owner alone.
     ///
     /// # Errors
-    /// What opening it ends with; [`io::ErrorKind::PermissionDenied`] for a file that others can write.
+    /// What opening it ends with; [`io::ErrorKind::PermissionDenied`] for a file that others can write, or that is another user's; a
+    /// pipe must have somebody who reads it.
     pub fn open(path: &Path, max: u64) -> io::Result<Arc<AuditFile>> {
         let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o600).open(path)?;
+        // Who reads a pipe may never come.
+        let waits_not = OFlags::NONBLOCK.bits() as i32;
+        let options = options.append(true).create(true).mode(0o600);
+        let file = options.custom_flags(waits_not).open(path);
+        let file = file.map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads this pipe"),
+            _ => error,
+        })?;
+        // A line is written whole, as long as somebody reads.
+        let flags = fcntl_getfl(&file)?;
+        fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
         let metadata = file.metadata()?;
+        let refused = |text| Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         if metadata.is_file() && metadata.mode() & 0o022 != 0 {
-            let text = "others can write it: nobody could trust what it says";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            return refused("others can write it: nobody could trust what it says");
+        }
+        // Whoever owns it can let others write it; root can in any case.
+        let user = rustix::process::geteuid().as_raw();
+        if metadata.is_file() && ![user, 0].contains(&metadata.uid()) {
+            return refused("it is another user's: nobody could trust what it says");
         }
         Ok(Arc::new(AuditFile(Mutex::new(Appended {
             file,
             sized: metadata.is_file(),
             size: metadata.len(),
             max,
+            full: max - (max / FREE_PART).min(KEPT_MAX as u64),
             kept: Vec::new(),
             told: false,
         }))))
@@ -74,6 +97,11 @@ impl AuditFile {
         audit.append(format!("{line}\n").as_bytes())
     }
 
+    /// Says that it has ended, and how.
+    pub fn end(&self, agent: &str, code: u8, reason: &str) {
+        self.line(&end(agent, code, reason, SystemClock.realtime()));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Appended> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,18 +110,32 @@ impl AuditFile {
 impl Appended {
     /// Whether there is room for more lines.
     fn room(&mut self) -> io::Result<()> {
-        if !self.sized || self.size < self.max {
+        if !self.sized || self.size < self.full {
             return Ok(());
         }
         // Somebody may have put what is in it elsewhere, and emptied it.
         self.size = self.file.metadata()?.len();
-        match self.size < self.max {
+        match self.size < self.full {
             true => Ok(()),
             false => {
                 let text = format!("it has reached its limit of {} bytes", self.max);
                 Err(io::Error::new(io::ErrorKind::QuotaExceeded, text))
             }
         }
+    }
+
+    /// Whether so many bytes more would be beyond the file's limit.
+    fn overflows(&mut self, more: usize) -> bool {
+        let max = self.max;
+        let over = |size: u64| size.saturating_add(more as u64) > max;
+        if !self.sized || !over(self.size) {
+            return false;
+        }
+        // As in `room`.
+        if let Ok(metadata) = self.file.metadata() {
+            self.size = metadata.len();
+        }
+        over(self.size)
     }
 
     /// Writes all of some lines, or keeps them.
@@ -147,7 +189,8 @@ impl Sink for AuditFile {
     fn line(&self, line: &str) {
         let line = [line.as_bytes(), b"\n"].concat();
         let mut audit = self.lock();
-        if audit.sized && audit.size >= audit.max.saturating_add(KEPT_MAX as u64) {
+        let lines = audit.kept.len() + line.len();
+        if audit.overflows(lines) {
             return;
         }
         let outcome = match audit.flush() {
@@ -162,17 +205,17 @@ impl Sink for AuditFile {
         audit.tell(&outcome);
     }
 
-    fn ready(&self) -> Result<(), Errno> {
+    fn ready(&self) -> Result<(), capfs::Errno> {
         let mut audit = self.lock();
-        if audit.kept.is_empty() && !audit.told && (!audit.sized || audit.size < audit.max) {
+        if audit.kept.is_empty() && !audit.told && (!audit.sized || audit.size < audit.full) {
             return Ok(());
         }
         let outcome = audit.flush().and_then(|()| audit.room());
         audit.tell(&outcome);
         audit.told = outcome.is_err();
         outcome.map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Errno::Nospc,
-            _ => Errno::Io,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => capfs::Errno::Nospc,
+            _ => capfs::Errno::Io,
         })
     }
 }

@@ -13,7 +13,7 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +21,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use capfs_modules::TRANSLATION;
-use rustix::fs::{MemfdFlags, OFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, Module};
+
+use crate::sealed::{SealedCode, unnamed};
 
 /// Bytes that the entries of programs may take; those unused for longest go first.
 const CACHE_MAX: u64 = 1 << 30;
@@ -119,18 +121,36 @@ impl Cache {
         let bytes = module
             .serialize()
             .map_err(|error| io::Error::other(format!("{error:#}")))?;
+        self.keep(key, bytes.len() as u64, &mut &bytes[..])
+    }
+
+    /// Keeps code that was compiled elsewhere.
+    ///
+    /// # Errors
+    /// What reading and writing end with; it can be used all the same.
+    pub(crate) fn store_code(&self, key: &str, code: &SealedCode) -> io::Result<()> {
+        let mut file = code.file();
+        file.rewind()?;
+        self.keep(key, file.metadata()?.len(), &mut file)
+    }
+
+    /// Keeps code of this length.
+    fn keep(&self, key: &str, len: u64, code: &mut dyn Read) -> io::Result<()> {
+        /// Tells what is written by one process apart.
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let (order, relaxed) = (Ordering::Relaxed, Ordering::Relaxed);
-        let less = |left: u64| left.checked_sub(bytes.len() as u64);
+        let less = |left: u64| left.checked_sub(len);
         if self.left.fetch_update(order, relaxed, less).is_err() {
             let text = "the children of this run have kept as much as they may";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
         }
         self.make()?;
         check(&self.folder)?;
-        let temporary = self.folder.join(format!(".{key}.{}", std::process::id()));
+        let (process, number) = (std::process::id(), WRITTEN.fetch_add(1, relaxed));
+        let temporary = self.folder.join(format!(".{key}.{process}.{number}"));
         let written = fs::File::create_new(&temporary)
-            .and_then(|mut file| file.write_all(&bytes))
-            .and_then(|()| fs::rename(&temporary, self.path(key, Seal::of(&bytes))));
+            .and_then(|mut file| copy(code, &mut file))
+            .and_then(|seal| fs::rename(&temporary, self.path(key, seal)));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
@@ -242,7 +262,8 @@ enum Kind {
 }
 
 impl Kind {
-    /// By its name: `KEY-LENGTH-SUM.cwasm`, or `.KEY.PROCESS`. `None` is no file of a cache.
+    /// By its name: `KEY-LENGTH-SUM.cwasm`, or `.KEY.PROCESS.NUMBER`, in older caches without the number. `None` is no file of a
+    /// cache.
     fn of(name: &str) -> Option<Kind> {
         let (kind, name) = match name.strip_prefix('.') {
             Some(name) => (Kind::Writing, name),
@@ -256,7 +277,14 @@ impl Kind {
         }
         match kind {
             Kind::Entry => Seal::of_name(rest.strip_prefix('-')?).map(|_| kind),
-            Kind::Writing => rest.strip_prefix('.')?.parse::<u32>().ok().map(|_| kind),
+            Kind::Writing => {
+                let (process, number) = match rest.strip_prefix('.')?.split_once('.') {
+                    Some((process, number)) => (process, number),
+                    None => (rest.strip_prefix('.')?, "0"),
+                };
+                let both = (process.parse::<u32>(), number.parse::<u64>());
+                matches!(both, (Ok(_), Ok(_))).then_some(kind)
+            }
         }
     }
 }
@@ -264,23 +292,34 @@ impl Kind {
 /// Compiled code that was in the cache, checked, and copied to where nobody can write it.
 pub struct Entry {
     file: fs::File,
-    /// Sealed.
-    code: fs::File,
+    code: SealedCode,
 }
 
 impl Entry {
     /// The module, unless it does not fit into this engine's pool.
     pub fn load(&self, engine: &Engine) -> Option<Module> {
-        let code = self.code.try_clone().ok()?;
-        // SAFETY: the file was written by `Cache::store` from `Module::serialize`, into a folder that nobody
-        // else can write, whole, and for an engine that compiles as this one does (its compatibility hash is in its
-        // name, and wasmtime checks it again). What is mapped is the copy that was checked, and its seals keep
-        // everybody from changing it for as long as it is there.
-        #[expect(unsafe_code, reason = "compiled code can only be loaded this way")]
-        let module = unsafe { Module::deserialize_open_file(engine, code) }.ok()?;
+        // The file was written by `Cache::keep`, into a folder that nobody else can write, whole, and for an engine that compiles as
+        // this one does: its compatibility hash is in its name.
+        let module = self.code.load(engine).ok()?;
         // Entries that were used last stay longest.
         let _ = self.file.set_modified(SystemTime::now());
         Some(module)
+    }
+}
+
+/// Copies all of some code, and answers what is to be in its name.
+fn copy(from: &mut dyn Read, to: &mut fs::File) -> io::Result<Seal> {
+    let mut hasher = crc32fast::Hasher::new();
+    let (mut len, mut piece) = (0, vec![0; PIECE]);
+    loop {
+        let count = from.read(&mut piece)?;
+        if count == 0 {
+            let sum = hasher.finalize();
+            return Ok(Seal { len, sum });
+        }
+        hasher.update(&piece[..count]);
+        to.write_all(&piece[..count])?;
+        len += count as u64;
     }
 }
 
@@ -292,13 +331,6 @@ struct Seal {
 }
 
 impl Seal {
-    fn of(bytes: &[u8]) -> Seal {
-        Seal {
-            len: bytes.len() as u64,
-            sum: crc32fast::hash(bytes),
-        }
-    }
-
     /// What the end of an entry's name says: `LENGTH-SUM.cwasm`.
     fn of_name(text: &str) -> Option<Seal> {
         let (len, sum) = text.strip_suffix(SUFFIX)?.split_once('-')?;
@@ -329,8 +361,7 @@ impl Seal {
         if !metadata.is_file() || metadata.len() != self.len || self.len > ENTRY_MAX {
             return Ok(None);
         }
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut code = fs::File::from(memfd_create("capfs-code", flags)?);
+        let mut code = unnamed("capfs-code")?;
         let mut hasher = crc32fast::Hasher::new();
         let mut piece = vec![0; PIECE.min(self.len as usize + 1)];
         let mut left = self.len;
@@ -346,8 +377,7 @@ impl Seal {
             hasher.update(&piece[..count]);
             code.write_all(&piece[..count])?;
         }
-        let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-        fcntl_add_seals(&code, seals)?;
+        let code = SealedCode::new(code)?;
         Ok((left == 0 && hasher.finalize() == self.sum).then_some(Entry { file, code }))
     }
 }
@@ -381,6 +411,20 @@ mod tests {
         cache.store(&key, &module).unwrap();
         let found = load(&cache, &engine, &key).unwrap();
         assert!(found.get_export("f").is_some());
+    }
+
+    #[test]
+    fn those_that_compile_the_same_at_once_all_keep_it() {
+        let (_directory, cache, _, key, module) = setup();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        cache.store(&key, &module).unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]
@@ -458,7 +502,7 @@ mod tests {
     fn what_a_writer_left_behind_goes_when_it_is_old() {
         let (_directory, cache, _, key, module) = setup();
         fs::create_dir_all(cache.folder()).unwrap();
-        let [old, new] = [1, 2].map(|process| cache.folder().join(format!(".{key}.{process}")));
+        let [old, new] = ["1", "2.7"].map(|who| cache.folder().join(format!(".{key}.{who}")));
         for path in [&old, &new] {
             fs::write(path, b"half").unwrap();
         }
@@ -513,7 +557,7 @@ mod tests {
         fs::write(&path, vec![0xcc; len as usize]).unwrap();
         assert!(found.load(&engine).unwrap().get_export("f").is_some());
         // Nor can anybody write the copy, or map it to be written.
-        let mut copy = &found.code;
+        let mut copy = found.code.file();
         let refused = copy.write_all(b"x").unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
         assert!(copy.set_len(0).is_err());

@@ -28,6 +28,8 @@ pub struct Held {
     pub gate: Gate,
     /// How less of it is made.
     pub kind: Kind,
+    /// Is told when it is taken away.
+    audit: Option<Arc<Audit>>,
 }
 
 /// How less of something is made for a child.
@@ -50,22 +52,34 @@ impl Held {
         kind: Kind,
         root: NodeRef,
     ) -> (Held, NodeRef) {
-        let observer = sink.map(|sink| {
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let audit = sink.map(|sink| {
             let audit = Audit::new(agent, grant.device, &grant.at, clock.clone(), sink);
             let audit = Arc::new(audit);
             if let Kind::Capability(capability) = &kind {
                 capability.observe_calls(audit.clone());
             }
-            (audit as Arc<dyn Observer>, clock)
+            audit
         });
+        let observer = audit
+            .clone()
+            .map(|audit| (audit as Arc<dyn Observer>, clock));
         let (gate, node) = Gate::new(root, observer);
-        (Held { grant, gate, kind }, node)
+        let held = Held {
+            grant,
+            gate,
+            kind,
+            audit,
+        };
+        (held, node)
     }
 
     /// Takes it away, for good. Children that were started by it end.
     pub fn revoke(&self) {
         self.gate.revoke();
+        if let Some(audit) = &self.audit {
+            audit.revoked();
+        }
         if let Kind::Tasks(tasks) = &self.kind {
             tasks.end(Duration::ZERO);
         }
@@ -122,7 +136,7 @@ impl Capabilities {
         let at = grant.at.clone();
         match grant.device {
             DeviceKind::Opfs => {
-                let stored = storage::granted(grant, self.host.state.as_deref());
+                let stored = storage::granted(grant, self.host.state.as_deref(), &self.reserved);
                 let stored = stored.map_err(failed)?;
                 self.locks.push(stored.lock);
                 let tree = self.hold(grant, Kind::Whole, stored.tree);

@@ -49,6 +49,21 @@ pub enum Command {
     /// Look after what agents have stored in browsers
     #[command(subcommand)]
     Storage(StorageCommand),
+    /// Compile a module from standard input to standard output; `run` starts itself so
+    #[command(hide = true)]
+    Compile(CompileArgs),
+}
+
+/// `compile`.
+#[derive(Debug, Args)]
+pub struct CompileArgs {
+    /// Bytes that it may take
+    #[arg(long)]
+    pub max: u64,
+
+    /// The process that has started it, and ends it
+    #[arg(long)]
+    pub parent: u32,
 }
 
 /// `run`.
@@ -121,7 +136,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_random: bool,
 
-    /// End the program after this time, such as `500ms`, `10s`, `2m`, `1h`
+    /// End the program after this time, such as `500ms`, `10s`, `2m`, `1h`: all of it, compiling included
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<DurationArg>,
 
@@ -134,7 +149,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N")]
     pub max_files: Option<u32>,
 
-    /// Say nothing of where it listens and how it ended
+    /// Say nothing of where it listens, that it is being compiled, and how it ended
     #[arg(long)]
     pub quiet: bool,
 
@@ -175,9 +190,12 @@ impl Cli {
             let read = read.collect::<Result<Vec<_>, _>>();
             let grants = read.unwrap_or_else(|error| {
                 let text = format!("can't understand a `--grant`: {}", Foreign(error));
-                Cli::command()
-                    .error(ErrorKind::ValueValidation, text)
-                    .exit()
+                let mut whole = Cli::command();
+                // Its verbs learn their whole names by it.
+                whole.build();
+                let run = whole.find_subcommand_mut("run");
+                let run = run.expect("the verb that was parsed");
+                run.error(ErrorKind::ValueValidation, text).exit()
             });
             let grants = indices("grant").zip(grants.into_iter().map(Grant::Capability));
             let mut ordered: Vec<(usize, Grant)> = dirs.chain(mounts).chain(grants).collect();

@@ -115,6 +115,30 @@ impl Ends {
     }
 }
 
+/// A program that has not begun, whose time runs.
+pub struct Beginning(#[expect(dead_code, reason = "its end tells the thread")] Sender<()>);
+
+impl Beginning {
+    /// Ends the host when so much time has passed before this is dropped, whatever it does meanwhile: it compiles, or reads a file
+    /// that does not end. `late` says so.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn within(time: Duration, late: impl FnOnce() + Send + 'static) -> io::Result<Beginning> {
+        let (begins, begun) = mpsc::channel();
+        let watch = move || {
+            if let Err(RecvTimeoutError::Timeout) = begun.recv_timeout(time) {
+                late();
+                // A compiler ends with its parent.
+                process::exit(codes::TIMEOUT.into());
+            }
+        };
+        let thread = std::thread::Builder::new().name("beginning".to_owned());
+        thread.spawn(watch)?;
+        Ok(Beginning(begins))
+    }
+}
+
 /// Waits for the end of a program, or until it has had time to notice that it is to end.
 fn outcome(
     events: &Receiver<Event>,

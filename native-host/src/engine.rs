@@ -10,6 +10,7 @@ use wasmparser::{Validator, WasmFeatures};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
 
 use crate::cache::Cache;
+use crate::compile::{Compiler, Failure, Watch};
 use crate::limits::TABLE_MAX;
 use crate::read::{PROGRAM_MAX, read_at_most};
 
@@ -33,6 +34,14 @@ pub enum ModuleError {
         /// Why.
         refusal: Refusal,
     },
+    /// It was not compiled, whether it can run or not.
+    #[error("`{path}` {failure}")]
+    Compile {
+        /// The file.
+        path: String,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 impl ModuleError {
@@ -47,6 +56,16 @@ impl ModuleError {
     /// A module that is not valid, for this reason.
     pub(crate) fn invalid(path: &str, reason: &wasmtime::Error) -> ModuleError {
         ModuleError::refused(path, Refusal::Invalid(format!("{reason:#}")))
+    }
+
+    fn failed(path: &str, failure: Failure) -> ModuleError {
+        match failure {
+            Failure::Invalid(reason) => ModuleError::refused(path, Refusal::Invalid(reason)),
+            failure => ModuleError::Compile {
+                path: path.to_owned(),
+                failure,
+            },
+        }
     }
 }
 
@@ -199,12 +218,21 @@ impl Loaded {
     }
 }
 
-/// Reads and compiles a module, or loads its code from the cache.
+/// Where a module is compiled whose code is not in the cache.
+pub enum Compiling<'a> {
+    /// On this thread, in this process, for as long and with as much memory as it takes: for a module that is trusted.
+    Here,
+    /// In a process of its own, which is watched.
+    Apart(&'a Compiler, Watch<'a>),
+}
+
+/// Reads and compiles a module that is trusted, or loads its code from the cache.
 ///
 /// # Errors
 /// See [`ModuleError`].
 pub fn load(engines: &Engines, path: &Path, cache: Option<&Cache>) -> Result<Loaded, ModuleError> {
-    load_bytes(engines, &read(path)?, &path.display().to_string(), cache)
+    let name = path.display().to_string();
+    load_bytes(engines, &read(path)?, &name, cache, Compiling::Here)
 }
 
 /// Reads a module's file.
@@ -258,6 +286,7 @@ pub fn load_bytes(
     wasm: &[u8],
     name: &str,
     cache: Option<&Cache>,
+    compiling: Compiling<'_>,
 ) -> Result<Loaded, ModuleError> {
     let facts = capfs_modules::read(wasm).map_err(|refusal| ModuleError::refused(name, refusal))?;
     let engine = engines.fit_for(&facts);
@@ -274,6 +303,43 @@ pub fn load_bytes(
             facts,
         });
     }
+    let module = match compiling {
+        Compiling::Here => {
+            let module = here(engines, engine, wasm, name)?;
+            if let Some((cache, key)) = &keyed {
+                // A cache that can't be written costs time at the next start, nothing else.
+                let _ = cache.store(key, &module);
+            }
+            module
+        }
+        Compiling::Apart(compiler, watch) => {
+            let code = compiler.compile(wasm, watch);
+            let code = code.map_err(|failure| ModuleError::failed(name, failure))?;
+            let mut loaded = code.load(engine);
+            if loaded.is_err() && engines.is_pooled(engine) {
+                loaded = code.load(engines.on_demand());
+            }
+            if let Some((cache, key)) = &keyed {
+                let _ = cache.store_code(key, &code);
+            }
+            let other = |error| Failure::Other(format!("its code can't be loaded: {error:#}"));
+            loaded.map_err(|error| ModuleError::failed(name, other(error)))?
+        }
+    };
+    Ok(Loaded {
+        module,
+        source: CodeSource::Compiled,
+        facts,
+    })
+}
+
+/// Compiles a module on this thread.
+fn here(
+    engines: &Engines,
+    engine: &Engine,
+    wasm: &[u8],
+    name: &str,
+) -> Result<Module, ModuleError> {
     // Everything that can be refused is refused before the first function is compiled.
     let valid = validate(engine, wasm, name)?;
     let mut compiled = Module::from_binary(engine, &valid);
@@ -281,16 +347,7 @@ pub fn load_bytes(
         // What else does not fit into the pool is noticed once it has been compiled; that is rare.
         compiled = Module::from_binary(engines.on_demand(), &valid);
     }
-    let module = compiled.map_err(|error| ModuleError::invalid(name, &error))?;
-    if let Some((cache, key)) = &keyed {
-        // A cache that can't be written costs time at the next start, nothing else.
-        let _ = cache.store(key, &module);
-    }
-    Ok(Loaded {
-        module,
-        source: CodeSource::Compiled,
-        facts,
-    })
+    compiled.map_err(|error| ModuleError::invalid(name, &error))
 }
 
 #[cfg(test)]
@@ -330,7 +387,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path().join("code"));
         for source in [CodeSource::Compiled, CodeSource::Cached] {
-            let loaded = load_bytes(&engines, &wasm, "two", Some(&cache)).unwrap();
+            let loaded = load_bytes(&engines, &wasm, "two", Some(&cache), Compiling::Here).unwrap();
             assert_eq!(loaded.source, source);
         }
     }

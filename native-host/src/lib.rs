@@ -1,6 +1,7 @@
 //! The native host of capfs: agents under wasmtime.
 //!
 //! - [`engine`]: the engine, modules and the cache of compiled code
+//! - [`compile`]: compiling, in a process of its own
 //! - [`linker`]: the table of WASI calls as imports
 //! - [`run`]: one run of an agent, from its module to its outcome
 //! - [`inspect`]: what a module is made of and what it will need
@@ -21,6 +22,7 @@ pub mod audit;
 pub mod cache;
 pub mod capabilities;
 pub mod clock;
+pub mod compile;
 pub mod device;
 pub mod engine;
 pub mod grants;
@@ -33,6 +35,7 @@ pub mod read;
 pub mod reserved;
 pub mod run;
 pub mod say;
+mod sealed;
 pub mod secrets;
 pub mod state;
 pub mod storage;

@@ -54,17 +54,16 @@ pub struct Listening {
     pub listener: HostListener,
 }
 
-/// Listens at every address, for a program with so many preopened directories.
+/// Listens at every address, for a program without a directory; see [`behind`].
 ///
 /// # Errors
 /// A message that names the address.
-pub fn listen(grants: &[ListenGrant], preopens: usize) -> Result<Vec<Listening>, String> {
-    let first = STANDARD_STREAMS + preopens;
+pub fn listen(grants: &[ListenGrant]) -> Result<Vec<Listening>, String> {
     let open = |(index, ListenGrant(text)): (usize, &ListenGrant)| {
         let listener = TcpListener::bind(text.as_str())?;
         Ok(Listening {
             address: listener.local_addr()?,
-            descriptor: first + index,
+            descriptor: STANDARD_STREAMS + index,
             listener: HostListener::new(listener)?,
         })
     };
@@ -77,6 +76,13 @@ pub fn listen(grants: &[ListenGrant], preopens: usize) -> Result<Vec<Listening>,
             })
         })
         .collect()
+}
+
+/// Numbers sockets for a program with so many preopened directories.
+pub fn behind(preopens: usize, listening: &mut [Listening]) {
+    for (index, socket) in listening.iter_mut().enumerate() {
+        socket.descriptor = STANDARD_STREAMS + preopens + index;
+    }
 }
 
 /// Tells the program of its listeners, unless somebody set these variables otherwise.
@@ -117,7 +123,8 @@ mod tests {
     #[test]
     fn listeners_come_behind_the_directories_and_are_announced() {
         let grant: ListenGrant = "127.0.0.1:0".parse().unwrap();
-        let listening = listen(&[grant.clone(), grant], 2).unwrap();
+        let mut listening = listen(&[grant.clone(), grant]).unwrap();
+        behind(2, &mut listening);
         let numbers: Vec<_> = listening.iter().map(|one| one.descriptor).collect();
         assert_eq!(numbers, [5, 6]);
         assert_ne!(listening[0].address.port(), 0);
@@ -140,7 +147,7 @@ mod tests {
     fn an_address_that_is_taken_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let error = listen(&[address.parse().unwrap()], 0).err().unwrap();
+        let error = listen(&[address.parse().unwrap()]).err().unwrap();
         assert!(error.contains(&address), "{error}");
     }
 }

@@ -16,9 +16,10 @@ use std::time::Instant;
 use capfs_host::audit::{AuditFile, SIZE_DEFAULT};
 use capfs_host::cache::Cache;
 use capfs_host::capabilities::Capabilities;
+use capfs_host::compile::{self, Compiler, Failure, Watch};
 use capfs_host::device::console::{ProcessTerminal, restore};
 use capfs_host::device::stdio::HostStream;
-use capfs_host::engine::{self, Engines, ModuleError, engine, load_bytes};
+use capfs_host::engine::{self, Compiling, Engines, ModuleError, engine, load_bytes};
 use capfs_host::grants::{self, Grant, Lack};
 use capfs_host::inspect::{self, Asked};
 use capfs_host::limits::MEMORY_MAX;
@@ -26,9 +27,10 @@ use capfs_host::listen;
 use capfs_host::manifest::{self, ManifestError, Want};
 use capfs_host::read::first_line;
 use capfs_host::reserved::{Danger, Reserved};
-use capfs_host::run::{Agent, RunConfig, codes};
+use capfs_host::run::{Agent, Outcome, RunConfig, codes};
 use capfs_host::state::{State, StateError};
 use capfs_host::tasks::Family;
+use capfs_host::wait::Parker;
 use capfs_host::{say, secrets, volumes};
 
 use capfs::OpenFile;
@@ -36,10 +38,11 @@ use capfs::account::Account;
 use capfs_devices::audit::Sink;
 use capfs_devices::identity::Identity;
 use capfs_native_devices::Host;
+use capfs_native_devices::signals::{self, Signal};
 use capfs_runtime::FileLimit;
 use cli::{CheckArgs, Cli, Command, InspectArgs, RunArgs, StorageCommand};
-use ends::{Ends, GRACE};
-use reload::GrantedByManifest;
+use ends::{Beginning, Ends, GRACE};
+use reload::{GrantedByManifest, Source};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Settings, SettingsError};
 use zeroize::Zeroizing;
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(*args),
         Command::Inspect(args) => inspect_module(args),
         Command::Storage(StorageCommand::Check(args)) => check_storage(&args),
+        Command::Compile(args) => Ok(compile::serve(args.max, args.parent)),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -98,6 +102,7 @@ impl Failed {
 fn module_code(error: &ModuleError) -> u8 {
     match error {
         ModuleError::Refused { refusal, .. } => refusal.exit_code(),
+        ModuleError::Compile { .. } => codes::HOST,
         _ => codes::NOT_FOUND,
     }
 }
@@ -106,6 +111,10 @@ impl From<ModuleError> for Failed {
     fn from(error: ModuleError) -> Failed {
         let hint = match &error {
             ModuleError::Refused { refusal, .. } => refusal.hint(),
+            ModuleError::Compile {
+                failure: Failure::Memory(_),
+                ..
+            } => Some("a larger `--max-memory` lets it take as much"),
             _ => None,
         };
         let code = module_code(&error);
@@ -220,25 +229,39 @@ fn check_storage(args: &CheckArgs) -> Result<u8, Failed> {
 fn run(args: RunArgs) -> Result<u8, Failed> {
     let begun = Instant::now();
     let by_manifest = GrantedByManifest::default();
+    let source = args.manifest.clone().map(|path| Source {
+        path,
+        wanted: args.manifest_digest.clone(),
+        quiet: args.quiet,
+    });
     let handle_signals = || {
-        let hung_up = args.manifest.clone();
-        let hung_up = hung_up.map(|manifest| {
-            let wanted = args.manifest_digest.clone();
-            by_manifest.reread(manifest, wanted, args.quiet)
-        });
+        let hung_up = source.clone().map(|source| by_manifest.reread(source));
         let ends = Ends::by_signals(hung_up);
         ends.map_err(|error| Failed::host(format!("can't handle signals: {error}")))
     };
-    // Compiling takes its time, and process 1 is ended by no signal that it does not handle. Any other is, and starts faster
-    // as long as it has one thread.
-    let early = std::process::id() == 1;
+    // Compiling takes its time, and process 1 is ended by no signal that it does not handle; nor is another by a SIGHUP that is ignored,
+    // which takes something away all the same. Any other process is, and starts faster as long as it has one thread.
+    let misses_hang_up = || signals::wanted(&[Signal::HangUp]).is_empty();
+    let early = std::process::id() == 1 || source.is_some() && misses_hang_up();
     let early = early.then(&handle_signals).transpose()?;
     let settings = Settings::new(&args)?;
+    let beginning = settings.timeout.map(|time| {
+        let (quiet, json) = (args.quiet, args.json);
+        let left = time.saturating_sub(begun.elapsed());
+        Beginning::within(left, move || report::late(time, quiet, json))
+    });
+    let beginning = beginning.transpose().map_err(|error| {
+        let text = format!("there is no thread that could end the program in time: {error}");
+        Failed::host(text)
+    })?;
     if !args.quiet && args.grants().iter().any(is_header_in_argument) {
         say::warning(
             "a header in an argument can be read by everybody on this machine, by ps(1) say; \
              where it is a secret, `header-file=` and `header-env=` take it from elsewhere",
         );
+    }
+    if !args.quiet {
+        warn_of_open_secrets(&settings.wants, args.passphrase_file.as_deref());
     }
     let cache = if args.no_cache {
         None
@@ -247,14 +270,30 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     };
     let name = settings.program.display().to_string();
     let max_memory = settings.max_memory.map_or(MEMORY_MAX, |max| max as u64);
+    let compiler = Compiler::of_this_command();
     let load = || {
         let wasm = engine::read(&settings.program)?;
+        let mut slow = || {
+            if !args.quiet {
+                let kilobytes = wasm.len().div_ceil(1000);
+                let kept = cache.as_ref().map_or("", |_| ", kept for next time");
+                say::note("compiling", format!("{name} ({kilobytes} kB){kept}"));
+            }
+        };
+        let watch = Watch {
+            parker: &Parker::new(),
+            max: compile::allowed(wasm.len(), max_memory),
+            charge: None,
+            slow: &mut slow,
+        };
+        let compiling = Compiling::Apart(&compiler, watch);
         // One agent takes its memory once: there is nothing to hand on.
-        let loaded = load_bytes(&Engines::without_pool(), &wasm, &name, cache.as_ref())?;
+        let engines = Engines::without_pool();
+        let loaded = load_bytes(&engines, &wasm, &name, cache.as_ref(), compiling)?;
         loaded.fits(max_memory, &name)?;
         Ok((Agent::new(&loaded.module, &name)?, loaded.source, wasm))
     };
-    let (agent, source, wasm) = load().inspect_err(|error: &ModuleError| {
+    let (agent, code_source, wasm) = load().inspect_err(|error: &ModuleError| {
         if args.json {
             let report = report::module_refused(error, module_code(error));
             eprintln!("{}", say::json(&report, false));
@@ -266,14 +305,19 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     let identity = settings.id.clone();
     let identity = identity.or_else(|| lasts.then(|| Identity::of_module(&wasm)));
     drop(wasm);
-    let state = match (&args.state, &identity) {
+    // What may be another's comes before anything is made.
+    let mut listening = listen::listen(&settings.listen).map_err(Failed::host)?;
+    let mut state = match (&args.state, &identity) {
         (Some(path), Some(identity)) => Some(State::claim(path, identity, &name)?),
         _ => None,
     };
-    let sink = match (&args.audit, &identity) {
+    let audit = match (&args.audit, &identity) {
         (Some(path), Some(identity)) => Some(begin_audit(path, &args, &name, identity)?),
         _ => None,
     };
+    let sink = audit
+        .as_ref()
+        .map(|audit| audit.file.clone() as Arc<dyn Sink>);
     let account = Account::new(max_memory);
     let passphrase = args.passphrase_file.as_deref();
     let host = Host {
@@ -286,6 +330,7 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     let max_files: FileLimit = settings.max_files.into();
     let (clock, random) = (settings.clock, settings.random);
     let family = Family::new(
+        compiler,
         cache,
         account.clone(),
         max_files.clone(),
@@ -314,8 +359,7 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
         });
         Failed::from(missing).hint(hint.as_deref())
     })?;
-    let listening = listen::listen(&settings.listen, granted.preopens.len());
-    let listening = listening.map_err(Failed::host)?;
+    listen::behind(granted.preopens.len(), &mut listening);
     let stdio = HostStream::standard()
         .map_err(|error| Failed::host(format!("can't use the standard streams: {error}")))?;
     let mut env = settings.env;
@@ -343,25 +387,39 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
         random,
         max_files,
         account,
-        timeout: settings.timeout,
+        timeout: settings
+            .timeout
+            .map(|time| time.saturating_sub(begun.elapsed())),
     };
     let ends = match early {
         Some(ends) => ends,
         None => handle_signals()?,
     };
-    by_manifest.set(granted.revocable);
-    let timeout = config.timeout;
+    by_manifest.set(granted.revocable, source.as_ref());
+    if let Some(state) = &mut state {
+        state.keep();
+    }
+    drop(beginning);
     capabilities.begin(&config.namespace);
     let ended = ends.run(agent, config, capabilities.account());
     capabilities.end(GRACE);
     restore();
     let report = ended.map_err(|error| Failed::host(format!("can't run the program: {error}")))?;
+    if let Some(audit) = audit {
+        audit.end(&report.outcome);
+    }
     drop(state);
     if !args.quiet {
-        report::explain(&report, timeout);
+        report::explain(&report, settings.timeout);
     }
     if args.json {
-        let report = report::as_json(&report, load_time, source, &capabilities, &granted.degraded);
+        let report = report::as_json(
+            &report,
+            load_time,
+            code_source,
+            &capabilities,
+            &granted.degraded,
+        );
         eprintln!("{}", say::json(&report, false));
     }
     Ok(report.outcome.code())
@@ -375,13 +433,50 @@ fn is_header_in_argument(grant: &Grant) -> bool {
     }
 }
 
+/// Warns of files with secrets that others can read.
+fn warn_of_open_secrets(wants: &[Want], passphrase: Option<&Path>) {
+    let grants = wants.iter().filter_map(|want| match &want.grant {
+        Grant::Capability(grant) => Some(grant),
+        _ => None,
+    });
+    let files = grants.flat_map(secrets::files).chain(passphrase);
+    for file in files.filter(|file| secrets::is_readable_by_others(file)) {
+        let file = file.display();
+        say::warning(format!(
+            "others can read `{file}`, which has a secret: `chmod go-r` keeps it"
+        ));
+    }
+}
+
+/// The audit of a run, which says at its end how the run ended.
+struct AuditedRun {
+    file: Arc<AuditFile>,
+    agent: String,
+    told: bool,
+}
+
+impl AuditedRun {
+    fn end(mut self, outcome: &Outcome) {
+        self.file.end(&self.agent, outcome.code(), outcome.reason());
+        self.told = true;
+    }
+}
+
+impl Drop for AuditedRun {
+    fn drop(&mut self) {
+        if !self.told {
+            self.file.end(&self.agent, codes::HOST, "refused");
+        }
+    }
+}
+
 /// Opens the audit, and says in it that a program starts.
 fn begin_audit(
     path: &Path,
     args: &RunArgs,
     agent: &str,
     identity: &Identity,
-) -> Result<Arc<dyn Sink>, Failed> {
+) -> Result<AuditedRun, Failed> {
     let max = args.audit_max.map_or(SIZE_DEFAULT, |size| size.0 as u64);
     let begin = || {
         let file = AuditFile::open(path, max)?;
@@ -389,7 +484,11 @@ fn begin_audit(
         Ok(file)
     };
     match begin() {
-        Ok(file) => Ok(file),
+        Ok(file) => Ok(AuditedRun {
+            file,
+            agent: agent.to_owned(),
+            told: false,
+        }),
         Err(error) => {
             let error: io::Error = error;
             let path = path.display();
@@ -428,11 +527,13 @@ impl Reserve<'_> {
         }
         if let Some(state) = self.state {
             let hint = "keep state in a folder beside what is granted: --state DIR";
-            reserved.add("the state folder", state, Danger::Read, hint);
+            let what = "the state folder";
+            reserved.add_around_own(what, state, Danger::Read, hint);
             // By themselves as well, for they can have been mounted elsewhere.
-            for inner in ["keys", "named", "files"] {
-                reserved.add("the state folder", &state.join(inner), Danger::Read, hint);
+            for inner in ["keys", "named"] {
+                reserved.add(what, &state.join(inner), Danger::Read, hint);
             }
+            reserved.add_around_own(what, &state.join("files"), Danger::Read, hint);
         }
         if let Some(audit) = self.audit {
             let hint = "write the audit into a folder that is not granted: --audit FILE";

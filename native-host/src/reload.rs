@@ -1,47 +1,79 @@
 //! A manifest that is read again: what is no longer in it is taken away from the program, which goes on.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use capfs_host::grants::{Grant, Revocable};
 use capfs_host::{manifest, say};
 
 /// What was granted by a manifest, as far as it has not been taken away.
 #[derive(Clone, Default)]
-pub struct GrantedByManifest(Arc<Mutex<Vec<(Grant, Revocable)>>>);
+pub struct GrantedByManifest(Arc<Mutex<Granted>>);
+
+#[derive(Default)]
+enum Granted {
+    /// It has not been granted yet.
+    #[default]
+    NotYet,
+    /// Nor had it been when the manifest was to be read again: what was read before may not hold any more.
+    Again,
+    /// This.
+    All(Vec<(Grant, Revocable)>),
+}
+
+/// A manifest that can be read again.
+#[derive(Clone)]
+pub struct Source {
+    /// Its file.
+    pub path: PathBuf,
+    /// The digest that it must have, if any.
+    pub wanted: Option<String>,
+    /// Say nothing of what is taken away.
+    pub quiet: bool,
+}
+
+impl Source {
+    /// Takes away what is not in it any more, or on other terms.
+    fn reread(&self, granted: &mut Vec<(Grant, Revocable)>) {
+        let manifest = match manifest::load(&self.path, self.wanted.as_deref()) {
+            Ok(manifest) => manifest,
+            // Nothing is taken away by mistake.
+            Err(error) => return error.lines().iter().for_each(say::error),
+        };
+        granted.retain(|(grant, handle)| {
+            let kept = manifest.wants.iter().any(|want| want.grant == *grant);
+            if !kept {
+                handle.revoke();
+                if !self.quiet {
+                    say::note("revoked", format!("{} at {}", grant.what(), grant.guest()));
+                }
+            }
+            kept
+        });
+    }
+}
 
 impl GrantedByManifest {
-    /// This was granted.
-    pub fn set(&self, granted: Vec<(Grant, Revocable)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = granted;
+    /// This was granted by a manifest, which is read again if that was asked for meanwhile.
+    pub fn set(&self, mut all: Vec<(Grant, Revocable)>, source: Option<&Source>) {
+        let mut granted = self.lock();
+        if let (Granted::Again, Some(source)) = (&*granted, source) {
+            source.reread(&mut all);
+        }
+        *granted = Granted::All(all);
     }
 
     /// What is to be done on each SIGHUP: reads the manifest again, and takes away what was granted by it and is not in it any
     /// more, or on other terms. What is new in it is not given to a program that runs already.
-    pub fn reread(
-        &self,
-        path: PathBuf,
-        wanted: Option<String>,
-        quiet: bool,
-    ) -> impl FnMut() + Send + use<> {
-        let GrantedByManifest(granted) = self.clone();
-        move || {
-            let manifest = match manifest::load(&path, wanted.as_deref()) {
-                Ok(manifest) => manifest,
-                // Nothing is taken away by mistake.
-                Err(error) => return error.lines().iter().for_each(say::error),
-            };
-            let mut granted = granted.lock().unwrap_or_else(PoisonError::into_inner);
-            granted.retain(|(grant, handle)| {
-                let kept = manifest.wants.iter().any(|want| want.grant == *grant);
-                if !kept {
-                    handle.revoke();
-                    if !quiet {
-                        say::note("revoked", format!("{} at {}", grant.what(), grant.guest()));
-                    }
-                }
-                kept
-            });
+    pub fn reread(&self, source: Source) -> impl FnMut() + Send + use<> {
+        let granted = self.clone();
+        move || match &mut *granted.lock() {
+            Granted::All(all) => source.reread(all),
+            early => *early = Granted::Again,
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Granted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

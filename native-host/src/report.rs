@@ -13,6 +13,22 @@ use capfs_native_devices::signals::Signal;
 use capfs_runtime::ExitStatus;
 use serde_json::json;
 
+const TIMEOUT_HINT: &str =
+    "`--timeout` sets how long it may take, being compiled and waiting included";
+
+/// Says that a program's time was up before it had begun.
+pub fn late(time: Duration, quiet: bool, json: bool) {
+    let message = format!("the program was ended: its time of {time:?} was up before it began");
+    if !quiet {
+        say::error(&message);
+        say::hint(TIMEOUT_HINT);
+    }
+    if json {
+        let report = json!({ "code": codes::TIMEOUT, "reason": "timeout", "message": message });
+        eprintln!("{}", say::json(&report, false));
+    }
+}
+
 /// Says on standard error what happened, unless the program ended itself.
 pub fn explain(report: &Report, timeout: Option<Duration>) {
     match &report.outcome {
@@ -35,7 +51,7 @@ pub fn explain(report: &Report, timeout: Option<Duration>) {
             say::error(format!(
                 "the program was ended: its time of {time:?} was up"
             ));
-            say::hint("`--timeout` sets how long it may take, waiting included");
+            say::hint(TIMEOUT_HINT);
         }
         Outcome::Cancelled(Cancelled::Signal(Signal::Interrupt)) => {
             say::error("the program was ended by Ctrl-C");

@@ -55,6 +55,8 @@ struct Thing {
     hint: &'static str,
     path: PathBuf,
     danger: Danger,
+    /// Whether folders of the agent's own are in it.
+    has_own: bool,
     /// Where it is; found when somebody is granted a folder, which is not each time.
     place: OnceLock<Place>,
 }
@@ -96,11 +98,34 @@ impl Reserved {
     /// Reserves a file or folder, which need not be there yet; `what` it is, with its article, and what a user can do
     /// who is told of it.
     pub fn add(&mut self, what: &'static str, path: &Path, danger: Danger, hint: &'static str) {
+        self.put(what, path, danger, hint, false);
+    }
+
+    /// Reserves a folder that folders of the agent's own are in: those alone are not, see [`Reserved::check_own`].
+    pub fn add_around_own(
+        &mut self,
+        what: &'static str,
+        path: &Path,
+        danger: Danger,
+        hint: &'static str,
+    ) {
+        self.put(what, path, danger, hint, true);
+    }
+
+    fn put(
+        &mut self,
+        what: &'static str,
+        path: &Path,
+        danger: Danger,
+        hint: &'static str,
+        has_own: bool,
+    ) {
         self.0.push(Thing {
             what,
             hint,
             path: path.to_owned(),
             danger,
+            has_own,
             place: OnceLock::new(),
         });
     }
@@ -110,6 +135,18 @@ impl Reserved {
     /// # Errors
     /// What it overlaps with.
     pub fn check(&self, folder: impl AsFd, writable: bool) -> Result<Bars, Conflict> {
+        self.compare(folder, writable, false)
+    }
+
+    /// The same of a folder that is the agent's own, in the state folder: it writes all that is in it.
+    ///
+    /// # Errors
+    /// What it overlaps with.
+    pub fn check_own(&self, folder: impl AsFd) -> Result<Bars, Conflict> {
+        self.compare(folder, true, true)
+    }
+
+    fn compare(&self, folder: impl AsFd, writable: bool, its_own: bool) -> Result<Bars, Conflict> {
         let above = above(folder);
         let Some(own) = above.first() else {
             return Err(Conflict {
@@ -125,6 +162,10 @@ impl Reserved {
             let place = thing.place.get_or_init(|| find(&thing.path));
             let how = match place.own {
                 Some(id) if id == *own => "it is",
+                Some(id) if its_own && thing.has_own && above.contains(&id) => {
+                    bars.push(id);
+                    continue;
+                }
                 Some(id) if above.contains(&id) => "it is in",
                 _ if place.within.contains(own) => "it contains",
                 _ => {

@@ -1,5 +1,6 @@
 //! One run of an agent, from its module to its outcome.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -175,6 +176,15 @@ impl Agent {
         let canceller = parker.canceller(engine);
         ended_by(canceller.clone());
         let watchdog = config.timeout.map(|time| Watchdog::start(time, canceller));
+        let watchdog = match watchdog.transpose() {
+            Ok(watchdog) => watchdog,
+            // Better not at all than without its limit.
+            Err(error) => {
+                let text = format!("there is no thread that could end it in time: {error}");
+                report.outcome = Outcome::Refused(text, Errno::Again);
+                return report;
+            }
+        };
         let process = Process::new(ProcessConfig {
             args: config.args,
             env: config.env,
@@ -294,21 +304,16 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn start(time: Duration, canceller: Canceller) -> Watchdog {
+    fn start(time: Duration, canceller: Canceller) -> io::Result<Watchdog> {
         let (stop, stopped) = mpsc::channel::<()>();
         let watch = move || {
             if let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(time) {
                 canceller.cancel(Cancelled::Timeout);
             }
         };
-        match std::thread::Builder::new()
-            .name("watchdog".to_owned())
-            .spawn(watch)
-        {
-            Ok(_) => Watchdog { stop: Some(stop) },
-            // No thread could be had: better to end at once than to run without a limit.
-            Err(_) => Watchdog { stop: None },
-        }
+        let thread = std::thread::Builder::new().name("watchdog".to_owned());
+        thread.spawn(watch)?;
+        Ok(Watchdog { stop: Some(stop) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Headers that a host adds whose values are in files and variables: what is in an argument can be read by everybody on a machine
 //! (proc(5), `cmdline`), and what is in a manifest by whoever has the manifest.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use capfs_devices::grant::{Grant, Term};
@@ -14,6 +15,12 @@ pub fn files(grant: &Grant) -> impl Iterator<Item = &Path> {
     let terms = grant.terms.iter();
     let terms = terms.filter(|term| term.key == "header-file");
     terms.filter_map(|term| Some(Path::new(HeaderSource::of(term)?.place)))
+}
+
+/// Whether others than its owner can read a file with a secret in it.
+pub fn is_readable_by_others(file: &Path) -> bool {
+    let metadata = std::fs::metadata(file);
+    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o044 != 0)
 }
 
 /// A grant whose files are relative to a folder.

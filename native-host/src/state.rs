@@ -71,11 +71,17 @@ impl StateError {
     }
 }
 
-/// A state folder that a run has.
+/// A state folder that a run has. As long as it is not [kept](State::keep), what was made for it goes with it: a run that is refused
+/// leaves no folder and makes nobody an owner.
 #[derive(Debug)]
 pub struct State {
+    path: PathBuf,
     /// Locked.
     _folder: File,
+    /// It was not there.
+    made: bool,
+    /// It was nobody's.
+    adopted: bool,
 }
 
 impl State {
@@ -89,9 +95,10 @@ impl State {
             path: path.to_owned(),
             source,
         };
+        let made = !path.exists();
         let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(path);
-        made.map_err(unusable)?;
+        let created = builder.recursive(true).mode(0o700).create(path);
+        created.map_err(unusable)?;
         // Keys that are kept already can be used where nothing can be written.
         let readable = access(path, Access::READ_OK | Access::EXEC_OK);
         readable.map_err(|error| unusable(error.into()))?;
@@ -107,8 +114,8 @@ impl State {
             let path = path.to_owned();
             return Err(StateError::InUse { path });
         }
-        match owner(path).map_err(unusable)? {
-            Some(owner) if owner == identity.as_str() => {}
+        let adopted = match owner(path).map_err(unusable)? {
+            Some(owner) if owner == identity.as_str() => false,
             Some(owner) => {
                 return Err(StateError::Owned {
                     path: path.to_owned(),
@@ -117,13 +124,36 @@ impl State {
                 });
             }
             None => match adopt(path, identity, program) {
-                Ok(()) => {}
+                Ok(anew) => anew,
                 // Nothing can be kept in it, so it can stay nobody's.
-                Err(error) if is_read_only(&error) => {}
+                Err(error) if is_read_only(&error) => false,
                 Err(error) => return Err(unusable(error)),
             },
+        };
+        Ok(State {
+            path: path.to_owned(),
+            _folder: folder,
+            made,
+            adopted,
+        })
+    }
+
+    /// The agent begins: it is its folder from now on.
+    pub fn keep(&mut self) {
+        (self.made, self.adopted) = (false, false);
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // While it is locked. What can't be removed is as if another had made it.
+        if self.adopted {
+            let _ = fs::remove_file(self.path.join("owner"));
         }
-        Ok(State { _folder: folder })
+        // A folder with something in it stays.
+        if self.made {
+            let _ = fs::remove_dir(&self.path);
+        }
     }
 }
 
@@ -146,11 +176,12 @@ pub fn owner(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Makes a folder an agent's that was nobody's.
-fn adopt(path: &Path, identity: &Identity, program: &str) -> io::Result<()> {
+/// Makes a folder an agent's that was nobody's; whether nothing else had to be changed for it.
+fn adopt(path: &Path, identity: &Identity, program: &str) -> io::Result<bool> {
     let (files, own) = (path.join("files"), path.join("files").join(OWN));
     let older = files.join(own_name(program));
-    if older.is_dir() && !own.exists() {
+    let renames = older.is_dir() && !own.exists();
+    if renames {
         fs::rename(older, own)?;
     }
     let beside = path.join(".owner");
@@ -163,7 +194,8 @@ fn adopt(path: &Path, identity: &Identity, program: &str) -> io::Result<()> {
         .open(&beside)?;
     writeln!(file, "{identity}")?;
     file.sync_all()?;
-    fs::rename(&beside, path.join("owner"))
+    fs::rename(&beside, path.join("owner"))?;
+    Ok(!renames)
 }
 
 #[cfg(test)]
@@ -181,7 +213,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("state");
         let claim = |id: &str| State::claim(&path, &named(id), "a.wasm");
-        let first = claim("a").unwrap();
+        // A run that does not begin leaves nothing.
+        drop(claim("a").unwrap());
+        assert!(!path.exists());
+        let mut first = claim("a").unwrap();
+        first.keep();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         assert!(matches!(claim("a"), Err(StateError::InUse { .. })));
         drop(first);
@@ -194,6 +230,8 @@ mod tests {
         drop(claim("a").unwrap());
         fs::remove_file(path.join("owner")).unwrap();
         drop(claim("b").unwrap());
+        assert_eq!(owner(&path).unwrap(), None);
+        claim("b").unwrap().keep();
         assert_eq!(owner(&path).unwrap().as_deref(), Some("b"));
     }
 

@@ -13,7 +13,8 @@ use capfs::{NodeRef, Op, Rights};
 use capfs_devices::grant::Grant;
 use capfs_devices::storage::{self, Quota, StorageTerms};
 
-use crate::device::dir::{self, Ledger};
+use crate::device::dir::{HostFolder, Ledger};
+use crate::reserved::{Conflict, Reserved};
 
 /// The tree of an agent that is granted none by name. The folder where it is is one agent's alone.
 pub const OWN: &str = "own";
@@ -24,14 +25,24 @@ const HANDOVER_MAX: Duration = Duration::from_millis(if cfg!(test) { 100 } else 
 /// Between two looks.
 const HANDOVER_STEP: Duration = Duration::from_millis(50);
 
-/// A folder in which contents may take `quota` bytes, in blocks of 4 KiB; over it the guest gets `EDQUOT`.
-/// The folder is made if it is not there.
+/// A folder of the agent's own in which contents may take `quota` bytes, in blocks of 4 KiB; over it the guest gets `EDQUOT`.
+/// The folder is made if it is not there. Nothing that is reserved is in it.
 ///
 /// # Errors
-/// Whatever making or opening the folder, or counting what is in it, ends with.
-pub fn folder(path: &Path, quota: u64) -> io::Result<(NodeRef, Arc<Ledger>)> {
+/// Whatever making or opening the folder, or counting what is in it, ends with; [`io::ErrorKind::PermissionDenied`] where it overlaps
+/// with what is reserved.
+pub fn folder(path: &Path, quota: u64, reserved: &Reserved) -> io::Result<(NodeRef, Arc<Ledger>)> {
     std::fs::create_dir_all(path)?;
-    dir::open_limited(path, quota)
+    let folder = HostFolder::open(path)?;
+    let bars = reserved
+        .check_own(&folder)
+        .map_err(|Conflict { why, hint }| {
+            io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{why}, which no program may write; {hint}"),
+            )
+        })?;
+    folder.limited(quota, bars)
 }
 
 /// What a grant of stored files stands for.
@@ -46,11 +57,12 @@ pub struct Stored {
     pub lock: File,
 }
 
-/// Makes what a grant of stored files stands for; `state` is where the agent's capabilities keep what lasts.
+/// Makes what a grant of stored files stands for; `state` is where the agent's capabilities keep what lasts, and nothing of what is
+/// reserved may be in its folder.
 ///
 /// # Errors
 /// A message that says what is wrong with the grant, or why the folder can't be used.
-pub fn granted(grant: &Grant, state: Option<&Path>) -> Result<Stored, String> {
+pub fn granted(grant: &Grant, state: Option<&Path>, reserved: &Reserved) -> Result<Stored, String> {
     let terms = StorageTerms::new(grant, OWN).map_err(|error| error.to_string())?;
     let state = state.ok_or("stored files need a folder that they are in: --state DIR")?;
     let folders = state.join("files");
@@ -66,7 +78,7 @@ pub fn granted(grant: &Grant, state: Option<&Path>) -> Result<Stored, String> {
             "the stored files `{name}` are in use by another agent"
         ));
     }
-    let (tree, ledger) = folder(&path, terms.quota).map_err(failed)?;
+    let (tree, ledger) = folder(&path, terms.quota, reserved).map_err(failed)?;
     let beside = storage::files_beside(&grant.at, &terms, move || {
         Op::ok(Quota {
             used: ledger.used(),
@@ -115,7 +127,8 @@ mod tests {
 
     fn stored() -> (TempDir, NodeRef, Arc<Ledger>) {
         let scratch = tempfile::tempdir().unwrap();
-        let (root, ledger) = folder(&scratch.path().join("own"), QUOTA).unwrap();
+        let (root, ledger) =
+            folder(&scratch.path().join("own"), QUOTA, &Reserved::default()).unwrap();
         (scratch, root, ledger)
     }
 
@@ -141,7 +154,7 @@ mod tests {
         let kept = RefCell::new(Vec::new());
         testkit::writable(|| {
             let scratch = tempfile::tempdir().unwrap();
-            let (root, _) = folder(scratch.path(), 1 << 30).unwrap();
+            let (root, _) = folder(scratch.path(), 1 << 30, &Reserved::default()).unwrap();
             kept.borrow_mut().push(scratch);
             root
         });
@@ -151,7 +164,7 @@ mod tests {
     fn one_agent_at_a_time_has_a_folder() {
         let scratch = tempfile::tempdir().unwrap();
         let grant = Grant::from_flag("opfs,name=notes,quota=64KiB").unwrap();
-        let first = granted(&grant, Some(scratch.path())).unwrap();
+        let first = granted(&grant, Some(scratch.path()), &Reserved::default()).unwrap();
         testkit::write(&first.tree, "f", b"kept").unwrap();
         let [(path, _), (_, policy)] = &first.beside;
         assert_eq!(path, "/cap/storage/quota");
@@ -160,17 +173,17 @@ mod tests {
             read_at(&mut *policy, 0, 99).unwrap(),
             b"name notes\nquota 65536\nrights rw\nrepair no\n"
         );
-        let again = granted(&grant, Some(scratch.path()));
+        let again = granted(&grant, Some(scratch.path()), &Reserved::default());
         assert!(again.err().unwrap().contains("another agent"));
         drop(first);
-        let again = granted(&grant, Some(scratch.path())).unwrap();
+        let again = granted(&grant, Some(scratch.path()), &Reserved::default()).unwrap();
         assert_eq!(testkit::read(&again.tree, "f").unwrap(), b"kept");
         let mut quota = now(again.beside[0].1.open(READ)).unwrap();
         assert_eq!(
             read_at(&mut *quota, 0, 99).unwrap(),
             b"used 4096\ntotal 65536\n"
         );
-        assert!(granted(&grant, None).is_err());
+        assert!(granted(&grant, None, &Reserved::default()).is_err());
     }
 
     #[test]
@@ -273,10 +286,12 @@ mod tests {
         let path = scratch.path().join("own/theirs");
         std::fs::write(&path, vec![1; QUOTA as usize]).unwrap();
         // It is not known yet; then it goes again, and that is found when there seems to be no room.
-        let (_, counted) = folder(&scratch.path().join("own"), QUOTA).unwrap();
+        let (_, counted) =
+            folder(&scratch.path().join("own"), QUOTA, &Reserved::default()).unwrap();
         assert_eq!((ledger.used(), counted.used()), (0, QUOTA));
         std::fs::remove_file(&path).unwrap();
-        let (root_again, counted) = folder(&scratch.path().join("own"), QUOTA).unwrap();
+        let (root_again, counted) =
+            folder(&scratch.path().join("own"), QUOTA, &Reserved::default()).unwrap();
         assert_eq!(counted.used(), 0);
         assert_eq!(fill(&mut *create(&root_again, "f")).0, QUOTA);
         assert_eq!(

@@ -74,6 +74,14 @@ fn files_that_are_no_agents() {
 }
 
 #[test]
+fn what_is_wrong_in_a_grant_is_told_with_the_usage_of_its_verb() {
+    let bench = Bench::new();
+    let output = bench.run(&["--grant", "floppy"], &bench.agent(&hello()));
+    assert_ended(&output, 2, "can't understand a `--grant`");
+    assert_ended(&output, 2, "Usage: capfs-host run [OPTIONS]");
+}
+
+#[test]
 fn unknown_imports_are_all_named() {
     let bench = Bench::new();
     let agent = bench.agent(

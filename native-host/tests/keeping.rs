@@ -66,12 +66,49 @@ fn an_audit_is_its_owner_s_and_says_who_starts() {
     assert_eq!(lines[0]["operation"], "start");
     assert_eq!(lines[0]["identity"], "org.example.a");
     assert_eq!(lines[1]["operation"], "open");
+    let end = lines.last().unwrap();
+    assert_eq!(
+        (&end["operation"], &end["code"], &end["reason"]),
+        (&"end".into(), &0.into(), &"exit".into())
+    );
     fs::set_permissions(&audit, fs::Permissions::from_mode(0o620)).unwrap();
     assert_ended(
         &audited(&bench, &audit, &[], &agent),
         125,
         "others can write it",
     );
+    // A run that is refused when it was told that it starts has ended as well.
+    let audit = bench.path("refused");
+    let refused = audited(&bench, &audit, &["--dir", "/nonexistent"], &agent);
+    assert_ended(&refused, 125, "can't open the folder");
+    let lines = fs::read_to_string(&audit).unwrap();
+    assert!(
+        lines.ends_with("\"operation\":\"end\",\"code\":125,\"reason\":\"refused\"}\n"),
+        "{lines}"
+    );
+}
+
+#[test]
+fn an_audit_that_another_could_open_to_others_is_refused() {
+    let bench = Bench::new();
+    let agent = bench.agent(&opens_random(1, false));
+    // Nobody reads it: the run does not wait for that.
+    let pipe = bench.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let refused = audited(&bench, &pipe, &[], &agent);
+    assert_ended(&refused, 125, "nobody reads this pipe");
+    let audit = bench.file("audit", "");
+    fs::set_permissions(&audit, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_ended(&audited(&bench, &audit, &[], &agent), 0, "");
+    // Only root can give a file away.
+    match std::os::unix::fs::chown(&audit, Some(65534), None) {
+        Ok(()) => {
+            let refused = audited(&bench, &audit, &[], &agent);
+            assert_ended(&refused, 125, "it is another user's");
+        }
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+    }
 }
 
 /// What an agent has stored must not keep it from its next run.
@@ -114,7 +151,9 @@ fn what_an_audit_has_no_room_for_is_not_done() {
         "{told}"
     );
     let text = fs::read_to_string(&audit).unwrap();
-    assert!((4096..4608).contains(&text.len()), "{}", text.len());
+    // What is left of it is for what was under way, and the end.
+    assert!((3584..=4096).contains(&text.len()), "{}", text.len());
+    assert!(text.contains(r#""outcome":"ENOSPC""#) && text.contains(r#""operation":"end""#));
     for line in text.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
@@ -283,12 +322,8 @@ fn a_program_that_sits_in_a_write_is_left_there() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
-/// In a container the host is process 1, which no signal ends unless it is handled. Where the system lets nobody
-/// have a namespace of processes, the same is asked of it as an ordinary process.
-#[test]
-fn as_process_1_it_ends_on_sigterm() {
-    let bench = Bench::new();
-    let agent = bench.agent(&endless(false));
+/// A command as process 1 of a namespace of its own, where the system lets somebody have one.
+fn as_process_1(host: &Command) -> Option<Command> {
     let unshare = [
         "--user",
         "--map-root-user",
@@ -297,32 +332,132 @@ fn as_process_1_it_ends_on_sigterm() {
         "--kill-child",
     ];
     let tried = Command::new("unshare").args(unshare).arg("true").output();
-    let contained = tried.is_ok_and(|output| output.status.success());
-    let host = bench.command("run");
-    let mut command = match contained {
-        true => {
-            let mut command = Command::new("unshare");
-            command
-                .args(unshare)
-                .arg(host.get_program())
-                .args(host.get_args());
-            for (name, value) in host.get_envs() {
-                command.env(name, value.unwrap_or_default());
-            }
-            command
-        }
-        false => {
-            eprintln!("there are no namespaces of processes here: it is tried as another process");
-            host
-        }
+    tried.ok().filter(|output| output.status.success())?;
+    let mut command = Command::new("unshare");
+    command.args(unshare).arg(host.get_program());
+    command.args(host.get_args());
+    for (name, value) in host.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    Some(command)
+}
+
+/// A process that another has started.
+fn first_child(process: Pid) -> Option<Pid> {
+    let process = process.as_raw_nonzero();
+    let children = format!("/proc/{process}/task/{process}/children");
+    let children = fs::read_to_string(children).ok()?;
+    Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
+}
+
+/// What asks for it again while it is being started is heard, as process 1 and where SIGHUP was ignored.
+#[test]
+fn what_is_taken_away_while_a_program_is_compiled_is_never_its() {
+    const ENODEV: i32 = 43;
+    let bench = Bench::new();
+    // It takes a while to be compiled.
+    let operations = "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const 3)) (local.get 0)))";
+    let function = format!(
+        "(func (param i32) (result i32) {} local.get 0)",
+        operations.repeat(300)
+    );
+    let text =
+        opens_random(1, false).replace("(func $main", &(function.repeat(200) + "(func $main"));
+    let agent = bench.agent(&text);
+    let start = format!("agent = {{ program = '{}' }}\n", agent.display());
+    let audit = bench.path("audit");
+    let host = || {
+        let mut host = bench.command("run");
+        host.args(["--no-cache", "--audit"]).arg(&audit);
+        host.arg("--manifest").arg(bench.path("agent.toml"));
+        host
     };
+    let mut ignoring = Command::new("env");
+    ignoring
+        .arg("--ignore-signal=HUP")
+        .arg(host().get_program());
+    ignoring.args(host().get_args());
+    let contained = as_process_1(&host());
+    let is_contained = contained.is_some();
+    for (command, inner) in [(Some(ignoring), false), (contained, is_contained)] {
+        let Some(mut command) = command else {
+            eprintln!("there are no namespaces of processes here: not tried as process 1");
+            continue;
+        };
+        bench.file(
+            "agent.toml",
+            format!("{start}[[grants]]\ndevice = 'random'\n"),
+        );
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let host = || match inner {
+            true => first_child(Pid::from_child(&child)),
+            false => Some(Pid::from_child(&child)),
+        };
+        let (host, compiler) = loop {
+            if let Some(host) = host()
+                && let Some(compiler) = first_child(host)
+            {
+                break (host, compiler);
+            }
+            std::thread::yield_now();
+        };
+        kill_process(compiler, Signal::STOP).unwrap();
+        bench.file("agent.toml", &start);
+        kill_process(host, Signal::HUP).unwrap();
+        kill_process(compiler, Signal::CONT).unwrap();
+        let mut told = String::new();
+        child
+            .stderr
+            .as_mut()
+            .unwrap()
+            .read_to_string(&mut told)
+            .unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(ENODEV), "{told}");
+        assert!(told.contains("revoked: random at /cap/random"), "{told}");
+        let lines = fs::read_to_string(&audit).unwrap();
+        let of_revoking = r#""device":"random","at":"/cap/random","operation":"revoke""#;
+        assert!(lines.contains(of_revoking), "{lines}");
+        fs::remove_file(&audit).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_is_refused_makes_nobody_an_owner() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let state = bench.path("state");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let state = ["--state", state.to_str().unwrap()];
+    let listening = ["--listen", &taken];
+    for (options, why) in [
+        (&listening[..], "can't listen at"),
+        (&["--dir", "/nonexistent"], "can't open the folder"),
+    ] {
+        let output = bench.run(&[&state, options].concat(), &agent);
+        assert_ended(&output, 125, why);
+        assert!(!bench.path("state").exists());
+    }
+    assert_ended(&bench.run(&state, &agent), 0, "");
+    assert!(bench.path("state/owner").exists());
+}
+
+/// In a container the host is process 1, which no signal ends unless it is handled. Where the system lets nobody
+/// have a namespace of processes, the same is asked of it as an ordinary process.
+#[test]
+fn as_process_1_it_ends_on_sigterm() {
+    let bench = Bench::new();
+    let agent = bench.agent(&endless(false));
+    let host = bench.command("run");
+    let contained = as_process_1(&host);
+    let is_contained = contained.is_some();
+    let mut command = contained.unwrap_or_else(|| {
+        eprintln!("there are no namespaces of processes here: it is tried as another process");
+        host
+    });
     let child = spawn(command.arg(&agent));
-    let pid = match contained {
-        true => {
-            let children = format!("/proc/{0}/task/{0}/children", child.id());
-            let children = fs::read_to_string(children).unwrap();
-            Pid::from_raw(children.trim().parse().unwrap()).unwrap()
-        }
+    let pid = match is_contained {
+        true => first_child(Pid::from_child(&child)).unwrap(),
         false => Pid::from_child(&child),
     };
     kill_process(pid, Signal::TERM).unwrap();

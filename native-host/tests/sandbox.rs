@@ -194,6 +194,69 @@ fn a_manifest_s_folders_are_held_against_it_too() {
 }
 
 #[test]
+fn stored_files_have_nothing_of_the_host_s_in_them() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.path("state/files/own")).unwrap();
+    let own = |name: &str| bench.path(&format!("state/files/own/{name}"));
+    let agent = bench.agent(&hello());
+    fs::write(own("secret"), "open sesame\n").unwrap();
+    let manifest = format!("agent = {{ program = '{}', id = 'a' }}\n", agent.display());
+    fs::write(own("agent.toml"), manifest).unwrap();
+    let header = format!(
+        "fetch,origin=*,header-file=https://a Authorization: @{}",
+        own("secret").display()
+    );
+    let (audit, secret, asking) = (own("audit"), own("secret"), own("agent.toml"));
+    let cases: [(&[&str], &str); 4] = [
+        (&["--audit", text(&audit)], "the audit"),
+        (&["--passphrase-file", text(&secret)], "the passphrase"),
+        (&["--grant", &header], "a header's file"),
+        (&["--manifest", text(&asking)], "the manifest"),
+    ];
+    let run = |options: &[&str], cache: &Path| {
+        let mut command = bench.command("run");
+        command.env("CAPFS_CACHE_DIR", cache);
+        command.arg("--state").arg(bench.path("state"));
+        command.args(["--id", "a", "--grant", "opfs"]).args(options);
+        command.arg(&agent).output().unwrap()
+    };
+    for (options, what) in cases {
+        let output = run(options, &bench.path("cache"));
+        assert_ended(&output, 125, &format!("it contains {what}"));
+    }
+    let output = run(&[], &own("cache"));
+    assert_ended(&output, 125, "it contains the folder of compiled code");
+    // Nor is it what is reserved by another name.
+    fs::remove_dir_all(bench.path("state/files/own")).unwrap();
+    fs::create_dir_all(bench.path("state/keys")).unwrap();
+    symlink("../keys", bench.path("state/files/own")).unwrap();
+    let output = run(&[], &bench.path("cache"));
+    assert_ended(&output, 125, "it is the state folder");
+    fs::remove_file(bench.path("state/files/own")).unwrap();
+    assert_ended(&run(&[], &bench.path("cache")), 0, "");
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let token = bench.file("token", "s3cr3t\n");
+    let header = format!(
+        "fetch,origin=*,header-file=https://a Authorization: @{}",
+        token.display()
+    );
+    let warned = |mode: u32, more: &[&str]| {
+        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).unwrap();
+        let output = bench.run(&[&["--grant", &header], more].concat(), &agent);
+        assert_ended(&output, 0, "");
+        String::from_utf8_lossy(&output.stderr).contains("others can read")
+    };
+    assert!(warned(0o644, &[]) && warned(0o640, &[]));
+    assert!(!warned(0o600, &[]) && !warned(0o644, &["--quiet"]));
+}
+
+#[test]
 fn the_memory_of_processes_is_in_no_folder() {
     const EACCES: i32 = 2;
     let bench = Bench::new();

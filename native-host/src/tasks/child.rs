@@ -1,5 +1,6 @@
 //! One child, from its plan to its end.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,14 +14,12 @@ use capfs_runtime::Preopen;
 use super::promise::Promise;
 use super::{Family, Parent, Turn};
 use crate::capabilities::{self, Held};
-use crate::engine::{ModuleError, load_bytes};
+use crate::compile::{Failure, Watch};
+use crate::engine::{Compiling, ModuleError, load_bytes};
 use crate::grants::{self, Mounted, absolute};
 use crate::read::PROGRAM_MAX;
 use crate::run::{Agent, Outcome, Report, RunConfig, codes};
 use crate::wait::{Cancelled, Canceller, Parker};
-
-/// What compiling a program takes, in bytes for each of its own, beside those.
-const COMPILING: u64 = 16;
 
 /// Bytes that a child is charged while it runs, beside its code and what it has: what is touched of its thread's stack, what a
 /// call keeps while it waits, what the engine knows of an instance; and its thread's buffer for scattered bytes.
@@ -197,19 +196,25 @@ impl Child {
             errno,
             text: format!("{program} needs more memory to be compiled than there is left"),
         };
-        code.grow(wasm.len() as u64 * COMPILING).map_err(larger)?;
+        let watch = Watch {
+            parker,
+            max: account.left(),
+            charge: Some(&mut code),
+            slow: &mut || (),
+        };
         let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
-        let loaded = load_bytes(engines, &wasm, program, cache);
+        let compiling = Compiling::Apart(&self.family.compiler, watch);
+        let loaded = load_bytes(engines, &wasm, program, cache, compiling);
         drop(wasm);
-        let refused = |error: ModuleError| Refusal {
-            errno: match error {
-                ModuleError::Refused {
-                    refusal: capfs_modules::Refusal::MemoryLimit { .. },
-                    ..
-                } => Errno::Nomem,
-                _ => Errno::Noexec,
+        let refused = |error: ModuleError| match &error {
+            ModuleError::Compile {
+                failure: Failure::Memory(_),
+                ..
+            } => larger(Errno::Nomem),
+            _ => Refusal {
+                errno: errno(&error),
+                text: error.to_string(),
             },
-            text: error.to_string(),
         };
         let loaded = loaded.map_err(refused)?;
         let image = loaded.module.image_range();
@@ -341,15 +346,13 @@ impl Child {
 /// What is bound at each path, in the order in which it is searched; paths in the order of their first bind.
 fn unions(binds: &[Bind]) -> Result<Vec<(String, Vec<&Bind>)>, String> {
     let mut unions: Vec<(String, Vec<&Bind>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for bind in binds {
         let at = absolute(&bind.to)?;
-        let index = match unions.iter().position(|(path, _)| *path == at) {
-            Some(index) => index,
-            None => {
-                unions.push((at, Vec::new()));
-                unions.len() - 1
-            }
-        };
+        let index = *places.entry(at.clone()).or_insert(unions.len());
+        if index == unions.len() {
+            unions.push((at, Vec::new()));
+        }
         let members = &mut unions[index].1;
         match bind.order {
             BindOrder::Replace => *members = vec![bind],
@@ -360,16 +363,36 @@ fn unions(binds: &[Bind]) -> Result<Vec<(String, Vec<&Bind>)>, String> {
     Ok(unions)
 }
 
-/// Variables, the last value of each name.
+/// Variables, the last value of each name, where the first one was.
 fn once_each(env: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut once: Vec<(String, String)> = Vec::with_capacity(env.len());
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(env.len());
     for (name, value) in env {
-        match once.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => once.push((name, value)),
+        match places.get(&name) {
+            Some(place) => once[*place].1 = value,
+            None => {
+                places.insert(name.clone(), once.len());
+                once.push((name, value));
+            }
         }
     }
     once
+}
+
+/// What stands for a module that can't run.
+fn errno(error: &ModuleError) -> Errno {
+    match error {
+        ModuleError::Refused {
+            refusal: capfs_modules::Refusal::MemoryLimit { .. },
+            ..
+        } => Errno::Nomem,
+        ModuleError::Compile {
+            failure: Failure::Ended(_),
+            ..
+        } => Errno::Canceled,
+        ModuleError::Compile { .. } => Errno::Io,
+        _ => Errno::Noexec,
+    }
 }
 
 /// How a child has ended, in the words of every host.
@@ -385,5 +408,24 @@ fn ended(outcome: &Outcome) -> Ended {
     Ended {
         code,
         reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_each_variable_stays_and_many_are_no_work() {
+        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let once = once_each(vec![
+            variable("A", "1"),
+            variable("B", "2"),
+            variable("A", "3"),
+        ]);
+        assert_eq!(once, [variable("A", "3"), variable("B", "2")]);
+        // Each compared with all before it would be minutes.
+        let many = (0..1_000_000).map(|n| (format!("{n}"), String::new()));
+        assert_eq!(once_each(many.collect()).len(), 1_000_000);
     }
 }

@@ -28,6 +28,7 @@ use capfs_runtime::{ClockGrant, FileLimit};
 
 use crate::cache::Cache;
 use crate::capabilities::{Held, Kind};
+use crate::compile::Compiler;
 use crate::engine::{Engines, THREAD_STACK};
 use crate::limits::MEMORY_MAX;
 use child::Child;
@@ -36,6 +37,8 @@ use child::Child;
 pub struct Family {
     /// Their code. Children come and go in numbers that nobody knows, so nothing is reserved for them.
     engines: Engines,
+    /// Where what is not in the cache is compiled.
+    compiler: Compiler,
     /// Compiled code.
     cache: Option<Cache>,
     /// What they make this host hold together.
@@ -54,11 +57,14 @@ impl Family {
     /// A run in which nothing is started.
     pub fn alone() -> Arc<Family> {
         let (account, files) = (Account::new(MEMORY_MAX), FileLimit::from(0));
-        Family::new(None, account, files, ClockGrant::Nothing, false, None)
+        let compiler = Compiler::of_this_command();
+        let clock = ClockGrant::Nothing;
+        Family::new(compiler, None, account, files, clock, false, None)
     }
 
     /// A run that nobody is in yet, and its limits.
     pub fn new(
+        compiler: Compiler,
         cache: Option<Cache>,
         account: Account,
         files: FileLimit,
@@ -68,6 +74,7 @@ impl Family {
     ) -> Arc<Family> {
         Arc::new(Family {
             engines: Engines::without_pool(),
+            compiler,
             cache: cache.map(|cache| cache.of_children()),
             account,
             files,

@@ -448,7 +448,8 @@ mod tests {
     use capfs::{OpenHow, WriteAt};
 
     use super::*;
-    use crate::device::dir::open_limited;
+    use crate::device::dir::HostFolder;
+    use crate::reserved::Bars;
 
     fn dir(path: &Path) -> Dir {
         Dir::open_ambient_dir(path, ambient_authority()).unwrap()
@@ -464,7 +465,8 @@ mod tests {
     fn what_several_threads_do_at_once_is_counted() {
         const NAMES: [&str; 3] = ["a", "b", "c"];
         let scratch = tempfile::tempdir().unwrap();
-        let (root, ledger) = open_limited(scratch.path(), 1 << 30).unwrap();
+        let folder = HostFolder::open(scratch.path()).unwrap();
+        let (root, ledger) = folder.limited(1 << 30, Bars::default()).unwrap();
         let work = |mut state: u64| {
             let mut next = move |below: usize| {
                 // Knuth's MMIX.

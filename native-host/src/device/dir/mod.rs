@@ -67,18 +67,18 @@ impl HostFolder {
     pub fn root(self, bars: Bars) -> io::Result<NodeRef> {
         Ok(Arc::new(Folder::root(self.0, None, bars)?))
     }
-}
 
-/// Opens a folder in which contents may take `limit` bytes, and nothing is reserved; over it, the guest gets `EDQUOT`. The
-/// ledger says what they take.
-///
-/// # Errors
-/// Whatever opening the folder, or counting what is in it, ends with.
-pub fn open_limited(path: &Path, limit: u64) -> io::Result<(NodeRef, Arc<Ledger>)> {
-    let HostFolder(dir) = HostFolder::open(path)?;
-    let ledger = Arc::new(Ledger::new(dir.try_clone()?, limit)?);
-    let root = Folder::root(dir, Some(ledger.clone()), Bars::default())?;
-    Ok((Arc::new(root), ledger))
+    /// The same of a folder in which contents may take `limit` bytes; over it, the guest gets `EDQUOT`. The ledger says what they
+    /// take.
+    ///
+    /// # Errors
+    /// Whatever counting what is in it ends with.
+    pub fn limited(self, limit: u64, bars: Bars) -> io::Result<(NodeRef, Arc<Ledger>)> {
+        let HostFolder(dir) = self;
+        let ledger = Arc::new(Ledger::new(dir.try_clone()?, limit)?);
+        let root = Folder::root(dir, Some(ledger.clone()), bars)?;
+        Ok((Arc::new(root), ledger))
+    }
 }
 
 /// Inode numbers are unique within one file system, and a folder may hold mount points of others.
