@@ -3,7 +3,8 @@
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use capfs::Errno;
 use pkcs8::der::Decode;
-use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
+use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -75,7 +76,7 @@ fn from_pkcs8(algorithm: Algorithm, data: &str) -> Result<Material, Failure> {
     let wrong = || malformed("malformed PKCS #8");
     let der = Base64::decode_vec(data).map(Zeroizing::new);
     let der = der.map_err(|_| malformed("expected base64"))?;
-    let info = PrivateKeyInfo::try_from(&der[..]).map_err(|_| wrong())?;
+    let info = PrivateKeyInfoRef::try_from(&der[..]).map_err(|_| wrong())?;
     let curve = info
         .algorithm
         .parameters
@@ -94,7 +95,8 @@ fn from_pkcs8(algorithm: Algorithm, data: &str) -> Result<Material, Failure> {
     }
     match algorithm {
         Algorithm::EcdsaP256 | Algorithm::SchnorrSecp256k1 => {
-            let key = sec1::EcPrivateKey::from_der(info.private_key).map_err(|_| wrong())?;
+            let key =
+                sec1::EcPrivateKey::from_der(info.private_key.as_bytes()).map_err(|_| wrong())?;
             Ok(Material {
                 secret: Some(Zeroizing::new(key.private_key.to_vec())),
                 public: match key.public_key {
@@ -105,11 +107,14 @@ fn from_pkcs8(algorithm: Algorithm, data: &str) -> Result<Material, Failure> {
         }
         _ => {
             // RFC 8410: the octet string holds an octet string.
-            let inner = pkcs8::der::asn1::OctetStringRef::from_der(info.private_key);
+            let inner = <&OctetStringRef>::from_der(info.private_key.as_bytes());
             let inner = inner.map_err(|_| wrong())?;
             Ok(Material {
                 secret: Some(Zeroizing::new(inner.as_bytes().to_vec())),
-                public: info.public_key.map(<[u8]>::to_vec),
+                public: match info.public_key {
+                    Some(bits) => Some(bits.as_bytes().ok_or_else(wrong)?.to_vec()),
+                    None => None,
+                },
             })
         }
     }

@@ -18,9 +18,8 @@ impl SchnorrSecret {
     /// # Errors
     /// - [`Errno::Inval`]: not 32 bytes, zero, or not below the curve's order
     pub fn new(bytes: &[u8]) -> Result<Self, Failure> {
-        let key = (bytes.len() == 32).then(|| SigningKey::from_bytes(bytes).ok());
-        let key = key.flatten().map(SchnorrSecret);
-        key.ok_or_else(|| Failure::new(Errno::Inval, "not a secret of secp256k1"))
+        let key = SigningKey::from_slice(bytes).map(SchnorrSecret);
+        key.map_err(|_| Failure::new(Errno::Inval, "not a secret of secp256k1"))
     }
 
     /// Its public key.
@@ -45,9 +44,8 @@ impl SchnorrPublic {
     /// # Errors
     /// - [`Errno::Inval`]: not 32 bytes, or no point has this coordinate
     pub fn new(bytes: &[u8]) -> Result<Self, Failure> {
-        let key = (bytes.len() == 32).then(|| VerifyingKey::from_bytes(bytes).ok());
-        let key = key.flatten().map(SchnorrPublic);
-        key.ok_or_else(|| Failure::new(Errno::Inval, "not a public key of secp256k1"))
+        let key = VerifyingKey::from_slice(bytes).map(SchnorrPublic);
+        key.map_err(|_| Failure::new(Errno::Inval, "not a public key of secp256k1"))
     }
 
     /// Its 32 bytes.

@@ -78,7 +78,7 @@ impl SoftKey {
             Algorithm::EcdsaP256 => {
                 let key = p256::ecdsa::SigningKey::from_slice(&secret);
                 let key = key.map_err(|_| invalid("not a secret of P-256"))?;
-                let public = key.verifying_key().to_encoded_point(false);
+                let public = key.verifying_key().to_sec1_point(false);
                 (
                     Engine::P256(Box::new(key)),
                     Some(public.as_bytes().to_vec()),
@@ -151,7 +151,7 @@ impl SoftKey {
     }
 
     fn mac(&self, message: &[u8]) -> Result<Hmac<Sha256>, Failure> {
-        let mac = <Hmac<Sha256> as Mac>::new_from_slice(self.bytes());
+        let mac = Hmac::<Sha256>::new_from_slice(self.bytes());
         let mac = mac.map_err(|_| invalid("a secret of another length"))?;
         Ok(mac.chain_update(message))
     }

@@ -626,6 +626,82 @@ fn a_passphrase_seals() {
     assert_eq!(sign(Some("correct horse")), Some(Errno::Io));
 }
 
+/// Keys that the first release's format and libraries sealed under a passphrase, of known secrets (RFC 8032, RFC 6979, BIP 340,
+/// RFC 7748), and what they answer. A vault must open for as long as there is one.
+#[test]
+fn a_vault_that_was_sealed_before_opens() {
+    let state = TempDir::new().unwrap();
+    let keys = state.path().join("keys");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/crypto/test-data/vault");
+    fs::create_dir(&keys).unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = keys.join(entry.file_name());
+        fs::write(&to, fs::read(entry.path()).unwrap()).unwrap();
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let root = granted("crypto", Some(state.path()), Some("correct horse"));
+    for (name, public) in [
+        (
+            "ed25519",
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        ),
+        (
+            "p256",
+            "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299",
+        ),
+        (
+            "schnorr",
+            "dff1d77f2a671c5f36183726db2341be58feae1da2deced843240f7b502ba659",
+        ),
+        (
+            "x25519",
+            "b155533a7357a3f18401efc4c6a3d831787831630f4d6f52941757a9ba62dd44",
+        ),
+    ] {
+        assert_eq!(
+            text(&root, &format!("key/by-name/{name}/pub")).trim(),
+            public
+        );
+    }
+    for (name, usage, answer) in [
+        (
+            "ed25519",
+            "sign",
+            "3c3c92d39e5c1aa14bfeeb43f0c87bc822a01562c86df3225a00879694996f6ca14e75377d413349e782d71580eb1fe377a3a3cb2cd2cd1d85496376ee3cc300",
+        ),
+        (
+            "p256",
+            "sign",
+            "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+        ),
+        (
+            "hmac",
+            "sign",
+            "295b945bad8b72e3c545e78c0dea00dee483ebedadc3d03141dc7ad136bd44c7",
+        ),
+        (
+            "hkdf",
+            "derive",
+            "c527c642cdb30da3ae793a649525c06012ca11e488693d2aae4dcff618e2bb51",
+        ),
+    ] {
+        let question: &[u8] = if usage == "sign" { b"sample" } else { b"" };
+        let answered = ask(&root, &format!("key/by-name/{name}/{usage}"), question).unwrap();
+        assert_eq!(str::from_utf8(&answered).unwrap().trim(), answer, "{name}");
+    }
+    // A signature that was made then, with a random nonce.
+    let schnorr = "90660bc021409d5c78ec918918a327d17906877a248668bf22f83eb89386b4bc868f01ca02fd689394f43cd822a7bae70ff726cc965311d3d2580b253bebf101\nsample";
+    let verified = ask(&root, "key/by-name/schnorr/verify", schnorr.as_bytes());
+    assert_eq!(verified.as_deref(), Ok(&b"valid\n"[..]));
+    let sealed = ask(&root, "key/by-name/aes/encrypt", b"text").unwrap();
+    assert_eq!(
+        ask(&root, "key/by-name/aes/decrypt", &sealed).as_deref(),
+        Ok(&b"text"[..])
+    );
+}
+
 #[test]
 fn a_lost_master_is_not_replaced_while_there_are_keys() {
     let state = TempDir::new().unwrap();
