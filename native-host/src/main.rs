@@ -130,7 +130,7 @@ impl From<SettingsError> for Failed {
                 codes::HOST,
                 Some("`capfs-host inspect --manifest` shows what it says now, and its digest"),
             ),
-            SettingsError::Argument(_) => (USAGE, None),
+            SettingsError::Argument(_) | SettingsError::Variable(_) => (USAGE, None),
             SettingsError::NoProgram => (
                 codes::HOST,
                 Some("`[agent] program` names it, or the command line"),

@@ -1,5 +1,8 @@
 //! What `run` was told, by a manifest and by the command line together.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::env::VarError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +30,9 @@ pub enum SettingsError {
     /// An argument that no program can be given.
     #[error("an argument is not UTF-8: {0}")]
     Argument(String),
+    /// A variable of this process that no program can be given.
+    #[error("the value of the variable `{0}` is not UTF-8")]
+    Variable(String),
 }
 
 /// What a run is given. The command line adds to the manifest, and what it says of the same path, variable or limit
@@ -86,7 +92,7 @@ impl Settings {
             program,
             id: args.id.clone().or(manifest.id),
             args: all,
-            env: env(&manifest.env, &args.env),
+            env: env(&manifest.env, &args.env)?,
             wants: wants(manifest.wants, args),
             listen: match args.listen.is_empty() {
                 true => manifest.listen,
@@ -125,16 +131,37 @@ fn program(args: &RunArgs, manifest: &Manifest) -> Result<(PathBuf, Vec<String>)
     Ok((program, own.collect::<Result<_, _>>()?))
 }
 
-/// The variables that are set, each name once.
-fn env(manifest: &[Variable], own: &[EnvArg]) -> Vec<(String, String)> {
+/// The variables that are set, each name once, in the order in which they were named first. What is said last holds: an option is
+/// overruled by one that is put behind it.
+///
+/// # Errors
+/// - [`SettingsError::Variable`]: what is to be passed on is not UTF-8; it is no less set than others
+fn env(manifest: &[Variable], own: &[EnvArg]) -> Result<Vec<(String, String)>, SettingsError> {
     let own: Vec<Variable> = own.iter().map(EnvArg::variable).collect();
-    let overridden = |variable: &&Variable| own.iter().all(|other| other.name != variable.name);
-    let all = manifest.iter().filter(overridden).chain(&own);
-    let set = all.filter_map(|Variable { name, value }| {
-        let value = value.clone().or_else(|| std::env::var(name).ok())?;
-        Some((name.clone(), value))
-    });
-    set.collect()
+    let mut last: Vec<&Variable> = Vec::new();
+    let mut places = HashMap::new();
+    for variable in manifest.iter().chain(&own) {
+        match places.entry(&variable.name) {
+            Entry::Occupied(place) => last[*place.get()] = variable,
+            Entry::Vacant(place) => {
+                place.insert(last.len());
+                last.push(variable);
+            }
+        }
+    }
+    let mut set = Vec::new();
+    for Variable { name, value } in last {
+        let value = match value {
+            Some(value) => Some(value.clone()),
+            None => match std::env::var(name) {
+                Ok(value) => Some(value),
+                Err(VarError::NotPresent) => None,
+                Err(VarError::NotUnicode(_)) => return Err(SettingsError::Variable(name.clone())),
+            },
+        };
+        set.extend(value.map(|value| (name.clone(), value)));
+    }
+    Ok(set)
 }
 
 /// What the manifest asks for, but for what the command line has something else at its path for, and that.

@@ -2,7 +2,9 @@
 
 mod bench;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Output, Stdio};
 
 use bench::{Bench, FD_WRITE, assert_ended, hello, program};
@@ -74,6 +76,20 @@ fn a_manifest_names_the_program_and_what_it_is_given() {
     command.arg("--manifest").arg(manifest);
     let output = command.args(["--env", "B=3"]).output().unwrap();
     assert_eq!(output.stdout, b"HERE=this\0A=x=y\0B=3\0");
+    // What is said last holds, once.
+    let mut command = bench.command("run");
+    command
+        .env("HERE", "this")
+        .args(["--env", "B=3", "--env", "HERE", "--env", "B=4"]);
+    let output = command.arg(bench.path("agent.wasm")).output().unwrap();
+    assert_eq!(output.stdout, b"B=4\0HERE=this\0");
+    // A value that can't be passed on is no variable that isn't set.
+    let mut command = bench.command("run");
+    command.env("HERE", OsStr::from_bytes(b"V\xffW"));
+    command
+        .args(["--env", "HERE"])
+        .arg(bench.path("agent.wasm"));
+    assert_ended(&command.output().unwrap(), 2, "`HERE` is not UTF-8");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //   /close       the first message says how the server closes: a code and a reason, `none`, or `cut`
 //   /count       `N` messages, numbered; whatever is sent ends it
 //   /large       one message of as many bytes as the first message says
+//   /tail        a message, an empty one, another, and a close, all at once
 //   /half        breaks off in the middle of a message
 //   /deaf        nothing is read, ever
 //   /refuse      no WebSocket: 403
@@ -28,6 +29,10 @@ const PATHS = {
       for (let number = 0; number < Number(data); number++) socket.send(String(number))
     }),
   '/large': (socket) => socket.once('message', (data) => socket.send(Buffer.alloc(Number(data), 'x'))),
+  '/tail': (socket) => {
+    for (const message of ['first', '', 'behind an empty one']) socket.send(message)
+    socket.close(4000, 'the last')
+  },
   '/deaf': (socket) => socket.pause(),
   '/half': (socket, tcp) => {
     socket.send('whole')

@@ -17,6 +17,7 @@ use super::policy::Permit;
 use super::{PROTOCOLS_MAX, REASON_MAX, Ws};
 use crate::audit::Asking;
 use crate::cancel::{Cancel, within};
+use crate::foreign::Foreign;
 use crate::message::is_token;
 use crate::url::{URL_MAX, Url};
 
@@ -42,6 +43,8 @@ struct State {
     read: Option<Kind>,
     /// The message that is being read, and how much of it was.
     reading: Option<(Message, usize)>,
+    /// What was read last is an empty message, which reads as the end does.
+    empty: bool,
 }
 
 enum Phase {
@@ -85,6 +88,7 @@ impl Connection {
                 sends: Kind::Text,
                 read: None,
                 reading: None,
+                empty: false,
             }),
             waiters: Arc::default(),
             next_waiter: AtomicU64::new(0),
@@ -189,7 +193,7 @@ impl Connection {
             .map_err(|errno| Failure::new(errno, "the agent may not hold a connection more"))?;
         let cancel = Cancel::new();
         state.phase = Phase::Connecting(cancel.clone());
-        (state.read, state.reading) = (None, None);
+        (state.read, state.reading, state.empty) = (None, None, false);
         state.url.clone_from(&url.href);
         self.error.clear();
         drop(state);
@@ -350,7 +354,10 @@ impl Connection {
         match (self.read_now(&*socket, sink), status) {
             (Some(count), _) => Poll::Ready(Ok(count)),
             (None, Status::Open | Status::Closing) => Poll::Pending,
-            (None, Status::Closed { .. }) => Poll::Ready(Ok(0)),
+            (None, Status::Closed { .. }) => {
+                lock(&self.state).empty = false;
+                Poll::Ready(Ok(0))
+            }
             (None, Status::Failed(failure)) => Poll::Ready(Err(self.explain(failure))),
         }
     }
@@ -367,6 +374,7 @@ impl Connection {
             }
         };
         let count = message.payload.put(at, sink);
+        state.empty = message.payload.length() == 0;
         if at + count < message.payload.length() {
             state.reading = Some((message, at + count));
         }
@@ -451,19 +459,31 @@ impl Connection {
         }
     }
 
+    /// As the reader sees it: an end that it hasn't come to is none yet.
     fn status(&self) -> String {
-        match &lock(&self.state).phase {
+        let state = lock(&self.state);
+        match &state.phase {
             Phase::Idle | Phase::Failed(_) | Phase::Over => "Closed".to_owned(),
             Phase::Connecting(_) => "Connect".to_owned(),
-            Phase::Connected(connected, _) => match connected.socket.status() {
-                Status::Open => "Established".to_owned(),
-                Status::Closing => "Hangup".to_owned(),
-                Status::Closed { code, reason } => format!("Hangup {code} {reason}"),
-                // The code of a connection that was broken off (RFC 6455, section 7.1.5).
-                Status::Failed(failure) => format!("Hangup 1006 {}", failure.text),
+            Phase::Connected(connected, _) => {
+                let socket = &connected.socket;
+                // The end first: what came before it is there by then.
+                let status = socket.status();
+                let unread = state.empty || state.reading.is_some() || socket.waiting().is_some();
+                let hangup = |code: u16, reason: &str| {
+                    // A reason is the server's own, and this file has one line.
+                    let line = format!("Hangup {code} {}", Foreign(reason));
+                    line.trim_end().to_owned()
+                };
+                match status {
+                    Status::Open => "Established".to_owned(),
+                    Status::Closing => "Closing".to_owned(),
+                    Status::Closed { .. } | Status::Failed(_) if unread => "Established".to_owned(),
+                    Status::Closed { code, reason } => hangup(code, &reason),
+                    // The code of a connection that was broken off (RFC 6455, section 7.1.5).
+                    Status::Failed(failure) => hangup(1006, &failure.text),
+                }
             }
-            .trim_end()
-            .to_owned(),
         }
     }
 

@@ -7,14 +7,15 @@
 //!               `hangup [CODE [REASON]]`; `close`
 //! N/data        one write is one message; a read never crosses a message, and the rest stays for the next read
 //! N/type        `text` or `binary`: the message that was read last
-//! N/status      `Closed`, `Connect`, `Established`, `Hangup CODE REASON`
+//! N/status      `Closed`, `Connect`, `Established`, `Closing` behind `hangup`, `Hangup CODE REASON` once all was read
 //! N/protocol    the sub-protocol that the server has chosen
 //! N/local N/remote   addresses, as `host!port`; a browser tells no local one
 //! N/error       what went wrong last
 //! ```
 //!
 //! # Messages
-//! A write takes the whole message or fails. An empty message reads as 0 bytes, like the end; `status` tells them apart.
+//! A write takes the whole message or fails. An empty message reads as 0 bytes, like the end; `status` tells them apart: it is `Hangup` only when all that came was read, the
+//! end behind an empty message included.
 //! Messages that came before the end can be read after it. A clean close, with whatever code, is the end of the file; a
 //! connection that is broken off is `ECONNRESET`.
 //!

@@ -168,6 +168,38 @@ fn a_connection_is_given_up_before_it_is_there() {
 }
 
 #[test]
+fn the_end_is_told_behind_what_came_before() {
+    let (closed, closes) = mpsc::channel();
+    let address = serve(move |mut connection| {
+        for message in ["first", "", "behind the empty one", ""] {
+            connection.send(Message::text(message)).unwrap();
+        }
+        let frame = CloseFrame {
+            code: 4000.into(),
+            reason: "two\nHangup 1000 lines\u{1b}[2J".into(),
+        };
+        connection.close(Some(frame)).unwrap();
+        while connection.read().is_ok() {}
+        // The close was answered, so that all of it has come.
+        closed.send(()).unwrap();
+    });
+    let root = granted(address, "");
+    let (agent, mut data) = connected(&root, address);
+    closes.recv().unwrap();
+    for message in ["first", "", "behind the empty one", ""] {
+        assert_eq!(agent.text("status"), "Established\n", "{message}");
+        assert_eq!(read_at(&mut *data, 0, 99).unwrap(), message.as_bytes());
+    }
+    assert_eq!(agent.text("status"), "Established\n");
+    assert_eq!(read_at(&mut *data, 0, 99).unwrap(), b"");
+    // One line, whatever the server says.
+    assert_eq!(
+        agent.text("status"),
+        "Hangup 4000 two\u{fffd}Hangup 1000 lines\u{fffd}[2J\n"
+    );
+}
+
+#[test]
 fn how_servers_close() {
     let address = serve(|mut connection| {
         let Ok(Message::Text(how)) = connection.read() else {

@@ -77,10 +77,12 @@ impl HostStream {
         }
         // Files are always ready, and epoll-like interfaces don't take them.
         if self.kind == FileKind::RegularFile {
-            return Poll::Ready(Ok(Readiness {
-                bytes: 1,
-                hangup: false,
-            }));
+            let bytes = match interest {
+                Interest::Read => rustix::io::ioctl_fionread(&self.file).unwrap_or(1),
+                Interest::Write => 1,
+            };
+            let hangup = false;
+            return Poll::Ready(Ok(Readiness { bytes, hangup }));
         }
         let state = match reactor::ready(self.file.as_fd(), interest) {
             Ok(state) => state,

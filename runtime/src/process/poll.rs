@@ -3,11 +3,11 @@
 use std::task::{Context, Poll};
 
 use capfs::clock::NANOS_PER_SEC;
-use capfs::{Errno, Interest};
+use capfs::{Errno, FileKind, Interest, Op};
 
 use super::Process;
 use super::clocks::{ClockGrant, MONOTONIC, REALTIME};
-use super::fds::Rights;
+use super::fds::{Descriptor, Rights};
 use super::layout::{Event, Snapshot, Subscription, Wanted};
 use super::pending::{Pending, call};
 use crate::GuestMemory;
@@ -188,11 +188,26 @@ impl Process {
             Poll::Pending => None,
             Poll::Ready(Err(errno)) => Some(failed(subscription, errno)),
             Poll::Ready(Ok(readiness)) => Some(Event {
-                bytes: readiness.bytes,
+                bytes: match interest {
+                    Interest::Read => left_of(descriptor).unwrap_or(readiness.bytes),
+                    Interest::Write => readiness.bytes,
+                },
                 hangup: readiness.hangup,
                 ..event(subscription)
             }),
         }
+    }
+}
+
+/// What is left to be read of a file, which is what `FIONREAD` of C libraries asks for; `None` where it isn't known on the spot, and of
+/// what is no regular file.
+fn left_of(descriptor: &Descriptor) -> Option<u64> {
+    if descriptor.kind != FileKind::RegularFile || !descriptor.file.seekable() {
+        return None;
+    }
+    match descriptor.file.stat() {
+        Op::Ready(Ok(stat)) => Some(stat.size.saturating_sub(descriptor.offset)),
+        _ => None,
     }
 }
 

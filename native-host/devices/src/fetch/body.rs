@@ -11,8 +11,9 @@ use hyper::body::Body as _;
 use std::pin::Pin;
 
 use super::connection::Line;
-use super::decode::Decoded;
-use super::{H2_STREAM_WINDOW, Lingering, failure};
+use super::decode::{Decoded, Pieces, decoded};
+use super::failure;
+use super::{H2_STREAM_WINDOW, Lingering};
 
 /// Bytes that an agent may leave unread of a body, and that come all the same.
 const LEFT_BEHIND: usize = H2_STREAM_WINDOW as usize;
@@ -84,9 +85,13 @@ impl Body {
     ) -> Body {
         let empty = head || incoming.frames.is_end_stream();
         let frames = Frames::new(incoming);
-        let coding = headers.iter().find(|(name, _)| name == "content-encoding");
-        match coding {
-            Some((_, coding)) if !empty => match Decoded::new(coding, frames, account) {
+        // Several lines are one list (RFC 9110, section 5.3).
+        let lines = headers
+            .iter()
+            .filter(|(name, _)| name == "content-encoding");
+        let codings: Vec<&str> = lines.map(|(_, value)| &**value).collect();
+        match &*codings.join(",") {
+            codings if !empty => match decoded(codings, frames, account) {
                 Ok(decoded) => Body::Compressed(decoded),
                 Err(frames) => Body::Plain(frames),
             },
@@ -132,8 +137,13 @@ impl Frames {
         }
     }
 
-    /// Waits for bytes and tells how many there are; 0 is the end.
-    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+    /// The same, which ends with a failure before anything was read.
+    pub fn failing(mut self, failure: Failure) -> Frames {
+        self.failed = Some(Box::new(failure));
+        self
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
         if let Some(failed) = self.failed.take() {
             return Poll::Ready(Err(*failed));
         }
@@ -151,16 +161,6 @@ impl Frames {
         Poll::Ready(Ok(self.chunk.len()))
     }
 
-    /// The bytes that are there.
-    pub fn chunk(&self) -> &[u8] {
-        &self.chunk
-    }
-
-    /// Takes bytes away.
-    pub fn consume(&mut self, count: usize) {
-        self.chunk.advance(count);
-    }
-
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -168,7 +168,7 @@ impl Frames {
     ) -> Poll<Result<usize, Failure>> {
         let mut total = 0;
         loop {
-            match self.poll_fill(context) {
+            match self.poll_next(context) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(total)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(failure)) if total > 0 => {
@@ -185,5 +185,19 @@ impl Frames {
                 return Poll::Ready(Ok(total));
             }
         }
+    }
+}
+
+impl Pieces for Frames {
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        self.poll_next(context)
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.chunk
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.chunk.advance(count);
     }
 }

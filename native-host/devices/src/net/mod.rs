@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 mod connect;
+mod failure;
 mod stream;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use connect::{ConnectError, Connector, errno_of};
+pub use failure::failure;
 pub use stream::NetStream;
 
 /// Threads that do the network's work for all agents of a host; agents wait in threads of their own.

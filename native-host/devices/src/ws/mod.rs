@@ -2,6 +2,7 @@
 
 mod driver;
 mod frames;
+mod handshake;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,20 +10,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use capfs::{BoxedFuture, Errno, GuestSink};
 use capfs_devices::address::Addresses;
-use capfs_devices::message::encoded;
 use capfs_devices::ws::host::{Connect, Connected, Failure, Host, Payload};
 use capfs_devices::ws::{RECEIVE_WINDOW, SEND_WINDOW, host};
-use tokio_tungstenite::client_async_with_config;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
-use tokio_tungstenite::tungstenite::http::{Request, Response};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::net::budget::flood_in;
 use crate::net::{Connector, Net, Network, errno_of};
 use driver::Link;
 use frames::Framed;
+use handshake::Opened;
 
 /// What is spoken under TLS: the handshake is HTTP/1.1's.
 const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
@@ -57,7 +55,6 @@ impl host::Connector for NativeConnector {
         let (network, connector) = (self.network.clone(), self.connector.clone());
         // Polled within the runtime: the device spawns it there.
         Box::pin(async move {
-            let request = request(&wanted)?;
             let stream = connector.connect(&wanted.url.origin, PROTOCOLS).await;
             let stream = stream.map_err(|error| error.failure())?;
             let address = |address: std::io::Result<SocketAddr>| {
@@ -68,11 +65,17 @@ impl host::Connector for NativeConnector {
             };
             let local = address(stream.tcp().local_addr());
             let remote = address(stream.tcp().peer_addr());
-            let config = config(wanted.max_message);
-            let stream = Framed::new(stream);
-            let opened = client_async_with_config(request, stream, Some(config)).await;
-            let (stream, response) = opened.map_err(|error| failure(&error))?;
-            let protocol = protocol(&response);
+            let Opened {
+                stream,
+                read,
+                protocol,
+            } = handshake::open(stream, &wanted).await?;
+            let stream = Framed::new(stream, &read);
+            let stream = stream.map_err(|flood| Failure::new(Errno::Proto, flood.to_string()))?;
+            let config = Some(config(wanted.max_message));
+            let stream =
+                WebSocketStream::from_partially_read(stream, read.into(), Role::Client, config)
+                    .await;
             let (link, driver) = Link::new(stream, wanted.events, wanted.charge, wanted.hold);
             network.spawn(Box::pin(driver.run()));
             Ok(Connected {
@@ -95,30 +98,6 @@ fn config(max_message: usize) -> WebSocketConfig {
         .max_frame_size(Some(max_message))
 }
 
-fn request(wanted: &Connect) -> Result<Request<()>, Failure> {
-    let invalid = |error: &dyn std::fmt::Display| Failure::new(Errno::Inval, error.to_string());
-    let request = wanted.url.href.as_str().into_client_request();
-    let mut request = request.map_err(|error| invalid(&error))?;
-    let mut headers = wanted.headers.clone();
-    if !wanted.protocols.is_empty() {
-        let protocols = wanted.protocols.join(", ");
-        headers.push(("sec-websocket-protocol".to_owned(), protocols));
-    }
-    for (name, value) in headers {
-        let name = HeaderName::try_from(name).map_err(|error| invalid(&error))?;
-        let value = encoded(&value).ok_or_else(|| invalid(&"a header is no bytes"))?;
-        let value = HeaderValue::try_from(value).map_err(|error| invalid(&error))?;
-        request.headers_mut().append(name, value);
-    }
-    Ok(request)
-}
-
-fn protocol<T>(response: &Response<T>) -> String {
-    let chosen = response.headers().get("sec-websocket-protocol");
-    let chosen = chosen.and_then(|chosen| chosen.to_str().ok());
-    chosen.unwrap_or_default().to_owned()
-}
-
 /// What an agent learns of an error.
 fn failure(error: &Error) -> Failure {
     let errno = match error {
@@ -131,11 +110,7 @@ fn failure(error: &Error) -> Failure {
         Error::Capacity(_) => Errno::Msgsize,
         _ => Errno::Proto,
     };
-    let text = match error {
-        Error::Http(response) => format!("the server answers {}", response.status()),
-        error => error.to_string(),
-    };
-    Failure::new(errno, text)
+    Failure::new(errno, error.to_string())
 }
 
 /// The bytes of a message, where they were received.

@@ -70,6 +70,12 @@ fn main() {
         let end = socket.read(&mut [0; 9]);
         println!("{how}: {}, {}, {:?}", String::from_utf8_lossy(&last), network(&end), agent.text("status").get(..11));
     }
+    agent.tell(&format!("connect {server}/tail")).expect("a connection");
+    for _ in 0..4 {
+        // The end is told once all that came before it was read.
+        let message = receive(&mut socket, 100);
+        println!("{:?}, {}", String::from_utf8_lossy(&message), agent.text("status"));
+    }
     agent.tell(&format!("connect {server}/half")).expect("a connection");
     println!("{}", String::from_utf8_lossy(&receive(&mut socket, 100)));
     println!("mid-message: {}", network(&socket.read(&mut [0; 9])));
