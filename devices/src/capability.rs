@@ -12,6 +12,7 @@ use capfs::{MaybeSend, MaybeSync, NodeRef};
 use crate::audit::{CallObserver, CallObservers};
 use crate::console::Console;
 use crate::crypto::{self, KeyStore};
+use crate::ends::Ends;
 use crate::fetch::Fetch;
 use crate::grant::{Grant, GrantError, Term};
 use crate::host_header::HeaderSource;
@@ -44,6 +45,8 @@ pub struct Capability {
     narrow: Arc<dyn Narrow>,
     /// Who is told of the servers that it asks.
     observers: CallObservers,
+    /// What it has under way.
+    ends: Ends,
 }
 
 impl Capability {
@@ -53,7 +56,14 @@ impl Capability {
             root,
             narrow: Arc::new(narrow),
             observers: CallObservers::default(),
+            ends: Ends::default(),
         }
+    }
+
+    /// Gives up what it has under way, requests and connections, and what was made of it for children has. For when it is taken away: a
+    /// gate in front of it lets nothing more be done.
+    pub fn end(&self) {
+        self.ends.end();
     }
 
     /// Tells an observer of every server that is asked by it, and by what is made of it.
@@ -64,9 +74,11 @@ impl Capability {
     /// Requests.
     pub fn fetch(fetch: Arc<Fetch>) -> Capability {
         let (root, observers) = (fetch.root(), fetch.observers.clone());
+        let ends = fetch.ends.clone();
         let narrow = move |grant: &Grant| Ok(Capability::fetch(fetch.narrowed(grant)?));
         Capability {
             observers,
+            ends,
             ..Capability::new(root, narrow)
         }
     }
@@ -74,9 +86,11 @@ impl Capability {
     /// Connections.
     pub fn ws(ws: Arc<Ws>) -> Capability {
         let (root, observers) = (ws.root(), ws.observers.clone());
+        let ends = ws.ends.clone();
         let narrow = move |grant: &Grant| Ok(Capability::ws(ws.narrowed(grant)?));
         Capability {
             observers,
+            ends,
             ..Capability::new(root, narrow)
         }
     }

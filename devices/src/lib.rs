@@ -29,6 +29,7 @@ pub mod capability;
 pub mod console;
 pub mod crypto;
 pub mod dom;
+pub mod ends;
 mod exchange;
 pub mod fetch;
 pub mod foreign;

@@ -74,14 +74,16 @@ impl Held {
         (held, node)
     }
 
-    /// Takes it away, for good. Children that were started by it end.
+    /// Takes it away, for good. Requests and connections that it has are given up, and children that were started by it end.
     pub fn revoke(&self) {
         self.gate.revoke();
         if let Some(audit) = &self.audit {
             audit.revoked();
         }
-        if let Kind::Tasks(tasks) = &self.kind {
-            tasks.end(Duration::ZERO);
+        match &self.kind {
+            Kind::Capability(capability) => capability.end(),
+            Kind::Tasks(tasks) => tasks.end(Duration::ZERO),
+            Kind::Whole => {}
         }
     }
 }

@@ -447,6 +447,19 @@ export const waiting = {
     await agent.dispose()
     same((await child.exit).reason, 'killed')
   },
+  async 'ends the tasks of an agent from which they are taken'({ capfs, guest }) {
+    const mounts = { '/bin': { type: 'memory', files: { 'guest.wasm': guest } } }
+    const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', grants: ['task'], mounts })
+    const reader = agent.stdout.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ''
+    const lines = ['cat /task/new/wasi', 'set /task/1/cmd /bin/guest.wasm spin', 'put /task/1/ctl start', 'cat /task/1/status']
+    for (const line of lines) await agent.write(`${line}\n`)
+    while (!text.includes('=running|')) text += (await reader.read()).value
+    const child = [...capfs.agents].find((other) => other !== agent)
+    same(await agent.revoke('/task'), true)
+    same((await child.exit).reason, 'killed')
+    await agent.dispose()
+  },
   async 'takes a capability away while the agent waits on it'({ capfs, guest }) {
     const agent = await capfs.spawn(guest, { args: ['cat', '/cap/console/cons'], grants: ['console'], console: { write: () => {} } })
     same(await agent.revoke('/cap/console'), true)

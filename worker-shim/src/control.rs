@@ -4,6 +4,7 @@
 //! there is none.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -179,14 +180,20 @@ pub async fn remote_grant(
         capability.observe_calls(audit);
     }
     let root = capability.root().clone();
-    Ok(exported(client, root, Kind::Here(capability)))
+    Ok(exported(client, root, Kind::Here(capability), None))
 }
 
 /// Hands a client a device of its own; returns what [`remote_grant`] does.
-fn exported(client: u32, root: NodeRef, kind: Kind) -> Vec<u32> {
+fn exported(client: u32, root: NodeRef, kind: Kind, end: Option<Rc<dyn Fn()>>) -> Vec<u32> {
     let file_kind = root.qid().kind as u32;
     let gate = None;
-    vec![server::export(client, Tree { root, kind, gate }), file_kind]
+    let tree = Tree {
+        root,
+        kind,
+        gate,
+        end,
+    };
+    vec![server::export(client, tree), file_kind]
 }
 
 /// Makes `dom` for a client of this kernel, over a part of the page; returns what [`remote_grant`] does.
@@ -201,8 +208,10 @@ pub fn remote_grant_dom(
     part: devices::web::dom::JsPart,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse("dom", terms)?;
+    let page = part.clone();
     let root = devices::web::dom::part(&grant, part)?;
-    Ok(exported(client, root, Kind::Whole))
+    let end: Rc<dyn Fn()> = Rc::new(move || page.end());
+    Ok(exported(client, root, Kind::Whole, Some(end)))
 }
 
 /// Makes `task` for a client of this kernel, whose children `host` starts; returns what [`remote_grant`] does.
@@ -217,8 +226,10 @@ pub fn remote_grant_task(
     host: devices::web::task::JsTasks,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse("task", terms)?;
+    let page = host.clone();
     let root = devices::web::task::tasks(&grant, host)?;
-    Ok(exported(client, root, Kind::Whole))
+    let end: Rc<dyn Fn()> = Rc::new(move || page.end());
+    Ok(exported(client, root, Kind::Whole, Some(end)))
 }
 
 /// Makes `task` for the page itself and returns its handle.
@@ -282,16 +293,24 @@ fn mount_node(root: NodeRef, at: &str, rights: Rights) -> Result<(), JsValue> {
 pub fn revoke(at: &str) -> bool {
     let plain = |path: &str| path.trim_end_matches('/').to_owned();
     let at = plain(at);
-    let gates = with_machine(|machine| {
-        let held = machine.held.iter();
-        let held = held.map(|held| (held.grant.at.clone(), held.gate.clone()));
-        held.chain(machine.gates.clone()).collect::<Vec<_>>()
+    let known = with_machine(|machine| {
+        let held = machine.held.iter().cloned();
+        let held = held.map(|held| (held.grant.at, held.gate, held.kind));
+        let mounts = machine.gates.clone().into_iter();
+        let mounts = mounts.map(|(path, gate)| (path, gate, Kind::Whole));
+        held.chain(mounts).collect::<Vec<_>>()
     });
     let mut found = false;
-    for (path, gate) in gates.unwrap_or_default() {
-        if plain(&path) == at && !gate.is_revoked() {
-            gate.revoke();
-            found = true;
+    for (path, gate, kind) in known.unwrap_or_default() {
+        if plain(&path) != at || gate.is_revoked() {
+            continue;
+        }
+        found = true;
+        gate.revoke();
+        match kind {
+            Kind::Here(capability) => capability.end(),
+            Kind::There { peer, tree } => connection::revoke(peer, tree),
+            Kind::Whole => {}
         }
     }
     found

@@ -92,6 +92,7 @@ fn less(
                     root,
                     kind: Kind::Here(less),
                     gate,
+                    end: None,
                 },
             );
             Ok(Array::of3(&"here".into(), &made.into(), &kind.into()))
@@ -148,6 +149,7 @@ pub fn adopt(
         root: gate.guard(root),
         kind: Kind::There { peer, tree: number },
         gate: Some(gate),
+        end: None,
     };
     Ok(vec![server::export(client, made), kind])
 }

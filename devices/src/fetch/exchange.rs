@@ -25,6 +25,7 @@ use super::host::{Content, Failure, Hold, RequestBody, ResponseBody, Upload};
 use super::policy::Permit;
 use super::{DECODING, Fetch, RECEIVE_WINDOW, UPLOAD_WINDOW};
 use crate::cancel::{Cancel, within};
+use crate::ends::End;
 use crate::url::Url;
 
 /// What the agent has asked for.
@@ -143,7 +144,8 @@ struct Start {
 impl Exchange {
     pub fn new(fetch: Arc<Fetch>, settings: Settings, error: Arc<LastError>) -> Arc<Exchange> {
         let upload = Buffer::new(fetch.device.account(), Holding::Transfers);
-        Arc::new(Exchange {
+        let ends = fetch.ends.clone();
+        let exchange = Arc::new(Exchange {
             fetch,
             error,
             state: Mutex::new(State {
@@ -160,7 +162,9 @@ impl Exchange {
                 writers: Waiters::default(),
             }),
             next_waiter: AtomicU64::new(0),
-        })
+        });
+        ends.add(&exchange);
+        exchange
     }
 
     /// Changes the settings of the next request.
@@ -439,6 +443,8 @@ impl Exchange {
     pub fn abort(&self, over: bool) {
         let (phase, run, woken) = {
             let mut state = lock(&self.state);
+            // Whoever gives up a request behind the end doesn't begin anew.
+            let over = over || matches!(state.phase, Phase::Over);
             let next = if over { Phase::Over } else { Phase::Idle };
             let phase = std::mem::replace(&mut state.phase, next);
             let run = state.run.clone();
@@ -576,6 +582,12 @@ impl State {
         }
         self.sender = None;
         self.writers.take()
+    }
+}
+
+impl End for Exchange {
+    fn end(&self) {
+        self.abort(true);
     }
 }
 

@@ -61,6 +61,7 @@ use capfs::device::conversations::{Conversations, Dialogue, LastError};
 use capfs::device::parts::lock;
 
 use crate::audit::CallObservers;
+use crate::ends::Ends;
 use crate::grant::{Grant, GrantError};
 use crate::layers::Terms as _;
 use conversation::{Conversation, set_default};
@@ -120,6 +121,8 @@ pub struct Fetch {
     defaults: Mutex<Settings>,
     /// Who is told of each request.
     pub(crate) observers: CallObservers,
+    /// Its requests under way.
+    pub(crate) ends: Ends,
 }
 
 impl Fetch {
@@ -136,7 +139,8 @@ impl Fetch {
         policy.reach().resolved()?;
         let policies = Policies::new(policy);
         let observers = CallObservers::default();
-        Ok(Fetch::with(host, policies, account, observers))
+        let ends = Ends::default();
+        Ok(Fetch::with(host, policies, account, observers, ends))
     }
 
     /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
@@ -147,11 +151,13 @@ impl Fetch {
         let policies = self.policies.and(Policy::from_grant(grant)?);
         let observers = self.observers.narrowed();
         let host = self.host.clone();
+        let ends = self.ends.narrowed();
         Ok(Fetch::with(
             host,
             policies,
             self.device.account(),
             observers,
+            ends,
         ))
     }
 
@@ -160,6 +166,7 @@ impl Fetch {
         policies: Policies,
         account: &Account,
         observers: CallObservers,
+        ends: Ends,
     ) -> Arc<Fetch> {
         Arc::new(Fetch {
             client: host.client(Arc::new(policies.clone())),
@@ -168,6 +175,7 @@ impl Fetch {
             device: Device::new(account),
             defaults: Mutex::default(),
             observers,
+            ends,
         })
     }
 

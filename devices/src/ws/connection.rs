@@ -17,6 +17,7 @@ use super::policy::Permit;
 use super::{PROTOCOLS_MAX, REASON_MAX, Ws};
 use crate::audit::Asking;
 use crate::cancel::{Cancel, within};
+use crate::ends::End;
 use crate::foreign::Foreign;
 use crate::message::is_token;
 use crate::url::{URL_MAX, Url};
@@ -79,7 +80,8 @@ impl Events for Wakeful {
 
 impl Connection {
     pub fn new(ws: Arc<Ws>) -> Arc<Connection> {
-        Arc::new(Connection {
+        let ends = ws.ends.clone();
+        let connection = Arc::new(Connection {
             ws,
             error: LastError::default(),
             state: Mutex::new(State {
@@ -92,7 +94,9 @@ impl Connection {
             }),
             waiters: Arc::default(),
             next_waiter: AtomicU64::new(0),
-        })
+        });
+        ends.add(&connection);
+        connection
     }
 
     pub fn waiter(&self) -> u64 {
@@ -496,6 +500,12 @@ impl Connection {
     }
 }
 
+impl End for Connection {
+    fn end(&self) {
+        self.stop(Phase::Over);
+    }
+}
+
 /// A connection that somebody waits for.
 struct Waiting {
     connection: Arc<Connection>,
@@ -579,6 +589,6 @@ impl Dialogue for Conversation {
     }
 
     fn end(&self) {
-        self.0.stop(Phase::Over);
+        self.0.end();
     }
 }

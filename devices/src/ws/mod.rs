@@ -52,6 +52,7 @@ use capfs::device::Device;
 use capfs::device::conversations::{Conversations, Dialogue};
 
 use crate::audit::CallObservers;
+use crate::ends::Ends;
 use crate::grant::{Grant, GrantError};
 use crate::layers::Terms as _;
 use connection::{Connection, Conversation};
@@ -104,6 +105,8 @@ pub struct Ws {
     device: Device,
     /// Who is told of each connection.
     pub(crate) observers: CallObservers,
+    /// Its connections.
+    pub(crate) ends: Ends,
 }
 
 impl Ws {
@@ -120,7 +123,8 @@ impl Ws {
         policy.reach().resolved()?;
         let policies = Policies::new(policy);
         let observers = CallObservers::default();
-        Ok(Ws::with(host, policies, account, observers))
+        let ends = Ends::default();
+        Ok(Ws::with(host, policies, account, observers, ends))
     }
 
     /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
@@ -132,7 +136,14 @@ impl Ws {
         let policies = self.policies.and(policy);
         let observers = self.observers.narrowed();
         let host = self.host.clone();
-        Ok(Ws::with(host, policies, self.device.account(), observers))
+        let ends = self.ends.narrowed();
+        Ok(Ws::with(
+            host,
+            policies,
+            self.device.account(),
+            observers,
+            ends,
+        ))
     }
 
     fn with(
@@ -140,6 +151,7 @@ impl Ws {
         policies: Policies,
         account: &Account,
         observers: CallObservers,
+        ends: Ends,
     ) -> Arc<Ws> {
         Arc::new(Ws {
             connector: host.connector(Arc::new(policies.clone())),
@@ -147,6 +159,7 @@ impl Ws {
             policies,
             device: Device::new(account),
             observers,
+            ends,
         })
     }
 

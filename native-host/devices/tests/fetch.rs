@@ -491,6 +491,27 @@ fn compressed_bodies() {
 }
 
 #[test]
+fn requests_end_with_the_capability() {
+    let (closed, closes) = mpsc::channel();
+    let server = Server::start(move |call| {
+        call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+        call.wait_for_close();
+        closed.send(()).unwrap();
+    });
+    let origin = server.url("");
+    let terms = format!("fetch,origin={}", origin.trim_end_matches('/'));
+    let capability = Host::default().capability(&grant(&terms)).unwrap();
+    let mut get = Conversation::begin(capability.root()).unwrap();
+    get.tell(&format!("url {}", server.url("/body"))).unwrap();
+    let mut body = get.open("body", READ).unwrap();
+    assert_eq!(read_at(&mut *body, 0, 9).unwrap(), b"half");
+    // The descriptor stays open: it is not the agent that lets go.
+    capability.end();
+    closes.recv().unwrap();
+    assert!(read_at(&mut *body, 0, 9).is_err());
+}
+
+#[test]
 fn a_request_is_given_up() {
     let (came, comes) = mpsc::channel();
     let (closed, closes) = mpsc::channel();

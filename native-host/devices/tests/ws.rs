@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use capfs::testkit::{READ, READ_WRITE, read, read_at, wait, write_at};
 use capfs::{Errno, Interest, NodeRef, OpenFile, WriteAt};
-use support::{Conversation, device};
+use capfs_native_devices::Host;
+use support::{Conversation, device, grant};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
@@ -165,6 +166,30 @@ fn a_connection_is_given_up_before_it_is_there() {
     let mut rest = Vec::new();
     tcp.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(b"\r\n\r\n"));
+}
+
+#[test]
+fn connections_end_with_the_capability() {
+    let (gone, goes) = mpsc::channel();
+    let address = serve(move |mut connection| {
+        while connection.read().is_ok() {}
+        gone.send(()).unwrap();
+    });
+    let capability = Host::default();
+    let capability = capability.capability(&grant(&format!("ws,origin=ws://{address}")));
+    let capability = capability.unwrap();
+    let child = capability.narrowed(&grant("ws")).unwrap();
+    // Both descriptors stay open: it is not the agent that lets go.
+    let (_own, mut own) = connected(capability.root(), address);
+    let (mut below, mut data) = connected(child.root(), address);
+    capability.end();
+    goes.recv().unwrap();
+    goes.recv().unwrap();
+    assert_eq!(read_at(&mut *own, 0, 9), Err(Errno::Notconn));
+    assert_eq!(read_at(&mut *data, 0, 9), Err(Errno::Notconn));
+    // Nor does anything begin any more.
+    let again = below.tell(&format!("connect ws://{address}/"));
+    assert_eq!(again, Err(Errno::Canceled));
 }
 
 #[test]

@@ -49,6 +49,14 @@ pub fn connection(peer: u32, post: Function) -> Rc<Connection> {
     })
 }
 
+/// Asks a peer to take away a tree that was made for this kernel.
+pub fn revoke(peer: u32, tree: u32) {
+    let known = CONNECTIONS.with_borrow(|all| all.get(&peer).cloned());
+    if let Some(connection) = known {
+        connection.tell(Code::Revoke, |request| request.u32(tree));
+    }
+}
+
 /// Takes an answer of a peer.
 pub fn answer(peer: u32, bytes: &[u8]) {
     let Some(connection) = CONNECTIONS.with_borrow(|all| all.get(&peer).cloned()) else {

@@ -18,6 +18,7 @@ use capfs::{Errno, Namespace, NodeRef, OpenFile};
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::JsValue;
 
+use super::connection;
 use super::perform::perform;
 use super::wire::{Code, Decoder, Encoder, HEAD_MAX, WRITE_MAX};
 use crate::machine::Kind;
@@ -132,6 +133,22 @@ pub struct Tree {
     pub kind: Kind,
     /// What is in front of it, where an agent of this kernel has handed it on.
     pub gate: Option<Gate>,
+    /// Ends what the page's script does for it.
+    pub end: Option<Rc<dyn Fn()>>,
+}
+
+impl Tree {
+    /// It is taken away: nothing goes on behind it. The gate is that of what it was made of, and stays.
+    fn revoke(&self) {
+        match &self.kind {
+            Kind::Here(capability) => capability.end(),
+            Kind::There { peer, tree } => connection::revoke(*peer, *tree),
+            Kind::Whole => {}
+        }
+        if let Some(end) = &self.end {
+            end();
+        }
+    }
 }
 
 /// What one client has here.
@@ -141,6 +158,8 @@ pub(super) struct Client {
     pub files: Table<Rc<SharedFile>>,
     /// Devices that were made for it, by number.
     pub trees: HashMap<u32, Tree>,
+    /// The number of the last of them: none is used again.
+    last_tree: u32,
     tasks: HashMap<u64, Task>,
     /// Those that are about an open file, by its number.
     on_files: BTreeSet<(u32, u64)>,
@@ -233,7 +252,8 @@ fn client(number: u32) -> ClientRef {
 pub fn export(number: u32, device: Tree) -> u32 {
     let client = client(number);
     let mut client = client.borrow_mut();
-    let tree = client.trees.len() as u32 + 1;
+    client.last_tree += 1;
+    let tree = client.last_tree;
     client.trees.insert(tree, device);
     tree
 }
@@ -261,6 +281,11 @@ pub fn serve(namespace: &Namespace, number: u32, request: Vec<u8>, reply: Functi
     let argument = decoder.u32().unwrap_or(0);
     match Code::from_number(code) {
         Some(Code::Flush) => return give_up(&client, |task| task.call == argument),
+        Some(Code::Revoke) => {
+            let gone = client.borrow_mut().trees.remove(&argument);
+            // Nothing is borrowed: what ends may come back here.
+            return gone.iter().for_each(Tree::revoke);
+        }
         Some(Code::Clunk) => {
             let gone = client.borrow_mut().nodes.remove(argument);
             return drop(gone);

@@ -54,10 +54,12 @@ pub enum Code {
     WriteAll,
     Finish,
     Flush,
+    /// Takes a tree that was made for the client away: its number. What goes on behind it ends.
+    Revoke,
 }
 
 impl Code {
-    const ALL: [Code; 26] = {
+    const ALL: [Code; 27] = {
         use Code::*;
         [
             Attach,
@@ -86,6 +88,7 @@ impl Code {
             WriteAll,
             Finish,
             Flush,
+            Revoke,
         ]
     };
 

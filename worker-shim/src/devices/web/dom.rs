@@ -15,6 +15,7 @@ use super::refused;
 #[wasm_bindgen]
 extern "C" {
     /// `DomPart` of `web/src/dom.ts`. What it throws has the name of an errno as its `code`.
+    #[derive(Clone)]
     pub type JsPart;
 
     #[wasm_bindgen(method, catch)]
@@ -43,7 +44,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn numbers(this: &JsPart, after: f64, max: u32) -> Vec<f64>;
     #[wasm_bindgen(method)]
-    fn end(this: &JsPart);
+    pub fn end(this: &JsPart);
 }
 
 /// The page's part for as long as the device lives.

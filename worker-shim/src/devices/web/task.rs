@@ -20,12 +20,16 @@ use crate::machine::account;
 #[wasm_bindgen]
 extern "C" {
     /// `TaskHost` of `web/src/task.ts`. What it throws has the name of an errno as its `code`.
+    #[derive(Clone)]
     pub type JsTasks;
 
     #[wasm_bindgen(method)]
     fn check(this: &JsTasks, flag: &str) -> Promise;
     #[wasm_bindgen(method)]
     fn start(this: &JsTasks, number: f64, plan: &JsValue, child: TaskChild) -> Promise;
+    /// Ends all of them, and starts none any more.
+    #[wasm_bindgen(method)]
+    pub fn end(this: &JsTasks);
     #[wasm_bindgen(method)]
     fn kill(this: &JsTasks, number: f64);
     #[wasm_bindgen(method)]

@@ -16,7 +16,7 @@ use capfs_devices::ws::host::{
     Status,
 };
 use capfs_devices::ws::inbox::Inbox;
-use capfs_devices::ws::{RECEIVE_MAX, SEND_WINDOW};
+use capfs_devices::ws::{LINGER, RECEIVE_MAX, SEND_WINDOW};
 use js_sys::{ArrayBuffer, Function, JsString, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -211,6 +211,19 @@ impl State {
         self.events.changed();
     }
 
+    /// The other side has had its time to answer a close. The connection counts until the browser lets go of it.
+    fn lingered(&self) {
+        {
+            let mut status = self.status.borrow_mut();
+            if *status != Status::Closing {
+                return;
+            }
+            let text = "the other side does not let the connection be closed";
+            *status = Status::Failed(Failure::new(Errno::Timedout, text));
+        }
+        self.events.changed();
+    }
+
     fn has_room(&self) -> bool {
         self.socket.buffered_amount() < SEND_WINDOW as f64
     }
@@ -309,12 +322,21 @@ impl Socket for Link {
     }
 
     fn close(&self, code: u16, reason: &str) {
-        let mut status = self.0.status.borrow_mut();
-        if *status == Status::Open {
+        {
+            let mut status = self.0.status.borrow_mut();
+            if *status != Status::Open {
+                return;
+            }
             *status = Status::Closing;
-            // What was sent goes first, as the standard says.
-            let _ = self.0.socket.close(code, reason);
         }
+        // What was sent goes first, as the standard says.
+        let _ = self.0.socket.close(code, reason);
+        // A browser waits for the other side for a minute, or as long as it likes: the agent needn't.
+        let state = self.0.clone();
+        spawn_local(async move {
+            timer::sleep(LINGER).await;
+            state.lingered();
+        });
     }
 
     fn status(&self) -> Status {
