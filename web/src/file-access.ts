@@ -25,6 +25,11 @@ export abstract class FileAccess {
     return (await this.request('read', path, undefined, options)) as Uint8Array<ArrayBuffer>;
   }
 
+  /** Reads a program for a task, which counts as what this holds. Not for users. */
+  async readProgram(path: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    return (await this.request('program', path, undefined, { signal })) as Uint8Array<ArrayBuffer>;
+  }
+
   /** Reads a file as UTF-8; see {@link readFile}. */
   async readText(path: string, options?: ReadOptions): Promise<string> {
     return new TextDecoder().decode(await this.readFile(path, options));

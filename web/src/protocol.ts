@@ -101,7 +101,7 @@ export interface AgentConfig {
   memory: number;
 }
 
-export type FileRequest = 'read' | 'write' | 'list' | 'stat' | 'make-dir' | 'remove';
+export type FileRequest = 'read' | 'program' | 'write' | 'list' | 'stat' | 'make-dir' | 'remove';
 
 /** Why an agent is ended from outside. */
 export type EndReason = 'killed' | 'timeout';

@@ -3,7 +3,7 @@ import { unlessAborted } from './abort.js';
 import type { Agent } from './agent.js';
 import { CapfsError, isErrno, type CapfsErrorCode, type Errno } from './errors.js';
 import { grantPairs } from './grants.js';
-import type { Mount, Program, ReadOptions, SpawnOptions, Stat } from './types.js';
+import type { Mount, Program, SpawnOptions, Stat } from './types.js';
 
 /** What a task is started with, as the kernel tells it. */
 type Plan = [
@@ -36,12 +36,9 @@ export interface Running {
   count: number;
 }
 
-/** Bytes of a program, at most: 512 MiB. */
-const PROGRAM_MAX = 512 << 20;
-
 /** What it needs of the Capfs whose agents these are. */
 export interface TaskOwner {
-  readFile(path: string, options?: ReadOptions): Promise<Uint8Array<ArrayBuffer>>;
+  readProgram(path: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
   stat(path: string): Promise<Stat>;
   spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent>;
   /** That an agent's task could be granted this. */
@@ -121,7 +118,7 @@ export class TaskHost {
   async #program(program: string, signal: AbortSignal): Promise<Program> {
     if (!this.parent && program.includes('://')) return program;
     // A device may have one, too: what an agent has asked of a server.
-    return (this.parent ?? this.owner).readFile(program, { maxBytes: PROGRAM_MAX, signal });
+    return (this.parent ?? this.owner).readProgram(program, signal);
   }
 
   /** That the parent has what it binds: directories. */

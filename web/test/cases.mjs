@@ -448,13 +448,17 @@ export const waiting = {
     same((await child.exit).reason, 'killed')
   },
   async 'ends the tasks of an agent from which they are taken'({ capfs, guest }) {
-    const mounts = { '/bin': { type: 'memory', files: { 'guest.wasm': guest } } }
+    const mounts = { '/bin': { type: 'memory', files: { 'guest.wasm': guest } }, '/zero': { type: 'zero' } }
     const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', grants: ['task'], mounts })
     const reader = agent.stdout.pipeThrough(new TextDecoderStream()).getReader()
     let text = ''
-    const lines = ['cat /task/new/wasi', 'set /task/1/cmd /bin/guest.wasm spin', 'put /task/1/ctl start', 'cat /task/1/status']
+    // A program that never ends is none: not more than its beginning is read.
+    const endless = ['cat /task/new/wasi', 'set /task/1/cmd /zero', 'put /task/1/ctl start']
+    const lines = [...endless, 'cat /task/new/wasi', 'set /task/2/cmd /bin/guest.wasm spin', 'put /task/2/ctl start', 'cat /task/2/status']
     for (const line of lines) await agent.write(`${line}\n`)
     while (!text.includes('=running|')) text += (await reader.read()).value
+    const ENOEXEC = '!45'
+    same(text.split('\n').slice(0, 7), ['=1|', '=', ENOEXEC, '=2|', '=', '=', '=running|'])
     const child = [...capfs.agents].find((other) => other !== agent)
     same(await agent.revoke('/task'), true)
     same((await child.exit).reason, 'killed')

@@ -722,7 +722,7 @@ pub fn usage() -> Vec<f64> {
 
 /// Asks for something about the namespace's files; `answer(error, value)` is called once, at once
 /// or from a later [`advance`], unless [`cancel`] is with the same `number`. `what` is `read` (of up to `max` bytes, see
-/// [`files::read`]), `write`, `list`, `stat`, `make-dir` or `remove`.
+/// [`files::read`]), `program` (see [`files::read_program`]), `write`, `list`, `stat`, `make-dir` or `remove`.
 #[wasm_bindgen]
 pub fn request(
     number: u32,
@@ -737,6 +737,10 @@ pub fn request(
     let result: BoxedFuture<Result<JsValue, Errno>> = match what {
         "read" => Box::pin(async move {
             let read = files::read(namespace, path, max.map(|max| max as u64)).await?;
+            Ok(Uint8Array::from(read.as_slice()).into())
+        }),
+        "program" => Box::pin(async move {
+            let read = files::read_program(namespace, path).await?;
             Ok(Uint8Array::from(read.as_slice()).into())
         }),
         "write" => Box::pin(async move {

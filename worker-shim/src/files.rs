@@ -2,7 +2,10 @@
 
 use std::future::poll_fn;
 
+use capfs::account::{Charge, Holding};
 use capfs::{Errno, FileKind, Namespace, OpenAt, OpenHow, Stat, WriteAt};
+
+use crate::machine::account;
 
 /// Entries asked of a directory at a time.
 const LIST_BATCH: usize = 1024;
@@ -17,6 +20,9 @@ pub const DEVICE_READ_MAX: u64 = 16 << 20;
 /// Bytes asked of a file at a time whose size isn't known.
 const READ_STEP: usize = 64 << 10;
 
+/// What every module of WebAssembly begins with.
+const MODULE: &[u8] = b"\0asm";
+
 /// One name in a listing.
 pub struct Listed {
     pub name: String,
@@ -30,6 +36,26 @@ pub struct Listed {
 /// - [`Errno::Fbig`]: longer than that. Nothing is read of what says so itself
 /// - [`Errno::Nomem`]: longer than there is memory for
 pub async fn read(namespace: Namespace, path: String, max: Option<u64>) -> Result<Vec<u8>, Errno> {
+    read_counted(namespace, path, max, None).await
+}
+
+/// Reads a program of up to [`READ_MAX`] bytes that an agent has a task run. It may be a device's, which gives what it likes for as long as it
+/// likes: so it is charged to the agent while it is read, and what doesn't begin as a module does isn't read on.
+///
+/// # Errors
+/// - [`Errno::Noexec`]: no module
+/// - [`Errno::Fbig`], [`Errno::Nomem`]: as [`read`]; more than the agent may hold
+pub async fn read_program(namespace: Namespace, path: String) -> Result<Vec<u8>, Errno> {
+    let charge = account().charge(Holding::Programs, 0)?;
+    read_counted(namespace, path, Some(READ_MAX), Some(charge)).await
+}
+
+async fn read_counted(
+    namespace: Namespace,
+    path: String,
+    max: Option<u64>,
+    mut program: Option<Charge>,
+) -> Result<Vec<u8>, Errno> {
     let how = OpenAt {
         how: OpenHow {
             read: true,
@@ -59,6 +85,9 @@ pub async fn read(namespace: Namespace, path: String, max: Option<u64>) -> Resul
     loop {
         if filled == bytes.len() {
             let room = (max as usize + 1 - filled).min(step);
+            if let Some(charge) = &mut program {
+                charge.resize((filled + room) as u64)?;
+            }
             bytes.try_reserve(room).map_err(|_| Errno::Nomem)?;
             bytes.resize(filled + room, 0);
             step = READ_STEP;
@@ -68,6 +97,11 @@ pub async fn read(namespace: Namespace, path: String, max: Option<u64>) -> Resul
         })
         .await?;
         filled += count;
+        let begun = &bytes[..filled.min(MODULE.len())];
+        if program.is_some() && (!MODULE.starts_with(begun) || count == 0 && filled < MODULE.len())
+        {
+            return Err(Errno::Noexec);
+        }
         if count == 0 {
             bytes.truncate(filled);
             return Ok(bytes);
