@@ -15,6 +15,10 @@ const SECTION_MAX = 32 * 2 ** 20;
 /** Types, functions, imports and exports, of each, at most, and memories: the engines' limits (WebAssembly JavaScript Interface). */
 const DEFINITIONS_MAX = 1_000_000;
 const MEMORIES_MAX = 100;
+/** Bytes that an engine takes for an element of a table, more or less: a reference, and what calls through it need. */
+const ELEMENT = 16;
+/** The part of a limit of memory that tables may grow to. */
+const TABLES_PART = 16;
 /** Functions that are answered with `ENOSYS`, and imports that can't be answered and are told, at most. */
 const COUNTED_MAX = 1000;
 /** Imports that a message names, and characters of a name, at most. */
@@ -40,12 +44,22 @@ interface Memory {
   maximum: number | undefined;
 }
 
+/** A table of the module's own, and where its limits stand. */
+interface Table extends Memory {
+  from: number;
+  to: number;
+}
+
 /** What was read of a module that can run as an agent. */
 export class Definitions {
   readonly types: (string | undefined)[] = [];
   /** The type of each function, imported ones first. */
   readonly functions: number[] = [];
   readonly memories: Memory[] = [];
+  readonly tables: Table[] = [];
+  /** It has types of arrays or structures, whose memory is the engine's affair. */
+  collected = false;
+  unreadTables = false;
   /** The functions that are answered with `ENOSYS`, module and name in turn. */
   readonly unanswered: string[] = [];
   readonly unknown: string[] = [];
@@ -85,6 +99,19 @@ export class Definitions {
     if (this.disorder) throw invalid('its sections are not in their order');
   }
 
+  /** What keeps the tables to their part of a limit. */
+  #boundTables(limit: number): [from: number, to: number, bytes: number[]][] {
+    const place = this.places.get(Section.Table);
+    if (!place || this.tables.length === 0) return [];
+    const room = Math.floor(limit / TABLES_PART / ELEMENT / this.tables.length);
+    const bound = this.tables.map(({ flags, initial, maximum = Infinity, from, to }): [number, number, number[]] => [
+      from, to, [flags | 1, ...leb(initial), ...leb(Math.min(maximum, Math.max(initial, room)))],
+    ]);
+    const [head, contents, end] = place;
+    const grown = bound.reduce((sum, [from, to, bytes]) => sum + bytes.length - (to - from), 0);
+    return [[head, contents, [Section.Table, ...leb(end - contents + grown)]], ...bound];
+  }
+
   /** Whether a function has neither parameters nor results. One that the module hasn't is for validation to refuse. */
   #takesNothing(index: number): boolean {
     return (this.types[this.functions[index]!] ?? NOTHING) === NOTHING;
@@ -92,22 +119,26 @@ export class Definitions {
 
   /**
    * The file with what must be written into it: its start function exported instead of being run, and its memories bound to `limit` bytes
-   * together, if there is a limit. The exported memory may grow up to it, any other keeps the size that it starts with. `memory.grow`
-   * fails beyond, as programs expect, and the engine enforces it.
+   * together, if there is a limit. The exported memory may grow up to it, any other keeps the size that it starts with; tables may grow to
+   * a sixteenth of it. `memory.grow` and `table.grow` fail beyond, as programs expect, and the engine enforces it.
    *
-   * @throws CapfsError `MEMORY_LIMIT`: it needs more from the start
+   * @throws CapfsError `MEMORY_LIMIT`: it needs more from the start, or has memory that can't be limited
    */
   edited(bytes: Uint8Array<ArrayBuffer>, limit: number | undefined): Uint8Array<ArrayBuffer> {
     const edits: [from: number, to: number, bytes: number[]][] = [];
     const memories = this.places.get(Section.Memory);
     if (limit !== undefined) {
-      const needed = PAGE * this.memories.reduce((sum, { initial }) => sum + initial, 0);
+      if (this.collected) throw refused('MEMORY_LIMIT', 'has arrays or structures that the engine collects, and their memory can\'t be kept to a limit here');
+      if (this.unreadTables) throw refused('MEMORY_LIMIT', 'has tables that can\'t be read, and so can\'t be kept to a limit of memory');
+      const elements = this.tables.reduce((sum, { initial }) => sum + initial, 0);
+      const needed = PAGE * this.memories.reduce((sum, { initial }) => sum + initial, 0) + ELEMENT * elements;
       if (needed > limit) throw refused('MEMORY_LIMIT', `needs ${needed} bytes of memory to start, and may have ${limit}`);
       const room = Math.floor((limit - needed) / PAGE);
       const contents = this.memories.flatMap(({ flags, initial, maximum = Infinity }, index) => {
         const grown = initial + (index === this.exports.get('memory 2') ? room : 0);
         return [flags | 1, ...leb(initial), ...leb(Math.min(maximum, grown, flags & 4 ? Infinity : PAGE))];
       });
+      edits.push(...this.#boundTables(limit));
       const section = [...leb(this.memories.length), ...contents];
       if (memories) edits.push([memories[0], memories[2], [Section.Memory, ...leb(section.length), ...section]]);
     }
@@ -175,7 +206,8 @@ export function readModule(bytes: Uint8Array, whole: boolean): Definitions | und
     } else if (id >= Section.Type && id <= Section.Start && id !== Section.Global) {
       if (size[0] > SECTION_MAX) throw invalid(`a section of definitions is larger than 32 MiB (at offset 0x${head.toString(16)})`);
       if (missing > 0) return undefined;
-      if (id !== Section.Table) readSection(read, id, new Cursor(bytes, at, end));
+      if (id === Section.Table) readTables(read, new Cursor(bytes, at, end));
+      else readSection(read, id, new Cursor(bytes, at, end));
       read.places.set(id, [head, at, end]);
     } else if (missing > 0) return undefined;
     at = end;
@@ -184,6 +216,15 @@ export function readModule(bytes: Uint8Array, whole: boolean): Definitions | und
   if (!whole) return undefined;
   read.check();
   return read;
+}
+
+/** Tables matter to a limit alone: what can't be read of them is for the engine to judge. */
+function readTables(read: Definitions, cursor: Cursor): void {
+  try {
+    readSection(read, Section.Table, cursor);
+  } catch {
+    read.unreadTables = true;
+  }
 }
 
 function readSection(read: Definitions, id: Section, cursor: Cursor): void {
@@ -196,7 +237,11 @@ function readSection(read: Definitions, id: Section, cursor: Cursor): void {
 }
 
 function readEntry(read: Definitions, id: Section, cursor: Cursor, index: number): void {
-  if (id === Section.Type) cursor.group(read.types);
+  if (id === Section.Type) {
+    const before = read.types.length;
+    cursor.group(read.types);
+    read.collected ||= read.types.includes(undefined, before);
+  } else if (id === Section.Table) read.tables.push(cursor.table());
   else if (id === Section.Import) {
     bounded(index, 'imports', DEFINITIONS_MAX);
     readImport(read, cursor);
@@ -328,6 +373,32 @@ class Cursor {
     const [initial, maximum] = [this.number(bits), flags & 1 ? this.number(bits) : undefined];
     if (flags & 8) this.u32();
     return { flags, initial, maximum };
+  }
+
+  /** A table, of which the first elements may be told. */
+  table(): Table {
+    const told = this.byte() === 0x40;
+    if (!told) this.at--;
+    else if (this.byte() !== 0) throw this.wrong('there is no such kind of tables');
+    this.value();
+    const from = this.at;
+    const limits = { ...this.limits(), from, to: this.at };
+    if (told) this.#constant();
+    return limits;
+  }
+
+  /** An expression whose value is known before anything runs. */
+  #constant(): void {
+    for (;;) {
+      const code = this.byte();
+      if (code === 0x0b) return;
+      if (code === 0xd0) this.#heap();
+      else if (code === 0xd2 || code === 0x23) this.u32();
+      else if (code === 0x41) while (this.byte() >= 0x80);
+      else if (code === 0xfb) {
+        if (this.u32() !== 0x1c) throw this.wrong('the first elements of a table are made by what is not known here');
+      } else throw this.wrong('the first elements of a table are made by what is not known here');
+    }
   }
 
   /** A type of values; answers how it begins. */

@@ -447,6 +447,24 @@ export const waiting = {
     await agent.dispose()
     same((await child.exit).reason, 'killed')
   },
+  async 'keeps tables to a limit of memory, and refuses what it can\'t keep to one'({ capfs }) {
+    const text = (name) => [...name].map((character) => character.charCodeAt(0))
+    const module = (types, table, code) =>
+      new Uint8Array([
+        ...[0, ...text('asm'), 1, 0, 0, 0], ...types, ...[3, 2, 1, 0], ...table, ...[5, 3, 1, 0, 1],
+        ...[7, 19, 2, 6, ...text('memory'), 2, 0, 6, ...text('_start'), 0, 0], ...[10, code.length + 4, 1, code.length + 2, 0, ...code, 0x0b],
+      ])
+    // Ten million elements, and a trap if there are that many.
+    const grows = [0xd0, 0x6f, 0x41, 0x80, 0xad, 0xe2, 4, 0xfc, 15, 0, 0x41, 0x7f, 0x47, 4, 0x40, 0, 0x0b]
+    const grown = module([1, 4, 1, 0x60, 0, 0], [4, 4, 1, 0x6f, 0, 1], grows)
+    const limits = { memory: 16 << 20 }
+    same((await run(capfs, grown, [], { limits })).code, 0)
+    same((await run(capfs, grown, [])).reason, 'trap')
+    const array = module([1, 7, 2, 0x60, 0, 0, 0x5e, 0x7f, 1], [], [])
+    await rejects(capfs.spawn(array, { limits }), 'MEMORY_LIMIT')
+    const many = module([1, 4, 1, 0x60, 0, 0], [4, 7, 1, 0x6f, 0, 0x80, 0xad, 0xe2, 4], [])
+    await rejects(capfs.spawn(many, { limits }), 'MEMORY_LIMIT')
+  },
   async 'ends the tasks of an agent from which they are taken'({ capfs, guest }) {
     const mounts = { '/bin': { type: 'memory', files: { 'guest.wasm': guest } }, '/zero': { type: 'zero' } }
     const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', grants: ['task'], mounts })
