@@ -1,13 +1,13 @@
 // Runs the conformance cases on one or more hosts and compares the transcripts.
 //
 //   node tests/run.mjs [--host native,node,chromium,firefox,webkit] [--variant jspi-multi] [--only NAME]
-//                      [--programs] [--on-demand] [--stored] [--write]
+//                      [--programs] [--on-demand] [--stored] [--shared] [--write]
 //
 // Each case runs in every variant of a host. Its transcript must equal the one in tests/transcripts/, which
 // makes the hosts equal to each other. `--write` writes transcripts that don't exist yet; read them before
 // they are committed. `--programs` runs the real programs of tests/programs instead of the guests, in the first
 // variant of each host unless told; `--on-demand` the larger ones, which are fetched or compiled first. `--stored` runs the cases that write files on stored ones instead, in browsers, against
-// the same transcripts.
+// the same transcripts. `--shared` runs all that have files in memory on a tree of the page's instead, which answers each request later.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
     programs: { type: 'boolean', default: false },
     'on-demand': { type: 'boolean', default: false },
     stored: { type: 'boolean', default: false },
+    shared: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 })
@@ -85,6 +86,18 @@ function onStored(wanted) {
   return { ...wanted, mounts: Object.fromEntries(mounts) }
 }
 
+/** Makes a hundred thousand files, which says nothing of a tree elsewhere but how long it takes. */
+const LONG = 'readdir_hundred_thousand'
+
+/** The case with its files in the page's tree in place of its own memory; none if it has no files. */
+function onShared(wanted) {
+  if (wanted.name === LONG) return undefined
+  const shared = (mount, path) => (mount.type === 'memory' ? { ...mount, type: 'shared', path: `/${wanted.name}${path}` } : mount)
+  const mounts = Object.entries(wanted.mounts ?? {}).map(([path, mount]) => [path, Array.isArray(mount) ? mount : shared(mount, path)])
+  if (!mounts.some(([, { type }]) => type === 'shared')) return undefined
+  return { ...wanted, mounts: Object.fromEntries(mounts) }
+}
+
 /** Compares one run with what it must be. */
 function judge(where, wanted, result) {
   const got = transcript(wanted, result)
@@ -110,7 +123,7 @@ function judge(where, wanted, result) {
 /** Why a case is left out on a host in a variant; `undefined` where it runs. What is left out is printed. */
 function leftOut(wanted, host, variant) {
   // Without a way to wait there is nothing to run; the other variants run these.
-  if (variant.startsWith('none') && (wanted.waits || wanted.outside || wanted.exit?.reason === 'killed')) return 'need a variant that can wait'
+  if (variant.startsWith('none') && (options.shared || wanted.waits || wanted.outside || wanted.exit?.reason === 'killed')) return 'need a variant that can wait'
   if (wanted.hosts && !wanted.hosts.includes(host)) return `need what is not on this host (${wanted.name})`
   return undefined
 }
@@ -132,7 +145,7 @@ for (const name of options.host.split(',')) {
     }
     try {
       for (const given of cases) {
-        const wanted = options.stored ? onStored(given) : given
+        const wanted = options.stored ? onStored(given) : options.shared ? onShared(given) : given
         if (!wanted) continue
         if (options.only && !wanted.name.includes(options.only)) continue
         const out = leftOut(wanted, name, variant)
@@ -165,7 +178,7 @@ await closeServers()
 
 /** Guests that another suite runs: `account` (account.test.mjs). */
 const ELSEWHERE = new Set(['hold'])
-if (!options.only && !options.stored) {
+if (!options.only && !options.stored && !options.shared) {
   for (const guest of names.filter((guest) => !ran.has(guest) && !ELSEWHERE.has(guest))) fail(guest, 'no host ran this guest')
 }
 console.log(`${passed} passed, ${failed} failed`)

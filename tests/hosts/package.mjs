@@ -20,6 +20,18 @@ function mount(given) {
   return given
 }
 
+/** Puts the files of mounts of the page's tree into it. */
+async function share(capfs, mounts) {
+  for (const mount of mounts.flat()) {
+    if (mount.type !== 'shared') continue
+    await capfs.makeDir(mount.path)
+    for (const [path, file] of Object.entries(mount.files ?? {})) {
+      await capfs.writeFile(`${mount.path}/${path}`, file.base64 === undefined ? file : bytes(file.base64))
+    }
+    delete mount.files
+  }
+}
+
 function joined(chunks) {
   const whole = new Uint8Array(chunks.reduce((total, chunk) => total + chunk.length, 0))
   let at = 0
@@ -46,6 +58,8 @@ export async function runCase(capfs, program, wanted) {
   /** What the audit tells of servers that were asked. */
   const asked = []
   let agent
+  const mounts = Object.entries(wanted.mounts ?? {}).map(([path, given]) => [path, mount(given)])
+  await share(capfs, mounts.map(([, given]) => given))
   try {
     agent = await capfs.spawn(program, {
       name: `${wanted.guest ?? wanted.name}.wasm`,
@@ -53,7 +67,7 @@ export async function runCase(capfs, program, wanted) {
       id: (wanted.guest ?? wanted.name).replace(/[^\w-]/g, '_').slice(0, 64),
       args: wanted.args ?? [],
       env: wanted.env ?? {},
-      mounts: Object.fromEntries(Object.entries(wanted.mounts ?? {}).map(([path, given]) => [path, mount(given)])),
+      mounts: Object.fromEntries(mounts),
       grants: wanted.grants ?? [],
       console: { log: message('log'), warn: message('warn'), error: message('error') },
       stdin: steps ? 'pipe' : (wanted.stdin ?? 'closed'),

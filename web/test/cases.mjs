@@ -325,6 +325,19 @@ export const waiting = {
     const narrow = { '/c': { type: 'shared', path: '/common', rights: 'ro' } }
     same((await run(capfs, guest, ['append', '/c/log.txt', 'no'], { mounts: narrow })).code !== 0, true)
   },
+  async 'tells when a file of the page\'s tree was changed'({ capfs, guest }) {
+    const begun = Date.now()
+    await capfs.writeFile('/times/first', '')
+    while (Date.now() < begun + 50) await capfs.readDir('/times')
+    await capfs.writeFile('/times/second', '')
+    const mounts = { '/c': { type: 'shared', path: '/times' } }
+    same((await run(capfs, guest, ['append', '/c/third', 'x'], { mounts })).code, 0)
+    const times = await Promise.all(['first', 'second', 'third'].map(async (name) => (await capfs.stat(`/times/${name}`)).mtime))
+    const gaps = [times[1] - times[0], times[2] - times[1], Date.now() - times[2]]
+    same([gaps[0] >= 30, gaps[1] >= 0, gaps[2] >= 0], [true, true, true])
+    same(times[0] >= begun - 1_000, true)
+    await capfs.remove('/times')
+  },
   async 'has a terminal of its own for a console'({ capfs, guest }) {
     const told = []
     let screen = ''

@@ -380,6 +380,7 @@ pub fn remote_lost(peer: u32) {
 /// Takes a request of a client; `reply(bytes)` is called with the answer, at once or from a later [`advance`].
 #[wasm_bindgen]
 pub fn remote_serve(client: u32, request: Vec<u8>, reply: Function) -> Result<(), JsValue> {
+    web::look();
     let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
     server::serve(&namespace, client, request, reply);
     Ok(())
@@ -732,6 +733,7 @@ pub fn request(
     max: Option<f64>,
     answer: Function,
 ) -> Result<(), JsValue> {
+    web::look();
     let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
     let path = relative(path);
     let result: BoxedFuture<Result<JsValue, Errno>> = match what {

@@ -50,6 +50,11 @@ pub fn tick(wall: f64) {
     }
 }
 
+/// Looks at the wall clock, where something is asked for from outside of the agent's calls: time stamps are as of the last look.
+pub fn look() {
+    tick(date_now());
+}
+
 /// The clocks of the agent's own worker.
 pub struct WebClock;
 
