@@ -12,7 +12,7 @@ use capfs::{BoxedFuture, DirEntry, Errno, Op, OpenFile, Place, Stat};
 
 use super::Process;
 use super::fds::{Descriptor, Rights};
-use super::poll::Moment;
+use super::poll::Moments;
 
 /// Parameters of the call that has most of them, `path_open`.
 const ARGUMENTS_MAX: usize = 9;
@@ -63,7 +63,7 @@ pub(super) enum Pending {
         after: u64,
     },
     /// `poll_oneoff`: the moments of its clock subscriptions.
-    Poll(Vec<Option<Moment>>),
+    Poll(Moments),
     /// `sock_recv` with `WAITALL`: the descriptor, and the bytes received so far.
     Received(u32, Buffer),
     /// `random_get`: bytes filled so far.

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll};
 
+use capfs::account::{Account, Charge, Holding};
 use capfs::clock::NANOS_PER_SEC;
 use capfs::{Errno, FileKind, Interest, Op};
 
@@ -13,7 +14,8 @@ use super::pending::{Pending, call};
 use crate::GuestMemory;
 
 /// Subscriptions in one call. Each is looked at whenever anything happens, so their number is the price
-/// of every wake-up; over it the guest gets `EINVAL`, as from poll(2).
+/// of every wake-up; over it the guest gets `EINVAL`, as from poll(2). What the host keeps of them while the call waits is charged
+/// to the process's account, which may answer `ENOMEM`.
 pub const SUBSCRIPTIONS_MAX: u32 = 16_384;
 
 /// Nanoseconds between two looks at the wall clock while a moment of it is waited for: it may be set meanwhile.
@@ -25,6 +27,30 @@ pub(super) enum Moment {
     Monotonic(u64),
     /// Of the wall clock, which may be set.
     Realtime(u64),
+}
+
+/// Subscriptions whose moments are not charged: they take less than the other state of a call.
+const MOMENTS_FREE: usize = 64;
+
+/// The moments of a call's clock subscriptions; of each other subscription, `None`.
+pub(super) struct Moments {
+    all: Vec<Option<Moment>>,
+    _charge: Option<Charge>,
+}
+
+impl Moments {
+    /// Room for those of so many subscriptions.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has none
+    fn new(count: usize, account: &Account) -> Result<Moments, Errno> {
+        let size = (count * size_of::<Option<Moment>>()) as u64;
+        let charge = (count > MOMENTS_FREE).then(|| account.charge(Holding::Descriptors, size));
+        Ok(Moments {
+            _charge: charge.transpose()?,
+            all: Vec::with_capacity(count),
+        })
+    }
 }
 
 impl Process {
@@ -65,11 +91,11 @@ impl Process {
         snapshot: Snapshot,
     ) -> Poll<Result<(), Errno>> {
         let call = call!(poll_oneoff(subscriptions, events, count, nevents));
-        let known = match self.resume(call) {
-            Some(Pending::Poll(moments)) => moments,
+        let resumed = match self.resume(call) {
+            Some(Pending::Poll(moments)) => Some(moments),
             _ => {
                 self.usage.calls += 1;
-                Vec::new()
+                None
             }
         };
         if count == 0 || count > SUBSCRIPTIONS_MAX {
@@ -79,24 +105,24 @@ impl Process {
         memory.check(events, count * Event::SIZE)?;
         memory.check(nevents, 4)?;
 
-        let mut moments = Vec::with_capacity(count as usize);
+        let mut moments = match resumed {
+            Some(moments) => moments,
+            None => Moments::new(count as usize, &self.account)?,
+        };
         let mut happened = 0;
         for index in 0..count {
             let at = subscriptions + index * snapshot.subscription_size();
             let subscription = snapshot.load_subscription(memory, at)?;
-            let moment = match known.get(index as usize) {
+            let moment = match moments.all.get(index as usize) {
                 Some(moment) => Ok(*moment),
                 None => self.moment(&subscription),
             };
+            if moments.all.len() == index as usize {
+                moments.all.push(moment.unwrap_or(None));
+            }
             let event = match moment {
-                Ok(moment) => {
-                    moments.push(moment);
-                    self.look(context, &subscription, moment)
-                }
-                Err(errno) => {
-                    moments.push(None);
-                    Some(failed(&subscription, errno))
-                }
+                Ok(moment) => self.look(context, &subscription, moment),
+                Err(errno) => Some(failed(&subscription, errno)),
             };
             // Events are stored behind the subscriptions that were read, unless the guest made the
             // two lists overlap; then it gets what it asked for, inside of its own memory.
@@ -109,6 +135,7 @@ impl Process {
             return Poll::Ready(memory.write_u32(nevents, happened));
         }
         let deadlines = moments
+            .all
             .iter()
             .flatten()
             .map(|moment| self.deadline_of(*moment));

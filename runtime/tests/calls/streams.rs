@@ -5,6 +5,7 @@ use std::task::Poll;
 use crate::CURRENT;
 use crate::guest::{DATA, EPOCH, Guest, NONBLOCK, OUT};
 use capfs::Errno;
+use capfs::account::{Account, Holding};
 use capfs::device::pipe::pipe;
 use capfs::device::socket::{listener, socket_pair};
 use capfs_runtime::SUBSCRIPTIONS_MAX;
@@ -171,6 +172,42 @@ fn waiting_for_clocks() {
             Poll::Ready(Ok(vec![(100, 0, 0, 0)]))
         );
     }
+}
+
+#[test]
+fn what_many_subscriptions_keep_is_charged() {
+    const COUNT: usize = 140;
+    let account = Account::new(1 << 20);
+    let own = account.clone();
+    let mut guest = Guest::with(&[], |config| config.account = own);
+    let in_50 = Wait::Clock {
+        id: 1,
+        timeout: 50,
+        absolute: false,
+    };
+    subscribe(&mut guest, &[in_50; COUNT], false);
+    let before = account.used();
+    assert!(poll(&mut guest, COUNT as u32, false).is_pending());
+    let held = account.used() - before;
+    assert!(held >= 16 * COUNT as u64, "{held}");
+    assert!(poll(&mut guest, COUNT as u32, false).is_pending());
+    assert_eq!(account.used(), before + held, "once for a call");
+    guest.process.cancel();
+    assert_eq!(account.used(), before);
+    let others = account.charge(Holding::Files, account.left()).unwrap();
+    let refused = poll(&mut guest, COUNT as u32, false);
+    assert_eq!(refused, Poll::Ready(Err(Errno::Nomem)));
+    assert!(
+        poll(&mut guest, 3, false).is_pending(),
+        "a few need no room"
+    );
+    drop(others);
+    assert!(poll(&mut guest, COUNT as u32, false).is_pending());
+    guest.clock.set(2_000);
+    let Poll::Ready(Ok(events)) = poll(&mut guest, COUNT as u32, false) else {
+        panic!("it is time");
+    };
+    assert_eq!(events.len(), COUNT);
 }
 
 #[test]
