@@ -19,7 +19,7 @@ use capfs::device::conversations::LastError;
 use capfs::device::parts::{Waiters, Woken, lock};
 use capfs::{BoxedFuture, Errno, GuestSource, Op, OpenFile, Written};
 
-use super::files::OpenBody;
+use super::files::{Held, OpenBody};
 use super::hops::Hops;
 use super::host::{Content, Failure, Hold, RequestBody, ResponseBody, Upload};
 use super::policy::Permit;
@@ -93,6 +93,8 @@ struct State {
     phase: Phase,
     /// The request under way.
     run: Option<Arc<Cancel>>,
+    /// What its body takes, while that is open.
+    open: Option<Arc<Held>>,
     answer: Option<Arc<Answer>>,
     /// The body that was written and not yet sent.
     upload: Buffer,
@@ -152,6 +154,7 @@ impl Exchange {
                 settings,
                 phase: Phase::Idle,
                 run: None,
+                open: None,
                 answer: None,
                 upload,
                 uploaded: 0,
@@ -400,12 +403,13 @@ impl Exchange {
                 let run = state.run.clone().unwrap_or_default();
                 let url = state.answer.as_ref().map(|answer| answer.url.href.clone());
                 let timeout = state.settings.timeout;
+                let held = Held::new(body, place);
+                state.open = Some(held.clone());
                 drop(state);
                 Poll::Ready(Ok(Box::new(OpenBody::new(
                     self.clone(),
                     run,
-                    body,
-                    place,
+                    held,
                     url.unwrap_or_default(),
                     timeout,
                 ))))
@@ -433,6 +437,7 @@ impl Exchange {
         state.readers.forget(waiter);
         if state.is_run(run) {
             state.phase = Phase::Idle;
+            state.open = None;
             let woken = state.end_run();
             drop(state);
             woken.wake();
@@ -441,22 +446,26 @@ impl Exchange {
 
     /// The command `abort`, and the end of the conversation when `over`.
     pub fn abort(&self, over: bool) {
-        let (phase, run, woken) = {
+        let (phase, open, run, woken) = {
             let mut state = lock(&self.state);
             // Whoever gives up a request behind the end doesn't begin anew.
             let over = over || matches!(state.phase, Phase::Over);
             let next = if over { Phase::Over } else { Phase::Idle };
             let phase = std::mem::replace(&mut state.phase, next);
-            let run = state.run.clone();
+            let (open, run) = (state.open.take(), state.run.clone());
             let woken = [state.end_run(), state.readers.take()];
             state.upload.clear();
             state.uploaded = 0;
-            (phase, run, woken)
+            (phase, open, run, woken)
         };
         // What it holds is let go of outside of the lock.
         drop(phase);
         if let Some(run) = run {
             run.set();
+        }
+        // Behind the request, so that whoever reads just now sees that it was given up.
+        if let Some(open) = open {
+            open.let_go();
         }
         woken.into_iter().for_each(Woken::wake);
     }

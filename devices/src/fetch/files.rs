@@ -1,9 +1,9 @@
 //! The files that bytes go through: `body` and `postbody`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use capfs::device::parts::{set_device_stat, stream_stat};
+use capfs::device::parts::{lock, set_device_stat, stream_stat};
 use capfs::{
     BoxedFuture, Errno, FileKind, GuestSink, GuestSource, Interest, Op, OpenFile, Qid, Readiness,
     SetStat, Stat, WriteAt, Written,
@@ -13,16 +13,32 @@ use super::exchange::{Exchange, Place};
 use super::host::{Failure, ResponseBody};
 use crate::cancel::Cancel;
 
+/// What an open body takes: it counts while it is here. Whoever gives the request up takes it away, whether anybody reads or not.
+pub struct Held(Mutex<Option<(Box<dyn ResponseBody>, Place)>>);
+
+impl Held {
+    pub fn new(body: Box<dyn ResponseBody>, place: Place) -> Arc<Held> {
+        Arc::new(Held(Mutex::new(Some((body, place)))))
+    }
+
+    /// Lets go of it. Whoever reads at this moment does so behind the read: the request is given up before.
+    pub fn let_go(&self) {
+        let taken = match self.0.try_lock() {
+            Ok(mut held) => held.take(),
+            Err(_) => None,
+        };
+        drop(taken);
+    }
+}
+
 /// The body of a response, open.
 pub struct OpenBody {
     exchange: Arc<Exchange>,
     run: Arc<Cancel>,
-    /// `None` once it has ended, in whichever way.
-    body: Option<Box<dyn ResponseBody>>,
+    /// Empty once it has ended, in whichever way.
+    held: Arc<Held>,
     /// What ended it, if it was an error.
     failed: Option<Errno>,
-    /// It counts while it is here.
-    place: Option<Place>,
     url: String,
     /// Bytes that it may still have.
     left: u64,
@@ -37,8 +53,7 @@ impl OpenBody {
     pub fn new(
         exchange: Arc<Exchange>,
         run: Arc<Cancel>,
-        body: Box<dyn ResponseBody>,
-        place: Place,
+        held: Arc<Held>,
         url: String,
         timeout: Option<u64>,
     ) -> OpenBody {
@@ -50,9 +65,8 @@ impl OpenBody {
             waiter: exchange.waiter(),
             exchange,
             run,
-            body: Some(body),
+            held,
             failed: None,
-            place: Some(place),
             url,
             timer: None,
             qid: Qid::unnumbered(FileKind::CharacterDevice),
@@ -62,8 +76,8 @@ impl OpenBody {
     /// Ends the body, and gives up what is left of it.
     fn end(&mut self, failed: Option<Errno>) {
         self.failed = failed;
-        self.body = None;
-        self.place = None;
+        let held = lock(&self.held.0).take();
+        drop(held);
         self.timer = None;
     }
 
@@ -77,10 +91,19 @@ impl OpenBody {
         if self.run.is_set() {
             self.end(Some(Errno::Canceled));
         }
-        let Some(body) = &mut self.body else {
-            return Poll::Ready(self.failed.map_or(Ok(end), Err));
+        let outcome = {
+            let mut held = lock(&self.held.0);
+            let Some((body, _)) = &mut *held else {
+                return Poll::Ready(self.failed.map_or(Ok(end), Err));
+            };
+            act(&mut **body, context)
         };
-        let failure = match act(&mut **body, context) {
+        // By somebody who couldn't take it away meanwhile.
+        if self.run.is_set() {
+            self.end(Some(Errno::Canceled));
+            return Poll::Ready(Err(Errno::Canceled));
+        }
+        let failure = match outcome {
             Poll::Ready(Ok(value)) => {
                 self.timer = None;
                 return Poll::Ready(Ok(value));
