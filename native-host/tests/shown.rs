@@ -1,6 +1,7 @@
 //! What is shown to people: nothing of it can be made to look like something else, and no secret is in it.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
 mod bench;
@@ -163,6 +164,8 @@ fn headers_come_from_files_and_variables() {
     let bench = Bench::new();
     let agent = bench.agent(&hello());
     let token = bench.file("token", SECRET);
+    // Others may not read it: that would be told.
+    fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
     let from_file = format!(
         "fetch,origin=*,header-file=https://a Authorization: Bearer @{}",
         token.display()

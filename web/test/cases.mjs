@@ -467,8 +467,8 @@ export const waiting = {
         ...[0, ...text('asm'), 1, 0, 0, 0], ...types, ...[3, 2, 1, 0], ...table, ...[5, 3, 1, 0, 1],
         ...[7, 19, 2, 6, ...text('memory'), 2, 0, 6, ...text('_start'), 0, 0], ...[10, code.length + 4, 1, code.length + 2, 0, ...code, 0x0b],
       ])
-    // Ten million elements, and a trap if there are that many.
-    const grows = [0xd0, 0x6f, 0x41, 0x80, 0xad, 0xe2, 4, 0xfc, 15, 0, 0x41, 0x7f, 0x47, 4, 0x40, 0, 0x0b]
+    // A million elements, and a trap if there are that many.
+    const grows = [0xd0, 0x6f, 0x41, 0xc0, 0x84, 0x3d, 0xfc, 15, 0, 0x41, 0x7f, 0x47, 4, 0x40, 0, 0x0b]
     const grown = module([1, 4, 1, 0x60, 0, 0], [4, 4, 1, 0x6f, 0, 1], grows)
     const limits = { memory: 16 << 20 }
     same((await run(capfs, grown, [], { limits })).code, 0)

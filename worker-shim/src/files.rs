@@ -40,10 +40,10 @@ pub async fn read(namespace: Namespace, path: String, max: Option<u64>) -> Resul
 }
 
 /// Reads a program of up to [`READ_MAX`] bytes that an agent has a task run. It may be a device's, which gives what it likes for as long as it
-/// likes: so it is charged to the agent while it is read, and what doesn't begin as a module does isn't read on.
+/// likes: so it is charged to the agent while it is read, and of what doesn't begin as a module does the beginning is all
+/// that is read.
 ///
 /// # Errors
-/// - [`Errno::Noexec`]: no module
 /// - [`Errno::Fbig`], [`Errno::Nomem`]: as [`read`]; more than the agent may hold
 pub async fn read_program(namespace: Namespace, path: String) -> Result<Vec<u8>, Errno> {
     let charge = account().charge(Holding::Programs, 0)?;
@@ -98,9 +98,10 @@ async fn read_counted(
         .await?;
         filled += count;
         let begun = &bytes[..filled.min(MODULE.len())];
-        if program.is_some() && (!MODULE.starts_with(begun) || count == 0 && filled < MODULE.len())
-        {
-            return Err(Errno::Noexec);
+        if program.is_some() && !MODULE.starts_with(begun) {
+            // Who reads modules says what it is instead.
+            bytes.truncate(filled);
+            return Ok(bytes);
         }
         if count == 0 {
             bytes.truncate(filled);
