@@ -17,9 +17,7 @@ use capfs::device::parts::lock;
 use capfs::{BoxedFuture, Errno};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{Abilities, Client, Failure, Host, Request, Response};
-use capfs_devices::fetch::{
-    CONVERSATIONS_MAX, LINGER, RECEIVE_WINDOW, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX,
-};
+use capfs_devices::fetch::{LINGER, RECEIVE_WINDOW, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
 use capfs_devices::message::decoded;
 use hyper::http::Extensions;
 use hyper_util::client::legacy;
@@ -38,10 +36,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Connections that are kept for one origin.
 const IDLE_PER_ORIGIN: usize = 8;
 
-/// Bytes that a server may send ahead of the agent, over HTTP/2: of one response, and of all of a connection. Each request is charged
-/// for its own, so all of them have room together: one that is not read must not keep others from being answered.
+/// Bytes that a server may send ahead of the agent, over HTTP/2: of one response, and of all of a connection.
 const H2_STREAM_WINDOW: u32 = RECEIVE_WINDOW as u32;
-const H2_CONNECTION_WINDOW: u32 = (CONVERSATIONS_MAX * RECEIVE_WINDOW) as u32;
+const H2_CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Bytes of headers over HTTP/2, where each counts for 32 more (RFC 9113, section 6.5.2). It is more than is taken, so that the error can
 /// say what is.
