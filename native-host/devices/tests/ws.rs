@@ -175,10 +175,9 @@ fn connections_end_with_the_capability() {
         while connection.read().is_ok() {}
         gone.send(()).unwrap();
     });
-    let capability = Host::default();
-    let capability = capability.capability(&grant(&format!("ws,origin=ws://{address}")));
-    let capability = capability.unwrap();
-    let child = capability.narrowed(&grant("ws")).unwrap();
+    let terms = grant(&format!("ws,origin=ws://{address}"));
+    let capability = Host::default().capability(&terms).unwrap();
+    let child = capability.narrowed(&terms).unwrap();
     // Both descriptors stay open: it is not the agent that lets go.
     let (_own, mut own) = connected(capability.root(), address);
     let (mut below, mut data) = connected(child.root(), address);
