@@ -71,10 +71,11 @@ fn main() {
         println!("{how}: {}, {}, {:?}", String::from_utf8_lossy(&last), network(&end), agent.text("status").get(..11));
     }
     agent.tell(&format!("connect {server}/tail")).expect("a connection");
-    for _ in 0..4 {
-        // The end is told once all that came before it was read.
+    for last in [false, false, true, false] {
         let message = receive(&mut socket, 100);
-        println!("{:?}, {}", String::from_utf8_lossy(&message), agent.text("status"));
+        // The end is told once all that came before it was read: behind the last message the close may have come, or not yet.
+        let status = if last { "the last".to_owned() } else { agent.text("status") };
+        println!("{:?}, {status}", String::from_utf8_lossy(&message));
     }
     agent.tell(&format!("connect {server}/half")).expect("a connection");
     println!("{}", String::from_utf8_lossy(&receive(&mut socket, 100)));
