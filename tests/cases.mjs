@@ -50,7 +50,7 @@ const onScratch = [
   'file_seek', 'file_truncate', 'file_sparse', 'file_offsets', 'file_append', 'open_flags', 'file_times', 'rename',
   'rename_into_itself', 'hard_links', 'symlinks', 'symlink_depth', 'escapes', 'unlink_open', 'directories', 'readdir',
   'readdir_changes', 'trailing_slashes', 'renumber', 'rights', 'fd_flags', 'allocate', 'stat',
-  'sockets', 'bad_descriptors', 'hostile_pointers', 'iovecs', 'paths', 'c_stdio', 'c_directories', 'poll_files',
+  'sockets', 'bad_descriptors', 'hostile_pointers', 'iovecs', 'paths', 'c_stdio', 'c_directories', 'poll_files', 'poll_left',
 ].map((name) => ({ name, mounts: scratch }))
 
 /** @type {Record<string, any>[]} */

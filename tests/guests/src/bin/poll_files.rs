@@ -40,20 +40,6 @@ fn main() {
     let _ = show("stdout", poll(&[subscribe(5, 1, true)]));
     let _ = show("no such descriptor", poll(&[subscribe(6, 99, false)]));
     let _ = show("beside a good one", poll(&[subscribe(7, 99, true), subscribe(8, fd, true)]));
-    let left = || {
-        // SAFETY: as in `poll`.
-        unsafe {
-            let mut event: Event = std::mem::zeroed();
-            wasi::poll_oneoff(&subscribe(1, fd, false), &mut event, 1).map(|_| event.fd_readwrite.nbytes)
-        }
-    };
-    let _ = show("left at the start", left());
-    let _ = show("five bytes", read(fd, 5));
-    let _ = show("left behind them", left());
-    let _ = show("the rest", read(fd, 100));
-    let _ = show("left at the end", left());
-    // SAFETY: nothing is borrowed.
-    unsafe { wasi::fd_seek(fd, 0, wasi::WHENCE_SET) }.unwrap();
     let hour = Subscription {
         userdata: 9,
         u: SubscriptionU {
