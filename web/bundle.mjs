@@ -34,7 +34,7 @@ for (const { from, to, external = [], generated = false } of BUNDLES) {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
-    minifyIdentifiers: generated,
+    minifyIdentifiers: true,
     sourcemap: generated ? false : 'linked',
     logLevel: 'warning',
   })
