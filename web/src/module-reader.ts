@@ -12,9 +12,10 @@ export const WASI_MODULES = ['wasi_snapshot_preview1', 'wasi_unstable'];
 const PAGE = 65_536;
 /** Bytes of a section that is read, at most; as natively. */
 const SECTION_MAX = 32 * 2 ** 20;
-/** Types, functions, imports and exports, of each, at most, and memories: the engines' limits (WebAssembly JavaScript Interface). */
+/** Types, functions, imports and exports, of each, at most, memories and tables: the engines' limits (WebAssembly JavaScript Interface). */
 const DEFINITIONS_MAX = 1_000_000;
 const MEMORIES_MAX = 100;
+const TABLES_MAX = 100_000;
 /** Bytes that an engine takes for an element of a table, more or less: a reference, and what calls through it need. */
 const ELEMENT = 16;
 /** The part of a limit of memory that tables may grow to. */
@@ -241,7 +242,10 @@ function readEntry(read: Definitions, id: Section, cursor: Cursor, index: number
     const before = read.types.length;
     cursor.group(read.types);
     read.collected ||= read.types.includes(undefined, before);
-  } else if (id === Section.Table) read.tables.push(cursor.table());
+  } else if (id === Section.Table) {
+    bounded(index, 'tables', TABLES_MAX);
+    read.tables.push(cursor.table());
+  }
   else if (id === Section.Import) {
     bounded(index, 'imports', DEFINITIONS_MAX);
     readImport(read, cursor);

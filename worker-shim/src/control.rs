@@ -4,18 +4,13 @@
 //! there is none.
 
 use std::cell::RefCell;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use capfs::clock::Clock;
 use capfs::device::archive::Archive;
-use capfs::device::gate::{Gate, Observer};
+use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, FileKind, Namespace, NodeRef, Rights, Stat};
-use capfs_devices::audit::Audit;
-use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig};
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -23,24 +18,23 @@ use wasm_bindgen::prelude::*;
 use crate::devices::console::{ConsoleState, Streams};
 use crate::files;
 use crate::guest::Guest;
-use crate::machine::{
-    Held, Kind, Machine, Patience, Running, account, limit, with_machine, with_running,
-};
-use crate::remote::server::Tree;
+use crate::machine::{Machine, Patience, Running, account, limit, with_machine, with_running};
 use crate::remote::{client, connection, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 use crate::wake::waker;
-use crate::{devices, opfs, wake, web};
+#[cfg(feature = "capabilities")]
+use crate::{devices, grants};
+use crate::{opfs, wake, web};
 
 fn broken() -> JsValue {
     JsValue::from_str("the kernel has been left by a trap")
 }
 
-fn named(errno: Errno) -> JsValue {
+pub fn named(errno: Errno) -> JsValue {
     JsValue::from_str(errno.name())
 }
 
-fn machine<R>(action: impl FnOnce(&mut Machine) -> Result<R, JsValue>) -> Result<R, JsValue> {
+pub fn machine<R>(action: impl FnOnce(&mut Machine) -> Result<R, JsValue>) -> Result<R, JsValue> {
     with_machine(action).ok_or_else(broken)?
 }
 
@@ -68,259 +62,11 @@ pub fn on_wake(wake: Function) {
     wake::on_wake(wake);
 }
 
-/// Reads a grant; `terms` alternates keys and values, `at` among them.
-pub fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
-    let (pairs, _) = terms.as_chunks::<2>();
-    let pairs = pairs
-        .iter()
-        .map(|[key, value]| (key.clone(), value.clone()));
-    Grant::from_pairs(device, pairs).map_err(|error| sentence(&error))
-}
-
-/// That a grant has a place beside what was granted before.
-fn vacant(grant: Grant) -> Result<Grant, JsValue> {
-    let clash = with_machine(|machine| grant.clash(machine.held.iter().map(|held| &held.grant)));
-    match clash.flatten() {
-        Some(clash) => Err(sentence(&clash)),
-        None => Ok(grant),
-    }
-}
-
-/// Reads a grant as [`grant`] does, and gives nothing; returns where it would appear.
-///
-/// # Errors
-/// A sentence that says what is wrong with the grant.
-#[wasm_bindgen]
-pub fn check_grant(device: &str, terms: Vec<String>) -> Result<String, JsValue> {
-    let grant = parse(device, terms)?;
-    devices::check(&grant).map_err(|error| sentence(&error))?;
-    Ok(grant.at)
-}
-
-/// Makes the capability that a grant names and mounts it; returns where. `terms` alternates keys and values, `at`
-/// among them; `audit(line)`, where it is given, is told of every operation. `identity` is who the agent is, for what
-/// it keeps, and `agent` what the audit calls it.
-///
-/// # Errors
-/// A sentence that says what is wrong with the grant, or what this engine lacks.
-#[wasm_bindgen]
-pub async fn grant(
-    identity: String,
-    agent: String,
-    device: String,
-    terms: Vec<String>,
-    audit: Option<Function>,
-) -> Result<String, JsValue> {
-    let grant = vacant(parse(&device, terms)?)?;
-    if grant.device == DeviceKind::Opfs {
-        let clock = machine(|machine| Ok(machine.clock.clone()))?;
-        let granted = opfs::granted(&grant, &identity, clock).await?;
-        for (path, file) in granted.beside {
-            mount_node(file, &path, Rights::RO)?;
-        }
-        let (tree, rights) = (granted.tree, granted.rights);
-        return install(&agent, grant, Kind::Whole, tree, rights, audit);
-    }
-    let capability = devices::capability(&grant, &identity).await?;
-    let root = capability.root().clone();
-    install(
-        &agent,
-        grant,
-        Kind::Here(capability),
-        root,
-        Rights::RW,
-        audit,
-    )
-}
-
-/// Mounts a capability that another kernel has made for this one by [`remote_grant`]; returns where. See [`grant`]
-/// and [`remote_device`] for the arguments.
-///
-/// # Errors
-/// A sentence that says what is wrong with the grant.
-#[wasm_bindgen]
-pub fn grant_from(
-    agent: &str,
-    device: &str,
-    terms: Vec<String>,
-    audit: Option<Function>,
-    peer: u32,
-    tree: Vec<u32>,
-    post: Function,
-) -> Result<String, JsValue> {
-    let grant = vacant(parse(device, terms)?)?;
-    let [number, kind] = tree[..] else {
-        return Err(named(Errno::Inval));
-    };
-    let kind = FileKind::from_number(kind);
-    let root = client::attach(peer, number, kind, "", post);
-    let kind = Kind::There { peer, tree: number };
-    install(agent, grant, kind, root, Rights::RW, audit)
-}
-
-/// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
-/// kind of file that its root is. `audit(line)`, where it is given, is told of every server that is asked: of operations the
-/// client's own kernel tells. See [`grant`] for `identity` and `agent`.
-///
-/// # Errors
-/// A sentence that says what is wrong with the grant, or what this engine lacks.
-#[wasm_bindgen]
-pub async fn remote_grant(
-    client: u32,
-    identity: String,
-    agent: String,
-    device: String,
-    terms: Vec<String>,
-    audit: Option<Function>,
-) -> Result<Vec<u32>, JsValue> {
-    let grant = parse(&device, terms)?;
-    let capability = devices::capability(&grant, &identity).await?;
-    if let Some(audit) = audit {
-        let audit = observer(&agent, &grant, audit, Arc::new(web::UntickedClock));
-        capability.observe_calls(audit);
-    }
-    let root = capability.root().clone();
-    Ok(exported(client, root, Kind::Here(capability), None))
-}
-
-/// Hands a client a device of its own; returns what [`remote_grant`] does.
-fn exported(client: u32, root: NodeRef, kind: Kind, end: Option<Rc<dyn Fn()>>) -> Vec<u32> {
-    let file_kind = root.qid().kind as u32;
-    let gate = None;
-    let tree = Tree {
-        root,
-        kind,
-        gate,
-        end,
-    };
-    vec![server::export(client, tree), file_kind]
-}
-
-/// Makes `dom` for a client of this kernel, over a part of the page; returns what [`remote_grant`] does.
-///
-/// # Errors
-/// A sentence that says what is wrong with the grant.
-#[cfg(feature = "capabilities")]
-#[wasm_bindgen]
-pub fn remote_grant_dom(
-    client: u32,
-    terms: Vec<String>,
-    part: devices::web::dom::JsPart,
-) -> Result<Vec<u32>, JsValue> {
-    let grant = parse("dom", terms)?;
-    let page = part.clone();
-    let root = devices::web::dom::part(&grant, part)?;
-    let end: Rc<dyn Fn()> = Rc::new(move || page.end());
-    Ok(exported(client, root, Kind::Whole, Some(end)))
-}
-
-/// Makes `task` for a client of this kernel, whose children `host` starts; returns what [`remote_grant`] does.
-///
-/// # Errors
-/// A sentence that says what is wrong with the grant.
-#[cfg(feature = "capabilities")]
-#[wasm_bindgen]
-pub fn remote_grant_task(
-    client: u32,
-    terms: Vec<String>,
-    host: devices::web::task::JsTasks,
-) -> Result<Vec<u32>, JsValue> {
-    let grant = parse("task", terms)?;
-    let page = host.clone();
-    let root = devices::web::task::tasks(&grant, host)?;
-    let end: Rc<dyn Fn()> = Rc::new(move || page.end());
-    Ok(exported(client, root, Kind::Whole, Some(end)))
-}
-
-/// Makes `task` for the page itself and returns its handle.
-///
-/// # Errors
-/// A sentence that says what is wrong with the terms.
-#[cfg(feature = "capabilities")]
-#[wasm_bindgen]
-pub fn task_device(terms: Vec<String>, host: devices::web::task::JsTasks) -> Result<u32, JsValue> {
-    let root = devices::web::task::tasks(&parse("task", terms)?, host)?;
-    machine(|machine| Ok(add_device(machine, root)))
-}
-
-/// Puts a gate in front of a capability and mounts it.
-fn install(
-    agent: &str,
-    grant: Grant,
-    kind: Kind,
-    root: NodeRef,
-    rights: Rights,
-    audit: Option<Function>,
-) -> Result<String, JsValue> {
-    let clock = machine(|machine| Ok(machine.clock.clone()))?;
-    let observer = audit.map(|audit| {
-        let audit = observer(agent, &grant, audit, clock.clone());
-        if let Kind::Here(capability) = &kind {
-            capability.observe_calls(audit.clone());
-        }
-        (audit as Arc<dyn Observer>, clock)
-    });
-    let (gate, root) = Gate::new(root, observer);
-    mount_node(root, &grant.at, rights)?;
-    machine(|machine| {
-        let at = grant.at.clone();
-        machine.held.push(Held { grant, gate, kind });
-        Ok(at)
-    })
-}
-
-/// Who is told what an agent does with what it was granted: `audit(line)`.
-fn observer(agent: &str, grant: &Grant, audit: Function, clock: Arc<dyn Clock>) -> Arc<Audit> {
-    let sink = Arc::new(move |line: &str| {
-        // What the receiver throws is its own affair.
-        let _ = audit.call1(&JsValue::NULL, &line.into());
-    });
-    let audit = Audit::new(agent, grant.device, &grant.at, clock, sink);
-    Arc::new(audit)
-}
-
-fn mount_node(root: NodeRef, at: &str, rights: Rights) -> Result<(), JsValue> {
-    machine(|machine| {
-        let mounted = machine
-            .namespace
-            .mount(root, at, rights, BindFlags::REPLACE);
-        mounted.map(|_| ()).map_err(named)
-    })
-}
-
-/// Takes a capability, or a mount that is revocable, away, for good; whether there was one at this path.
-#[wasm_bindgen]
-pub fn revoke(at: &str) -> bool {
-    let plain = |path: &str| path.trim_end_matches('/').to_owned();
-    let at = plain(at);
-    let known = with_machine(|machine| {
-        let held = machine.held.iter().cloned();
-        let held = held.map(|held| (held.grant.at, held.gate, held.kind));
-        let mounts = machine.gates.clone().into_iter();
-        let mounts = mounts.map(|(path, gate)| (path, gate, Kind::Whole));
-        held.chain(mounts).collect::<Vec<_>>()
-    });
-    let mut found = false;
-    for (path, gate, kind) in known.unwrap_or_default() {
-        if plain(&path) != at || gate.is_revoked() {
-            continue;
-        }
-        found = true;
-        gate.revoke();
-        match kind {
-            Kind::Here(capability) => capability.end(),
-            Kind::There { peer, tree } => connection::revoke(peer, tree),
-            Kind::Whole => {}
-        }
-    }
-    found
-}
-
-fn sentence(error: &impl std::fmt::Display) -> JsValue {
+pub fn sentence(error: &impl std::fmt::Display) -> JsValue {
     JsValue::from_str(&error.to_string())
 }
 
-fn add_device(machine: &mut Machine, root: NodeRef) -> u32 {
+pub fn add_device(machine: &mut Machine, root: NodeRef) -> u32 {
     machine.devices.push(root);
     machine.devices.len() as u32 - 1
 }
@@ -355,6 +101,17 @@ pub fn null_device() -> Result<u32, JsValue> {
 #[wasm_bindgen]
 pub fn zero_device() -> Result<u32, JsValue> {
     machine(|machine| Ok(add_device(machine, zero::Zero::node())))
+}
+
+/// Makes `task` for the page itself and returns its handle.
+///
+/// # Errors
+/// A sentence that says what is wrong with the terms.
+#[cfg(feature = "capabilities")]
+#[wasm_bindgen]
+pub fn task_device(terms: Vec<String>, host: devices::web::task::JsTasks) -> Result<u32, JsValue> {
+    let root = devices::web::task::tasks(&grants::parse("task", terms)?, host)?;
+    machine(|machine| Ok(add_device(machine, root)))
 }
 
 /// Makes a device that is a tree of another kernel, from `path` on, and returns its handle: the tree with the

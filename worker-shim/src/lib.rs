@@ -18,6 +18,7 @@ mod calls;
 mod control;
 mod devices;
 mod files;
+mod grants;
 mod guest;
 mod machine;
 mod narrow;

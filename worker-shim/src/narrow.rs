@@ -12,8 +12,8 @@ use capfs_devices::task::{Refusal, source};
 use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
-use crate::control::parse;
 use crate::devices;
+use crate::grants::parse;
 use crate::machine::{Kind, with_machine};
 use crate::remote::client;
 use crate::remote::server::{self, Tree};

@@ -7,6 +7,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use capfs::Errno;
+use capfs_devices::fetch::{RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
 use capfs_devices::message::encoded;
 use capfs_devices::ws::host::{Connect, Failure};
 use hyper::client::conn::http1;
@@ -24,9 +25,6 @@ const EXTENSIONS: HeaderName = HeaderName::from_static("sec-websocket-extensions
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
-
-/// Bytes that the head of an answer may have.
-const HEAD_MAX: usize = 64 << 10;
 
 /// A connection that is a WebSocket.
 pub struct Opened {
@@ -51,7 +49,10 @@ pub async fn open(stream: NetStream, wanted: &Connect) -> Result<Opened, Failure
     let request = request(wanted, &key)?;
     let mut builder = http1::Builder::new();
     // Some servers know the names in the writing of the standard alone.
-    let builder = builder.title_case_headers(true).max_buf_size(HEAD_MAX);
+    let builder = builder
+        .title_case_headers(true)
+        .max_headers(RESPONSE_FIELDS_MAX)
+        .max_buf_size(RESPONSE_HEADERS_MAX);
     let shaken = builder.handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|error| failure(&error))?;
     let mut driver = Some(pin!(connection.with_upgrades()));
