@@ -270,7 +270,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       this.#devices = undefined;
     });
     try {
-      const tree = await this.#devices.grant(agent.id, agent, identity, audited(agent, name, options), device, terms);
+      const held = options.limits?.memory ?? 0;
+      const tree = await this.#devices.grant(agent.id, agent, identity, audited(agent, name, options), device, terms, held);
       return { device, terms, from: { peer: Peer.Devices, tree } };
     } catch (error) {
       if (error instanceof CapfsError) throw error;

@@ -44,10 +44,10 @@ export class DeviceServer {
     }
   }
 
-  async #grant({ request, client, identity, audit, device, terms }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
+  async #grant({ request, client, identity, audit, device, terms, held }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
     const tell = audit === undefined ? undefined : (line: string) => this.port.post({ type: 'device-audit', client, line });
     try {
-      const tree = await this.#kernel.bindings.remote_grant(client, identity, audit ?? '', device, terms, tell);
+      const tree = await this.#kernel.bindings.remote_grant(client, identity, audit ?? '', device, terms, held, tell);
       this.port.post({ type: 'device-granted', request, tree });
     } catch (error) {
       this.port.post({ type: 'device-granted', request, error: error instanceof Error ? error.message : String(error) });

@@ -43,17 +43,18 @@ export class DeviceWorker {
   }
 
   /**
-   * Makes a capability for an agent of this identity, which the audit calls `audit` if there is one; resolves to its tree.
+   * Makes a capability for an agent of this identity, which the audit calls `audit` if there is one, and which makes the worker hold no
+   * more than so many bytes by all of its own (0: no bound); resolves to its tree.
    *
    * @throws Error a sentence that says what is wrong with the grant
    */
-  grant(client: number, receiver: DeviceClient, identity: string, audit: string | undefined, device: string, terms: string[]): Promise<RemoteTree> {
+  grant(client: number, receiver: DeviceClient, identity: string, audit: string | undefined, device: string, terms: string[], held: number): Promise<RemoteTree> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('HOST', this.#gone));
     this.#clients.set(client, receiver);
     const request = this.#nextRequest++;
     this.#hold(1);
     const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { client, resolve, reject }));
-    this.#handle.post({ type: 'device-grant', request, client, identity, audit, device, terms });
+    this.#handle.post({ type: 'device-grant', request, client, identity, audit, device, terms, held });
     return tree.finally(() => this.#hold(-1));
   }
 

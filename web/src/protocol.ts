@@ -114,7 +114,7 @@ export type Command =
 /** What a device worker receives; `client` is an agent's number, `audit` its name in the audit, if there is one. */
 export type DeviceCommand =
   | { type: 'prepare-devices'; kernel: WebAssembly.Module }
-  | { type: 'device-grant'; request: number; client: number; identity: string; audit: string | undefined; device: string; terms: string[] }
+  | { type: 'device-grant'; request: number; client: number; identity: string; audit: string | undefined; device: string; terms: string[]; held: number }
   | ({ type: 'device-narrow'; request: number } & NarrowRequest)
   | { type: 'device-request'; client: number; bytes: Uint8Array }
   | { type: 'device-forget'; client: number };

@@ -480,6 +480,28 @@ export const waiting = {
     const many = module([1, 4, 1, 0x60, 0, 0], [4, 7, 1, 0x6f, 0, 0x80, 0xad, 0xe2, 4], [])
     await rejects(capfs.spawn(many, { limits }), 'MEMORY_LIMIT')
   },
+  async 'lets no agent make a device hold more than its limit, wherever the device is'({ capfs, guest }) {
+    const limits = { memory: 4 << 20 }
+    const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', grants: ['fetch,origin=https://example.com'], limits })
+    const reader = agent.stdout.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ''
+    const tell = async (line) => {
+      await agent.write(`${line}\n`)
+      while (!text.includes('\n')) text += (await reader.read()).value
+      const [answer, ...rest] = text.split('\n')
+      text = rest.join('\n')
+      return answer
+    }
+    const ENOMEM = '!48'
+    let answer = '='
+    let held = 0
+    for (; answer === '=' && held < 200; held++) {
+      same(await tell('cat /cap/fetch/new'), `=${held + 1}|`)
+      answer = await tell(`set /cap/fetch/${held + 1}/postbody ${'x'.repeat(60_000)}`)
+    }
+    same([answer, held > 10], [ENOMEM, true])
+    await agent.dispose()
+  },
   async 'ends the tasks of an agent from which they are taken'({ capfs, guest }) {
     const mounts = { '/bin': { type: 'memory', files: { 'guest.wasm': guest } }, '/zero': { type: 'zero' } }
     const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', grants: ['task'], mounts })

@@ -12,7 +12,7 @@ use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use crate::control::{machine, named, sentence};
-use crate::machine::{Held, Kind, with_machine};
+use crate::machine::{Held, Kind, account, with_machine};
 use crate::remote::server::Tree;
 use crate::remote::{client, connection, server};
 use crate::{devices, opfs, web};
@@ -70,7 +70,7 @@ pub async fn grant(
         let (tree, rights) = (granted.tree, granted.rights);
         return install(&agent, grant, Kind::Whole, tree, rights, audit);
     }
-    let capability = devices::capability(&grant, &identity).await?;
+    let capability = devices::capability(&grant, &identity, &account()).await?;
     let root = capability.root().clone();
     install(
         &agent,
@@ -108,7 +108,7 @@ pub fn grant_from(
 }
 
 /// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
-/// kind of file that its root is. `audit(line)`, where it is given, is told of every server that is asked: of operations the
+/// kind of file that its root is. `held` bounds the bytes that the client makes this kernel hold, by all that is made for it; 0 is no bound. `audit(line)`, where it is given, is told of every server that is asked: of operations the
 /// client's own kernel tells. See [`grant`] for `identity` and `agent`.
 ///
 /// # Errors
@@ -120,10 +120,14 @@ pub async fn remote_grant(
     agent: String,
     device: String,
     terms: Vec<String>,
+    held: f64,
     audit: Option<Function>,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse(&device, terms)?;
-    let capability = devices::capability(&grant, &identity).await?;
+    if held > 0.0 {
+        server::limit(client, held as u64);
+    }
+    let capability = devices::capability(&grant, &identity, &server::account(client)).await?;
     if let Some(audit) = audit {
         let audit = observer(&agent, &grant, audit, Arc::new(web::UntickedClock));
         capability.observe_calls(audit);

@@ -10,6 +10,7 @@ pub mod web;
 
 #[cfg(not(feature = "capabilities"))]
 mod web {
+    use capfs::account::Account;
     use capfs_devices::capability::Capability;
     use capfs_devices::grant::{Grant, GrantError};
     use wasm_bindgen::JsValue;
@@ -20,7 +21,11 @@ mod web {
     }
 
     /// Says that the other kernel is needed.
-    pub async fn capability(grant: &Grant, _identity: &str) -> Result<Capability, JsValue> {
+    pub async fn capability(
+        grant: &Grant,
+        _identity: &str,
+        _account: &Account,
+    ) -> Result<Capability, JsValue> {
         Err(JsValue::from_str(&format!(
             "`{}` needs Capfs.create({{ capabilities: true }})",
             grant.device.name()
@@ -30,6 +35,7 @@ mod web {
 
 use std::sync::Arc;
 
+use capfs::account::Account;
 use capfs_devices::capability::Capability;
 use capfs_devices::console as console_device;
 use capfs_devices::console::Console;
@@ -37,7 +43,7 @@ use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::storage::StorageTerms;
 use wasm_bindgen::JsValue;
 
-use crate::machine::{account, with_machine};
+use crate::machine::with_machine;
 
 /// That the terms of a grant can be understood here. A page asks the other kernel for no device that it does not have, so
 /// that it need not know their terms.
@@ -53,11 +59,15 @@ pub fn check(grant: &Grant) -> Result<(), GrantError> {
     }
 }
 
-/// Makes the capability that a grant names, on its terms, for an agent of this identity.
+/// Makes the capability that a grant names, on its terms, for an agent of this identity and account.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine or this kernel lacks.
-pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsValue> {
+pub async fn capability(
+    grant: &Grant,
+    identity: &str,
+    account: &Account,
+) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Random => {
@@ -68,9 +78,9 @@ pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsV
             let streams = with_machine(|machine| machine.streams.clone()).flatten();
             let streams = streams.ok_or_else(|| JsValue::from_str("there is no agent here"))?;
             let terminal = Arc::new(console::PageTerminal(streams));
-            let console = Console::new(terminal, grant, &account()).map_err(invalid)?;
+            let console = Console::new(terminal, grant, account).map_err(invalid)?;
             Ok(Capability::console(console))
         }
-        _ => web::capability(grant, identity).await,
+        _ => web::capability(grant, identity, account).await,
     }
 }

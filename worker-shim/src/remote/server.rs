@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use capfs::account::Account;
 use capfs::device::gate::Gate;
 use capfs::{Errno, Namespace, NodeRef, OpenFile};
 use js_sys::{Function, Uint8Array};
@@ -21,7 +22,7 @@ use wasm_bindgen::JsValue;
 use super::connection;
 use super::perform::perform;
 use super::wire::{Code, Decoder, Encoder, HEAD_MAX, WRITE_MAX};
-use crate::machine::Kind;
+use crate::machine::{self, Kind};
 use crate::wake;
 
 /// Nodes and open files of one client, at most: somewhat more than its own descriptors and mounts can hold.
@@ -160,6 +161,8 @@ pub(super) struct Client {
     pub trees: HashMap<u32, Tree>,
     /// The number of the last of them: none is used again.
     last_tree: u32,
+    /// Its own, where what it makes this kernel hold is bounded; otherwise it is this kernel's agent that is charged.
+    account: Option<Account>,
     tasks: HashMap<u64, Task>,
     /// Those that are about an open file, by its number.
     on_files: BTreeSet<(u32, u64)>,
@@ -246,6 +249,19 @@ impl Wake for Alarm {
 
 fn client(number: u32) -> ClientRef {
     CLIENTS.with_borrow_mut(|clients| clients.entry(number).or_default().clone())
+}
+
+/// Bounds the bytes that a client makes this kernel hold by its devices, unless that has been done.
+pub fn limit(number: u32, bytes: u64) {
+    let client = client(number);
+    let mut client = client.borrow_mut();
+    client.account.get_or_insert_with(|| Account::new(bytes));
+}
+
+/// What a client's devices are charged to.
+pub fn account(number: u32) -> Account {
+    let own = client(number).borrow().account.clone();
+    own.unwrap_or_else(machine::account)
 }
 
 /// Hands a client a device of its own; returns the number by which it attaches to it.

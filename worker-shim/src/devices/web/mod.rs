@@ -14,6 +14,7 @@ mod ws;
 use std::sync::Arc;
 
 use capfs::Errno;
+use capfs::account::Account;
 use capfs_devices::capability::Capability;
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
@@ -24,7 +25,6 @@ use outside::Web;
 use wasm_bindgen::JsValue;
 
 use super::random::WebEntropy;
-use crate::machine::account;
 
 /// That the terms of a grant can be understood, and kept to in a browser.
 ///
@@ -32,27 +32,31 @@ use crate::machine::account;
 /// See [`GrantError`].
 pub fn check(grant: &Grant) -> Result<(), GrantError> {
     match grant.device {
-        DeviceKind::Ws => Ws::new(Arc::new(Web), grant, &account()).map(drop),
+        DeviceKind::Ws => Ws::new(Arc::new(Web), grant, &Account::unlimited()).map(drop),
         _ => terms::check(grant),
     }
 }
 
-/// Makes the capability that a grant names, on its terms, for an agent of this identity.
+/// Makes the capability that a grant names, on its terms, for an agent of this identity and account.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
-pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsValue> {
+pub async fn capability(
+    grant: &Grant,
+    identity: &str,
+    account: &Account,
+) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
     match grant.device {
         DeviceKind::Fetch => {
-            let fetch = Fetch::new(Arc::new(Web), grant, &account()).map_err(invalid)?;
+            let fetch = Fetch::new(Arc::new(Web), grant, account).map_err(invalid)?;
             Ok(Capability::fetch(fetch))
         }
         DeviceKind::Ws if !has("WebSocket") => {
             Err(JsValue::from_str("this engine has no WebSocket"))
         }
         DeviceKind::Ws => {
-            let ws = Ws::new(Arc::new(Web), grant, &account()).map_err(invalid)?;
+            let ws = Ws::new(Arc::new(Web), grant, account).map_err(invalid)?;
             Ok(Capability::ws(ws))
         }
         DeviceKind::Crypto => {
@@ -61,7 +65,7 @@ pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsV
             let keys = crypto::WebKeys::new(policy.name().unwrap_or(&own));
             let entropy = Arc::new(WebEntropy);
             let keys = Arc::new(keys);
-            Ok(Capability::crypto(keys, entropy, policy, &account()))
+            Ok(Capability::crypto(keys, entropy, policy, account))
         }
         DeviceKind::IndexedDb => {
             let policy = indexeddb_device::Policy::from_grant(grant).map_err(invalid)?;
@@ -71,7 +75,7 @@ pub async fn capability(grant: &Grant, identity: &str) -> Result<Capability, JsV
             let own = storage::own_name(identity);
             let space = indexeddb::WebSpace::new(policy.name().unwrap_or(&own));
             let space = Arc::new(space);
-            Ok(Capability::indexeddb(space, policy, &account()))
+            Ok(Capability::indexeddb(space, policy, account))
         }
         kind => Err(JsValue::from_str(&format!(
             "this host has no device `{}`",
