@@ -61,6 +61,9 @@ await test('runs the hello sample without isolation headers', async (page) => {
   await stateIs(page, 'done')
   assert.match(await terminal(page), /hello/i)
   assert.match(await page.textContent('.phases'), /ms/)
+  for (const figure of ['memory', 'heldPeak', 'bytesWritten']) {
+    assert.match(await page.textContent(`[data-usage=${figure}]`), /^[\d.]+ ([KM]i)?B$/, figure)
+  }
 })
 
 await test('the form is there before the kernel is, and what is started meanwhile starts when it has come', async (page) => {

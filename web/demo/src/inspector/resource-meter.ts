@@ -7,11 +7,11 @@ import { words } from './start-phases.js';
 /** Samples that the chart keeps. */
 const SAMPLES = 60;
 /** Fields of the usage that count bytes; other fields are counts, or times where their name says so. */
-const BYTES = /memory|storage|bytes|read|written/i;
+const BYTES = /memory|storage|bytes|read|written|held/i;
 const TIMES = /time|Ms$/;
 
 /** Names that say more than the field's own. */
-const NAMES: Readonly<Record<string, string>> = { calls: 'system calls', filesPeak: 'files open, at most' };
+const NAMES: Readonly<Record<string, string>> = { calls: 'system calls', filesPeak: 'files open, at most', heldPeak: 'held for it, at most' };
 
 export class ResourceMeter {
   readonly element = el('div', { class: 'meter' });
