@@ -45,10 +45,10 @@ function runSuite({ command, cwd = '.', env = {}, count, minutes }) {
       clearTimeout(limit)
       reject(new Problem(`${command[0]} can't be started: ${error.message}`))
     })
+    // A browser or a server that a suite left behind must not disturb the next one, nor hold this one's output open.
+    child.once('exit', () => killGroup(child))
     child.once('close', (code) => {
       clearTimeout(limit)
-      // A browser or a server that a suite left behind must not disturb the next one.
-      killGroup(child)
       const counts = counted(count, output, code)
       resolve({ ...counts, why: hung ? `ended after ${minutes} minutes` : verdict(counts, code), milliseconds: Date.now() - began })
     })

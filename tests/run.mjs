@@ -101,6 +101,22 @@ function onShared(wanted) {
   return { ...wanted, mounts: Object.fromEntries(mounts) }
 }
 
+/** How long a case may take, in milliseconds; the slowest takes a quarter of this where two suites share a machine. */
+const PATIENCE = 120_000
+
+/** What a case comes to in a session; rejects where it takes longer than it may. */
+async function patiently(session, wanted, module) {
+  let timer
+  const hung = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error(`it hung for ${PATIENCE / 1000} s`), { hung: true })), PATIENCE)
+  })
+  try {
+    return await Promise.race([session.run(wanted, module), hung])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** Compares one run with what it must be. */
 function judge(where, wanted, result) {
   const got = transcript(wanted, result)
@@ -161,12 +177,17 @@ for (const name of options.host.split(',')) {
           const addresses = await serversFor(wanted)
           const module = program(wanted, collected)
           const prepared = { ...addressed(wanted, addresses), mounts: furnished(wanted.mounts, collected, module) }
-          const result = await session.run(prepared, module)
+          const result = await patiently(session, prepared, module)
           collected.set(wanted.name, result.files ?? {})
           const shown = (bytes) => masked(named(bytes, addresses), wanted.masks)
           judge(where, wanted, { ...result, stdout: shown(result.stdout), stderr: shown(result.stderr), asked: shown(asked(result.asked ?? [])) })
         } catch (error) {
           fail(where, error.stack)
+          if (error.hung) {
+            // What hangs in it must not fail the cases that follow.
+            await session.close()
+            session = await open(variant)
+          }
         }
         ran.add(wanted.guest ?? wanted.name)
       }

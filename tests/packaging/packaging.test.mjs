@@ -91,6 +91,8 @@ async function outcome(address, policy, search = '') {
   } catch (error) {
     throw new Error(`${error.message}\nthe page said:\n${remarks.join('\n')}`)
   } finally {
+    // What the page still loads is of no interest any more, and must not fail behind its end.
+    await page.unrouteAll({ behavior: 'ignoreErrors' })
     await page.close()
   }
 }

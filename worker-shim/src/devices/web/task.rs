@@ -92,6 +92,18 @@ impl TaskChild {
     }
 }
 
+/// A child until it has been started. One that isn't lets go of its streams here: the script's object holds them until it is collected, and
+/// so long a reader of the task's output would wait for what nobody writes.
+struct Unstarted(Option<Rc<Child>>);
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        // Taken out first: closing them may come back here.
+        let stdio = self.0.take().and_then(|child| child.stdio.take());
+        drop(stdio);
+    }
+}
+
 struct PageSpawner(Rc<JsTasks>);
 
 /// What the script is told of a task.
@@ -142,14 +154,20 @@ impl Spawner for PageSpawner {
     }
 
     fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {
-        let child = TaskChild(Rc::new(Child {
+        let child = Rc::new(Child {
             task: task.clone(),
             stdio: RefCell::new(Some(stdio)),
-        }));
-        let started = self.0.start(task.number() as f64, &told(&plan), child);
+        });
+        let unstarted = Unstarted(Some(child.clone()));
+        let plan = told(&plan);
+        let started = self.0.start(task.number() as f64, &plan, TaskChild(child));
         Op::later(async move {
+            let mut unstarted = unstarted;
             match JsFuture::from(started).await {
-                Ok(_) => Ok(()),
+                Ok(_) => {
+                    unstarted.0 = None;
+                    Ok(())
+                }
                 Err(error) => Err(task.refused(refusal(&error))),
             }
         })
