@@ -6,14 +6,15 @@ import { target } from '../project.mjs'
 import { step } from '../progress.mjs'
 
 /**
- * The commands: what `cargo install` calls each, its version, and how long it takes to build, in words.
+ * The commands: what `cargo install` calls each, its version, how long it takes to build, in words, and how it
+ * is asked for its version.
  *
  * wasmtime is of the line of versions that capfs-host is built on, so that what differs is not the engine; with what `compile` and
  * `run` need, and the pooling allocator, so that it can be asked for.
  */
 const TOOLS = {
   'cargo-deny': { crate: 'cargo-deny', version: '0.20.2', takes: 'some minutes' },
-  'cargo-mutants': { crate: 'cargo-mutants', version: '27.1.0', takes: 'a minute' },
+  'cargo-mutants': { crate: 'cargo-mutants', version: '27.1.0', takes: 'some minutes', asked: ['mutants', '--version'] },
   wasmtime: {
     crate: 'wasmtime-cli',
     version: '48.0.8',
@@ -29,8 +30,8 @@ export const cargoTool = (name) => join(root(name), 'bin', name)
 
 /** Installs a command unless it is there. @param {keyof typeof TOOLS} name */
 export async function addCargoTool(name) {
-  const { crate, version, takes, args = [] } = TOOLS[name]
-  const there = ask([cargoTool(name), '--version'])?.split(/\s+/)
+  const { crate, version, takes, args = [], asked = ['--version'] } = TOOLS[name]
+  const there = ask([cargoTool(name), ...asked])?.split(/\s+/)
   if (there?.includes(version)) return
   await step(`Build ${crate} ${version} (${takes}, once)`, (report) =>
     run(['cargo', 'install', '--locked', crate, '--version', version, ...args, '--root', root(name)], {

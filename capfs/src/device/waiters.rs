@@ -180,6 +180,21 @@ mod tests {
         assert_eq!(woken(&requests), [0, 1, 0]);
     }
 
+    #[test]
+    fn who_registers_again_once_the_first_is_closed_is_woken_once() {
+        let requests = requests(2);
+        let mut waiters = Waiters::default();
+        for (index, (_, waker)) in requests.iter().enumerate() {
+            let context = Context::from_waker(waker);
+            waiters.register([7, 8][index], &context).wake();
+        }
+        waiters.forget(7);
+        let context = Context::from_waker(&requests[1].1);
+        waiters.register(8, &context).wake();
+        waiters.take().wake();
+        assert_eq!(woken(&requests), [0, 1]);
+    }
+
     /// Lets each of `requests` wait at one file, and each that is woken wait again, until nobody is woken; how often they did.
     fn settle(waiters: &mut Waiters, requests: &[(Arc<Count>, Waker)]) -> usize {
         let mut seen = vec![0; requests.len()];

@@ -243,6 +243,56 @@ fn rights_only_narrow() {
 }
 
 #[test]
+fn names_are_made_and_taken_away_by_the_rights_of_their_mount() {
+    let refused = Err(Errno::Rofs);
+    let seen = |rights| {
+        let files = memory(&[("f", "f"), ("g", "g"), ("h", "h"), ("d/x", "")]);
+        let namespace = mounted(&[(
+            "/m",
+            files,
+            Rights::READ | Rights::WRITE | rights,
+            BindFlags::REPLACE,
+        )]);
+        let root = namespace.root();
+        let makes = [
+            now(namespace.make_directory(&root, "m/new-directory")),
+            now(namespace.make_symlink("f", &root, "m/new-symlink")),
+            now(namespace.link(&root, "m/f", false, &root, "m/new-link")),
+            create(&namespace, "m/new").map(drop),
+        ];
+        // A rename to a new name takes one and makes one; to a name that exists it takes that, too.
+        let moves = [
+            now(namespace.rename(&root, "m/f", &root, "m/f2")),
+            now(namespace.rename(&root, "m/g", &root, "m/h")),
+        ];
+        let takes = [
+            now(namespace.unlink(&root, "m/d/x")),
+            now(namespace.remove_directory(&root, "m/d")),
+        ];
+        let texts = ["m/f", "m/f2", "m/h"].map(|path| text(&namespace, path).ok());
+        (makes, moves, takes, texts.map(Option::unwrap_or_default))
+    };
+    let unmoved = ["f", "", "h"].map(str::to_owned);
+    let moved = ["", "f", "g"].map(str::to_owned);
+    assert_eq!(
+        seen(Rights::CREATE),
+        ([Ok(()); 4], [refused; 2], [refused; 2], unmoved.clone())
+    );
+    assert_eq!(
+        seen(Rights::REMOVE),
+        ([refused; 4], [refused; 2], [Ok(()); 2], unmoved.clone())
+    );
+    assert_eq!(
+        seen(Rights::empty()),
+        ([refused; 4], [refused; 2], [refused; 2], unmoved)
+    );
+    assert_eq!(
+        seen(Rights::CREATE | Rights::REMOVE),
+        ([Ok(()); 4], [Ok(()); 2], [Ok(()); 2], moved)
+    );
+}
+
+#[test]
 fn names_do_not_cross_mounts_even_of_one_device() {
     let device = memory(&[("f", "text")]);
     let mut namespace = mounted(&[("/ro", device, Rights::RO, BindFlags::REPLACE)]);

@@ -335,3 +335,29 @@ pub trait KeyStore: MaybeSend + MaybeSync + 'static {
     /// - [`Errno::Io`]: it can't be removed
     fn remove(&self, name: &str) -> Answer<()>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_usages() {
+        let of = |text| Usages::parse(text).unwrap();
+        // What is said twice is said, and the order is that of the files.
+        assert_eq!(of("verify, sign,sign").to_string(), "sign,verify");
+        assert_eq!(of("").to_string(), "");
+        assert_eq!(Usages::parse("sign,guess"), None);
+        assert_eq!(of("sign,verify"), Usages::of(&Usage::ALL[..2]));
+        for (at, usage) in Usage::ALL.into_iter().enumerate() {
+            let others: Vec<_> = Usage::ALL.into_iter().filter(|one| *one != usage).collect();
+            let (one, others) = (Usages::of(&[usage]), Usages::of(&others));
+            assert_eq!(one.to_string(), usage.name());
+            assert_eq!(Usages::of(&[usage, usage]), one);
+            assert!(one.has(usage) && !others.has(usage), "{at}");
+            assert!(Usages::of(&Usage::ALL).has_all(one) && one.has_all(one));
+            assert!(!others.has_all(one) && !one.has_all(others));
+            assert_eq!(one.and(others), Usages::of(&[]));
+            assert_eq!(Usages::of(&Usage::ALL).and(others), others);
+        }
+    }
+}

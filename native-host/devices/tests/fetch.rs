@@ -665,6 +665,31 @@ fn a_narrowed_device_keeps_both_policies() {
 }
 
 #[test]
+fn redirects_are_followed_where_all_policies_say_so() {
+    use capfs_devices::fetch::Fetch;
+    let server = Server::start(|call| match call.path() {
+        "/end" => call.answer("200 OK", "", b"arrived"),
+        _ => call.answer("302 Found", "location: /end\r\n", b"gone"),
+    });
+    for (parent, child, seen) in [
+        ("follow", "follow", "arrived"),
+        ("follow", "manual", "gone"),
+        ("manual", "follow", "gone"),
+    ] {
+        let terms = |redirect| {
+            let origin = format!("http://{}", server.address);
+            grant(&format!("fetch,origin={origin},redirect={redirect}"))
+        };
+        let host = Host::default().net().unwrap();
+        let wide = Fetch::new(host, &terms(parent), &Account::unlimited()).unwrap();
+        let narrow = wide.narrowed(&terms(child)).unwrap().root();
+        let mut get = Conversation::begin(&narrow).unwrap();
+        let body = get.get(&server.url("/")).unwrap();
+        assert_eq!(String::from_utf8(body).unwrap(), seen, "{parent}, {child}");
+    }
+}
+
+#[test]
 fn many_requests_by_few_connections() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();

@@ -7,7 +7,7 @@ use capfs::account::Account;
 use capfs_runtime::DESCRIPTOR;
 
 /// Takes rights away.
-fn narrow(guest: &mut Guest, fd: u32, base: u64, inheriting: u64) -> Result<(), Errno> {
+pub fn narrow(guest: &mut Guest, fd: u32, base: u64, inheriting: u64) -> Result<(), Errno> {
     guest.now(|process, context, memory| {
         process.fd_fdstat_set_rights(context, memory, fd, base, inheriting)
     })

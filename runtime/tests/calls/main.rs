@@ -7,6 +7,7 @@ mod given_up;
 #[path = "../guest/mod.rs"]
 mod guest;
 mod paths;
+mod rights;
 mod startup;
 mod streams;
 mod unstable;

@@ -287,16 +287,22 @@ impl Guest {
     }
 
     /// Makes a call that does not wait, but for files that are answered for later. Where they are, it is given up once, and
-    /// made anew.
+    /// made anew. What is answered at once counts as one call.
     pub fn now(
         &mut self,
         mut call: impl FnMut(&mut Process, &mut Context<'_>, &mut [u8]) -> Poll<Result<(), Errno>>,
     ) -> Result<(), Errno> {
         let mut waits = 0;
+        let before = self.process.usage().calls;
         loop {
             let woken = self.alarm.count();
             match self.call(&mut call) {
-                Poll::Ready(result) => return result,
+                Poll::Ready(result) => {
+                    let counted = self.process.usage().calls - before;
+                    let once = result.is_err() || waits > 0 || counted == 1;
+                    assert!(once, "{counted} calls");
+                    return result;
+                }
                 Poll::Pending => waits += 1,
             }
             let goes_on = self.alarm.count() > woken || self.process.deadline().is_some();

@@ -11,6 +11,8 @@ mod files;
 mod guest;
 #[path = "../calls/paths.rs"]
 mod paths;
+#[path = "../calls/rights.rs"]
+mod rights;
 #[path = "../calls/startup.rs"]
 mod startup;
 #[path = "../calls/streams.rs"]

@@ -182,6 +182,43 @@ fn blocks_that_were_set_aside_read_as_zeroes() {
 }
 
 #[test]
+fn what_is_set_aside_goes_into_the_gaps_that_there_are() {
+    let disk = Disk::default();
+    let volume = small(&disk);
+    let blocks = QUOTA as usize / BLOCK;
+    for number in 0..blocks {
+        let mut file = create(&volume, &number.to_string());
+        write_at(&mut *file, WriteAt::End, &[9; BLOCK]).unwrap();
+    }
+    volume.sync().unwrap();
+    for number in (0..blocks).step_by(2) {
+        let root = volume.root();
+        now(edit(&root).unwrap().unlink(name(&number.to_string()))).unwrap();
+    }
+    volume.sync().unwrap();
+    let mut file = create(&volume, "f");
+    let room = QUOTA / 2;
+    now(file.allocate(BLOCK as u64, room)).unwrap();
+    assert_eq!(volume.usage().used, QUOTA);
+    let mut expected = vec![0; BLOCK + room as usize];
+    assert_eq!(testkit::read(&volume.root(), "f").unwrap(), expected);
+    // All of it can be written, though there is no more room.
+    for (at, block) in expected.chunks_mut(BLOCK).enumerate().skip(1) {
+        block.fill(at as u8);
+        let offset = WriteAt::Offset((at * BLOCK) as u64);
+        assert_eq!(write_at(&mut *file, offset, block).unwrap().bytes, BLOCK);
+    }
+    now(file.sync(false)).unwrap();
+    drop((file, volume));
+    let again = small(&disk);
+    assert_eq!(testkit::read(&again.root(), "f").unwrap(), expected);
+    for number in (1..blocks).step_by(2) {
+        let kept = testkit::read(&again.root(), &number.to_string()).unwrap();
+        assert_eq!(kept, [9; BLOCK], "{number}");
+    }
+}
+
+#[test]
 fn a_full_host_loses_nothing_that_was_taken() {
     for capacity in [300_000, 400_000, 1_000_000] {
         let disk = Disk::default();
