@@ -1,5 +1,5 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
-import { messageOf } from './errors.js';
+import { CapfsError, messageOf } from './errors.js';
 import { heldOf, noUsage } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
@@ -212,13 +212,16 @@ export class AgentRun implements Waitable, KernelHost {
     this.port.post({ type: 'audit', id: this.id, lines, weight });
   }
 
+  /** Makes what may be refused before the agent has begun, and tells the page of it; answers where capabilities are. */
   async #grant(): Promise<string[]> {
     try {
-      const granted = await this.kernel.grant(this.config, this);
+      this.kernel.readArchives(this.config);
+      await this.kernel.prepare(this.config);
+      const granted = this.config.grants.length > 0 ? await this.kernel.grant(this.config, this) : [];
       this.port.post({ type: 'granted', id: this.id });
       return granted;
     } catch (error) {
-      this.port.post({ type: 'granted', id: this.id, error: (error as Error).message });
+      if (error instanceof CapfsError && error.code !== 'HOST') this.port.post({ type: 'granted', id: this.id, refused: [error.code, error.message] });
       throw error;
     }
   }
@@ -246,8 +249,7 @@ export class AgentRun implements Waitable, KernelHost {
     const begun = performance.now();
     try {
       this.kernel.streams(this.config, this, this.variant.wait === 'none');
-      await this.kernel.prepare(this.config);
-      const granted = this.config.grants.length > 0 ? await this.#grant() : [];
+      const granted = await this.#grant();
       this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
       await this.#unlessEnded(this.kernel.start(this.config, this, this.variant.wait === 'none', granted));
       // What it was started with is in the kernel now.

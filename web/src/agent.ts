@@ -42,8 +42,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   readonly stdin: WritableStream<string | Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
-  /** What is wrong with what it was to be granted, if anything; not for users. */
-  readonly granted: Promise<string | undefined>;
+  /** What is wrong with its archives or with what it was to be granted, if anything; not for users. */
+  readonly granted: Promise<CapfsError | undefined>;
   /** How the agent ended. Never rejects. */
   readonly exit: Promise<Exit>;
   /** The phases of the start, as far as they are known. */
@@ -52,7 +52,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   readonly #outputs: [OutputStream, OutputStream];
   readonly #console: ConsoleEnd;
   #resolveExit!: (exit: Exit) => void;
-  #granted!: (error: string | undefined) => void;
+  #granted!: (error: CapfsError | undefined) => void;
   #exit: Exit | undefined;
   #stopTimer: (() => void) | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
@@ -255,13 +255,13 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /**
-   * Has its worker run it; not for users.
+   * Has its worker run it, which takes the buffers of `transfer`; not for users.
    *
    * @throws CapfsError where it has ended already, or what it is started with can't be handed to a worker
    */
-  begin(module: WebAssembly.Module, config: AgentConfig): void {
+  begin(module: WebAssembly.Module, config: AgentConfig, transfer: ArrayBuffer[]): void {
     this.alive();
-    this.worker.spawn({ type: 'spawn', id: this.id, module, config });
+    this.worker.spawn({ type: 'spawn', id: this.id, module, config }, transfer);
     this.#begun = true;
     if (this.#time !== undefined) this.#stopTimer = after(this.#time, () => this.#end('timeout', `its time was up: limits.time is ${this.#time} ms`));
   }
@@ -345,7 +345,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.owner.agent(report.client)?.parentAnswered(report.bytes);
         break;
       case 'granted':
-        this.#granted(report.error);
+        this.#granted(report.refused && new CapfsError(...report.refused));
         break;
       case 'audit':
         this.#tell(

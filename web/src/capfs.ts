@@ -183,7 +183,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     }
     const name = options.name ?? programName(program);
     const progress = options.progress && told(options.progress, signal);
-    const [{ module, digest }, mounts] = await unless(
+    const [{ module, digest }, { mounts, own }] = await unless(
       Promise.all([
         compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal, progress }),
         loadMounts(options.mounts ?? {}, signal, progress),
@@ -204,10 +204,12 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
         parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, name, identity, device, terms, options),
       );
       const configured = prepared.length > 0 ? await unless(Promise.all(prepared)) : [];
-      agent.begin(module, this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module)));
-      const refused = grants.length > 0 ? await unless(agent.granted) : undefined;
+      const config = this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module));
+      agent.begin(module, config, own);
+      const refusable = grants.length > 0 || all.some(({ type }) => type === 'archive');
+      const refused = refusable ? await unless(agent.granted) : undefined;
       agent.alive();
-      if (refused !== undefined) throw new CapfsError('GRANT_INVALID', refused);
+      if (refused !== undefined) throw refused;
       if (stdin instanceof ReadableStream) agent.readFrom(stdin);
     } catch (error) {
       agent.abandon(messageOf(error));

@@ -36,7 +36,7 @@ export type CapfsErrorCode =
   | 'MEMORY_LIMIT'
   /** A program, an archive or a file of the package can't be loaded. */
   | 'FETCH_FAILED'
-  /** An archive can't be unpacked or read. */
+  /** An archive can't be unpacked or read, or is longer than 1 GiB. */
   | 'ARCHIVE_INVALID'
   /** A grant that its device doesn't know, or can't give. */
   | 'GRANT_INVALID'

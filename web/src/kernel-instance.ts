@@ -36,6 +36,8 @@ export class KernelInstance {
   panic: string | undefined;
   /** Devices of stored files, by directory. */
   readonly #volumes = new Map<string, number>();
+  /** Devices of archives, by their mounts. */
+  readonly #archives = new WeakMap<MountMember, number>();
 
   /** Instantiates at once; only workers may do that with a module of this size. */
   constructor(module: WebAssembly.Module, bindings: BindingsFactory) {
@@ -44,6 +46,24 @@ export class KernelInstance {
     this.bindings.report_panics((message: string) => {
       this.panic = message;
     });
+  }
+
+  /**
+   * Reads the archives.
+   *
+   * @throws CapfsError `ARCHIVE_INVALID`
+   */
+  readArchives(config: AgentConfig): void {
+    for (const member of config.mounts.flatMap(([, members]) => members)) {
+      if (member.type !== 'archive') continue;
+      try {
+        this.#archives.set(member, this.bindings.archive_device(member.tar));
+      } catch (error) {
+        // What the kernel refuses is a sentence; anything else is its own failure.
+        if (typeof error !== 'string') throw error;
+        throw new CapfsError('ARCHIVE_INVALID', `the archive can't be read: ${error}`);
+      }
+    }
   }
 
   /** Opens what must be opened before it can be mounted: stored files. `start` comes next. */
@@ -143,11 +163,7 @@ export class KernelInstance {
         return device;
       }
       case 'archive':
-        try {
-          return kernel.archive_device(member.tar);
-        } catch (error) {
-          throw new CapfsError('ARCHIVE_INVALID', `the archive can't be read: ${String(error)}`);
-        }
+        return this.#archives.get(member)!;
       case 'shared':
         return kernel.remote_device(shares, 0, member.path, (bytes: Uint8Array) => host.remote(shares, bytes));
       case 'opfs':

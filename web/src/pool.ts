@@ -118,13 +118,13 @@ export class PooledWorker {
   }
 
   /**
-   * Starts an agent that was adopted.
+   * Starts an agent that was adopted; the buffers of `transfer` are the worker's then.
    *
    * @throws CapfsError `OPTION_INVALID` where something of it can't be handed to a worker
    */
-  spawn(command: Extract<Command, { type: 'spawn' }>): void {
+  spawn(command: Extract<Command, { type: 'spawn' }>, transfer: ArrayBuffer[]): void {
     try {
-      this.#handle.post(command);
+      this.#handle.post(command, transfer);
     } catch (error) {
       throw new CapfsError('OPTION_INVALID', `what the agent is given can't be handed to its worker: ${messageOf(error)}`, { cause: error });
     }

@@ -1,4 +1,5 @@
 /** The messages between the page and its workers. */
+import type { CapfsErrorCode } from './errors.js';
 import type { ModuleFacts } from './module.js';
 import type { Exit, Timings, Variant } from './types.js';
 
@@ -169,7 +170,8 @@ export type Report =
   | { type: 'answer'; request: number; error?: string; value?: unknown }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'served'; id: number; client: number; bytes: Uint8Array }
-  | { type: 'granted'; id: number; error?: string }
+  /** Its archives and capabilities are made, or it is refused. */
+  | { type: 'granted'; id: number; refused?: [code: CapfsErrorCode, message: string] }
   | { type: 'audit'; id: number; lines: string[]; weight: number }
   | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'>; kept: number }
   | { type: 'failed'; message: string }

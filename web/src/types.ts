@@ -37,6 +37,7 @@ export interface CapfsOptions {
 /** What appears at a path of the agent's namespace. */
 export type Mount =
   | { type: 'memory'; files?: Record<string, string | Uint8Array>; rights?: 'ro' | 'rw' }
+  /** A tar or tar.gz, 1 GiB at most as it comes and unpacked; one that is damaged or longer is refused with `ARCHIVE_INVALID` before the agent begins. */
   | { type: 'archive'; data: BufferSource | URL | string }
   | { type: 'shared'; path: string; rights?: 'ro' | 'rw' }
   | OpfsMount

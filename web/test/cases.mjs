@@ -2,6 +2,7 @@
 // it runs in Node and, unchanged, on a page.
 
 import { rejects, run, same } from './checks.mjs'
+import * as archives from './archive-cases.mjs'
 import * as life from './life-cases.mjs'
 
 export { same }
@@ -546,7 +547,7 @@ export const notWaiting = {
 
 /** Runs every case of a variant; `report(name, error)` hears of each. */
 export async function runCases(Capfs, variant, guest, report) {
-  const cases = { ...everywhere, ...life.everywhere, ...(variant.wait === 'none' ? notWaiting : { ...waiting, ...life.waiting }) }
+  const cases = { ...everywhere, ...archives.everywhere, ...life.everywhere, ...(variant.wait === 'none' ? notWaiting : { ...waiting, ...life.waiting }) }
   for (const [name, body] of Object.entries(cases)) {
     const capfs = await Capfs.create({ variant, capabilities: true })
     try {

@@ -1,0 +1,136 @@
+// What archives from anywhere may do to a page: cases for every host and variant.
+
+import { rejects, run, same } from './checks.mjs'
+
+/** A tar of one file. */
+function tar(name, content) {
+  const bytes = new Uint8Array(512 + 512 * Math.ceil(content.length / 512) + 1024)
+  const field = (text, at) => bytes.set(new TextEncoder().encode(text), at)
+  const octal = (value, digits) => value.toString(8).padStart(digits, '0')
+  field(name, 0)
+  field(`${octal(0o644, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0${octal(content.length, 11)}\0${octal(0, 11)}\0        0`, 100)
+  field('ustar\x0000', 257)
+  field(`${octal(bytes.subarray(0, 512).reduce((sum, byte) => sum + byte, 0), 6)}\0 `, 148)
+  field(content, 512)
+  return bytes
+}
+
+const gzipped = async (bytes) =>
+  new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer())
+
+const mounting = (data) => ({ mounts: { '/a': { type: 'archive', data } } })
+
+/** Does something while `globalThis[name]` is another. */
+async function replaced(name, value, action) {
+  const before = globalThis[name]
+  globalThis[name] = value
+  try {
+    await action()
+  } finally {
+    globalThis[name] = before
+  }
+}
+
+export const everywhere = {
+  async 'reads archives from everywhere, and as they were when it was asked'({ capfs, guest }) {
+    const [whole, other] = [tar('a.txt', 'as it was'), tar('a.txt', 'another x')]
+    const padded = new Uint8Array([1, 2, 3, ...whole, 4]).subarray(3, 3 + whole.length)
+    const packed = await gzipped(whole)
+    for (const data of [whole.slice(), whole.slice().buffer, padded, packed.slice(), packed.slice().buffer]) {
+      for (let again = 0; again < 2; again++) same((await run(capfs, guest, ['cat', '/a/a.txt'], mounting(data))).out, 'as it was')
+    }
+    for (const bytes of [whole, packed]) {
+      const address = URL.createObjectURL(new Blob([bytes]))
+      for (const data of [address, new URL(address)]) same((await run(capfs, guest, ['cat', '/a/a.txt'], mounting(data))).out, 'as it was')
+    }
+    const instead = await gzipped(other)
+    for (const [given, later] of [[whole.slice(), other], [packed.slice(), instead.length === packed.length ? instead : packed.map(() => 0)]]) {
+      const running = run(capfs, guest, ['cat', '/a/a.txt'], mounting(given))
+      given.set(later)
+      same((await running).out, 'as it was')
+    }
+    const file = new TextEncoder().encode('as it was')
+    const running = run(capfs, guest, ['cat', '/w/a.txt'], { mounts: { '/w': { type: 'memory', files: { 'a.txt': file } } } })
+    file.fill(0x78)
+    same((await running).out, 'as it was')
+  },
+  async 'refuses a damaged archive before its agent begins, whatever it comes from'({ capfs, guest }) {
+    const whole = tar('a.txt', 'x'.repeat(2_000))
+    const damaged = [new Uint8Array(512).fill(0x78), whole.map((byte, at) => (at === 3 ? byte ^ 1 : byte)), whole.subarray(0, 700)]
+    for (const bytes of damaged) {
+      const packed = await gzipped(bytes)
+      const cut = packed.subarray(0, packed.length - 9)
+      for (const data of [bytes, packed, cut, bytes.slice().buffer, URL.createObjectURL(new Blob([bytes])), URL.createObjectURL(new Blob([packed]))]) {
+        await rejects(capfs.spawn(guest, mounting(data)), 'ARCHIVE_INVALID')
+      }
+      await rejects(capfs.spawn(guest, { ...mounting(bytes), grants: ['random'] }), 'ARCHIVE_INVALID')
+      await rejects(capfs.spawn(guest, { mounts: { '/a': [{ type: 'memory' }, { type: 'archive', data: bytes }] } }), 'ARCHIVE_INVALID')
+    }
+    const { agent, out } = await run(capfs, guest, ['hello'])
+    same(out, 'hello\n')
+    // Their ends are on their way from their workers.
+    while ([...capfs.agents].some((other) => other !== agent)) await new Promise((resolve) => setTimeout(resolve))
+  },
+  async 'neither unpacks nor loads an archive that is longer than archives may be'({ capfs, guest }) {
+    // Ten MiB that by what is at their end become ten GiB, modulo four.
+    const bomb = new Uint8Array(10 << 20)
+    bomb.set([0x1f, 0x8b, 8])
+    new DataView(bomb.buffer).setUint32(bomb.length - 4, (10 * 2 ** 30) % 2 ** 32, true)
+    let unpackers = 0
+    const Real = globalThis.DecompressionStream
+    class Counted extends Real {
+      constructor(format) {
+        super(format)
+        unpackers += 1
+      }
+    }
+    await replaced('DecompressionStream', Counted, async () => {
+      for (const data of [bomb, bomb.buffer, URL.createObjectURL(new Blob([bomb]))]) await rejects(capfs.spawn(guest, mounting(data)), 'ARCHIVE_INVALID')
+      same(unpackers, 0)
+      same((await run(capfs, guest, ['cat', '/a/a.txt'], mounting(await gzipped(tar('a.txt', 'counted'))))).out, 'counted')
+      same(unpackers, 1)
+    })
+    let [pieces, given] = [0, 0]
+    const endless = (headers) =>
+      new Response(
+        new ReadableStream(
+          {
+            pull(controller) {
+              pieces += 1
+              controller.enqueue(new Uint8Array(1 << 10))
+            },
+            cancel() {
+              given += 1
+            },
+          },
+          { highWaterMark: 0 },
+        ),
+        { headers },
+      )
+    await replaced('fetch', async () => endless({ 'Content-Length': String(2 ** 30 + 1) }), () =>
+      rejects(capfs.spawn(guest, mounting('https://example.com/endless.tar')), 'ARCHIVE_INVALID'),
+    )
+    same([pieces, given], [0, 1])
+  },
+  async 'hands an archive of its own on, and copies what others have'({ capfs, guest }) {
+    const whole = tar('a.txt', 'handed on')
+    const first = await run(capfs, guest, ['hello'])
+    const pooled = Object.getPrototypeOf(first.agent.worker)
+    const { spawn } = pooled
+    const left = []
+    pooled.spawn = function (command, ...rest) {
+      spawn.call(this, command, ...rest)
+      left.push(command.config.mounts[0][1][0].tar.length)
+    }
+    try {
+      const packed = await gzipped(whole)
+      for (const data of [URL.createObjectURL(new Blob([whole])), whole, packed, packed]) {
+        same((await run(capfs, guest, ['cat', '/a/a.txt'], mounting(data))).out, 'handed on')
+      }
+      // What is kept for the next agent stays, and what was given is its owner's.
+      same([left, whole.length > 0, packed.length > 0], [[0, 0, whole.length, whole.length], true, true])
+    } finally {
+      pooled.spawn = spawn
+    }
+  },
+}
