@@ -12,7 +12,7 @@ import { checkId, findsByIdentity } from './identity.js';
 import { Kept } from './kept.js';
 import { loadMounts } from './mounts.js';
 import { canStream, checkModule, factsOf, type ModuleFacts } from './module.js';
-import { checkCapfsOptions, checkGrantValue, checkSpawnOptions, finite } from './options.js';
+import { finite, readCapfsOptions, readGrant, readSpawnOptions } from './options.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileProgram, programName, shown } from './program.js';
@@ -78,8 +78,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
    *
    * @throws CapfsError `OPTION_INVALID`; `VARIANT_UNAVAILABLE`; `FETCH_FAILED` where the kernel's files can't be loaded; `HOST` where there is no memory for it
    */
-  static async create(options: CapfsOptions = {}): Promise<Capfs> {
-    checkCapfsOptions(options);
+  static async create(given: CapfsOptions = {}): Promise<Capfs> {
+    const options = readCapfsOptions(given);
     const variant = chooseVariant(options.variant);
     const full = options.capabilities ?? false;
     const assets = options.assets === undefined ? undefined : assetsFolder(options.assets);
@@ -121,21 +121,23 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
    * @throws CapfsError `GRANT_INVALID`, with what is wrong with it
    */
   checkGrant(grant: Grant): string {
-    checkGrantValue(grant);
-    const [device, terms] = grantPairs(grant);
+    const [device, terms] = grantPairs(readGrant(grant));
+    return this.#checkGrant(device, terms);
+  }
+
+  #checkGrant(device: string, terms: string[]): string {
     this.#mayGrant(device);
     return this.home.checkGrant(device, terms);
   }
 
   /**
-   * Starts an agent.
+   * Starts an agent. What it is given is read once, and copied, before this returns; changing it later changes nothing.
    *
    * @throws CapfsError `OPTION_INVALID`, `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`,
    *   `ABORTED`, `CLOSED`, `HOST`
    */
   async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
-    checkSpawnOptions(options);
-    return this.spawnChild(program, options, undefined);
+    return this.spawnChild(program instanceof URL ? String(program) : program, readSpawnOptions(options), undefined);
   }
 
   /** Starts an agent, as a task of another where there is one; not for users. */
@@ -165,8 +167,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     if (streamed && this.variant.wait === 'none') {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for its standard input: give it as a whole');
     }
-    for (const grant of options.grants ?? []) this.checkGrant(grant);
     const grants = (options.grants ?? []).map(grantPairs);
+    for (const [device, terms] of grants) this.#checkGrant(device, terms);
     const all = Object.values(options.mounts ?? {}).flat();
     if (this.variant.wait === 'none' && all.some(({ type }) => type === 'shared')) {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for the page\'s answers: there are no shared mounts');
@@ -205,12 +207,16 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       );
       const configured = prepared.length > 0 ? await unless(Promise.all(prepared)) : [];
       const config = this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module));
+      if (config.stdin) own.push(config.stdin.buffer as ArrayBuffer);
       agent.begin(module, config, own);
       const refusable = grants.length > 0 || all.some(({ type }) => type === 'archive');
       const refused = refusable ? await unless(agent.granted) : undefined;
       agent.alive();
       if (refused !== undefined) throw refused;
-      if (stdin instanceof ReadableStream) agent.readFrom(stdin);
+      if (stdin instanceof ReadableStream) {
+        if (stdin.locked) throw new CapfsError('OPTION_INVALID', 'stdin is a stream that somebody else began to read while the agent was being started: it is locked');
+        agent.readFrom(stdin);
+      }
     } catch (error) {
       agent.abandon(messageOf(error));
       throw error;

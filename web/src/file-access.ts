@@ -22,7 +22,8 @@ export abstract class FileAccess {
       throw new CapfsError('EINVAL', `maxBytes is a whole number of bytes, not ${String(maxBytes)}`);
     }
     if (signal?.aborted) throw abortError(signal, `reading ${path}`);
-    return (await this.request('read', path, undefined, options)) as Uint8Array<ArrayBuffer>;
+    const reading = { ...(maxBytes === undefined ? {} : { maxBytes }), ...(signal ? { signal } : {}) };
+    return (await this.request('read', path, undefined, reading)) as Uint8Array<ArrayBuffer>;
   }
 
   /** Reads a program for a task, which counts as what this holds. Not for users. */

@@ -47,8 +47,11 @@ export class MailboxWriter {
   }
 
   send(mail: Mail): void {
-    this.#queue.push(...encode(mail));
+    const parts = encode(mail);
+    this.#queue.push(...parts);
     this.pump();
+    // What has no room yet may be the caller's, who may write into it meanwhile.
+    if (parts.length > 1 && this.#queue.length > 0) this.#queue.push(new Uint8Array(this.#queue.pop()!));
   }
 
   /** Writes as much of what waits as fits. */

@@ -1,11 +1,14 @@
-/** Looks at options before anything is done with them: what there isn't, and values that one can't have, are refused by name. */
-import { CapfsError } from './errors.js';
+/**
+ * Reads options before anything is done with them: what there isn't, and values that one can't have, are refused by name. Each is read once, into a copy, and
+ * it is the copy that is looked at and used: objects that answer differently each time, or are changed while a start waits, change nothing of it.
+ */
+import { CapfsError, messageOf } from './errors.js';
 import type { CapfsOptions, Grant, Limits, Mount, SpawnOptions } from './types.js';
 
-/** What a value must be: says so where it is not. */
-type Check = (value: unknown, at: string) => void;
-/** A check for each option that there is; what is `undefined` was left out. */
-type Checks<Options> = { [Name in keyof Required<Options>]: Check };
+/** What a value must be: says so where it is not, and answers the value, copied as far as others could change it. */
+type Reader = (value: unknown, at: string) => unknown;
+/** A reader for each option that there is; what is `undefined` was left out. */
+type Readers<Options> = { [Name in keyof Required<Options>]: Reader };
 
 /** Columns and rows of a screen, at most: what a terminal's `winsize` holds. */
 const SCREEN_MAX = 65_535;
@@ -32,10 +35,8 @@ function refuse(at: string, wanted: string, value: unknown): never {
 }
 
 const must =
-  (wanted: string, holds: (value: unknown) => boolean): Check =>
-  (value, at) => {
-    if (!holds(value)) refuse(at, wanted, value);
-  };
+  (wanted: string, holds: (value: unknown) => boolean): Reader =>
+  (value, at) => (holds(value) ? value : refuse(at, wanted, value));
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -43,73 +44,89 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 const isBytes = (value: unknown): boolean =>
   value instanceof ArrayBuffer || (ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer);
 
+const isFile = (value: unknown): value is Uint8Array => ArrayBuffer.isView(value) && value instanceof Uint8Array && isBytes(value);
+
 const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0');
 
 const flag = must('true or false', (value) => typeof value === 'boolean');
 const text = must('a string without NUL', isText);
 const callback = must('a function', (value) => typeof value === 'function');
-const anyOf = (...names: string[]): Check => must(names.map((name) => `'${name}'`).join(' or '), (value) => names.includes(value as string));
-const whole = (least: number, most: number): Check =>
+const anyOf = (...names: string[]): Reader => must(names.map((name) => `'${name}'`).join(' or '), (value) => names.includes(value as string));
+const whole = (least: number, most: number): Reader =>
   must(`a whole number from ${least} to ${most}`, (value) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most);
-const limit = (unit: string): Check =>
+const limit = (unit: string): Reader =>
   must(`a whole number of ${unit} that is at least 1, or Infinity`, (value) => value === Infinity || (Number.isSafeInteger(value) && (value as number) >= 1));
 
 const listOf =
-  (each: Check): Check =>
+  (each: Reader): Reader =>
+  (value, at) =>
+    Array.isArray(value) ? Array.from(value as unknown[], (member, index) => each(member, `${at}[${index}]`)) : refuse(at, 'an array', value);
+
+/** An object of things by name, each read by name and value. */
+const record =
+  (wanted: string, each: (name: string, value: unknown, at: string) => unknown): Reader =>
   (value, at) => {
-    if (!Array.isArray(value)) refuse(at, 'an array', value);
-    (value as unknown[]).forEach((member, index) => each(member, `${at}[${index}]`));
+    if (!isObject(value)) refuse(at, wanted, value);
+    return Object.fromEntries(Object.entries(value as Record<string, unknown>).map(([name, member]) => [name, each(name, member, at)]));
   };
 
-/** An object with options of its own. */
-function options<Options>(checks: Checks<Options>): Check {
+/** An object with options of its own, which may be another's that it inherits from. Its functions are called as its methods. */
+function options<Options>(readers: Readers<Options>): Reader {
   return (value, at) => {
     if (!isObject(value)) refuse(at, 'an object', value);
-    for (const [name, member] of Object.entries(value as Record<string, unknown>)) {
-      const check = Object.hasOwn(checks, name) ? checks[name as keyof Options] : undefined;
-      if (!check) {
-        const known = Object.keys(checks);
-        const near = known.find((other) => other.toLowerCase() === name.toLowerCase() || (name.length > 2 && (other.startsWith(name) || name.startsWith(other))));
-        throw new CapfsError(
-          'OPTION_INVALID',
-          `${at === THE_OPTIONS ? 'there is' : `${at} has`} no option ${shown(name)}${near === undefined ? `; there are ${known.join(', ')}` : `; is ${near} meant?`}`,
-        );
-      }
-      if (member !== undefined) check(member, at === THE_OPTIONS ? name : `${at}.${name}`);
+    const given = value as Record<string, unknown>;
+    const known = Object.keys(readers);
+    for (const name of Object.keys(given)) {
+      if (Object.hasOwn(readers, name)) continue;
+      const near = known.find((other) => other.toLowerCase() === name.toLowerCase() || (name.length > 2 && (other.startsWith(name) || name.startsWith(other))));
+      throw new CapfsError(
+        'OPTION_INVALID',
+        `${at === THE_OPTIONS ? 'there is' : `${at} has`} no option ${shown(name)}${near === undefined ? `; there are ${known.join(', ')}` : `; is ${near} meant?`}`,
+      );
     }
+    const copy: Record<string, unknown> = {};
+    for (const name of known) {
+      if (readers[name as keyof Options] === type) continue;
+      const member = given[name];
+      if (member === undefined) continue;
+      const read = readers[name as keyof Options](member, at === THE_OPTIONS ? name : `${at}.${name}`);
+      copy[name] = typeof read === 'function' ? (read as Function).bind(given) : read;
+    }
+    return copy;
   };
 }
 
 const rights = anyOf('ro', 'rw');
 
 /** A path without `..`, as names of mounts and of files in them are. */
-function path(value: unknown, at: string): void {
-  if (!isText(value)) refuse(at, 'a path: a string without NUL', value);
+function path(value: unknown, at: string): string {
+  if (!isText(value)) return refuse(at, 'a path: a string without NUL', value);
   const names: string[] = [];
-  for (const name of (value as string).split('/')) {
+  for (const name of value.split('/')) {
     if (name === '..') names.pop();
     else if (name !== '' && name !== '.') names.push(name);
   }
-  if (!(value as string).split('/').includes('..')) return;
-  const meant = `${(value as string).startsWith('/') ? '/' : ''}${names.join('/')}`;
+  if (!value.split('/').includes('..')) return value;
+  const meant = `${value.startsWith('/') ? '/' : ''}${names.join('/')}`;
   throw new CapfsError('OPTION_INVALID', `${at}: ${shown(value)} has .. in it, which no path here may have; write ${shown(meant || '.')}`);
 }
 
-const files: Check = (value, at) => {
-  if (!isObject(value)) refuse(at, 'an object of contents by path', value);
-  for (const [name, content] of Object.entries(value as Record<string, unknown>)) {
-    path(name, at);
-    if (typeof content !== 'string' && !(content instanceof Uint8Array && isBytes(content))) refuse(`${at}[${shown(name)}]`, 'a string or a Uint8Array', content);
-  }
-};
+/** The bytes themselves are copied where they are loaded, before `spawn` waits for anything. */
+const files = record('an object of contents by path', (name, content, at) => {
+  path(name, at);
+  return typeof content === 'string' || isFile(content) ? content : refuse(`${at}[${shown(name)}]`, 'a string or a Uint8Array', content);
+});
 
 type MountOptions<Type extends Mount['type']> = Omit<Extract<Mount, { type: Type }>, 'type'>;
-const type: Check = () => undefined;
-const MOUNTS: { [Type in Mount['type']]: Check } = {
+/** What kind of a mount it is has been read before the rest. */
+const type: Reader = () => undefined;
+/** An address as it is now. */
+const address: Reader = (value) => (value instanceof URL ? String(value) : value);
+const MOUNTS: { [Type in Mount['type']]: Reader } = {
   memory: options<MountOptions<'memory'> & { type: unknown }>({ type, files, rights }),
   archive: options<MountOptions<'archive'> & { type: unknown }>({
     type,
-    data: must('an address or bytes', (value) => isBytes(value) || isText(value) || value instanceof URL),
+    data: (value, at) => (isBytes(value) || isText(value) || value instanceof URL ? address(value, at) : refuse(at, 'an address or bytes', value)),
   }),
   shared: options<MountOptions<'shared'> & { type: unknown }>({ type, path, rights }),
   opfs: options<MountOptions<'opfs'> & { type: unknown }>({
@@ -125,55 +142,59 @@ const MOUNTS: { [Type in Mount['type']]: Check } = {
 /** What a mount can't do without. */
 const NEEDS: Partial<Record<Mount['type'], string>> = { archive: 'data', shared: 'path' };
 
-const mount: Check = (value, at) => {
+const mount: Reader = (value, at) => {
   if (!isObject(value)) refuse(at, 'a mount, { type: … }', value);
-  const kind = (value as { type?: unknown }).type;
-  if (typeof kind !== 'string' || !Object.hasOwn(MOUNTS, kind)) refuse(`${at}.type`, Object.keys(MOUNTS).map((name) => `'${name}'`).join(', '), kind);
-  MOUNTS[kind as Mount['type']](value, at);
+  const given = value as Record<string, unknown>;
+  const kind = given['type'];
+  if (typeof kind !== 'string' || !Object.hasOwn(MOUNTS, kind)) return refuse(`${at}.type`, Object.keys(MOUNTS).map((name) => `'${name}'`).join(', '), kind);
+  const read = MOUNTS[kind as Mount['type']](given, at) as Record<string, unknown>;
   const needed = NEEDS[kind as Mount['type']];
-  if (needed !== undefined && (value as Record<string, unknown>)[needed] === undefined) {
-    throw new CapfsError('OPTION_INVALID', `${at}: a mount of type ${kind} needs ${needed}`);
-  }
+  if (needed !== undefined && read[needed] === undefined) throw new CapfsError('OPTION_INVALID', `${at}: a mount of type ${kind} needs ${needed}`);
+  return { ...read, type: kind };
 };
 
-const mounts: Check = (value, at) => {
-  if (!isObject(value)) refuse(at, 'an object of mounts by path', value);
-  for (const [guest, given] of Object.entries(value as Record<string, unknown>)) {
-    path(guest, at);
-    const here = `${at}[${shown(guest)}]`;
-    if (!Array.isArray(given)) mount(given, here);
-    else if (given.length === 0) throw new CapfsError('OPTION_INVALID', `${here} is a union of nothing: leave it out, or give it a member`);
-    else given.forEach((member, index) => mount(member, `${here}[${index}]`));
-  }
+const mounts = record('an object of mounts by path', (guest, given, at) => {
+  path(guest, at);
+  const here = `${at}[${shown(guest)}]`;
+  if (!Array.isArray(given)) return mount(given, here);
+  const members = Array.from(given as unknown[], (member, index) => mount(member, `${here}[${index}]`));
+  if (members.length === 0) throw new CapfsError('OPTION_INVALID', `${here} is a union of nothing: leave it out, or give it a member`);
+  return members;
+});
+
+const env = record('an object of strings by name', (name, content, at) => {
+  if (name === '' || !isText(name) || name.includes('=')) throw new CapfsError('OPTION_INVALID', `${at} has a name that no variable can have: ${shown(name)}`);
+  return text(content, `${at}.${name}`);
+});
+
+/** What a grant's terms mean is the kernel's to say, which is told them as text. */
+const grant: Reader = (value, at) => {
+  if (isText(value)) return value;
+  const wanted = 'a grant: a string, or an object with a device';
+  if (!isObject(value)) return refuse(at, wanted, value);
+  const { device, ...terms } = value;
+  if (!isText(device)) return refuse(at, wanted, value);
+  const written = Object.entries(terms).map(([key, term]) => [key, term === undefined ? term : Array.isArray(term) ? Array.from(term as unknown[], String) : String(term)]);
+  return { ...Object.fromEntries(written), device };
 };
 
-const env: Check = (value, at) => {
-  if (!isObject(value)) refuse(at, 'an object of strings by name', value);
-  for (const [name, content] of Object.entries(value as Record<string, unknown>)) {
-    if (name === '' || !isText(name) || name.includes('=')) throw new CapfsError('OPTION_INVALID', `${at} has a name that no variable can have: ${shown(name)}`);
-    text(content, `${at}.${name}`);
-  }
-};
-
-/** What a grant's terms mean is the kernel's to say. */
-const grant: Check = must('a grant: a string, or an object with a device', (value) => isText(value) || (isObject(value) && isText(value['device'])));
-
-const LIMITS: Checks<Limits> = {
+const LIMITS: Readers<Limits> = {
   memory: limit('bytes'),
   time: must('a number of milliseconds above 0, or Infinity', (value) => typeof value === 'number' && value > 0),
   files: limit('descriptors'),
   storage: limit('bytes'),
 };
 
-const stdin: Check = (value, at) => {
+const stdin: Reader = (value, at) => {
   if (value instanceof ReadableStream) {
     if (value.locked) throw new CapfsError('OPTION_INVALID', `${at} is a stream that somebody reads already: it is locked`);
-  } else if (typeof value !== 'string' && !(value instanceof Uint8Array && isBytes(value))) {
-    refuse(at, "'pipe', 'closed', a string, a Uint8Array or a ReadableStream", value);
+    return value;
   }
+  if (typeof value === 'string') return value;
+  return isFile(value) ? new Uint8Array(value) : refuse(at, "'pipe', 'closed', a string, a Uint8Array or a ReadableStream", value);
 };
 
-const SPAWN: Checks<SpawnOptions> = {
+const SPAWN: Readers<SpawnOptions> = {
   args: listOf(text),
   name: text,
   // What it may be made of is said where it is used.
@@ -201,28 +222,31 @@ const SPAWN: Checks<SpawnOptions> = {
   signal: must('an AbortSignal', (value) => value instanceof AbortSignal),
 };
 
-const CAPFS: Checks<CapfsOptions> = {
+const CAPFS: Readers<CapfsOptions> = {
   variant: options<Required<CapfsOptions>['variant']>({ wait: text, memory: text }),
   spares: whole(0, 1_000),
   maxWorkers: whole(1, 1_000),
   capabilities: flag,
-  assets: must('an address', (value) => isText(value) || value instanceof URL),
+  assets: (value, at) => (isText(value) || value instanceof URL ? address(value, at) : refuse(at, 'an address', value)),
 };
 
-/** @throws CapfsError `OPTION_INVALID` */
-export function checkCapfsOptions(given: CapfsOptions): void {
-  options<CapfsOptions>(CAPFS)(given, 'the options');
+/** Reads a value with functions of the caller's in it (getters, proxies), which may throw what they like. */
+function reading<Value>(reader: Reader, given: Value, at: string): Value {
+  try {
+    return reader(given, at) as Value;
+  } catch (error) {
+    throw error instanceof CapfsError ? error : new CapfsError('OPTION_INVALID', `${at} can't be read: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** @throws CapfsError `OPTION_INVALID` */
-export function checkSpawnOptions(given: SpawnOptions): void {
-  options<SpawnOptions>(SPAWN)(given, 'the options');
-}
+export const readCapfsOptions = (given: CapfsOptions): CapfsOptions => reading(options<CapfsOptions>(CAPFS), given, THE_OPTIONS);
 
 /** @throws CapfsError `OPTION_INVALID` */
-export function checkGrantValue(given: Grant): void {
-  grant(given, 'the grant');
-}
+export const readSpawnOptions = (given: SpawnOptions): SpawnOptions => reading(options<SpawnOptions>(SPAWN), given, THE_OPTIONS);
+
+/** @throws CapfsError `OPTION_INVALID` */
+export const readGrant = (given: Grant): Grant => reading(grant, given, 'the grant');
 
 /** @throws CapfsError `OPTION_INVALID` */
 export function checkSize(columns: number, rows: number): void {

@@ -99,6 +99,64 @@ export const everywhere = {
     await rejects(Capfs.create({ variant: { wait: 'constructor' } }), 'VARIANT_UNAVAILABLE')
     same([...capfs.agents].length, 0)
   },
+  async 'reads each option once, and uses what it has checked'({ Capfs, capfs, guest }) {
+    // Each property is as it should be when it is first read, and never again.
+    const fickle = (value) => {
+      if (!Array.isArray(value) && Object.getPrototypeOf(value ?? 0) !== Object.prototype) return value
+      const seen = new Set()
+      return new Proxy(value, {
+        get(target, name) {
+          // The iterator of an array looks at its length at each step.
+          if (seen.has(name) && !(Array.isArray(target) && name === 'length')) throw new Error(`${String(name)} was read twice`)
+          seen.add(name)
+          return Array.isArray(target) && typeof name === 'symbol' ? target[name] : fickle(target[name])
+        },
+      })
+    }
+    const options = () => ({
+      args: ['script'],
+      name: 'once',
+      id: 'once',
+      env: { GREETING: 'once' },
+      mounts: { '/w': [{ type: 'memory', files: { 'a.txt': 'once' }, rights: 'ro' }, { type: 'memory' }] },
+      grants: [{ device: 'console', raw: 'no' }, 'random'],
+      console: { log: () => {}, size: { columns: 80, rows: 24 } },
+      limits: { memory: 16 << 20, files: 100 },
+      stdin: 'cat /w/a.txt\nset /w/a.txt x\ncat /cap/console/winsize\n',
+      clock: 1,
+      random: true,
+      tty: false,
+    })
+    const [EROFS, said] = [69, ['=once', '=80 24|']]
+    const check = ({ out }) => same(out.split('\n').filter((line) => line !== ''), [said[0], `!${EROFS}`, said[1]])
+    const start = async (given) => {
+      const agent = await capfs.spawn(guest, given)
+      const [out, exit] = await Promise.all([new Response(agent.stdout).text(), agent.exit])
+      return { out, exit }
+    }
+    check(await start(options()))
+    check(await start(fickle(options())))
+    capfs.checkGrant(fickle({ device: 'random', at: '/dev/random' }))
+    ;(await Capfs.create(fickle({ spares: 1, variant: { wait: capfs.variant.wait, memory: capfs.variant.memory } }))).close()
+    // What is changed while it starts is another agent's.
+    const given = options()
+    const starting = start(given)
+    given.args[0] = 'trap'
+    given.mounts['/w'][0].rights = 'rw'
+    given.mounts['/w'][0].files['a.txt'] = 'changed'
+    given.mounts['/x'] = { type: 'archive', data: 'nowhere' }
+    given.grants.length = 0
+    Object.assign(given.console.size, { columns: 1, rows: 1 })
+    Object.assign(given.limits, { memory: 65536, time: 1 })
+    Object.assign(given, { args: 5, env: 5, stdin: 5, limits: 5, console: 5, clock: -1, tty: 5, signal: 5 })
+    check(await starting)
+    const stdin = new TextEncoder().encode('cat /w/a.txt\n')
+    const reading = run(capfs, guest, ['script'], { ...options(), args: ['script'], stdin })
+    stdin.fill(0x78)
+    same((await reading).out, '=once\n')
+    const broken = { get args() { throw new TypeError('no arguments today') } }
+    same(await failure(capfs.spawn(guest, broken)), ['OPTION_INVALID', "the options can't be read: no arguments today"])
+  },
   async 'takes Infinity as no limit, and limits that are longer than timers'({ capfs, guest }) {
     for (const time of [Infinity, 2 ** 31, 2 ** 40]) {
       const limits = { time, memory: Infinity, files: Infinity, storage: Infinity }
@@ -317,7 +375,7 @@ export const waiting = {
       }
       if (failed) return
       try {
-        capfs.checkGrant('random')
+        capfs.home.checkGrant('random', [])
       } catch ({ code }) {
         failed = code === 'HOST'
       }
