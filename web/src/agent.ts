@@ -12,12 +12,11 @@ import { checkSize } from './options.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
 import { Peer, type AgentConfig, type EndReason, type FileRequest, type Mail, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
+import { Telling } from './telling.js';
 import type { AuditEvent, Exit, KillOptions, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
-/** Milliseconds that functions of the page's may take for what an agent tells before the event loop comes round. */
-const TELLING_MAX = 8;
 const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
 /** The code of an agent whose kernel failed. */
 const HOST_FAILED = 70;
@@ -62,10 +61,10 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** Takes the home's answers. */
   readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
   readonly #audit: ((event: AuditEvent) => void) | undefined;
-  /** Milliseconds that functions of the page's took since the event loop last came round for that. */
-  #telling = 0;
-  /** What the worker is told when it does. */
-  readonly #heard: Mail[] = [];
+  /** Calls the page's functions. */
+  readonly #telling = new Telling();
+  /** It has ended in its worker, and the page is being told what it said before; `kept` is how many bytes its files take there, if they are. */
+  #over: { kept: number | undefined } | undefined;
   /** Why its files can't be had any more. */
   #released: string | undefined;
   /** Whether its worker knows of it. */
@@ -301,7 +300,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
    */
   endAtOnce(why: string): void {
     if (!this.#begun) return this.#end('killed', why);
-    this.#finish({ code: ENDINGS.killed, reason: 'killed', message: why, usage: noUsage() }, undefined);
+    this.#cut({ code: ENDINGS.killed, reason: 'killed', message: why, usage: noUsage() });
   }
 
   /** Others have ended since, and there is no room for its files any more; not for users. */
@@ -332,14 +331,14 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
           // The terminal may hand the bytes themselves on to somebody else.
           const count = bytes.length;
           const mail = [{ type: 'output-read', id: this.id, stream, count } as const, { type: 'told', id: this.id, weight: report.weight } as const];
-          this.#tell(() => this.#console.take(stream, bytes), ...mail);
+          this.#tell(this.#console.take(stream, bytes), ...mail);
         } else this.#outputs[report.stream === 2 ? 1 : 0].add(report.bytes);
         break;
       case 'input-taken':
         (report.console ? this.#console.keyboard : this.#input)?.taken(report.count);
         break;
       case 'console-raw':
-        this.#tell(() => this.#console.raw(report.on), { type: 'raw-taken', id: this.id });
+        this.#tell(steps([report.on], (on) => this.#console.raw(on)), { type: 'raw-taken', id: this.id });
         break;
       case 'served':
         this.owner.agent(report.client)?.parentAnswered(report.bytes);
@@ -348,10 +347,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.#granted(report.refused && new CapfsError(...report.refused));
         break;
       case 'audit':
-        this.#tell(
-          () => report.lines.forEach((line) => this.#tellAudit(JSON.parse(line) as AuditEvent)),
-          { type: 'told', id: this.id, weight: report.weight },
-        );
+        this.#tell(steps(report.lines, (line) => this.#tellAudit(JSON.parse(line) as AuditEvent)), { type: 'told', id: this.id, weight: report.weight });
         break;
       case 'remote':
         if (report.peer === Peer.Parent) this.parent?.serve(this.id, report.bytes);
@@ -359,7 +355,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         else this.owner.home.serve(this.id, report.bytes, this.#reply);
         break;
       case 'exit':
-        this.#finish(report.exit, report.exit.reason === 'host' ? undefined : report.kept);
+        this.#ended(report.exit, report.exit.reason === 'host' ? undefined : report.kept);
     }
   }
 
@@ -368,25 +364,36 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     if (!this.#exit) this.worker.send(mail);
   }
 
-  /**
-   * Calls functions of the page's, and tells the worker that it may send more for them. Where they take long that is told when the event loop
-   * has come round: what else the page has to do, this agent's end as well, has its turn between.
-   */
-  #tell(call: () => void, ...mail: Mail[]): void {
-    const begun = performance.now();
-    call();
-    this.#telling += performance.now() - begun;
-    if (this.#telling < TELLING_MAX) return mail.forEach((told) => this.#tellWorker(told));
-    const waiting = this.#heard.length > 0;
-    this.#heard.push(...mail);
-    if (waiting) return;
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      this.#telling = 0;
-      for (const told of this.#heard.splice(0)) this.#tellWorker(told);
-    };
-    port2.postMessage(null);
+  /** Calls functions of the page's, and tells the worker then that it may send more for them. */
+  #tell(calls: Iterable<void>, ...mail: Mail[]): void {
+    this.#telling.add(
+      (function* (agent: Agent) {
+        yield* calls;
+        for (const told of mail) agent.#tellWorker(told);
+      })(this),
+    );
+  }
+
+  /** Nothing more comes from its worker: its end is told behind what it said. */
+  #ended(end: Omit<Exit, 'timings'>, kept: number | undefined): void {
+    if (this.#over || this.#exit) return;
+    const over = { kept };
+    this.#over = over;
+    this.#stopTimer?.();
+    clearTimeout(this.#grace);
+    this.#granted(undefined);
+    this.#telling.add(
+      (function* (agent: Agent) {
+        yield* agent.#console.end();
+        agent.#finish(end, over.kept);
+      })(this),
+    );
+  }
+
+  /** Ends it with its worker, at once. */
+  #cut(end: Omit<Exit, 'timings'>): void {
+    this.#ended(end, undefined);
+    this.worker.end(end.message ?? 'the agent was ended with its worker');
   }
 
   /** What the function throws is its own affair: the events behind it are told all the same. */
@@ -401,20 +408,22 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** The worker is gone; not for users. */
   lost(message: string): void {
     this.#lost ??= message;
-    this.#finish({ code: HOST_FAILED, reason: 'host', message, usage: noUsage() }, undefined);
+    this.#ended({ code: HOST_FAILED, reason: 'host', message, usage: noUsage() }, undefined);
+    // Where it had ended before, its files are gone now.
+    if (this.#over) this.#over.kept = undefined;
     this.#release(message);
   }
 
   /** Ends it from outside. `why` is what that came from, where the reason doesn't say it. */
   #end(reason: EndReason, why?: string): void {
-    if (this.#exit || this.#grace !== undefined) return;
+    if (this.#over || this.#exit || this.#grace !== undefined) return;
     this.#ending = { reason, why };
     if (!this.#begun) return this.#finish({ code: ENDINGS[reason], reason, usage: noUsage() }, 0);
     this.worker.send({ type: 'kill', id: this.id, reason });
     this.#grace = setTimeout(() => {
       const message = `${why ?? 'it was killed'}, and as it made no system call, its worker was ended with it`;
       this.#ending = undefined;
-      this.#finish({ code: ENDINGS[reason], reason, message, usage: noUsage() }, undefined);
+      this.#cut({ code: ENDINGS[reason], reason, message, usage: noUsage() });
     }, KILL_GRACE);
   }
 
@@ -432,7 +441,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#removeSignal?.();
     this.#input.end();
     for (const output of this.#outputs) output.end();
-    this.#console.end();
+    this.#console.keyboard?.end();
     for (const action of this.#endings.splice(0)) settled(action);
     // The worker is given back as it then is: with this agent's files, or without them.
     if (!this.#begun || kept === undefined) this.#release(end.message ?? 'the agent was ended before it began');
@@ -440,6 +449,11 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.owner.ended(this.worker, kept !== undefined);
     this.#resolveExit(this.#exit);
   }
+}
+
+/** A step for each of them. */
+function* steps<Each>(all: readonly Each[], call: (each: Each) => void): Generator<void> {
+  for (const each of all) yield call(each);
 }
 
 /** Does one of several things, each of which is to be done whatever becomes of the others. */

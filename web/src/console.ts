@@ -27,10 +27,10 @@ export class ConsoleEnd {
     if (options.write) this.keyboard = new InputStream(send, sendEnd);
   }
 
-  /** Takes what the agent wrote into one of the console's streams. */
-  take(stream: number, bytes: Uint8Array): void {
+  /** Takes what the agent wrote into one of the console's streams; each step is one call of a function of the page's. */
+  *take(stream: number, bytes: Uint8Array): Generator<void> {
     if (stream === SCREEN) {
-      this.#tell(() => this.options.write?.(bytes));
+      yield this.#tell(() => this.options.write?.(bytes));
       return;
     }
     const line = this.#pending.get(stream) ?? { text: '', decoder: new TextDecoder() };
@@ -41,7 +41,7 @@ export class ConsoleEnd {
       lines.push(line.text);
       line.text = '';
     }
-    for (const text of lines) this.#message(stream, text);
+    for (const text of lines) yield this.#message(stream, text);
   }
 
   raw(on: boolean): void {
@@ -49,12 +49,12 @@ export class ConsoleEnd {
     this.#tell(() => this.options.raw?.(on));
   }
 
-  /** The agent has ended: shows the messages that did not. */
-  end(): void {
-    this.keyboard?.end();
-    for (const [stream, { text }] of this.#pending) if (text !== '') this.#message(stream, text);
+  /** The agent has ended: shows the messages that did not, a step each. */
+  *end(): Generator<void> {
+    const pending = [...this.#pending];
     this.#pending.clear();
-    if (this.#isRaw) this.raw(false);
+    for (const [stream, { text }] of pending) if (text !== '') yield this.#message(stream, text);
+    if (this.#isRaw) yield this.raw(false);
   }
 
   #message(stream: number, text: string): void {

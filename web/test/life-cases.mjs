@@ -265,6 +265,37 @@ export const everywhere = {
     })
     same([told.includes('open'), told.length >= errors.length, errors.every((message) => message === 'the audit is full')], [true, true, true])
   },
+  async 'tells the page what an agent says in slices, in its order, and before its end'({ capfs, guest }) {
+    const SLICE = 256
+    const LINES = 60_000
+    const channel = new MessageChannel()
+    let [turn, lines, inTurn, most, over] = [0, 0, 0, 0, false]
+    const come = new Promise((resolve) => {
+      channel.port1.onmessage = () => {
+        turn += 1
+        inTurn = 0
+        if (over) resolve(channel.port1.close())
+        else channel.port2.postMessage(null)
+      }
+    })
+    channel.port2.postMessage(null)
+    const order = []
+    const count = (line) => {
+      if (line === '' ) lines += 1
+      else order.push([line, lines])
+      inTurn += 1
+      most = Math.max(most, inTurn)
+    }
+    const stdin = `set /cap/console/log first\v${'\v'.repeat(LINES)}last\v\nset /cap/console/warn behind\nset /cap/console/log unended\n`
+    const agent = await capfs.spawn(guest, { args: ['script'], stdin, grants: ['console'], console: { log: count, warn: count } })
+    const { reason } = await agent.exit
+    same([reason, lines], ['exit', LINES])
+    same([order.slice(0, 2), order.slice(2).map(([line]) => line).sort()], [[['first', 0], ['last', LINES]], ['behind', 'unended']])
+    over = true
+    await come
+    // The two don't come round in step everywhere.
+    same([most <= 4 * SLICE || most, turn >= LINES / (4 * SLICE) || turn], [true, true])
+  },
   async 'settles its end whatever fails at it'({ capfs, guest }) {
     const errors = await reported(async () => {
       const agent = await capfs.spawn(guest, { args: ['hello'] })
