@@ -1,11 +1,13 @@
 /** The worker's half of a device worker: a kernel that makes capabilities and serves them to agents' kernels. */
 import { KernelInstance } from './kernel-instance.js';
 import type { BindingsFactory } from './kernels.js';
-import type { DeviceCommand, DeviceReport, Narrowing, Sender } from './protocol.js';
+import { DEVICE_WINDOW, type DeviceCommand, type DeviceReport, type Narrowing, type Sender } from './protocol.js';
 
 export class DeviceServer {
   readonly #kernel: KernelInstance;
   #advancing = false;
+  /** How many requests of each client have been taken of which the page doesn't know. */
+  readonly #taken = new Map<number, number>();
 
   constructor(
     private readonly port: Sender<DeviceReport>,
@@ -30,11 +32,15 @@ export class DeviceServer {
           break;
         }
         case 'device-request':
+          this.#taken.set(client, (this.#taken.get(client) ?? 0) + 1);
           kernel.remote_serve(client, command.bytes, (bytes: Uint8Array) => {
-            this.port.post({ type: 'device-answer', client, bytes }, [bytes.buffer as ArrayBuffer]);
+            this.port.post({ type: 'device-answer', client, bytes, taken: this.#tell(client) }, [bytes.buffer as ArrayBuffer]);
           });
+          // Answers tell of most, which is no message more.
+          if ((this.#taken.get(client) ?? 0) >= DEVICE_WINDOW / 2) this.port.post({ type: 'device-taken', client, taken: this.#tell(client) });
           break;
         case 'device-forget':
+          this.#taken.delete(client);
           kernel.remote_forget(client);
           // What was given up with it is told first: that ends before the event loop gets to this.
           setTimeout(() => this.port.post({ type: 'device-forgotten', client }));
@@ -42,6 +48,13 @@ export class DeviceServer {
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  /** How many requests of a client the page is to be told of now. */
+  #tell(client: number): number {
+    const taken = this.#taken.get(client) ?? 0;
+    this.#taken.delete(client);
+    return taken;
   }
 
   async #grant({ request, client, identity, audit, device, terms, held }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {

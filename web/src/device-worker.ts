@@ -5,7 +5,7 @@
  */
 import { CapfsError } from './errors.js';
 import { startWorker, type WorkerHandle } from './platform.js';
-import type { DeviceReport, Narrowing, NarrowRequest, RemoteTree } from './protocol.js';
+import { DEVICE_WINDOW, type DeviceReport, type Narrowing, type NarrowRequest, type RemoteTree } from './protocol.js';
 
 /** Who has capabilities there. */
 export interface DeviceClient {
@@ -17,9 +17,16 @@ export interface DeviceClient {
   devicesLost(): void;
 }
 
+/** The requests of a client: how many are under way, and those that wait. */
+interface Requests {
+  underWay: number;
+  readonly waiting: Uint8Array[];
+}
+
 export class DeviceWorker {
   readonly #handle: WorkerHandle;
   readonly #clients = new Map<number, DeviceClient>();
+  readonly #requests = new Map<number, Requests>();
   /** Those that are being forgotten: what was under way for them is still to be told. */
   readonly #leaving = new Map<number, DeviceClient>();
   readonly #granting = new Map<number, { client: number; resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
@@ -68,15 +75,32 @@ export class DeviceWorker {
     return narrowing.finally(() => this.#hold(-1));
   }
 
-  /** Hands on a request of an agent's kernel. */
+  /** Hands on a request of an agent's kernel, once so few of its others are under way that the worker comes to those of other agents between. */
   request(client: number, bytes: Uint8Array): void {
-    if (this.#gone !== undefined) this.#clients.get(client)?.devicesLost();
-    else this.#handle.post({ type: 'device-request', client, bytes }, [bytes.buffer as ArrayBuffer]);
+    const receiver = this.#clients.get(client);
+    if (this.#gone !== undefined) return receiver?.devicesLost();
+    if (!receiver) return;
+    const requests = this.#requests.get(client) ?? { underWay: 0, waiting: [] };
+    this.#requests.set(client, requests);
+    requests.waiting.push(bytes);
+    this.#send(client, 0);
+  }
+
+  /** Sends what may be sent of a client's, of whose requests so many more have been taken. */
+  #send(client: number, taken: number): void {
+    const requests = this.#requests.get(client);
+    if (!requests) return;
+    requests.underWay -= taken;
+    for (const bytes of requests.waiting.splice(0, DEVICE_WINDOW - requests.underWay)) {
+      requests.underWay += 1;
+      this.#handle.post({ type: 'device-request', client, bytes }, [bytes.buffer as ArrayBuffer]);
+    }
   }
 
   /** Closes what an agent has there. */
   forget(client: number): void {
     const receiver = this.#clients.get(client);
+    this.#requests.delete(client);
     if (!receiver || this.#gone !== undefined) return void this.#clients.delete(client);
     this.#clients.delete(client);
     this.#leaving.set(client, receiver);
@@ -98,6 +122,7 @@ export class DeviceWorker {
     this.#granting.clear();
     for (const { reject } of this.#narrowing.values()) reject(new CapfsError('EIO', message));
     this.#narrowing.clear();
+    this.#requests.clear();
     for (const client of this.#clients.values()) client.devicesLost();
     this.#leaving.clear();
     this.onGone();
@@ -120,7 +145,10 @@ export class DeviceWorker {
         this.#narrowing.delete(report.request);
         return;
       case 'device-answer':
+        this.#send(report.client, report.taken);
         return this.#clients.get(report.client)?.answered(report.bytes);
+      case 'device-taken':
+        return this.#send(report.client, report.taken);
       case 'device-audit':
         return (this.#clients.get(report.client) ?? this.#leaving.get(report.client))?.audited(report.line);
       case 'device-forgotten':

@@ -124,11 +124,16 @@ export type DeviceCommand =
 export type DeviceReport =
   | { type: 'device-granted'; request: number; tree?: RemoteTree; error?: string }
   | { type: 'device-narrowed'; request: number; narrowing: Narrowing }
-  | { type: 'device-answer'; client: number; bytes: Uint8Array }
+  /** `taken` is how many more of the client's requests have been taken. */
+  | { type: 'device-answer'; client: number; bytes: Uint8Array; taken: number }
+  | { type: 'device-taken'; client: number; taken: number }
   | { type: 'device-audit'; client: number; line: string }
   /** The last that is heard of a client. */
   | { type: 'device-forgotten'; client: number }
   | { type: 'device-failed'; message: string };
+
+/** Requests of one client that may be on their way to the device worker at once. The others wait, so that no client's keep those of another for long. */
+export const DEVICE_WINDOW = 32;
 
 /** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */
 export type Mail =

@@ -319,6 +319,54 @@ export const everywhere = {
 
 /** Cases for the variants that can wait. */
 export const waiting = {
+  async 'lets no agent\'s requests to devices keep those of another'({ capfs, guest }) {
+    if (capfs.variant.wait !== 'sab') return
+    const start = () => capfs.spawn(guest, { args: ['script'], stdin: 'pipe', grants: ['fetch,origin=https://example.com'] })
+    const [flooder, other] = [await start(), await start()]
+    const reads = async (agent) => {
+      const reader = agent.stdout.getReader()
+      await agent.write('cat /cap/fetch/policy\n')
+      same(new TextDecoder().decode((await reader.read()).value).startsWith('='), true)
+      reader.releaseLock()
+    }
+    // What the flooder's kernel asks for such a read, to be asked again and again.
+    const devices = capfs.devices()
+    const asked = []
+    const request = devices.request
+    devices.request = (client, bytes) => {
+      if (client === flooder.id) asked.push(bytes.slice())
+      request.call(devices, client, bytes)
+    }
+    await reads(flooder)
+    const own = asked.splice(0)
+    delete devices.request
+    const FLOOD = 20_000
+    let answers = 0
+    const all = new Promise((resolve) => {
+      flooder.answered = () => {
+        answers += 1
+        if (answers === FLOOD) resolve()
+      }
+    })
+    for (let i = 0; i < FLOOD; i++) devices.request(flooder.id, own[0].slice())
+    // How many of the flooder's are answered between a question of the other's and its answer, at most.
+    let [since, between, questions] = [0, 0, 0]
+    devices.request = (client, bytes) => {
+      if (client === other.id) [since, questions] = [answers, questions + 1]
+      request.call(devices, client, bytes)
+    }
+    const answered = other.answered
+    other.answered = (bytes) => {
+      between = Math.max(between, answers - since)
+      answered.call(other, bytes)
+    }
+    await reads(other)
+    await all
+    delete devices.request
+    const WINDOW = 32
+    same([between <= 2 * WINDOW || between, questions > 0, answers], [true, true, FLOOD])
+    for (const agent of [flooder, other]) await agent.dispose()
+  },
   async 'loses no mail while the mounts are made'({ capfs, guest }) {
     const options = { args: ['echo'], stdin: 'pipe', mounts: { '/w': { type: 'opfs', directory: `mail-${capfs.variant.wait}` }, '/m': { type: 'memory', files: { a: '1' } } } }
     if (!stored()) return rejects(capfs.spawn(guest, options), 'STORAGE_UNAVAILABLE')
