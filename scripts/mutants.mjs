@@ -3,7 +3,7 @@
 //   npm run mutants -- [CRATE…] [--shard K/N] [--list] [-- ARGS FOR cargo-mutants]
 //
 // A crate's mutants are held against every suite that is meant to hold it, not its own alone. All of them take days on two
-// cores; a shard is a sample of them: `--shard 0/200` is every two-hundredth. What is measured so far: docs/assurance.md.
+// cores; a shard is a sample of them: `--shard 0/200` is every two-hundredth. What was measured: CONTRIBUTING.md.
 //
 // cargo-mutants builds in a copy, from the beginning. `--in-place --baseline skip --timeout 90` builds incrementally in this tree,
 // once the tests pass here: nothing in it may be edited until it ends.

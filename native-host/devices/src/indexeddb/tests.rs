@@ -5,7 +5,7 @@ use std::path::Path;
 
 use capfs::account::Account;
 use capfs::testkit::{self, READ, READ_WRITE, now, read_at, walk, write_at};
-use capfs::{Errno, NodeRef, Op, OpenHow, SetStat, WriteAt};
+use capfs::{Errno, NodeRef, OpenHow, SetStat, WriteAt};
 use capfs_devices::grant::Grant;
 use tempfile::TempDir;
 
@@ -140,23 +140,6 @@ fn databases_and_stores() {
     );
     ctl(&root, "ctl", "create feeds").unwrap();
     assert_eq!(names(&root, "feeds"), ["batch", "ctl", "error", "version"]);
-}
-
-#[test]
-fn directories_that_are_known_are_found_at_once() {
-    let (_state, root) = feeds();
-    let find = |parent: &NodeRef, name| match parent.directory().unwrap().walk(testkit::name(name))
-    {
-        Op::Ready(found) => found.map(|node| node.qid()).ok(),
-        Op::Later(_) => None,
-    };
-    // The engine is asked once.
-    let database = walk(&root, "feeds").unwrap();
-    assert_eq!(find(&root, "feeds"), Some(database.qid()));
-    let store = walk(&root, "feeds/items").unwrap();
-    assert_eq!(find(&database, "items"), Some(store.qid()));
-    ctl(&root, "ctl", "delete feeds").unwrap();
-    assert_eq!(find(&root, "feeds"), None);
 }
 
 #[test]
