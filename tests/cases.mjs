@@ -47,7 +47,7 @@ const withStrictGzip = ['native', 'node', 'chromium', 'firefox']
 
 /** Guests that need one writable file system, print on stdout and exit with 0. */
 const onScratch = [
-  'file_seek', 'file_truncate', 'file_sparse', 'file_offsets', 'file_append', 'open_flags', 'file_times', 'rename',
+  'file_seek', 'file_truncate', 'file_sparse', 'file_offsets', 'file_append', 'open_flags', 'file_times', 'stamps', 'rename',
   'rename_into_itself', 'hard_links', 'symlinks', 'symlink_depth', 'escapes', 'unlink_open', 'directories', 'readdir',
   'readdir_changes', 'trailing_slashes', 'renumber', 'rights', 'fd_flags', 'allocate', 'stat',
   'sockets', 'bad_descriptors', 'hostile_pointers', 'iovecs', 'paths', 'c_stdio', 'c_directories', 'poll_files', 'poll_left',
@@ -270,6 +270,14 @@ export const cases = [
       '/data': memory({ 'a.txt': 'the first\n' }),
       '/other': memory({ 'a.txt': 'the other\n', 'b.txt': 'only there\n' }),
     },
+    waits: true,
+  },
+  {
+    name: 'tasks_unread',
+    guest: 'tasks',
+    args: ['unread'],
+    grants: ['task'],
+    mounts: { '/bin': readOnly({ 'tasks.wasm': { guest: true } }) },
     waits: true,
   },
   {

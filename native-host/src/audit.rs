@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,6 +37,8 @@ struct Appended {
     sized: bool,
     /// Bytes in it, as far as is known here.
     size: u64,
+    /// Whether its last line has no end.
+    torn: bool,
     max: u64,
     /// From this size on operations are refused.
     full: u64,
@@ -79,6 +81,7 @@ impl AuditFile {
             file,
             sized: metadata.is_file(),
             size: metadata.len(),
+            torn: metadata.is_file() && is_torn(path, metadata.len()),
             max,
             full: max - (max / FREE_PART).min(KEPT_MAX as u64),
             kept: Vec::new(),
@@ -94,7 +97,10 @@ impl AuditFile {
         let line = start(agent, identity, SystemClock.realtime());
         let mut audit = self.lock();
         audit.room()?;
-        audit.append(format!("{line}\n").as_bytes())
+        // A line that another run could not end is not taken for the beginning of this one's.
+        let end = if audit.torn { "\n" } else { "" };
+        audit.torn = false;
+        audit.append(format!("{end}{line}\n").as_bytes())
     }
 
     /// Says that it has ended, and how.
@@ -105,6 +111,13 @@ impl AuditFile {
     fn lock(&self) -> MutexGuard<'_, Appended> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the last of so many bytes of a file ends no line.
+fn is_torn(path: &Path, size: u64) -> bool {
+    let mut last = [b'\n'];
+    let read = |last: &mut [u8]| File::open(path)?.read_exact_at(last, size - 1);
+    size > 0 && read(&mut last).is_ok() && last != [b'\n']
 }
 
 impl Appended {
@@ -128,10 +141,10 @@ impl Appended {
     fn overflows(&mut self, more: usize) -> bool {
         let max = self.max;
         let over = |size: u64| size.saturating_add(more as u64) > max;
-        if !self.sized || !over(self.size) {
+        if !self.sized {
             return false;
         }
-        // As in `room`.
+        // Other runs may write to it, too; or as in `room`.
         if let Ok(metadata) = self.file.metadata() {
             self.size = metadata.len();
         }

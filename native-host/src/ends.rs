@@ -115,22 +115,26 @@ impl Ends {
     }
 }
 
-/// A program that has not begun, whose time runs.
+/// What must be done within its time: a program's beginning, or what is told of its end.
 pub struct Beginning(#[expect(dead_code, reason = "its end tells the thread")] Sender<()>);
 
 impl Beginning {
-    /// Ends the host when so much time has passed before this is dropped, whatever it does meanwhile: it compiles, or reads a file
-    /// that does not end. `late` says so.
+    /// Ends the host with a code when so much time has passed before this is dropped, whatever it does meanwhile: it compiles, reads a file
+    /// that does not end, or writes to a pipe that nobody empties. `late` says so.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub fn within(time: Duration, late: impl FnOnce() + Send + 'static) -> io::Result<Beginning> {
+    pub fn within(
+        time: Duration,
+        code: u8,
+        late: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Beginning> {
         let (begins, begun) = mpsc::channel();
         let watch = move || {
             if let Err(RecvTimeoutError::Timeout) = begun.recv_timeout(time) {
                 late();
                 // A compiler ends with its parent.
-                process::exit(codes::TIMEOUT.into());
+                process::exit(code.into());
             }
         };
         let thread = std::thread::Builder::new().name("beginning".to_owned());

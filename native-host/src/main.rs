@@ -7,11 +7,12 @@ mod report;
 mod settings;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use capfs_host::audit::{AuditFile, SIZE_DEFAULT};
 use capfs_host::cache::Cache;
@@ -244,16 +245,26 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     let misses_hang_up = || signals::wanted(&[Signal::HangUp]).is_empty();
     let early = std::process::id() == 1 || source.is_some() && misses_hang_up();
     let early = early.then(&handle_signals).transpose()?;
-    let settings = Settings::new(&args)?;
-    let beginning = settings.timeout.map(|time| {
+    let within = |time: Duration| {
         let (quiet, json) = (args.quiet, args.json);
         let left = time.saturating_sub(begun.elapsed());
-        Beginning::within(left, move || report::late(time, quiet, json))
-    });
-    let beginning = beginning.transpose().map_err(|error| {
-        let text = format!("there is no thread that could end the program in time: {error}");
-        Failed::host(text)
-    })?;
+        let late = move || report::late(time, quiet, json);
+        Beginning::within(left, codes::TIMEOUT, late).map_err(|error| {
+            let text = format!("there is no thread that could end the program in time: {error}");
+            Failed::host(text)
+        })
+    };
+    // Reading the manifest takes time as well: it may be a pipe.
+    let told = args
+        .timeout
+        .as_ref()
+        .map(|time| within(time.0))
+        .transpose()?;
+    let settings = Settings::new(&args)?;
+    let beginning = match told {
+        Some(told) => Some(told),
+        None => settings.timeout.map(within).transpose()?,
+    };
     if !args.quiet && args.grants().iter().any(is_header_in_argument) {
         say::warning(
             "a header in an argument can be read by everybody on this machine, by ps(1) say; \
@@ -405,6 +416,10 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     capabilities.end(GRACE);
     restore();
     let report = ended.map_err(|error| Failed::host(format!("can't run the program: {error}")))?;
+    // What is told of an end from outside may have nowhere to go: a pipe that nobody empties must not keep the process.
+    let code = report.outcome.code();
+    let cancelled = matches!(report.outcome, Outcome::Cancelled(_));
+    let telling = cancelled.then(|| Beginning::within(GRACE, code, || {}));
     if let Some(audit) = audit {
         audit.end(&report.outcome);
     }
@@ -422,7 +437,8 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
         );
         eprintln!("{}", say::json(&report, false));
     }
-    Ok(report.outcome.code())
+    drop(telling);
+    Ok(code)
 }
 
 /// Whether a grant of the command line has a header's value in it.
@@ -506,6 +522,20 @@ fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, Failed> {
     })
 }
 
+/// How deep keys lie in their folder.
+const KEY_DEPTH: usize = 2;
+
+/// The files in a folder, and in those that are in it, so many levels deep.
+fn files_below(folder: &Path, depth: usize) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let below = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_file() => vec![entry.path()],
+        Ok(kind) if kind.is_dir() && depth > 0 => files_below(&entry.path(), depth - 1),
+        _ => Vec::new(),
+    };
+    entries.flat_map(below).collect()
+}
+
 /// What of this machine's is no agent's, whatever it is granted.
 #[derive(Default)]
 struct Reserve<'a> {
@@ -532,6 +562,10 @@ impl Reserve<'_> {
             // By themselves as well, for they can have been mounted elsewhere.
             for inner in ["keys", "named"] {
                 reserved.add(what, &state.join(inner), Danger::Read, hint);
+            }
+            // And each file of keys, which can have a second name.
+            for file in files_below(&state.join("keys"), KEY_DEPTH) {
+                reserved.add(what, &file, Danger::Read, hint);
             }
             reserved.add_around_own(what, &state.join("files"), Danger::Read, hint);
         }

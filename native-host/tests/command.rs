@@ -1,8 +1,13 @@
 //! `capfs-host` from the outside, on the input that programs and people should not give it.
 
+use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 mod bench;
 
@@ -39,12 +44,12 @@ fn what_was_compiled_is_kept_and_damage_is_recovered_from() {
     };
     assert_eq!(run(), "compiled");
     assert_eq!(run(), "cache");
-    for entry in std::fs::read_dir(bench.path("cache/capfs-code")).unwrap() {
+    for entry in fs::read_dir(bench.path("cache/capfs-code")).unwrap() {
         let path = entry.unwrap().path();
-        let mut bytes = std::fs::read(&path).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x40;
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
     }
     assert_eq!(run(), "compiled");
     assert_eq!(run(), "cache");
@@ -174,14 +179,14 @@ fn inspecting_shows_types_and_compiles_nothing() {
          export   pair: func (f64) -> (i32, i32)\n\
          refused  it imports what no host provides: env.table (table) (MODULE_IMPORTS)\n"
             .to_owned()
-            + &format!("identity {}\n", digest(&std::fs::read(&agent).unwrap()))
+            + &format!("identity {}\n", digest(&fs::read(&agent).unwrap()))
     );
     let output = bench.command("inspect").arg("--json").arg(&agent).output();
     let described: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     assert_eq!(described["command"], true);
     assert_eq!(described["imports"][1]["status"], "missing");
     assert!(!bench.path("cache").exists());
-    let cut = std::fs::read(&agent).unwrap();
+    let cut = fs::read(&agent).unwrap();
     let cut = bench.file("cut.wasm", &cut[..cut.len() - 1]);
     assert_ended(
         &bench.command("inspect").arg(cut).output().unwrap(),
@@ -409,10 +414,10 @@ fn count_entries(count: u32) -> String {
 fn a_hundred_thousand_directory_entries() {
     let bench = Bench::new();
     let directory = bench.path("full");
-    std::fs::create_dir(&directory).unwrap();
+    fs::create_dir(&directory).unwrap();
     const ENTRIES: u32 = 100_000;
     for index in 0..ENTRIES {
-        std::fs::File::create(directory.join(format!("entry-{index}"))).unwrap();
+        fs::File::create(directory.join(format!("entry-{index}"))).unwrap();
     }
     // `.` and `..` are listed too.
     let agent = bench.agent(&count_entries(ENTRIES + 2));
@@ -444,7 +449,7 @@ fn truncating_is_writing() {
     let agent = bench.agent(&open_file(TRUNC, FD_READ));
     let output = bench.run(&["--dir", &grant], &agent);
     assert_ne!(output.status.code(), Some(0));
-    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
 }
 
 /// What is no right is not taken for a part of a name, which nobody would notice.
@@ -496,7 +501,7 @@ fn paths_of_mounts_have_a_length() {
 fn links_and_renames_do_not_carry_files_between_mounts() {
     let bench = Bench::new();
     for name in ["ro", "rw"] {
-        std::fs::create_dir(bench.path(name)).unwrap();
+        fs::create_dir(bench.path(name)).unwrap();
     }
     let file = bench.file("ro/file", "precious");
     let grants = |writable: &str| {
@@ -549,8 +554,8 @@ fn links_and_renames_do_not_carry_files_between_mounts() {
 #[test]
 fn a_slash_behind_a_link_does_not_lead_out() {
     let bench = Bench::new();
-    std::fs::create_dir(bench.path("outside")).unwrap();
-    std::fs::create_dir(bench.path("inside")).unwrap();
+    fs::create_dir(bench.path("outside")).unwrap();
+    fs::create_dir(bench.path("inside")).unwrap();
     bench.file("outside/secret", "secret");
     let link = |target: PathBuf, name: &str| {
         std::os::unix::fs::symlink(target, bench.path("inside").join(name)).unwrap();
@@ -582,16 +587,16 @@ fn a_slash_behind_a_link_does_not_lead_out() {
             assert_ne!(output.status.code(), Some(0), "{path} was opened");
         }
     }
-    let secret = std::fs::read(bench.path("outside/secret")).unwrap();
+    let secret = fs::read(bench.path("outside/secret")).unwrap();
     assert_eq!(secret, b"secret");
-    assert_eq!(std::fs::read_dir(bench.path("outside")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(bench.path("outside")).unwrap().count(), 1);
 }
 
 #[test]
 fn a_fifo_does_not_hold_the_host_up() {
     let bench = Bench::new();
     let shared = bench.path("shared");
-    std::fs::create_dir(&shared).unwrap();
+    fs::create_dir(&shared).unwrap();
     let made = Command::new("mkfifo").arg(shared.join("file")).status();
     assert!(made.unwrap().success());
     let grant = format!("{}::/:rw", shared.display());
@@ -610,4 +615,92 @@ fn two_capabilities_at_one_path_are_refused() {
     let output = bench.run(&[first, second].concat(), &bench.agent(&hello()));
     assert_ended(&output, 125, "at `/cap/fetch` there is");
     assert!(output.stdout.is_empty());
+}
+
+/// Writes to standard error without end.
+fn floods_stderr() -> String {
+    program(
+        FD_WRITE,
+        r#"(func $main (result i32) (i32.store (i32.const 4) (i32.const 4096))
+           (loop $more (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))) (br $more))
+           (i32.const 0))"#,
+    )
+}
+
+#[test]
+fn a_pipe_that_nobody_empties_keeps_no_program_beyond_its_time() {
+    let bench = Bench::new();
+    let agent = bench.agent(&floods_stderr());
+    for options in [&[][..], &["--json"], &["--json", "--quiet"]] {
+        let mut command = bench.command("run");
+        command.args(options).args(["--timeout", "300ms"]);
+        let command = command.arg(&agent).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Kept open, and not read.
+        let stderr = child.stderr.take();
+        let (ends, ended) = mpsc::channel();
+        let pid = child.id();
+        thread::spawn(move || ends.send(child.wait().unwrap()));
+        let ended = ended.recv_timeout(Duration::from_secs(30));
+        if ended.is_err() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+        let code = ended.expect("it ends by itself").code();
+        assert_eq!(code, Some(124), "{options:?}");
+        drop(stderr);
+    }
+}
+
+#[test]
+fn what_another_run_left_of_a_line_is_not_the_beginning_of_this_ones() {
+    let bench = Bench::new();
+    let audit = bench.file("audit", "{\"time\":1,\"devi");
+    let mut private = fs::metadata(&audit).unwrap().permissions();
+    private.set_mode(0o600);
+    fs::set_permissions(&audit, private).unwrap();
+    let agent = bench.agent(&hello());
+    let output = bench.run(&["--audit", audit.to_str().unwrap()], &agent);
+    assert_ended(&output, 0, "");
+    let written = fs::read_to_string(&audit).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    assert_eq!(lines.len(), 3, "{written}");
+    assert!(lines[1].contains(r#""operation":"start""#), "{written}");
+}
+
+#[test]
+fn a_file_over_the_systems_limit_is_an_error_of_its_write() {
+    let bench = Bench::new();
+    let folder = bench.path("data");
+    fs::create_dir(&folder).unwrap();
+    // 64 times 64 KiB, where 1 MiB is allowed; the errno is the exit code.
+    let text = program(
+        &format!("{PATH_OPEN} {FD_WRITE}"),
+        r#"(func $main (result i32) (local $n i32) (local $errno i32)
+           (i32.store8 (i32.const 16) (i32.const 102))
+           (i32.store (i32.const 4) (i32.const 65536))
+           (local.set $errno (call $path_open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 1)
+             (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 48)))
+           (if (local.get $errno) (then (return (local.get $errno))))
+           (loop $more
+             (local.set $errno (call $fd_write (i32.load (i32.const 48)) (i32.const 0) (i32.const 1) (i32.const 52)))
+             (if (local.get $errno) (then (return (local.get $errno))))
+             (local.set $n (i32.add (local.get $n) (i32.const 1)))
+             (br_if $more (i32.lt_u (local.get $n) (i32.const 64))))
+           (i32.const 0))"#,
+    );
+    let agent = bench.agent(&text);
+    let run = bench.command("run");
+    let program = run.get_program().to_owned();
+    let mut limited = Command::new("bash");
+    limited
+        .args(["-c", "ulimit -f 1024; exec \"$@\"", "bash"])
+        .arg(program);
+    limited.args(run.get_args());
+    for (name, value) in run.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    let grant = format!("{}::/:rw", folder.display());
+    let limited = limited.args(["--no-cache", "--dir", &grant]).arg(&agent);
+    const EFBIG: i32 = 22;
+    assert_ended(&limited.output().unwrap(), EFBIG, "");
 }

@@ -313,7 +313,7 @@ impl State {
 
     /// Notes that one of a file's names is gone.
     fn lose_name(&mut self, number: u64) -> Result<(), Errno> {
-        let now = self.now_after(self.inode(number)?.ctime);
+        let now = self.clock.realtime();
         let inode = self.inode_mut(number)?;
         inode.names -= 1;
         inode.ctime = now;
@@ -330,7 +330,7 @@ impl State {
         directory: u64,
         change: impl FnOnce(&mut Names),
     ) -> Result<(), Errno> {
-        let now = self.now_after(self.inode(directory)?.mtime);
+        let now = self.clock.realtime();
         let inode = self.inode_mut(directory)?;
         change(inode.directory_mut()?);
         inode.touch(now);
@@ -349,7 +349,7 @@ impl State {
         {
             return Err(Errno::Nametoolong);
         }
-        let inode = Inode::new(body, self.clock.coarse());
+        let inode = Inode::new(body, self.clock.realtime());
         let (target, blocks) = (inode.target_bytes(), inode.own_blocks(self.next));
         self.check_text(name.as_str().len() as u64 + target)?;
         if self.used + blocks > self.limit && blocks > 0 {
@@ -384,7 +384,7 @@ impl State {
         }
         self.begin(Effect::Grows)?;
         self.attach(directory, name, number)?;
-        let now = self.now_after(self.inode(number)?.ctime);
+        let now = self.clock.realtime();
         self.inode_mut(number)?.ctime = now;
         self.mark(number);
         Ok(())
@@ -470,7 +470,7 @@ impl State {
             name: to_name.as_str(),
             number: moved.path,
         });
-        let now = self.now_after(self.inode(moved.path)?.ctime);
+        let now = self.clock.realtime();
         let inode = self.inode_mut(moved.path)?;
         inode.ctime = now;
         if let Body::Directory(names) = &mut inode.body {

@@ -5,6 +5,8 @@
 //   /fields?n=N&size=S  N headers of S bytes
 //   /trailers         a short body, and trailers without end
 //   /extensions       a chunk whose extension has no end
+//   /chunk-size       a chunk whose size is no number
+//   /switches         another protocol, for which nobody has asked
 //   /members          a compressed body of empty members, without end
 //   /slow-head, /slow-body   a byte every 20 ms
 //   /early            a whole answer, and not a byte of the request's body is read
@@ -74,6 +76,8 @@ const HTTP = {
     begins(socket, 'transfer-encoding: chunked\r\n\r\n4;x=')
     flood(socket, 'x')
   },
+  '/chunk-size': (socket) => begins(socket, 'transfer-encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n'),
+  '/switches': (socket) => socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: own\r\n\r\nanything'),
   '/members': (socket) => {
     begins(socket, 'content-encoding: gzip\r\n\r\n')
     flood(socket, gzipSync(''))

@@ -3,6 +3,7 @@ import { unlessAborted } from './abort.js';
 import type { Agent } from './agent.js';
 import { CapfsError, isErrno, type CapfsErrorCode, type Errno } from './errors.js';
 import { grantPairs } from './grants.js';
+import { turn } from './telling.js';
 import type { Mount, Program, SpawnOptions, Stat } from './types.js';
 
 /** What a task is started with, as the kernel tells it. */
@@ -135,14 +136,22 @@ export class TaskHost {
       for (let bytes = await child.read_input(); bytes; bytes = await child.read_input()) await agent.write(bytes);
       await agent.closeStdin();
     })().catch(() => undefined);
+    let moved = 0;
+    let over = false;
     const pump = async (stream: number, readable: ReadableStream<Uint8Array>): Promise<void> => {
-      for await (const bytes of readable) if (!(await child.write_output(stream, bytes))) return;
+      for await (const bytes of readable) {
+        if (!(await child.write_output(stream, bytes))) return;
+        moved += 1;
+      }
     };
-    // What nobody reads of an ended child must not keep it.
-    const printed = Promise.all([pump(1, agent.stdout), pump(2, agent.stderr)]).catch(() => undefined);
+    const printed = Promise.all([pump(1, agent.stdout), pump(2, agent.stderr)])
+      .catch(() => undefined)
+      .finally(() => (over = true));
     const { code, reason } = await agent.exit;
     this.running.count -= 1;
-    await printed;
+    if (reason === 'exit' || reason === 'signal' || reason === 'trap') await printed;
+    // One that was ended doesn't wait for somebody who reads: what has no room any more is lost, as natively.
+    else for (let before = -1; !over && before !== moved; await turn()) before = moved;
     child.ended(code, reason);
     this.#children.delete(number);
     await agent.dispose();

@@ -33,12 +33,21 @@ export class Telling {
 
   /** Goes on when the event loop has come round. */
   #pause(): void {
+    void turn().then(() => {
+      this.#taken = this.#calls = 0;
+      this.#run();
+    });
+  }
+}
+
+/** Resolves when the event loop has come round. */
+export function turn(): Promise<void> {
+  return new Promise((turned) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       port1.close();
-      this.#taken = this.#calls = 0;
-      this.#run();
+      turned();
     };
     port2.postMessage(null);
-  }
+  });
 }

@@ -18,6 +18,7 @@
 //! Every rule (who may do what, forms, lengths, parameters) is decided in this module. A host makes keys, keeps
 //! them, and computes: [`KeyStore`], [`Key`]. The digests and BIP 340 are computed here, for every host.
 
+pub mod ed25519;
 mod hash;
 mod host;
 mod key;

@@ -119,6 +119,9 @@ pub(super) fn unescape(name: &str) -> Option<Vec<u8>> {
     (!key.is_empty() && escape(&key) == name).then_some(key)
 }
 
+/// From so many characters on a number is written with an exponent.
+const DIGITS_MAX: usize = 24;
+
 /// What an index orders a value by.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum IndexKey {
@@ -131,18 +134,27 @@ impl IndexKey {
     /// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
     pub(super) fn of_value(value: &[u8], path: &str) -> Option<IndexKey> {
         let value: Value = serde_json::from_slice(value).ok()?;
-        match value.pointer(path)? {
+        let key = match value.pointer(path)? {
             // Minus zero is zero.
             Value::Number(number) => number.as_f64().map(|number| IndexKey::Number(number + 0.0)),
             Value::String(text) => Some(IndexKey::Text(text.clone())),
             _ => None,
-        }
+        }?;
+        // Nobody could open what is called by more.
+        (key.name().len() <= capfs::NAME_MAX).then_some(key)
     }
 
-    /// Its name: a text escaped, or `=` and a number.
+    /// Its name: a text escaped, or `=` and a number, with an exponent where it would have more than [`DIGITS_MAX`] digits.
     pub(super) fn name(&self) -> String {
         match self {
-            IndexKey::Number(number) => format!("={number}"),
+            IndexKey::Number(number) => {
+                let (plain, short) = (format!("={number}"), format!("={number:e}"));
+                if plain.len() > DIGITS_MAX {
+                    short
+                } else {
+                    plain
+                }
+            }
             IndexKey::Text(text) if text.is_empty() => "=".to_owned(),
             IndexKey::Text(text) => escape(text.as_bytes()),
         }

@@ -57,12 +57,16 @@ impl Record {
     async fn change(
         self,
         more: usize,
+        may_make: bool,
         change: impl FnOnce(&mut Vec<u8>) -> Result<(), Failure> + capfs::MaybeSend + 'static,
     ) -> Result<(), Errno> {
         let account = self.store.engine.device.account().clone();
         let held: Arc<Mutex<Option<Charge>>> = Arc::default();
         let holds = held.clone();
         let changed = self.store.change(&self.key, move |old| {
+            if old.is_none() && !may_make {
+                return Err(Failure::new(Errno::Noent, "the record was removed"));
+            }
             let length = old.map_or(0, Vec::len);
             // The one that is there, and the other.
             let charge = account.charge(Holding::Descriptors, (2 * length + more) as u64);
@@ -78,7 +82,7 @@ impl Record {
         self.store.explained(changed)
     }
 
-    fn set_size(&self, change: SetStat) -> Op<()> {
+    fn set_size(&self, fresh: bool, change: SetStat) -> Op<()> {
         let Some(size) = change.size else {
             return set_device_stat(change);
         };
@@ -86,7 +90,7 @@ impl Record {
             return Op::err(Errno::Fbig);
         }
         let size = size as usize;
-        let resized = self.clone().change(size, move |value| {
+        let resized = self.clone().change(size, fresh, move |value| {
             value.resize(size, 0);
             Ok(())
         });
@@ -130,7 +134,7 @@ impl Node for Record {
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
-        self.set_size(change)
+        self.set_size(false, change)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -161,7 +165,7 @@ impl OpenRecord {
             return Op::ok(());
         }
         self.snapshot = None;
-        Op::run(self.record.clone().change(0, |value| {
+        Op::run(self.record.clone().change(0, true, |value| {
             value.clear();
             Ok(())
         }))
@@ -238,7 +242,7 @@ impl OpenFile for OpenRecord {
             let fresh = std::mem::take(&mut self.fresh);
             self.snapshot = None;
             let more = offset.map_or(count, |_| end as usize);
-            let write = self.record.clone().change(more, move |value| {
+            let write = self.record.clone().change(more, fresh, move |value| {
                 let _charge = charge;
                 if fresh {
                     value.clear();
@@ -276,9 +280,10 @@ impl OpenFile for OpenRecord {
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
-        self.fresh = self.fresh && change.size.is_none();
+        let fresh = self.fresh;
+        self.fresh = fresh && change.size.is_none();
         self.snapshot = None;
-        self.record.set_size(change)
+        self.record.set_size(fresh, change)
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
@@ -291,7 +296,7 @@ impl OpenFile for OpenRecord {
         let fresh = std::mem::take(&mut self.fresh);
         self.snapshot = None;
         let end = end as usize;
-        Op::run(self.record.clone().change(end, move |value| {
+        Op::run(self.record.clone().change(end, fresh, move |value| {
             if fresh {
                 value.clear();
             }

@@ -50,6 +50,9 @@ impl Signal {
     }
 }
 
+/// A file would be longer than the system lets this process make one; the same number on every Unix.
+const SIGXFSZ: i32 = 25;
+
 /// Calls `came` for each of these signals, on a thread of its own, as long as the process lives. As the first process of a container
 /// (process 1) it gets them as any other, for they are handled.
 ///
@@ -63,6 +66,8 @@ pub fn on(signals: &[Signal], mut came: impl FnMut(Signal) + Send + 'static) -> 
             let kind = SignalKind::from_raw(each.number().into());
             Ok((*each, signal(kind)?))
         };
+        // What reaches the limit on a file's size is an error of the write, EFBIG, and not the end of the process.
+        drop(signal(SignalKind::from_raw(SIGXFSZ))?);
         signals.iter().map(stream).collect::<io::Result<Vec<_>>>()?
     };
     let mut next = move || {

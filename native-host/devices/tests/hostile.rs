@@ -87,6 +87,8 @@ fn answers_without_end_are_given_up() {
         ("/head", Errno::Msgsize, "over a limit: 512 of them"),
         ("/extensions", Errno::Proto, "extensions"),
         ("/members", Errno::Proto, "stand for nothing"),
+        ("/chunk-size", Errno::Proto, "chunk size"),
+        ("/switches", Errno::Proto, "not asked for"),
     ] {
         let began = Instant::now();
         let outcome = get.get(&server.url(path));

@@ -166,6 +166,8 @@ pub(super) struct Client {
     tasks: HashMap<u64, Task>,
     /// Those that are about an open file, by its number.
     on_files: BTreeSet<(u32, u64)>,
+    /// All of them, by the number of their call.
+    by_call: BTreeSet<(u32, u64)>,
     /// Bytes of the requests under way.
     bytes: usize,
 }
@@ -178,6 +180,7 @@ impl Client {
         if let Some(file) = task.file {
             self.on_files.insert((file, number));
         }
+        self.by_call.insert((task.call, number));
         self.tasks.insert(number, task);
     }
 
@@ -187,6 +190,7 @@ impl Client {
         if let Some(file) = task.file {
             self.on_files.remove(&(file, number));
         }
+        self.by_call.remove(&(task.call, number));
         Some(task)
     }
 }
@@ -296,7 +300,7 @@ pub fn serve(namespace: &Namespace, number: u32, request: Vec<u8>, reply: Functi
     };
     let argument = decoder.u32().unwrap_or(0);
     match Code::from_number(code) {
-        Some(Code::Flush) => return give_up(&client, |task| task.call == argument),
+        Some(Code::Flush) => return give_up(&client, argument, |client| &client.by_call),
         Some(Code::Revoke) => {
             let gone = client.borrow_mut().trees.remove(&argument);
             // Nothing is borrowed: what ends may come back here.
@@ -307,7 +311,7 @@ pub fn serve(namespace: &Namespace, number: u32, request: Vec<u8>, reply: Functi
             return drop(gone);
         }
         Some(Code::Close) => {
-            give_up(&client, |task| task.file == Some(argument));
+            give_up(&client, argument, |client| &client.on_files);
             let gone = client.borrow_mut().files.remove(argument);
             return drop(gone);
         }
@@ -401,18 +405,14 @@ fn poll(number: u32, client: &ClientRef, task: u64) {
     }
 }
 
-/// Drops the requests of a client that `which` names.
-fn give_up(client: &ClientRef, which: impl Fn(&Task) -> bool) {
+/// Drops the requests of a client that stand by this number in one of its lists.
+fn give_up(client: &ClientRef, number: u32, list: impl Fn(&Client) -> &BTreeSet<(u32, u64)>) {
     let given_up: Vec<Task> = {
         let mut client = client.borrow_mut();
-        let numbers: Vec<u64> = client
-            .tasks
-            .iter()
-            .filter(|(_, task)| which(task))
-            .map(|(number, _)| *number)
-            .collect();
-        let tasks = numbers.iter().filter_map(|task| client.end(*task));
-        tasks.collect()
+        let named = list(&client).range((number, 0)..=(number, u64::MAX));
+        let tasks: Vec<u64> = named.map(|(_, task)| *task).collect();
+        let ended = tasks.into_iter().filter_map(|task| client.end(task));
+        ended.collect()
     };
     drop(given_up);
 }

@@ -148,7 +148,7 @@ impl Inode {
                 Body::Directory(_) => return Err(Errno::Isdir),
                 Body::Symlink(_) => return Err(Errno::Inval),
             }
-            state.touch(&self.volume);
+            state.touch_now(&self.volume);
         }
         if change.atime.is_some() || change.mtime.is_some() {
             let now = self.volume.clock.realtime();
@@ -173,6 +173,14 @@ impl State {
         }
     }
 
+    /// Stamps a change of names or of length. It is rare enough for the fine clock: the coarse one may be as old as what the agent has
+    /// computed since its last call.
+    pub(super) fn touch_now(&mut self, volume: &Volume) {
+        let now = volume.clock.realtime();
+        self.mtime = now;
+        self.ctime = now;
+    }
+
     /// Stamps a change of contents.
     pub(super) fn touch(&mut self, volume: &Volume) {
         let now = volume.now_after(self.mtime);
@@ -182,7 +190,7 @@ impl State {
 
     /// Stamps a change of what stat tells.
     pub(super) fn touch_status(&mut self, volume: &Volume) {
-        self.ctime = volume.now_after(self.ctime);
+        self.ctime = volume.clock.realtime();
     }
 
     /// Stamps a read, if there has been no read since the last change: what the mount option

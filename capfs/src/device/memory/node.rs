@@ -218,7 +218,7 @@ impl Inode {
             state.nlink += 1;
         }
         state.names()?.put(name.as_str(), inode.clone());
-        state.touch(&self.volume);
+        state.touch_now(&self.volume);
         Ok(inode)
     }
 
@@ -229,7 +229,7 @@ impl Inode {
         if inode.is_directory() {
             state.nlink -= 1;
         }
-        state.touch(&self.volume);
+        state.touch_now(&self.volume);
         self.volume.quota.release_name(name.as_str());
         Ok(())
     }
@@ -285,18 +285,18 @@ impl Inode {
             let mut state = self.state();
             state.names()?.rename(name.as_str(), to_name.as_str());
             state.nlink -= replaced;
-            state.touch(&self.volume);
+            state.touch_now(&self.volume);
         } else {
             // For a moment both names are there, which rename(2) allows; none would be wrong.
             let mut state = to.state();
             state.names()?.put(to_name.as_str(), inode.clone());
             state.nlink = state.nlink + moved - replaced;
-            state.touch(&self.volume);
+            state.touch_now(&self.volume);
             drop(state);
             let mut state = self.state();
             state.names()?.remove(name.as_str());
             state.nlink -= moved;
-            state.touch(&self.volume);
+            state.touch_now(&self.volume);
         }
         if let Some(victim) = victim {
             victim.lose_name();

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use capfs::testkit::{self, READ_WRITE, now, read_at, walk, write_at};
 use capfs::{Errno, NodeRef, OpenHow, WriteAt};
+use capfs_devices::crypto::ed25519::is_small;
 use capfs_devices::grant::Grant;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -749,4 +750,33 @@ fn keys_that_others_can_reach_are_not_used() {
     }
     set(&folder, 0o755);
     assert_eq!(sign(), None);
+}
+
+#[test]
+fn points_of_small_order_are_known() {
+    let mut encodings = 0;
+    // All in their shortest form that there are, with both signs where they differ: 0, 1, -1 and the two of order 8.
+    for text in [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    ] {
+        let bytes: Vec<u8> = (0..64)
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+            .collect();
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes[..].try_into().unwrap()).unwrap();
+        assert!(key.is_weak() && is_small(&bytes), "{text}");
+        encodings += 1;
+    }
+    assert_eq!(encodings, 8);
+    for seed in 0..32 {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+        assert!(!key.is_weak() && !is_small(key.as_bytes()));
+    }
 }

@@ -166,6 +166,11 @@ async fn ask(
         }
     };
     let (mut parts, body) = answered.into_parts();
+    // Nobody offered one (RFC 9110, section 7.8).
+    if parts.status == hyper::StatusCode::SWITCHING_PROTOCOLS {
+        let text = "the server switches to a protocol that it was not asked for";
+        return Err(Failure::new(Errno::Proto, text));
+    }
     let line = parts.extensions.remove::<Line>();
     if let Some(line) = &line {
         line.prove();

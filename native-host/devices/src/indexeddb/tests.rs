@@ -201,6 +201,49 @@ fn a_created_file_is_there_from_its_first_write() {
 }
 
 #[test]
+fn a_record_that_was_removed_stays_removed() {
+    let (_state, root) = feeds();
+    put(&root, "feeds/items", "gone", "secret").unwrap();
+    let node = walk(&root, "feeds/items/data/gone").unwrap();
+    let mut file = now(node.open(READ_WRITE)).unwrap();
+    assert_eq!(read_at(&mut *file, 0, 6).unwrap(), b"secret");
+    remove(&root, "feeds/items", "gone").unwrap();
+    let written = write_at(&mut *file, WriteAt::Offset(6), b"y");
+    assert_eq!(written.unwrap_err(), Errno::Noent);
+    let resized = SetStat {
+        size: Some(3),
+        ..SetStat::default()
+    };
+    assert_eq!(now(file.set_stat(resized)), Err(Errno::Noent));
+    assert_eq!(names(&root, "feeds/items/data"), Vec::<String>::new());
+}
+
+#[test]
+fn each_name_that_an_index_lists_can_be_opened() {
+    let (_state, root) = feeds();
+    ctl(&root, "feeds/ctl", "index items date /date").unwrap();
+    for (key, value) in [
+        ("long", format!(r#"{{"date":"{}"}}"#, "x".repeat(256))),
+        (
+            "escaped",
+            format!(r#"{{"date":"{}"}}"#, "\u{e9}".repeat(50)),
+        ),
+        ("fits", format!(r#"{{"date":"{}"}}"#, "x".repeat(255))),
+        ("small", r#"{"date":5e-324}"#.to_owned()),
+        ("large", r#"{"date":1.7e308}"#.to_owned()),
+        ("plain", r#"{"date":1.5}"#.to_owned()),
+    ] {
+        put(&root, "feeds/items", key, &value).unwrap();
+    }
+    let listed = names(&root, "feeds/items/index/date");
+    assert_eq!(listed[..3], ["=1.5", "=1.7e308", "=5e-324"]);
+    assert_eq!(listed.len(), 4, "{listed:?}");
+    for name in listed {
+        walk(&root, &format!("feeds/items/index/date/{name}")).unwrap();
+    }
+}
+
+#[test]
 fn indexes_follow_the_values() {
     let (_state, root) = feeds();
     let store = "feeds/items";

@@ -41,7 +41,12 @@ pub fn failure(error: &(dyn Error + 'static)) -> Failure {
         if let Some(error) = error.downcast_ref::<io::Error>()
             && error.kind() != io::ErrorKind::Other
         {
-            return Failure::new(errno_of(error), error.to_string());
+            // What the client says of the size of a chunk that is none.
+            let errno = match error.kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Errno::Proto,
+                _ => errno_of(error),
+            };
+            return Failure::new(errno, error.to_string());
         }
         cause = error.source();
     }

@@ -116,6 +116,12 @@ fn main() {
     let pkcs8 = "import pkcs8 ed25519 MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";
     signature_of(Key::new(), &[pkcs8], b"message");
 
+    println!("-- ed25519, with what is good for every message");
+    let mut key = Key::new();
+    key.tell(&format!("import public ed25519 01{}", "00".repeat(31)));
+    let forged = format!("01{}\n", "00".repeat(63));
+    key.show("verify", &[forged.as_bytes(), b"pay 1"].concat());
+
     println!("-- hmac-sha256 (RFC 4231, case 2)");
     signature_of(Key::new(), &["import raw hmac-sha256 4a656665"], b"what do ya want for nothing?");
     signature_of(Key::new(), &[r#"import jwk hmac-sha256 {"kty":"oct","k":"SmVmZQ"}"#], b"");

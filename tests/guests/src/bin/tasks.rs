@@ -1,6 +1,7 @@
 //! Child agents by files. Without arguments it is the parent, and its own program is what its children run; with
 //! `limits` it is a parent whose children use up what it has, with `granting` one that hands on less of what it has, with
-//! `taking` one that takes away what it has given, with `views` one that hands on its whole tree and a part of it again.
+//! `taking` one that takes away what it has given, with `views` one that hands on its whole tree and a part of it again, with
+//! `unread` one that reads nothing of what its child prints.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,6 +45,7 @@ fn main() {
         ["granting", server, other] => granting(server, other),
         ["taking"] => taking(),
         ["views"] => views(),
+        ["unread"] => unread(),
         ["look", ref below @ ..] => look(below),
         ["fetch", server, other] => {
             for url in [format!("{server}/hello"), format!("{other}/hello"), format!("{server}/bytes?length=2000")] {
@@ -373,6 +375,19 @@ fn taking() {
     task.tell("ns");
     drop(input);
     task.tell("wait");
+}
+
+/// A child that is ended while nobody reads what it prints.
+fn unread() {
+    let task = Task::new();
+    task.set("cmd", &format!("{PROGRAM} big 3000"));
+    task.ctl("start");
+    let mut output = fs::File::open(format!("{}/fd/1", task.0)).expect("output");
+    let mut byte = [0];
+    output.read_exact(&mut byte).expect("its first byte");
+    task.ctl("kill");
+    task.tell("wait");
+    task.tell("status");
 }
 
 /// Children have what is left of their parent's memory and descriptors, and the parent gets it back.
