@@ -15,7 +15,7 @@ import { canStream, checkModule, factsOf, type ModuleFacts } from './module.js';
 import { finite, readCapfsOptions, readGrant, readSpawnOptions } from './options.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
-import { compileProgram, programName, shown } from './program.js';
+import { compileKept, compileProgram, programName, shown } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
 import type { CapfsOptions, ConsoleOptions, Grant, Program, ReadOptions, SpawnOptions, Variant } from './types.js';
 import { narrowed } from './narrow.js';
@@ -105,12 +105,13 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   /**
-   * Compiles a program and checks that it can run as an agent.
+   * Compiles a program and checks that it can run as an agent. Its bytes are kept as long as the module, which is compiled again, once, where a
+   * start limits its memory.
    *
    * @throws CapfsError `MODULE_…`, `FETCH_FAILED`
    */
   async compile(program: Program): Promise<WebAssembly.Module> {
-    const { module } = await compileProgram(program);
+    const module = await compileKept(program);
     checkModule(module);
     return module;
   }

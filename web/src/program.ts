@@ -12,6 +12,8 @@ export interface Compiled {
   module: WebAssembly.Module;
   /** `sha256:` and 64 hexadecimal digits; none of what was given compiled. */
   digest?: string;
+  /** What it was compiled from, if that is to be kept. */
+  bytes?: Uint8Array<ArrayBuffer>;
 }
 
 /** How a program is compiled. */
@@ -20,6 +22,8 @@ export interface Compiling {
   memory?: number | undefined;
   /** Whether the digest of its bytes is needed: then they are read as a whole first. */
   digest?: boolean;
+  /** Whether its bytes are kept, so that it can be compiled again with a limit. */
+  keep?: boolean;
   /** Gives it up; the download with it, if nobody else waits for that. */
   signal?: AbortSignal | undefined;
   /** Told as it arrives. */
@@ -39,6 +43,9 @@ interface UnderWay {
   waiting: number;
 }
 
+/** What {@link compileKept} has compiled modules from, and such a module with the limit that was asked for last. */
+const sources = new WeakMap<WebAssembly.Module, { bytes: Uint8Array<ArrayBuffer>; memory?: number; limited?: Promise<WebAssembly.Module> }>();
+
 /** Modules compiled from addresses, so that the same program is compiled once; the one that was used last is the last. */
 const kept = new Map<string, Kept>();
 /** Modules kept in {@link kept}; a page that runs more different programs compiles the oldest again. */
@@ -53,10 +60,29 @@ const underWay = new Map<string, UnderWay>();
  */
 export async function compileProgram(program: Program, how: Compiling = {}): Promise<Compiled> {
   if (how.signal?.aborted) throw abortError(how.signal, 'the start');
-  if (program instanceof WebAssembly.Module) return { module: program };
+  if (program instanceof WebAssembly.Module) return how.memory === undefined ? { module: program } : cancellable(limited(program, how.memory), how.signal, 'the start', () => undefined);
   if (typeof program === 'string' || program instanceof URL) return shared(String(program), how);
   if (program instanceof Response) return cancellable(compileResponse(program, how), how.signal, 'the start', () => undefined);
   return cancellable(compileGiven(bytesOf(program), how), how.signal, 'the start', () => undefined);
+}
+
+/**
+ * Compiles a program to a module that can be compiled again with a limit.
+ *
+ * @throws CapfsError as {@link compileProgram}
+ */
+export async function compileKept(program: Program): Promise<WebAssembly.Module> {
+  const { module, bytes } = await compileProgram(program, { keep: true });
+  if (bytes && !sources.has(module)) sources.set(module, { bytes });
+  return module;
+}
+
+/** The module with a limit written into it. */
+async function limited(module: WebAssembly.Module, memory: number): Promise<Compiled> {
+  const source = sources.get(module);
+  if (!source) throw new CapfsError('MEMORY_LIMIT', "a module that was compiled elsewhere can't be kept to a limit of memory: give its address or its bytes, or what capfs.compile() makes of them");
+  if (source.memory !== memory) Object.assign(source, { memory, limited: compileBytes(source.bytes, memory) });
+  return { module: await source.limited! };
 }
 
 function bytesOf(program: BufferSource): Uint8Array<ArrayBuffer> {
@@ -91,7 +117,7 @@ export function programName(program: Program): string {
 
 /** Compiles what lies at an address once for all who want it at the same time. */
 function shared(address: string, how: Compiling): Promise<Compiled> {
-  const key = `${how.memory ?? ''} ${how.digest ? 'digest' : ''} ${address}`;
+  const key = `${how.memory ?? ''} ${how.digest ? 'digest' : ''} ${how.keep ? 'keep' : ''} ${address}`;
   let work = underWay.get(key);
   if (!work) {
     const download = new AbortController();
@@ -151,8 +177,11 @@ async function compileAddress(key: string, address: string, how: Compiling): Pro
 
 /** Compiles while the bytes arrive; answers of which response it is, too: between two the file may have become another. */
 async function streamed(response: Response, address: string, how: Compiling): Promise<[Compiled, Response]> {
-  const module = await compileArriving(response);
-  if (module) return [{ module }, response];
+  const copy = how.keep ? response.clone() : undefined;
+  // What is wrong with the connection shows in the other one.
+  const [module, bytes] = await Promise.all([compileArriving(response), copy?.arrayBuffer().catch(() => undefined)]);
+  if (module && bytes) return [{ module, bytes: new Uint8Array(bytes) }, response];
+  if (module && !copy) return [{ module }, response];
   how.signal?.throwIfAborted();
   // The bytes tell better what is wrong with them or must be changed, or the connection was lost and is tried once more.
   const again = await fetchProgram(address, how.signal);
@@ -190,10 +219,12 @@ async function compileResponse(response: Response, how: Compiling, address = res
   return compileGiven(bytes, how);
 }
 
-async function compileGiven(bytes: Uint8Array<ArrayBuffer>, { memory, digest }: Compiling): Promise<Compiled> {
+async function compileGiven(given: Uint8Array<ArrayBuffer>, { memory, digest, keep }: Compiling): Promise<Compiled> {
+  // Whose they are may change them later.
+  const bytes = keep ? given.slice() : given;
   const [module, named] = await Promise.all([
     compileBytes(bytes, memory),
     digest ? digestOf(bytes) : undefined,
   ]);
-  return named === undefined ? { module } : { module, digest: named };
+  return { module, ...(named === undefined ? {} : { digest: named }), ...(keep ? { bytes } : {}) };
 }

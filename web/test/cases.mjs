@@ -149,6 +149,13 @@ export const everywhere = {
       same((await run(capfs, address(guest, type), ['hello'])).out, 'hello\n')
       const limited = await run(capfs, address(guest, type), ['grow'], { limits: { memory: 16 << 20 } })
       same([limited.out, limited.exit.usage.memory <= 16 << 20], ['refused\n', true])
+      for (const program of [address(guest, type), guest]) {
+        const compiled = await capfs.compile(program)
+        same((await run(capfs, compiled, ['hello'])).out, 'hello\n')
+        const bounded = await run(capfs, compiled, ['grow'], { limits: { memory: 16 << 20 } })
+        same([bounded.out, bounded.exit.usage.memory <= 16 << 20], ['refused\n', true])
+      }
+      await rejects(capfs.spawn(await WebAssembly.compile(guest), { limits: { memory: 16 << 20 } }), 'MEMORY_LIMIT')
       await rejects(capfs.spawn(address(guest.slice(0, 1000), type)), 'MODULE_INVALID')
       await rejects(capfs.spawn(address(Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0), type)), 'MODULE_COMPONENT')
     }
