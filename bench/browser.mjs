@@ -42,20 +42,20 @@ const HELD = 8
  *
  * @param {import('./run.mjs').Context} context
  */
-export async function measureInChromium({ programs, size, add, say, against }) {
+export async function measureInChromium({ programs, size, add, say, against, chosen, contends }) {
   const browser = await launchChromium()
   try {
     for (const isolated of [false, true]) {
       const variants = isolated ? ISOLATED_VARIANTS : [CAPFS, ...(against ? [BEFORE] : []), ...OTHER_VARIANTS]
       const server = await serve({ folder: root, isolated })
       const onPage = (work) => withPage(browser, `${server.address}bench/page/index.html`, programs, against, work)
-      const context = { onPage, variants, size, say, add: (row) => add({ ...row, isolated }) }
+      const context = { onPage, variants: variants.filter(contends), chosen, size, say, add: (row) => add({ ...row, isolated }) }
       try {
-        await calls(context, isolated ? [] : [...RIVALS, FLOOR])
+        await calls(context, isolated ? [] : [...RIVALS, FLOOR].filter(contends))
         if (isolated) continue
-        await starts(context)
-        await kills(context)
-        await memory(context)
+        if (chosen({ name: 'start' })) await starts(context)
+        if (chosen({ name: 'kill' })) await kills(context)
+        if (chosen({ name: 'memory' })) await memory(context)
       } finally {
         await server.close()
       }
@@ -116,8 +116,9 @@ async function measured(page, contender, call, size, portions) {
   return (await go(size.count(count * part), size.times)).map((time) => time / part)
 }
 
-async function calls({ onPage, variants, size, say, add }, others) {
-  for (const call of CALLS) {
+async function calls({ onPage, variants, chosen, size, say, add }, others) {
+  if (variants.length + others.length === 0) return
+  for (const call of CALLS.filter(chosen)) {
     say(call.work)
     const contenders = [...variants, ...others]
     const portions = new Map()

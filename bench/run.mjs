@@ -1,8 +1,9 @@
 // The benchmarks: `npm run bench`.
 //
-//   node bench/run.mjs [--only native,chromium,capabilities] [--work NAME,…] [--against DIR] [--quick | --smoke] [--json | --markdown]
+//   node bench/run.mjs [--only native,chromium,capabilities] [--work NAME,…] [--of CONTENDER,…] [--against DIR] [--quick | --smoke] [--json | --markdown]
 //
-// `--work` measures these calls and capabilities alone (names in guest.mjs and capabilities.mjs). `--against` lets another
+// `--work` measures these calls and capabilities alone (names in guest.mjs and capabilities.mjs; in Chromium `start`, `kill` and
+// `memory` as well). `--of` has these contenders alone make the calls in Chromium (names as printed). `--against` lets another
 // checkout of this project, built, take part, to see what a change costs. `--quick` measures less often. `--smoke` does next to nothing, to see whether everything still runs.
 
 import { cpus, loadavg } from 'node:os'
@@ -36,7 +37,7 @@ const SIZES = {
   smoke: { count: (calls) => Math.max(1, Math.round(calls / 1_000)), times: 1, rounds: 1, starts: 1, colds: 1, inWorker: 1, instantiations: 3, kills: 1, memories: 1 },
 }
 
-/** @typedef {{programs: {hello: string, calls: string, devices: string}, size: Size, chosen: (work: {name: string}) => boolean, add: (row: import('./report.mjs').Row) => void, say: (text: string) => void, against?: string}} Context `against` is the folder of another checkout */
+/** @typedef {{programs: {hello: string, calls: string, devices: string}, size: Size, chosen: (work: {name: string}) => boolean, contends: (name: string) => boolean, add: (row: import('./report.mjs').Row) => void, say: (text: string) => void, against?: string}} Context `against` is the folder of another checkout */
 
 async function natively(context) {
   await measureNatively(context)
@@ -51,7 +52,7 @@ function machine() {
 
 await entry(async () => {
   const { values } = parseArgs({
-    options: { only: { type: 'string' }, work: { type: 'string' }, against: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
+    options: { only: { type: 'string' }, work: { type: 'string' }, of: { type: 'string' }, against: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
   })
   const parts = { native: natively, chromium: measureInChromium, capabilities: measureCapabilities }
   const wanted = values.only?.split(',') ?? Object.keys(parts)
@@ -63,7 +64,8 @@ await entry(async () => {
   say(`load ${before.load.toFixed(2)} on ${before.processors} processors`)
   const rows = []
   const works = values.work?.split(',')
-  const context = { programs, size, against: values.against, chosen: ({ name }) => works?.includes(name) ?? true, say: (text) => say(`  ${text}`), add: (row) => rows.push(evaluated(row)) }
+  const contenders = values.of?.split(',')
+  const context = { programs, size, against: values.against, chosen: ({ name }) => works?.includes(name) ?? true, contends: (name) => contenders?.includes(name) ?? true, say: (text) => say(`  ${text}`), add: (row) => rows.push(evaluated(row)) }
   for (const [name, measure] of Object.entries(parts)) {
     if (!wanted.includes(name)) continue
     say(`… ${name}`)

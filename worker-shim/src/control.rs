@@ -12,13 +12,13 @@ use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::{null, zero};
 use capfs::{BindFlags, BoxedFuture, Errno, FileKind, Namespace, NodeRef, Rights, Stat};
 use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig};
+use capfs_worker_calls::{Guest, Patience, Running, with_running};
 use js_sys::{Array, Function, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use crate::devices::console::{ConsoleState, Streams};
 use crate::files;
-use crate::guest::Guest;
-use crate::machine::{Machine, Patience, Running, account, limit, with_machine, with_running};
+use crate::machine::{Machine, account, limit, with_machine};
 use crate::remote::{client, connection, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 use crate::wake::waker;
@@ -334,19 +334,17 @@ pub async fn start(
     })?;
     let process = Process::new(config).await;
     let process = process.map_err(|error| sentence(&error))?;
-    machine(|machine| {
-        let patience = if clock_only {
-            Patience::ClockOnly
-        } else {
-            Patience::Anything
-        };
-        machine.running = Some(Running {
-            process,
-            guest: None,
-            patience,
-        });
-        Ok(())
-    })
+    let patience = match clock_only {
+        true => Patience::ClockOnly,
+        false => Patience::Anything,
+    };
+    capfs_worker_calls::replace(Some(Running {
+        process,
+        guest: None,
+        patience,
+        waker: waker(),
+    }));
+    Ok(())
 }
 
 /// Connects the process with the agent's memory, after the adapter has filled the table from `base` on.
@@ -411,8 +409,9 @@ pub fn fail_input(console: bool) {
 #[wasm_bindgen]
 pub fn end_process() {
     // Dropped when the machine is free again: closing tells other kernels, by way of JavaScript.
-    let ended = with_machine(|machine| (machine.running.take(), machine.streams.take()));
-    drop(ended);
+    let ended = capfs_worker_calls::replace(None);
+    let streams = with_machine(|machine| machine.streams.take());
+    drop((ended, streams));
 }
 
 /// Bytes of the input that the agent has taken since this was asked last.

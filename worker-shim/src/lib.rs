@@ -1,8 +1,8 @@
 //! The kernel: capfs and its WASI runtime as WebAssembly, for a Web Worker or a worker of Node.
 //!
-//! One instance of this module serves one agent. It has two faces. The *raw exports* ([`calls`]) are the
+//! One instance of this module serves one agent. It has two faces. The *raw exports* ([`capfs_worker_calls`]) are the
 //! system calls: the adapter, which is WebAssembly too, calls them with the agent's own arguments, and
-//! they reach the agent's memory through functions in this module's table ([`guest`]), so that a call
+//! they reach the agent's memory through functions in this module's table ([`capfs_worker_calls::Guest`]), so that a call
 //! which need not wait never touches JavaScript. The *control interface* ([`control`]) is what the
 //! worker's JavaScript calls between system calls: mounts, standard streams, files for the page.
 //!
@@ -14,12 +14,10 @@
 // The kernel exists as WebAssembly alone: for any other target this crate is empty.
 #![cfg(target_family = "wasm")]
 
-mod calls;
 mod control;
 mod devices;
 mod files;
 mod grants;
-mod guest;
 mod machine;
 mod narrow;
 mod opfs;

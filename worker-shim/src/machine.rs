@@ -9,28 +9,11 @@ use capfs::device::gate::Gate;
 use capfs::{Namespace, NodeRef};
 use capfs_devices::capability::Capability;
 use capfs_devices::grant::Grant;
-use capfs_runtime::{ClockGrant, Process};
+use capfs_runtime::ClockGrant;
+use capfs_worker_calls::{is_entered, memory_size};
 
 use crate::devices::console::Streams;
-use crate::guest::{self, Guest};
 use crate::web::WebClock;
-
-/// What a call that must wait may wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// For anything: the host suspends the agent or blocks its worker.
-    Anything,
-    /// For time only. Any other wait fails with `EDEADLK`, as nothing could end it.
-    ClockOnly,
-}
-
-/// The agent's process and what stands around it.
-pub struct Running {
-    pub process: Process,
-    /// The agent's memory; none until the agent has been instantiated.
-    pub guest: Option<Guest>,
-    pub patience: Patience,
-}
 
 /// How less of something is made.
 #[derive(Clone)]
@@ -71,7 +54,6 @@ pub struct Machine {
     pub gates: Vec<(String, Gate)>,
     /// The ways to the page; none in a kernel that runs no agent.
     pub streams: Option<Streams>,
-    pub running: Option<Running>,
     /// What WASI's own clocks and randomness give the process that is made.
     pub clock_grant: ClockGrant,
     pub random: bool,
@@ -82,20 +64,15 @@ thread_local! {
 }
 
 /// Runs `action` on the kernel's state. Nothing that JavaScript could call back into the kernel
-/// from is reached from inside, except after a trap, which leaves the state borrowed: then there is `None`.
+/// from is reached from inside, except after a trap, which leaves the state borrowed: then there is `None`, and so there is within a
+/// system call.
 pub fn with_machine<R>(action: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+    if is_entered() {
+        return None;
+    }
     MACHINE.with(|machine| {
         let mut machine = machine.try_borrow_mut().ok()?;
         Some(action(machine.get_or_insert_with(Machine::new)))
-    })
-}
-
-/// Runs `action` on the process, if there is one.
-#[inline]
-pub fn with_running<R>(action: impl FnOnce(&mut Running) -> R) -> Option<R> {
-    MACHINE.with(|machine| {
-        let mut machine = machine.try_borrow_mut().ok()?;
-        machine.as_mut()?.running.as_mut().map(action)
     })
 }
 
@@ -115,7 +92,7 @@ pub fn limit(bytes: u64) -> bool {
 }
 
 fn new_account(max: u64) -> Account {
-    Account::beside(max, guest::memory_size)
+    Account::beside(max, memory_size)
 }
 
 impl Machine {
@@ -127,7 +104,6 @@ impl Machine {
             held: Vec::new(),
             gates: Vec::new(),
             streams: None,
-            running: None,
             clock_grant: ClockGrant::Exact,
             random: true,
         }

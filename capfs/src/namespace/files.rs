@@ -201,8 +201,8 @@ impl Namespace {
         if let Err(errno) = place.demand(rights) {
             return Op::err(errno);
         }
-        let united = place.is_union() || exports.is_some() || self.table.touches(place.device());
-        if is_directory && united {
+        let shown = || place.is_union() || exports.is_some() || self.table.touches(place.device());
+        if is_directory && shown() {
             return UnitedDirectory::open(self.table.clone(), place, how, exports);
         }
         place.node().open(how)

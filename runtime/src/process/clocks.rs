@@ -63,11 +63,12 @@ impl Process {
     /// times asks for the time.
     #[inline]
     pub(super) fn granted_stat(&self, stat: Stat) -> Stat {
-        let shown = |time: u64| match self.clock_grant {
-            ClockGrant::Exact => time,
-            ClockGrant::Steps(step) => time - time % step.max(1),
-            ClockGrant::Nothing => 0,
+        let step = match self.clock_grant {
+            ClockGrant::Exact => return stat,
+            ClockGrant::Steps(step) => Some(step.max(1)),
+            ClockGrant::Nothing => None,
         };
+        let shown = |time: u64| step.map_or(0, |step| time - time % step);
         Stat {
             atime: shown(stat.atime),
             mtime: shown(stat.mtime),

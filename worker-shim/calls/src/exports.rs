@@ -6,9 +6,7 @@ use std::task::{Context, Poll};
 use capfs::Errno;
 use capfs_runtime::Process;
 
-use crate::guest::Guest;
-use crate::machine::{Patience, Running, with_running};
-use crate::wake::waker;
+use crate::{Guest, Patience, Running, with_running};
 
 /// The call would block: wait and ask again.
 const WOULD_BLOCK: i32 = -1;
@@ -24,12 +22,12 @@ fn enter(
              process,
              guest,
              patience,
-             ..
+             waker,
          }| {
             let Some(guest) = guest else {
                 return ENDED;
             };
-            let outcome = call(process, &mut Context::from_waker(waker()), guest);
+            let outcome = call(process, &mut Context::from_waker(waker), guest);
             match outcome {
                 _ if process.exit_status().is_some() => ENDED,
                 Poll::Ready(Ok(())) => 0,
