@@ -19,8 +19,8 @@ pub const UNION_MAX: usize = 32;
 /// Mount points in one namespace. A namespace is copied when it is changed.
 pub const MOUNTS_MAX: usize = 1024;
 
-/// Names of members that one listing of a union remembers, at 8 to 34 bytes each. Beyond it the listing asks the members
-/// about every name, which is slower and shows the same.
+/// Names of members that one listing of a union remembers, at 8 to 34 bytes each, which are charged to the namespace's account. Beyond it
+/// the listing asks the members about every name, which is slower and shows the same.
 pub const UNION_NAMES_MAX: usize = 1 << 17;
 
 /// Listings of unions that remember names at once, in a namespace and its clones; others ask the members. Together they

@@ -138,7 +138,12 @@ impl Capabilities {
         let at = grant.at.clone();
         match grant.device {
             DeviceKind::Opfs => {
-                let stored = storage::granted(grant, self.host.state.as_deref(), &self.reserved);
+                let stored = storage::granted(
+                    grant,
+                    self.host.state.as_deref(),
+                    &self.reserved,
+                    self.account(),
+                );
                 let stored = stored.map_err(failed)?;
                 self.locks.push(stored.lock);
                 let tree = self.hold(grant, Kind::Whole, stored.tree);

@@ -24,7 +24,6 @@ use crate::clock::SystemClock;
 use crate::device::dir::HostFolder;
 use crate::manifest::{Need, Place, Want};
 use crate::read::read_at_most;
-use crate::reserved::Reserved;
 use crate::secrets;
 
 /// Bytes that a compressed archive may unpack to: it is kept in memory.
@@ -267,7 +266,7 @@ impl Want {
     pub fn examine(&self, capabilities: &Capabilities) -> Option<Lack> {
         match &self.grant {
             Grant::Dir(grant) => {
-                let refused = open_folder(grant, capabilities.reserved()).err()?;
+                let refused = open_folder(grant, capabilities).err()?;
                 Some(Lack {
                     hint: refused.hint,
                     ..self.lack(refused.why, false)
@@ -406,7 +405,7 @@ pub fn namespace(
         return Err(missing);
     }
     reach(tops.iter().map(String::as_str), &mut preopens);
-    let namespace = mounted(mounts)?;
+    let namespace = mounted(mounts, capabilities.account())?;
     Ok(Granted {
         namespace,
         preopens,
@@ -442,14 +441,15 @@ pub fn reach<'a>(paths: impl Iterator<Item = &'a str>, preopens: &mut Vec<Preope
     }
 }
 
-/// Makes a namespace of trees; those at one path are united, the first of them searched first.
+/// Makes a namespace of trees, for the agent of an account; those at one path are united, the first of them searched first.
 ///
 /// # Errors
 /// What can't be mounted.
-pub fn mounted(mut mounts: Vec<Mounted>) -> Result<Namespace, Vec<Lack>> {
+pub fn mounted(mut mounts: Vec<Mounted>, account: &Account) -> Result<Namespace, Vec<Lack>> {
     // Outer directories first, or they would hide the inner ones; the sort keeps the order of equals.
     mounts.sort_by_key(|(path, _, _)| path.split('/').filter(|name| !name.is_empty()).count());
     let mut namespace = Namespace::new();
+    namespace.charge(account);
     let mut seen: HashSet<String> = HashSet::new();
     for (path, root, rights) in mounts {
         let flags = match seen.contains(&path) {
@@ -483,7 +483,7 @@ fn open(
     let path = absolute(grant.guest())?;
     match grant {
         Grant::Dir(grant) => {
-            let folder = open_folder(grant, capabilities.reserved());
+            let folder = open_folder(grant, capabilities);
             let folder = folder.map_err(|refused| refused.why)?;
             Ok(vec![(path, folder, grant.rights)])
         }
@@ -505,7 +505,7 @@ struct Refused {
     hint: Option<&'static str>,
 }
 
-fn open_folder(grant: &DirGrant, reserved: &Reserved) -> Result<NodeRef, Refused> {
+fn open_folder(grant: &DirGrant, capabilities: &Capabilities) -> Result<NodeRef, Refused> {
     let host = grant.host.display();
     let failed = |error: std::io::Error| {
         // As other programs' options have it.
@@ -521,6 +521,7 @@ fn open_folder(grant: &DirGrant, reserved: &Reserved) -> Result<NodeRef, Refused
     };
     let folder = HostFolder::open(&grant.host).map_err(failed)?;
     let writable = grant.rights != Rights::RO;
+    let reserved = capabilities.reserved();
     let bars = reserved.check(&folder, writable).map_err(|conflict| {
         let to_be = if writable {
             "to be written"
@@ -532,7 +533,7 @@ fn open_folder(grant: &DirGrant, reserved: &Reserved) -> Result<NodeRef, Refused
             hint: Some(conflict.hint),
         }
     })?;
-    folder.root(bars).map_err(failed)
+    folder.root(bars, capabilities.account()).map_err(failed)
 }
 
 fn device(grant: &MountGrant, memory: MemoryLimits, account: &Account) -> Result<NodeRef, String> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use capfs::account::Account;
 use capfs::{NodeRef, Op, Rights};
 use capfs_devices::grant::Grant;
 use capfs_devices::storage::{self, Quota, StorageTerms};
@@ -25,13 +26,18 @@ const HANDOVER_MAX: Duration = Duration::from_millis(if cfg!(test) { 100 } else 
 /// Between two looks.
 const HANDOVER_STEP: Duration = Duration::from_millis(50);
 
-/// A folder of the agent's own in which contents may take `quota` bytes, in blocks of 4 KiB; over it the guest gets `EDQUOT`.
-/// The folder is made if it is not there. Nothing that is reserved is in it.
+/// A folder of the agent's own, for the agent of an account, in which contents may take `quota` bytes, in blocks of 4 KiB; over
+/// it the guest gets `EDQUOT`. The folder is made if it is not there. Nothing that is reserved is in it.
 ///
 /// # Errors
 /// Whatever making or opening the folder, or counting what is in it, ends with; [`io::ErrorKind::PermissionDenied`] where it overlaps
 /// with what is reserved.
-pub fn folder(path: &Path, quota: u64, reserved: &Reserved) -> io::Result<(NodeRef, Arc<Ledger>)> {
+pub fn folder(
+    path: &Path,
+    quota: u64,
+    reserved: &Reserved,
+    account: &Account,
+) -> io::Result<(NodeRef, Arc<Ledger>)> {
     std::fs::create_dir_all(path)?;
     let folder = HostFolder::open(path)?;
     let bars = reserved
@@ -42,7 +48,7 @@ pub fn folder(path: &Path, quota: u64, reserved: &Reserved) -> io::Result<(NodeR
                 format!("{why}, which no program may write; {hint}"),
             )
         })?;
-    folder.limited(quota, bars)
+    folder.limited(quota, bars, account)
 }
 
 /// What a grant of stored files stands for.
@@ -57,12 +63,17 @@ pub struct Stored {
     pub lock: File,
 }
 
-/// Makes what a grant of stored files stands for; `state` is where the agent's capabilities keep what lasts, and nothing of what is
+/// Makes what a grant of stored files stands for, for the agent of an account; `state` is where the agent's capabilities keep what lasts, and nothing of what is
 /// reserved may be in its folder.
 ///
 /// # Errors
 /// A message that says what is wrong with the grant, or why the folder can't be used.
-pub fn granted(grant: &Grant, state: Option<&Path>, reserved: &Reserved) -> Result<Stored, String> {
+pub fn granted(
+    grant: &Grant,
+    state: Option<&Path>,
+    reserved: &Reserved,
+    account: &Account,
+) -> Result<Stored, String> {
     let terms = StorageTerms::new(grant, OWN).map_err(|error| error.to_string())?;
     let state = state.ok_or("stored files need a folder that they are in: --state DIR")?;
     let folders = state.join("files");
@@ -78,7 +89,7 @@ pub fn granted(grant: &Grant, state: Option<&Path>, reserved: &Reserved) -> Resu
             "the stored files `{name}` are in use by another agent"
         ));
     }
-    let (tree, ledger) = folder(&path, terms.quota, reserved).map_err(failed)?;
+    let (tree, ledger) = folder(&path, terms.quota, reserved, account).map_err(failed)?;
     let beside = storage::files_beside(&grant.at, &terms, move || {
         Op::ok(Quota {
             used: ledger.used(),
@@ -125,10 +136,19 @@ mod tests {
     const BLOCK: u64 = 4096;
     const QUOTA: u64 = 40 * BLOCK;
 
+    /// The folder `own` of another, with the quota of these tests.
+    fn own(state: &Path) -> io::Result<(NodeRef, Arc<Ledger>)> {
+        folder(
+            &state.join("own"),
+            QUOTA,
+            &Reserved::default(),
+            &Account::unlimited(),
+        )
+    }
+
     fn stored() -> (TempDir, NodeRef, Arc<Ledger>) {
         let scratch = tempfile::tempdir().unwrap();
-        let (root, ledger) =
-            folder(&scratch.path().join("own"), QUOTA, &Reserved::default()).unwrap();
+        let (root, ledger) = own(scratch.path()).unwrap();
         (scratch, root, ledger)
     }
 
@@ -154,7 +174,13 @@ mod tests {
         let kept = RefCell::new(Vec::new());
         testkit::writable(|| {
             let scratch = tempfile::tempdir().unwrap();
-            let (root, _) = folder(scratch.path(), 1 << 30, &Reserved::default()).unwrap();
+            let (root, _) = folder(
+                scratch.path(),
+                1 << 30,
+                &Reserved::default(),
+                &Account::unlimited(),
+            )
+            .unwrap();
             kept.borrow_mut().push(scratch);
             root
         });
@@ -164,7 +190,13 @@ mod tests {
     fn one_agent_at_a_time_has_a_folder() {
         let scratch = tempfile::tempdir().unwrap();
         let grant = Grant::from_flag("opfs,name=notes,quota=64KiB").unwrap();
-        let first = granted(&grant, Some(scratch.path()), &Reserved::default()).unwrap();
+        let first = granted(
+            &grant,
+            Some(scratch.path()),
+            &Reserved::default(),
+            &Account::unlimited(),
+        )
+        .unwrap();
         testkit::write(&first.tree, "f", b"kept").unwrap();
         let [(path, _), (_, policy)] = &first.beside;
         assert_eq!(path, "/cap/storage/quota");
@@ -173,17 +205,28 @@ mod tests {
             read_at(&mut *policy, 0, 99).unwrap(),
             b"name notes\nquota 65536\nrights rw\nrepair no\n"
         );
-        let again = granted(&grant, Some(scratch.path()), &Reserved::default());
+        let again = granted(
+            &grant,
+            Some(scratch.path()),
+            &Reserved::default(),
+            &Account::unlimited(),
+        );
         assert!(again.err().unwrap().contains("another agent"));
         drop(first);
-        let again = granted(&grant, Some(scratch.path()), &Reserved::default()).unwrap();
+        let again = granted(
+            &grant,
+            Some(scratch.path()),
+            &Reserved::default(),
+            &Account::unlimited(),
+        )
+        .unwrap();
         assert_eq!(testkit::read(&again.tree, "f").unwrap(), b"kept");
         let mut quota = now(again.beside[0].1.open(READ)).unwrap();
         assert_eq!(
             read_at(&mut *quota, 0, 99).unwrap(),
             b"used 4096\ntotal 65536\n"
         );
-        assert!(granted(&grant, None, &Reserved::default()).is_err());
+        assert!(granted(&grant, None, &Reserved::default(), &Account::unlimited()).is_err());
     }
 
     #[test]
@@ -286,12 +329,10 @@ mod tests {
         let path = scratch.path().join("own/theirs");
         std::fs::write(&path, vec![1; QUOTA as usize]).unwrap();
         // It is not known yet; then it goes again, and that is found when there seems to be no room.
-        let (_, counted) =
-            folder(&scratch.path().join("own"), QUOTA, &Reserved::default()).unwrap();
+        let (_, counted) = own(scratch.path()).unwrap();
         assert_eq!((ledger.used(), counted.used()), (0, QUOTA));
         std::fs::remove_file(&path).unwrap();
-        let (root_again, counted) =
-            folder(&scratch.path().join("own"), QUOTA, &Reserved::default()).unwrap();
+        let (root_again, counted) = own(scratch.path()).unwrap();
         assert_eq!(counted.used(), 0);
         assert_eq!(fill(&mut *create(&root_again, "f")).0, QUOTA);
         assert_eq!(

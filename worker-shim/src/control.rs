@@ -312,6 +312,8 @@ pub async fn start(
                 .map(|[first, second]| (first.clone(), second.clone()))
                 .collect::<Vec<_>>()
         };
+        let account = account();
+        machine.namespace.charge(&account);
         Ok(ProcessConfig {
             args,
             env: pairs(env),
@@ -329,7 +331,7 @@ pub async fn start(
                 false => Box::new(NoRandom),
             },
             max_files: max_files.into(),
-            account: account(),
+            account,
         })
     })?;
     let process = Process::new(config).await;

@@ -47,9 +47,11 @@ mod walk;
 
 use std::sync::Arc;
 
+use seen::Listings;
 use skeleton::Skeleton;
 use table::{Member, Mount, MountTable, Union};
 
+use crate::account::Account;
 use crate::{Errno, FileKind, Name, NodeRef, Op, PATH_MAX, Rights};
 
 pub use files::OpenAt;
@@ -138,6 +140,13 @@ impl Namespace {
             mounts: SKELETON,
             skeletons: 1,
         }
+    }
+
+    /// Charges what listings of its unions remember of names to the account of its agent, in this namespace and in clones that are
+    /// made of it from now on. A listing that the account has no room for asks the members of the union about each name instead,
+    /// which is slower and shows the same.
+    pub fn charge(&mut self, account: &Account) {
+        Arc::make_mut(&mut self.table).listings = Listings::charged(account);
     }
 
     /// Where absolute paths start.

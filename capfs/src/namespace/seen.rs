@@ -2,8 +2,9 @@
 //!
 //! A union shows the name of a later member only if no earlier one has it. Asking each earlier member about each name
 //! costs the product of both; remembering what they listed costs one look-up. What is remembered of a name is a
-//! hash of 64 bits with a key of its own, and a bounded number of them; a listing that has no memory of its past (it began somewhere else
-//! than at the start, it went back too far, there are too many names or listings) asks the members.
+//! hash of 64 bits with a key of its own, and a bounded number of them, which are charged to an account; a listing that has no memory of
+//! its past (it began somewhere else than at the start, it went back too far, there are too many names or listings, the account
+//! has no room) asks the members.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -11,18 +12,33 @@ use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::account::{Account, Charge, Holding};
 use crate::number_hash::NumberHasher;
 use crate::{UNION_LISTINGS_MAX, UNION_NAMES_MAX};
 
-/// How many listings remember names. A clone counts the same.
+/// Bytes that an account is charged for a name that is remembered: what it takes at most, in a table that has just grown.
+const NAME: usize = 34;
+
+/// How many listings remember names, and whom they are charged to. A clone counts the same.
 #[derive(Clone, Default)]
-pub(super) struct Listings(Arc<AtomicUsize>);
+pub(super) struct Listings {
+    count: Arc<AtomicUsize>,
+    account: Account,
+}
 
 impl Listings {
+    /// Those of the agent of an account.
+    pub(super) fn charged(account: &Account) -> Listings {
+        Listings {
+            count: Arc::default(),
+            account: account.clone(),
+        }
+    }
+
     /// Begins to remember, if one more listing may.
     pub(super) fn begin(&self) -> Option<Seen> {
         let more = |count: usize| (count < UNION_LISTINGS_MAX).then_some(count + 1);
-        self.0
+        self.count
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()?;
         Some(Seen {
@@ -31,13 +47,14 @@ impl Listings {
             member: 0,
             noted: 0,
             hasher: RandomState::new(),
-            _permit: Permit(self.0.clone()),
+            charge: self.account.nothing(Holding::Descriptors),
+            _permit: Permit(self.count.clone()),
         })
     }
 
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -61,6 +78,7 @@ pub(super) struct Seen {
     /// The cookie up to which it has been listed.
     noted: u64,
     hasher: RandomState,
+    charge: Charge,
     _permit: Permit,
 }
 
@@ -93,7 +111,9 @@ impl Seen {
 
     /// Notes a name of the member; whether there was room for it.
     pub(super) fn note(&mut self, cookie: u64, hash: u64) -> bool {
-        if self.earlier.len() + self.own.len() >= UNION_NAMES_MAX {
+        let names = self.earlier.len() + self.own.len();
+        let mut room = || self.charge.cover(((names + 1) * NAME) as u64);
+        if names >= UNION_NAMES_MAX || room().is_err() {
             return false;
         }
         self.own.push((cookie, hash));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::tests::{create, memory, mounted, names, text};
 use super::*;
+use crate::account::Account;
 use crate::device::memory::{MemoryFs, MemoryLimits};
 use crate::device::null::Null;
 use crate::forward::{forward_node, forward_open_file};
@@ -266,6 +267,24 @@ fn a_listing_holds_as_much_as_is_said() {
     assert_eq!(namespace.table.listings.count(), 1);
     drop(half_read);
     assert_eq!(namespace.table.listings.count(), 0);
+}
+
+#[test]
+fn what_a_listing_remembers_is_charged() {
+    let (mut namespace, all) = overlapping(|node| node);
+    for (max, remembers) in [(1 << 20, true), (1 << 10, false)] {
+        let account = Account::new(max);
+        namespace.charge(&account);
+        let mut file = now(namespace.open_place(&place(&namespace, "u"), READ)).unwrap();
+        list_from(&mut *file, 0, 1).unwrap();
+        let half_read = account.used();
+        assert_eq!(sorted(listed(&mut *file, 9)), all, "with room or without");
+        let usage = account.usage();
+        assert!(half_read > 0 && half_read <= max);
+        assert_eq!(usage.peak >= 400 * 16, remembers, "{}", usage.peak);
+        assert_eq!(usage.refused == 0, remembers);
+        assert_eq!(account.used(), 0, "nothing is kept at the end");
+    }
 }
 
 #[test]

@@ -314,7 +314,7 @@ impl Child {
         }
         let tops = plan.grants.iter().map(|grant| grant.at.as_str());
         grants::reach(tops, &mut preopens);
-        let namespace = grants::mounted(mounts).map_err(|lacks| Refusal {
+        let namespace = grants::mounted(mounts, &self.family.account).map_err(|lacks| Refusal {
             errno: Errno::Inval,
             text: lacks.iter().map(ToString::to_string).collect(),
         })?;

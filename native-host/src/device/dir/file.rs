@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cap_std::fs::{Dir, Metadata};
+use capfs::account::{Account, Charge, Holding};
 use capfs::clock::NANOS_PER_SEC;
 use capfs::{
     DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, Qid, SetStat,
@@ -400,20 +401,36 @@ pub(super) struct HostDirectory {
     entries: Option<Vec<DirEntry>>,
     /// The last cookie that was given out.
     last_cookie: u64,
+    account: Account,
+    /// For the entries.
+    charge: Charge,
 }
 
+/// Bytes that an account is charged for a name of a listing that is kept, beside the name itself: the entry, and what the
+/// allocator adds to a name.
+const ENTRY: usize = size_of::<DirEntry>() + 16;
+
+/// How often a name is kept while a listing is read: as it came, by what it is found again, and as it is listed.
+const READING: usize = 3;
+
 impl HostDirectory {
-    pub(super) fn new(dir: Arc<Dir>) -> Self {
+    pub(super) fn new(dir: Arc<Dir>, account: &Account) -> Self {
         HostDirectory {
             dir,
             entries: None,
             last_cookie: 0,
+            account: account.clone(),
+            charge: account.nothing(Holding::Descriptors),
         }
     }
 
     /// Reads the directory again.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has no room for its names; what was listed before stays
+    /// - whatever reading it ends with
     fn refresh(&mut self) -> Result<(), Errno> {
-        let names = self.read_names()?;
+        let (names, mut reading) = self.read_names()?;
         let mut entries = self.entries.take().unwrap_or_default();
         let mut found: HashMap<&str, Qid> = HashMap::with_capacity(names.len());
         found.extend(names.iter().map(|(name, qid)| (name.as_str(), *qid)));
@@ -435,12 +452,22 @@ impl HostDirectory {
                 });
             }
         }
+        drop(found);
+        drop(names);
+        entries.shrink_to_fit();
+        let sizes = entries.iter().map(|entry| ENTRY + entry.name.len());
+        // Less than it took to read them, so it is not refused.
+        reading.resize(sizes.sum::<usize>() as u64)?;
+        self.charge = reading;
         self.entries = Some(entries);
         Ok(())
     }
 
-    fn read_names(&self) -> Result<Vec<(String, Qid)>, Errno> {
+    /// The names, and a charge for them and for what is made of them.
+    fn read_names(&self) -> Result<(Vec<(String, Qid)>, Charge), Errno> {
         let mut names = Vec::new();
+        let mut reading = self.account.nothing(Holding::Descriptors);
+        let mut size = 0;
         for entry in self.dir.entries().map_err(errno)? {
             let entry = entry.map_err(errno)?;
             // A name that is not text can't be told to a guest, or opened by it.
@@ -451,13 +478,17 @@ impl HostDirectory {
             let Ok(metadata) = entry.metadata() else {
                 continue;
             };
+            size += READING * (ENTRY + name.len());
+            reading.cover(size as u64)?;
             names.push((name, super::qid(&metadata)));
         }
-        Ok(names)
+        Ok((names, reading))
     }
 }
 
 impl Entries for HostDirectory {
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has no room for all of the directory's names
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
         if (cookie == 0 || self.entries.is_none())
             && let Err(errno) = self.refresh()

@@ -444,6 +444,7 @@ mod tests {
     use std::path::Path;
 
     use cap_std::ambient_authority;
+    use capfs::account::Account;
     use capfs::testkit::{self, READ_WRITE, edit, name, now, write_at};
     use capfs::{OpenHow, WriteAt};
 
@@ -466,7 +467,9 @@ mod tests {
         const NAMES: [&str; 3] = ["a", "b", "c"];
         let scratch = tempfile::tempdir().unwrap();
         let folder = HostFolder::open(scratch.path()).unwrap();
-        let (root, ledger) = folder.limited(1 << 30, Bars::default()).unwrap();
+        let (root, ledger) = folder
+            .limited(1 << 30, Bars::default(), &Account::unlimited())
+            .unwrap();
         let work = |mut state: u64| {
             let mut next = move |below: usize| {
                 // Knuth's MMIX.

@@ -25,6 +25,7 @@ use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use cap_std::time::SystemTime;
+use capfs::account::Account;
 use capfs::{
     Directory, DirectoryFile, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile,
     OpenHow, Opened, Qid, SetStat, SetTime, Stat,
@@ -60,12 +61,12 @@ impl HostFolder {
         }
     }
 
-    /// The folder as a device's root; `bars` are what nobody reaches by it.
+    /// The folder as a device's root, for the agent of an account; `bars` are what nobody reaches by it.
     ///
     /// # Errors
     /// Whatever looking at it ends with.
-    pub fn root(self, bars: Bars) -> io::Result<NodeRef> {
-        Ok(Arc::new(Folder::root(self.0, None, bars)?))
+    pub fn root(self, bars: Bars, account: &Account) -> io::Result<NodeRef> {
+        Ok(Arc::new(Folder::root(self.0, None, bars, account)?))
     }
 
     /// The same of a folder in which contents may take `limit` bytes; over it, the guest gets `EDQUOT`. The ledger says what they
@@ -73,10 +74,15 @@ impl HostFolder {
     ///
     /// # Errors
     /// Whatever counting what is in it ends with.
-    pub fn limited(self, limit: u64, bars: Bars) -> io::Result<(NodeRef, Arc<Ledger>)> {
+    pub fn limited(
+        self,
+        limit: u64,
+        bars: Bars,
+        account: &Account,
+    ) -> io::Result<(NodeRef, Arc<Ledger>)> {
         let HostFolder(dir) = self;
         let ledger = Arc::new(Ledger::new(dir.try_clone()?, limit)?);
-        let root = Folder::root(dir, Some(ledger.clone()), bars)?;
+        let root = Folder::root(dir, Some(ledger.clone()), bars, account)?;
         Ok((Arc::new(root), ledger))
     }
 }
@@ -152,10 +158,17 @@ struct Folder {
     /// Of a folder whose contents are limited.
     ledger: Option<Arc<Ledger>>,
     bars: Bars,
+    /// What open directories keep is charged to this.
+    account: Account,
 }
 
 impl Folder {
-    fn root(dir: Dir, ledger: Option<Arc<Ledger>>, bars: Bars) -> io::Result<Folder> {
+    fn root(
+        dir: Dir,
+        ledger: Option<Arc<Ledger>>,
+        bars: Bars,
+        account: &Account,
+    ) -> io::Result<Folder> {
         let metadata = dir.dir_metadata()?;
         Ok(Folder {
             dir: Arc::new(dir),
@@ -163,6 +176,7 @@ impl Folder {
             device: metadata.dev(),
             ledger,
             bars,
+            account: account.clone(),
         })
     }
 
@@ -186,6 +200,7 @@ impl Node for Folder {
         }
         Op::ok(Box::new(DirectoryFile(HostDirectory::new(
             self.dir.clone(),
+            &self.account,
         ))))
     }
 
@@ -230,6 +245,7 @@ impl Folder {
                 device: metadata.dev(),
                 ledger: self.ledger.clone(),
                 bars: self.bars.clone(),
+                account: self.account.clone(),
             }));
         }
         Ok(self.leaf(name, &metadata))

@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 
+use capfs::account::{Account, Holding};
 use capfs::testkit::{self, READ, edit, list_from, name, now, write};
 use capfs::{Errno, FileKind, NodeRef, OpenFile};
 use tempfile::TempDir;
@@ -10,7 +11,8 @@ use super::HostFolder;
 use crate::reserved::{Bars, Danger, Reserved};
 
 fn open(path: &Path, bars: Bars) -> NodeRef {
-    HostFolder::open(path).unwrap().root(bars).unwrap()
+    let folder = HostFolder::open(path).unwrap();
+    folder.root(bars, &Account::unlimited()).unwrap()
 }
 
 fn folder() -> (TempDir, NodeRef) {
@@ -70,6 +72,45 @@ fn cookies_outlive_a_restart_of_the_listing() {
 }
 
 #[test]
+fn listings_are_charged_before_they_are_read() {
+    const NAMES: usize = 1000;
+    let scratch = tempfile::tempdir().unwrap();
+    let name = |index: usize| format!("{index:0>100}");
+    for index in 0..NAMES {
+        std::fs::write(scratch.path().join(name(index)), b"").unwrap();
+    }
+    let opened = |account: &Account| {
+        let folder = HostFolder::open(scratch.path()).unwrap();
+        let root = folder.root(Bars::default(), account).unwrap();
+        now(root.open(READ)).unwrap()
+    };
+    // What is kept has room for it, but not what it takes to read it.
+    let account = Account::new(2 * 100 * NAMES as u64);
+    let mut file = opened(&account);
+    assert_eq!(list_from(&mut *file, 0, 1), Err(Errno::Nomem));
+    assert_eq!(account.used(), 0, "nothing is held by what was refused");
+
+    let account = Account::new(1 << 20);
+    let mut file = opened(&account);
+    list_from(&mut *file, 0, 1).unwrap();
+    let held = account.used();
+    assert!(held >= 100 * NAMES as u64, "{held}");
+    assert!(account.usage().peak >= 2 * held);
+    // One that can't be read again is still there.
+    let other = account.charge(Holding::Files, account.left()).unwrap();
+    assert_eq!(list_from(&mut *file, 0, 1), Err(Errno::Nomem));
+    assert_eq!(list_from(&mut *file, 1, NAMES).unwrap().len(), NAMES - 1);
+    drop(other);
+    for index in 1..NAMES {
+        std::fs::remove_file(scratch.path().join(name(index))).unwrap();
+    }
+    assert_eq!(list_from(&mut *file, 0, NAMES).unwrap().len(), 1);
+    assert!(account.used() < held / 100, "what has gone is given back");
+    drop(file);
+    assert_eq!(account.used(), 0);
+}
+
+#[test]
 fn a_name_that_stands_for_something_else_is_told_as_that() {
     let (_directory, root) = folder();
     write(&root, "f", b"").unwrap();
@@ -113,7 +154,7 @@ fn what_is_reserved_can_t_be_reached_by_another_name() {
     reserved.add("a secret", &own.join("master"), Danger::Read, "");
     let folder = HostFolder::open(&shared).unwrap();
     let bars = reserved.check(&folder, false).unwrap();
-    let root = folder.root(bars).unwrap();
+    let root = folder.root(bars, &Account::unlimited()).unwrap();
     assert_eq!(testkit::walk(&root, "f").err(), Some(Errno::Acces));
     assert!(testkit::walk(&root, "g").is_ok());
 }
