@@ -1,8 +1,8 @@
 //! A capability as an agent has it, of which others can be made that let less be done.
 //!
 //! What an agent hands to a child by `grant` (see [`task`](crate::task)) is made of its own: the same device on further terms, each
-//! of which must let an operation through. What is counted (requests under way, a rate, connections) is counted for both, and
-//! what it holds is charged to the account that the device was made with.
+//! of which must let an operation through. What is counted (requests under way, a rate, connections) is counted for both; what
+//! the child holds by it is charged to the child's account, which is a part of the agent's.
 
 use std::sync::Arc;
 
@@ -22,19 +22,19 @@ use crate::ws::Ws;
 
 /// Makes less of a capability.
 pub trait Narrow: MaybeSend + MaybeSync + 'static {
-    /// The capability on further terms.
+    /// The capability on further terms, for the agent of an account.
     ///
     /// # Errors
     /// What is wrong with the grant.
-    fn narrowed(&self, grant: &Grant) -> Result<Capability, GrantError>;
+    fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Capability, GrantError>;
 }
 
 impl<F> Narrow for F
 where
-    F: Fn(&Grant) -> Result<Capability, GrantError> + MaybeSend + MaybeSync + 'static,
+    F: Fn(&Grant, &Account) -> Result<Capability, GrantError> + MaybeSend + MaybeSync + 'static,
 {
-    fn narrowed(&self, grant: &Grant) -> Result<Capability, GrantError> {
-        self(grant)
+    fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Capability, GrantError> {
+        self(grant, account)
     }
 }
 
@@ -75,7 +75,9 @@ impl Capability {
     pub fn fetch(fetch: Arc<Fetch>) -> Capability {
         let (root, observers) = (fetch.root(), fetch.observers.clone());
         let ends = fetch.ends.clone();
-        let narrow = move |grant: &Grant| Ok(Capability::fetch(fetch.narrowed(grant)?));
+        let narrow = move |grant: &Grant, account: &Account| {
+            Ok(Capability::fetch(fetch.narrowed(grant, account)?))
+        };
         Capability {
             observers,
             ends,
@@ -87,7 +89,9 @@ impl Capability {
     pub fn ws(ws: Arc<Ws>) -> Capability {
         let (root, observers) = (ws.root(), ws.observers.clone());
         let ends = ws.ends.clone();
-        let narrow = move |grant: &Grant| Ok(Capability::ws(ws.narrowed(grant)?));
+        let narrow = move |grant: &Grant, account: &Account| {
+            Ok(Capability::ws(ws.narrowed(grant, account)?))
+        };
         Capability {
             observers,
             ends,
@@ -98,15 +102,15 @@ impl Capability {
     /// A console.
     pub fn console(console: Console) -> Capability {
         let root = console.root();
-        Capability::new(root, move |grant: &Grant| {
-            Ok(Capability::console(console.narrowed(grant)?))
+        Capability::new(root, move |grant: &Grant, account: &Account| {
+            Ok(Capability::console(console.narrowed(grant, account)?))
         })
     }
 
     /// Random bytes.
     pub fn random(entropy: Arc<dyn Entropy>) -> Capability {
         let root = random::device(entropy.clone());
-        Capability::new(root, move |grant: &Grant| {
+        Capability::new(root, move |grant: &Grant, _: &Account| {
             grant.no_terms()?;
             Ok(Capability::random(entropy.clone()))
         })
@@ -120,11 +124,10 @@ impl Capability {
         account: &Account,
     ) -> Capability {
         let root = crypto::device(store.clone(), entropy.clone(), policy.clone(), account);
-        let account = account.clone();
-        Capability::new(root, move |grant: &Grant| {
+        Capability::new(root, move |grant: &Grant, account: &Account| {
             let (store, entropy) = (store.clone(), entropy.clone());
             let policy = policy.narrowed(grant)?;
-            Ok(Capability::crypto(store, entropy, policy, &account))
+            Ok(Capability::crypto(store, entropy, policy, account))
         })
     }
 
@@ -135,10 +138,9 @@ impl Capability {
         account: &Account,
     ) -> Capability {
         let root = indexeddb::device(space.clone(), policy.clone(), account);
-        let account = account.clone();
-        Capability::new(root, move |grant: &Grant| {
+        Capability::new(root, move |grant: &Grant, account: &Account| {
             let policy = policy.narrowed(grant)?;
-            Ok(Capability::indexeddb(space.clone(), policy, &account))
+            Ok(Capability::indexeddb(space.clone(), policy, account))
         })
     }
 
@@ -147,19 +149,19 @@ impl Capability {
         &self.root
     }
 
-    /// The capability on further terms, for a child of the agent that has it.
+    /// The capability on further terms, for a child of the agent that has it. `account` is the child's.
     ///
     /// # Errors
     /// What is wrong with the grant; [`GrantError::Value`] for terms that say more than what is let through: a header
     /// that the host adds can be one that agents may not set, and a name says whose things they are.
-    pub fn narrowed(&self, grant: &Grant) -> Result<Capability, GrantError> {
+    pub fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Capability, GrantError> {
         let more = |term: &&Term| match term.key.as_str() {
             "header" | "name" => true,
             key => HeaderSource::KEYS.contains(&key),
         };
         match grant.public_terms().iter().find(more) {
             Some(term) => Err(term.expected("only the host can grant this")),
-            None => self.narrow.narrowed(grant),
+            None => self.narrow.narrowed(grant, account),
         }
     }
 }

@@ -163,13 +163,13 @@ impl Console {
         })
     }
 
-    /// The same console on the terms of a further grant: for a child of the agent that has it.
+    /// The same console on the terms of a further grant: for a child of the agent that has it. `account` is the child's.
     ///
     /// # Errors
     /// What is wrong with the grant.
-    pub fn narrowed(&self, grant: &Grant) -> Result<Console, GrantError> {
+    pub fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Console, GrantError> {
         Ok(Console {
-            account: self.account.clone(),
+            account: account.clone(),
             screen: self.screen.clone(),
             policy: self.policy.and(Policy::from_grant(grant)?),
         })
@@ -358,7 +358,10 @@ mod tests {
             &Account::unlimited(),
         )
         .unwrap();
-        let less = whole.narrowed(&grant("console,raw=yes,input=no,messages=no"));
+        let less = whole.narrowed(
+            &grant("console,raw=yes,input=no,messages=no"),
+            &Account::unlimited(),
+        );
         let root = less.unwrap().root();
         let policy = testkit::read(&root, "policy").unwrap();
         assert_eq!(policy, b"input no\nraw no\nmessages no\n");
@@ -368,6 +371,10 @@ mod tests {
         let mut ctl = now(walk(&root, "consctl").unwrap().open(WRITE)).unwrap();
         let refused = write_at(&mut *ctl, WriteAt::End, b"rawon\n");
         assert_eq!(refused.err(), Some(Errno::Acces));
-        assert!(whole.narrowed(&grant("console,colour=no")).is_err());
+        assert!(
+            whole
+                .narrowed(&grant("console,colour=no"), &Account::unlimited())
+                .is_err()
+        );
     }
 }

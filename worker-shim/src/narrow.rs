@@ -79,7 +79,8 @@ fn less(
             ))
         }
         Kind::Here(capability) => {
-            let less = capability.narrowed(&grant);
+            // What the child holds by it is held here, and is a part of what its parent may.
+            let less = capability.narrowed(&grant, &server::account(client));
             let less = less.map_err(|error| invalid(error.to_string()))?;
             if only_check {
                 return Ok(Array::of1(&"here".into()));

@@ -143,22 +143,16 @@ impl Fetch {
         Ok(Fetch::with(host, policies, account, observers, ends))
     }
 
-    /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
+    /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent, which has this account.
     ///
     /// # Errors
     /// See [`GrantError`].
-    pub fn narrowed(&self, grant: &Grant) -> Result<Arc<Fetch>, GrantError> {
+    pub fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Arc<Fetch>, GrantError> {
         let policies = self.policies.and(Policy::from_grant(grant)?);
         let observers = self.observers.narrowed();
         let host = self.host.clone();
         let ends = self.ends.narrowed();
-        Ok(Fetch::with(
-            host,
-            policies,
-            self.device.account(),
-            observers,
-            ends,
-        ))
+        Ok(Fetch::with(host, policies, account, observers, ends))
     }
 
     fn with(

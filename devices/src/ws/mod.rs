@@ -127,23 +127,17 @@ impl Ws {
         Ok(Ws::with(host, policies, account, observers, ends))
     }
 
-    /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent.
+    /// Makes a device that keeps this one's terms and those of `grant`, for a child of the agent, which has this account.
     ///
     /// # Errors
     /// See [`GrantError`].
-    pub fn narrowed(&self, grant: &Grant) -> Result<Arc<Ws>, GrantError> {
+    pub fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Arc<Ws>, GrantError> {
         let policy = Policy::from_grant(grant, self.host.adds_headers())?;
         let policies = self.policies.and(policy);
         let observers = self.observers.narrowed();
         let host = self.host.clone();
         let ends = self.ends.narrowed();
-        Ok(Ws::with(
-            host,
-            policies,
-            self.device.account(),
-            observers,
-            ends,
-        ))
+        Ok(Ws::with(host, policies, account, observers, ends))
     }
 
     fn with(

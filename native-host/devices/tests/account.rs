@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 
 use async_compression::brotli::EncoderParams;
 use async_compression::tokio::write::BrotliEncoder;
-use capfs::account::Account;
-use capfs::testkit::{READ, READ_WRITE, read_at};
+use capfs::account::{Account, Holding};
+use capfs::testkit::{self, READ, READ_WRITE, now, read_at};
 use capfs::{BoxedFuture, Errno, NodeRef};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{
@@ -198,4 +198,37 @@ fn a_connection_is_charged_for_all_that_it_may_have_under_way() {
     let most = (2 * SEND_WINDOW + RECEIVE_WINDOW + 4 * message) as u64;
     let held = account.used() - before;
     assert!(held >= most, "{held} of {most}");
+}
+
+#[test]
+fn what_a_child_holds_is_charged_to_it_and_to_its_parent() {
+    let parent = Account::new(64 << 20);
+    let host = Host {
+        account: parent.clone(),
+        ..Host::default()
+    };
+    for (device, clone) in [
+        ("fetch,origin=*", "clone"),
+        ("ws,origin=*", "clone"),
+        ("crypto", "key/clone"),
+    ] {
+        let capability = host.capability(&grant(device)).unwrap();
+        let child = parent.child(16 << 20);
+        let less = capability.narrowed(&grant(device), &child).unwrap();
+        let begin = || {
+            let node = testkit::walk(less.root(), clone).unwrap();
+            let mut file = now(node.open(READ_WRITE))?;
+            read_at(&mut *file, 0, 20)?;
+            Ok(file)
+        };
+        let before = parent.used();
+        let conversation = begin().unwrap();
+        assert!(child.used() > 0, "{device}");
+        assert_eq!(parent.used() - before, child.used(), "{device}");
+        let all = child.charge(Holding::Files, child.left()).unwrap();
+        assert_eq!(begin().err(), Some(Errno::Nomem), "{device}");
+        assert!(parent.left() > 32 << 20, "the parent has room");
+        drop((conversation, all));
+        assert_eq!((child.used(), parent.used()), (0, before), "{device}");
+    }
 }

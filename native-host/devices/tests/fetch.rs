@@ -637,12 +637,16 @@ fn a_narrowed_device_keeps_both_policies() {
     let server = Server::start(echo);
     let host = Host::default().net().unwrap();
     let terms = grant("fetch,origin=*,network=127.0.0.0/8,method=*");
-    let wide = Fetch::new(host, &terms, &Account::unlimited()).unwrap();
+    let unlimited = Account::unlimited();
+    let wide = Fetch::new(host, &terms, &unlimited).unwrap();
     let narrow = wide
-        .narrowed(&grant(&format!(
-            "fetch,origin=http://{},max-body=10",
-            server.address
-        )))
+        .narrowed(
+            &grant(&format!(
+                "fetch,origin=http://{},max-body=10",
+                server.address
+            )),
+            &unlimited,
+        )
         .unwrap();
     let root = narrow.root();
     let mut get = Conversation::begin(&root).unwrap();
@@ -652,13 +656,17 @@ fn a_narrowed_device_keeps_both_policies() {
     assert_eq!(get.get(&server.url("/")), Err(Errno::Acces));
     // What the parent may not do the child may not, whatever it was granted.
     let wider = narrow
-        .narrowed(&grant("fetch,origin=*,method=*,network=0.0.0.0/0"))
+        .narrowed(
+            &grant("fetch,origin=*,method=*,network=0.0.0.0/0"),
+            &unlimited,
+        )
         .unwrap()
         .root();
     let mut get = Conversation::begin(&wider).unwrap();
     assert_eq!(get.get(&server.url("/")), Err(Errno::Msgsize));
     // And it is asked about addresses itself.
-    let narrower = narrow.narrowed(&grant("fetch,origin=*")).unwrap().root();
+    let narrower = narrow.narrowed(&grant("fetch,origin=*"), &unlimited);
+    let narrower = narrower.unwrap().root();
     let mut get = Conversation::begin(&narrower).unwrap();
     assert_eq!(get.get(&server.url("/")), Err(Errno::Acces));
     assert!(get.text("error").contains("is not public"));
@@ -682,7 +690,10 @@ fn redirects_are_followed_where_all_policies_say_so() {
         };
         let host = Host::default().net().unwrap();
         let wide = Fetch::new(host, &terms(parent), &Account::unlimited()).unwrap();
-        let narrow = wide.narrowed(&terms(child)).unwrap().root();
+        let narrow = wide
+            .narrowed(&terms(child), &Account::unlimited())
+            .unwrap()
+            .root();
         let mut get = Conversation::begin(&narrow).unwrap();
         let body = get.get(&server.url("/")).unwrap();
         assert_eq!(String::from_utf8(body).unwrap(), seen, "{parent}, {child}");

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use capfs::account::Account;
 use capfs::testkit::{READ, READ_WRITE, read_at, walk, write_at};
 use capfs::{Errno, Interest, NodeRef, Op, OpenFile, WriteAt};
 use capfs_devices::audit::{Call, CallObserver};
@@ -215,10 +216,10 @@ fn every_address_is_told_and_counts_against_the_rate() {
     let capability = Host::default().capability(&grant(&terms)).unwrap();
     capability.observe_calls(calls.clone());
     let less = capability
-        .narrowed(&grant(&format!(
-            "fetch,origin={},timeout=400ms",
-            server.address
-        )))
+        .narrowed(
+            &grant(&format!("fetch,origin={},timeout=400ms", server.address)),
+            &Account::unlimited(),
+        )
         .unwrap();
     let own: Arc<Calls> = Arc::default();
     less.observe_calls(own.clone());
@@ -317,7 +318,9 @@ fn a_server_of_which_nobody_could_be_told_is_not_asked() {
     let terms = format!("fetch,origin={}", server.address);
     let (capability, room) = observed(&terms, 2);
     // What a child has of it is told to its parent's observer, too.
-    let child = capability.narrowed(&grant(&terms)).unwrap();
+    let child = capability
+        .narrowed(&grant(&terms), &Account::unlimited())
+        .unwrap();
     let before = asked();
     let mut get = Conversation::begin(child.root()).unwrap();
     assert_eq!(get.get(&server.url("/hops?n=5")), Err(Errno::Nospc));

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use capfs::account::Account;
 use capfs::testkit::{READ, READ_WRITE, read, read_at, wait, write_at};
 use capfs::{Errno, Interest, NodeRef, OpenFile, WriteAt};
 use capfs_native_devices::Host;
@@ -177,7 +178,7 @@ fn connections_end_with_the_capability() {
     });
     let terms = grant(&format!("ws,origin=ws://{address}"));
     let capability = Host::default().capability(&terms).unwrap();
-    let child = capability.narrowed(&terms).unwrap();
+    let child = capability.narrowed(&terms, &Account::unlimited()).unwrap();
     // Both descriptors stay open: it is not the agent that lets go.
     let (_own, mut own) = connected(capability.root(), address);
     let (mut below, mut data) = connected(child.root(), address);

@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// A child that is started, or runs.
 pub(super) struct Child {
     family: Arc<Family>,
+    /// What it makes this host hold is charged to this, a part of its parent's.
+    account: Account,
     parent: Arc<Parent>,
     /// Its name in the audit.
     name: String,
@@ -55,10 +57,17 @@ struct Life {
 }
 
 impl Child {
-    pub(super) fn new(family: Arc<Family>, parent: Arc<Parent>, number: u64) -> Child {
+    /// A child of a parent that has this account.
+    pub(super) fn new(
+        family: Arc<Family>,
+        account: &Account,
+        parent: Arc<Parent>,
+        number: u64,
+    ) -> Child {
         Child {
             name: format!("{} task {number}", parent.name),
             family,
+            account: account.child(account.max()),
             parent,
             life: Mutex::default(),
         }
@@ -160,8 +169,7 @@ impl Child {
         stdio: [Box<dyn OpenFile>; 3],
     ) -> Result<(Agent, RunConfig, Charge), Refusal> {
         let family = &self.family;
-        let account = family.account.child(family.account.max());
-        let (agent, code) = self.load(parker, &plan.program, &account)?;
+        let (agent, code) = self.load(parker, &plan.program)?;
         let name = plan.program.rsplit('/').next().unwrap_or_default();
         let name = match name {
             "" => plan.program.clone(),
@@ -178,27 +186,22 @@ impl Child {
             clock: family.clock,
             random: family.random,
             max_files: family.files.clone(),
-            account,
+            account: self.account.clone(),
             timeout: None,
         };
         Ok((agent, config, code))
     }
 
-    /// Reads and compiles the program.
-    fn load(
-        &self,
-        parker: &Parker,
-        program: &str,
-        account: &Account,
-    ) -> Result<(Agent, Charge), Refusal> {
-        let (wasm, mut code) = self.read(parker, program, account)?;
+    /// Reads the program, and compiles it where its code is not kept.
+    fn load(&self, parker: &Parker, program: &str) -> Result<(Agent, Charge), Refusal> {
+        let (wasm, mut code) = self.read(parker, program)?;
         let larger = |errno| Refusal {
             errno,
             text: format!("{program} needs more memory to be compiled than there is left"),
         };
         let watch = Watch {
             parker,
-            max: account.left(),
+            max: self.account.left(),
             charge: Some(&mut code),
             slow: &mut || (),
         };
@@ -220,7 +223,7 @@ impl Child {
         let image = loaded.module.image_range();
         let image = image.end as usize - image.start as usize;
         code.resize(image as u64 + RUNNING).map_err(larger)?;
-        loaded.fits(account.left(), program).map_err(refused)?;
+        loaded.fits(self.account.left(), program).map_err(refused)?;
         let agent = Agent::new(&loaded.module, program).map_err(refused)?;
         Ok((agent, code))
     }
@@ -238,12 +241,7 @@ impl Child {
         resolved.place.ok_or(Errno::Noent)
     }
 
-    fn read(
-        &self,
-        parker: &Parker,
-        program: &str,
-        account: &Account,
-    ) -> Result<(Vec<u8>, Charge), Refusal> {
+    fn read(&self, parker: &Parker, program: &str) -> Result<(Vec<u8>, Charge), Refusal> {
         let failed = |errno| Refusal {
             errno,
             text: format!("can't read {program}: {errno}"),
@@ -259,7 +257,7 @@ impl Child {
             };
             let opening = self.parent.namespace.open_place(&place, how).wait();
             let mut file = parker.wait_for(opening).map_err(|_| Errno::Canceled)??;
-            let mut wasm = Buffer::new(account, Holding::Programs);
+            let mut wasm = Buffer::new(&self.account, Holding::Programs);
             loop {
                 let before = wasm.len();
                 if before as u64 > PROGRAM_MAX {
@@ -304,7 +302,7 @@ impl Child {
         }
         for grant in &plan.grants {
             let at = absolute(&grant.at).map_err(invalid)?;
-            let narrowed = self.parent.narrowed(grant)?;
+            let narrowed = self.parent.narrowed(grant, &self.account)?;
             // What the parent loses, the child loses.
             let root = narrowed.of.guard(narrowed.root);
             let sink = self.family.sink.clone();
@@ -314,7 +312,7 @@ impl Child {
         }
         let tops = plan.grants.iter().map(|grant| grant.at.as_str());
         grants::reach(tops, &mut preopens);
-        let namespace = grants::mounted(mounts, &self.family.account).map_err(|lacks| Refusal {
+        let namespace = grants::mounted(mounts, &self.account).map_err(|lacks| Refusal {
             errno: Errno::Inval,
             text: lacks.iter().map(ToString::to_string).collect(),
         })?;

@@ -104,8 +104,8 @@ struct Narrowed {
 }
 
 impl Parent {
-    /// What a child is given by a grant.
-    fn narrowed(&self, grant: &Grant) -> Result<Narrowed, Refusal> {
+    /// What a child, which has this account, is given by a grant.
+    fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Narrowed, Refusal> {
         let held = self.held.iter().map(|held| (&held.grant, held));
         let held = source(held, grant)?;
         let invalid = |error: GrantError| Refusal {
@@ -114,12 +114,12 @@ impl Parent {
         };
         let (kind, root) = match &held.kind {
             Kind::Capability(capability) => {
-                let less = capability.narrowed(grant).map_err(invalid)?;
+                let less = capability.narrowed(grant, account).map_err(invalid)?;
                 let root = less.root().clone();
                 (Kind::Capability(less), root)
             }
             Kind::Tasks(tasks) => {
-                let less = Arc::new(tasks.narrowed(grant).map_err(invalid)?);
+                let less = Arc::new(tasks.narrowed(grant, account).map_err(invalid)?);
                 let root = less.device.root();
                 (Kind::Tasks(less), root)
             }
@@ -178,23 +178,30 @@ impl Tasks {
             max: task::children(grant)?,
             count: Arc::default(),
         };
-        Tasks::with(family, running, grant)
+        Tasks::with(family, running, grant, &family.account)
     }
 
-    /// Those of a child, which count as these do.
-    fn narrowed(&self, grant: &Grant) -> Result<Tasks, GrantError> {
-        Tasks::with(&self.nursery.family, self.nursery.running.clone(), grant)
+    /// Those of a child, which count as these do; `account` is the child's.
+    fn narrowed(&self, grant: &Grant, account: &Account) -> Result<Tasks, GrantError> {
+        let (family, running) = (&self.nursery.family, self.nursery.running.clone());
+        Tasks::with(family, running, grant, account)
     }
 
-    fn with(family: &Arc<Family>, running: Running, grant: &Grant) -> Result<Tasks, GrantError> {
+    fn with(
+        family: &Arc<Family>,
+        running: Running,
+        grant: &Grant,
+        account: &Account,
+    ) -> Result<Tasks, GrantError> {
         let nursery = Arc::new(Nursery {
             family: family.clone(),
+            account: account.clone(),
             running,
             parent: Mutex::default(),
             children: Mutex::default(),
             gone: Condvar::new(),
         });
-        let device = TaskDevice::new(Arc::new(Handle(nursery.clone())), grant, &family.account)?;
+        let device = TaskDevice::new(Arc::new(Handle(nursery.clone())), grant, account)?;
         Ok(Tasks { device, nursery })
     }
 
@@ -217,6 +224,8 @@ impl Tasks {
 /// The children of one parent.
 struct Nursery {
     family: Arc<Family>,
+    /// The parent's.
+    account: Account,
     running: Running,
     /// While it runs.
     parent: Mutex<Option<Arc<Parent>>>,
@@ -275,7 +284,8 @@ struct Handle(Arc<Nursery>);
 
 impl Spawner for Handle {
     fn check(&self, task: Arc<Task>, grant: &Grant) -> Op<()> {
-        let narrowed = self.0.parent().and_then(|parent| parent.narrowed(grant));
+        let parent = self.0.parent();
+        let narrowed = parent.and_then(|parent| parent.narrowed(grant, &self.0.account));
         let checked = narrowed.map(drop);
         checked.map_err(|refusal| task.refused(refusal)).into()
     }
@@ -292,7 +302,9 @@ impl Spawner for Handle {
                 )
             })?;
             let number = task.number();
-            let child = Arc::new(Child::new(self.0.family.clone(), parent, number));
+            let nursery = &*self.0;
+            let child = Child::new(nursery.family.clone(), &nursery.account, parent, number);
+            let child = Arc::new(child);
             let (promise, promised) = promise::promise();
             self.0.children().insert(number, child.clone());
             let (gone, told) = (Gone(self.0.clone(), number, child), task.clone());
