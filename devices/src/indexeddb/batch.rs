@@ -1,5 +1,6 @@
 //! `DB/batch`: several changes of a database in one transaction, on conditions.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,10 +41,19 @@ pub(super) enum Step {
     Absent,
 }
 
-/// Values as they are while the steps are taken.
-pub(super) struct Values(pub(super) BTreeMap<Place, Option<Vec<u8>>>);
+/// Values as they are while the steps are taken: those that were there, borrowed, and others.
+pub(super) struct Values<'a>(pub(super) BTreeMap<Place, Option<Cow<'a, [u8]>>>);
 
-impl Values {
+impl<'a> Values<'a> {
+    /// Those that are there.
+    pub(super) fn of(old: &'a BTreeMap<Place, Option<Vec<u8>>>) -> Values<'a> {
+        let borrowed = old.iter().map(|(place, value)| {
+            let value = value.as_deref().map(Cow::Borrowed);
+            (place.clone(), value)
+        });
+        Values(borrowed.collect())
+    }
+
     /// Takes a step.
     ///
     /// # Errors
@@ -54,7 +64,7 @@ impl Values {
         let (store, key) = (&place.0, codec::escape(&place.1));
         let canceled = |what| Failure::new(Errno::Canceled, format!("`{key}` of `{store}` {what}"));
         match step {
-            Step::Put(new) => *value = Some(new),
+            Step::Put(new) => *value = Some(Cow::Owned(new)),
             Step::Delete if value.is_none() => {
                 return Err(Failure::new(
                     Errno::Noent,
@@ -62,7 +72,7 @@ impl Values {
                 ));
             }
             Step::Delete => *value = None,
-            Step::Is(expected) if value.as_ref() != Some(&expected) => {
+            Step::Is(expected) if value.as_deref() != Some(&expected[..]) => {
                 return Err(canceled("has another value"));
             }
             Step::Absent if value.is_some() => return Err(canceled("is there")),

@@ -8,7 +8,7 @@
 //! ```
 //! ENTRY is 16 and eight bytes that order as the number does, or 32, the text with 0 as 0 255, and 0 1.
 
-use serde_json::Value;
+use super::pointer::{self, Leaf};
 
 /// Bytes of the longest name of a database, store or index.
 pub const NAME_MAX: usize = 64;
@@ -130,18 +130,23 @@ pub(super) enum IndexKey {
 }
 
 impl IndexKey {
-    /// What a path leads to in a value that is JSON: names and numbers of elements with `/` before each
-    /// ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
+    /// What a path leads to in a value that is JSON, as [`pointer::leaf`] has it.
     pub(super) fn of_value(value: &[u8], path: &str) -> Option<IndexKey> {
-        let value: Value = serde_json::from_slice(value).ok()?;
-        let key = match value.pointer(path)? {
-            // Minus zero is zero.
-            Value::Number(number) => number.as_f64().map(|number| IndexKey::Number(number + 0.0)),
-            Value::String(text) => Some(IndexKey::Text(text.clone())),
-            _ => None,
-        }?;
+        let key = match pointer::leaf(value, path)? {
+            Leaf::Number(number) => IndexKey::Number(number),
+            Leaf::Text(text) => IndexKey::Text(text),
+        };
         // Nobody could open what is called by more.
-        (key.name().len() <= capfs::NAME_MAX).then_some(key)
+        key.has_room().then_some(key)
+    }
+
+    /// Whether its name is one that a file can have. A name has a byte at least for each of a text, so that of a long text, which would
+    /// be three times as long, isn't made.
+    fn has_room(&self) -> bool {
+        match self {
+            IndexKey::Text(text) if text.len() > capfs::NAME_MAX => false,
+            key => key.name().len() <= capfs::NAME_MAX,
+        }
     }
 
     /// Its name: a text escaped, or `=` and a number, with an exponent where it would have more than [`DIGITS_MAX`] digits.
@@ -172,6 +177,14 @@ impl IndexKey {
             None => IndexKey::Text(String::from_utf8(unescape(name)?).ok()?),
         };
         (key.name() == name).then_some(key)
+    }
+
+    /// How many bytes [`IndexKey::encode`] gives.
+    pub(super) fn encoded_length(&self) -> usize {
+        match self {
+            IndexKey::Number(_) => 9,
+            IndexKey::Text(text) => 3 + text.len() + text.bytes().filter(|byte| *byte == 0).count(),
+        }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -280,6 +293,7 @@ mod tests {
                 IndexKey::decode(&entry),
                 Some((key.clone(), &b"record\0\x01"[..]))
             );
+            assert_eq!(key.encode().len(), key.encoded_length());
             assert_eq!(IndexKey::of_name(&key.name()), Some(key));
         }
         assert_eq!(IndexKey::decode(b"\x20ab"), None);

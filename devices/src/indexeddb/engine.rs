@@ -1,15 +1,17 @@
 //! Databases, stores and indexes over the host's map. Each change is one transaction.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use capfs::Errno;
+use capfs::account::Account;
 use capfs::device::Device;
 
 use super::VALUE_MAX;
 use super::batch::{Place, Step, Values};
 use super::codec::{self, IndexKey};
-use super::host::{Change, Failure, Space};
+use super::host::{Change, Failure, Held, Reading, Space};
 use super::policy::Policy;
 
 /// Stores of one database, at most.
@@ -92,24 +94,49 @@ fn indexes(value: Option<&Vec<u8>>, store: &str) -> Result<Vec<Index>, Failure> 
     lines.collect()
 }
 
-/// The entries that a record has in the indexes of its store.
-fn entries_of(db: &str, store: &str, all: &[Index], key: &[u8], value: &[u8]) -> Vec<Vec<u8>> {
-    let entries = all.iter().filter_map(|index| {
-        let by = IndexKey::of_value(value, &index.path)?;
-        let prefix = codec::entries(db, store, &index.name);
-        Some([&prefix[..], &by.encode(), key].concat())
-    });
-    entries.collect()
-}
-
-/// Counts what changes take, and refuses what is over the quota.
+/// Counts what changes take, and refuses what is over the quota, or more than the agent may hold meanwhile.
 struct Ledger {
     meta: Meta,
     quota: u64,
     changes: Vec<Change>,
+    /// For what is put together here: entries of indexes.
+    reading: Reading,
 }
 
 impl Ledger {
+    fn new(meta: Meta, quota: u64, account: &Account) -> Ledger {
+        Ledger {
+            meta,
+            quota,
+            changes: Vec::new(),
+            reading: Reading::new(account),
+        }
+    }
+
+    /// The entries that a record has in the indexes of its store. A text that is indexed can be as long as the value, which is charged
+    /// once for all of them while they are read of it.
+    fn entries_of(
+        &mut self,
+        (db, store, key): (&str, &str, &[u8]),
+        all: &[Index],
+        value: &[u8],
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let mut entries = Vec::new();
+        if !all.is_empty() {
+            self.reading.value(value.len())?;
+        }
+        for index in all {
+            let Some(by) = IndexKey::of_value(value, &index.path) else {
+                continue;
+            };
+            let prefix = codec::entries(db, store, &index.name);
+            self.reading
+                .key(prefix.len() + by.encoded_length() + key.len())?;
+            entries.push([&prefix[..], &by.encode(), key].concat());
+        }
+        Ok(entries)
+    }
+
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.meta.used += (key.len() + value.len()) as u64;
         self.changes.push(Change::Put(key, value));
@@ -132,9 +159,10 @@ impl Ledger {
         if old == new.as_ref() {
             return Ok(());
         }
+        let place = (db, store, key);
         let record = codec::record(db, store, key);
         if let Some(old) = old {
-            for entry in entries_of(db, store, all, key, old) {
+            for entry in self.entries_of(place, all, old)? {
                 self.delete(entry, 0);
             }
             self.delete(record.clone(), old.len());
@@ -144,7 +172,7 @@ impl Ledger {
                 let text = format!("a value has {VALUE_MAX} bytes at most");
                 return Err(failure(Errno::Fbig, text));
             }
-            for entry in entries_of(db, store, all, key, &new) {
+            for entry in self.entries_of(place, all, &new)? {
                 self.put(entry, Vec::new());
             }
             self.put(record, new);
@@ -167,19 +195,34 @@ impl Engine {
     pub(super) async fn databases(&self) -> Result<Vec<String>, Failure> {
         let (low, high) = codec::databases();
         // Those of an earlier grant may be more than those of this one.
-        let keys = self.space.keys(low, high, 10_000, false).await?;
+        let keys = self
+            .space
+            .keys(low, high, 10_000, false, self.device.account());
+        let keys = keys.await?.what;
         Ok(keys
             .iter()
             .filter_map(|key| codec::last_name(key))
             .collect())
     }
 
+    /// Whether there is a value of a key.
+    async fn has(&self, key: Vec<u8>) -> Result<bool, Failure> {
+        let behind = [&key[..], &[0]].concat();
+        Ok(self.space.count(key, behind).await? > 0)
+    }
+
+    /// The value of a key of the databases' own, which is short.
+    async fn value(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, Failure> {
+        let value = self.space.get(key, self.device.account()).await?;
+        Ok(value.map(|held| held.what))
+    }
+
     pub(super) async fn has_database(&self, db: &str) -> Result<bool, Failure> {
-        Ok(self.space.get(codec::database(db)).await?.is_some())
+        self.has(codec::database(db)).await
     }
 
     pub(super) async fn version(&self, db: &str) -> Result<u32, Failure> {
-        let meta = self.space.get(codec::database(db)).await?;
+        let meta = self.value(codec::database(db)).await?;
         Ok(Meta::parse(meta.as_ref(), db)?.version)
     }
 
@@ -209,7 +252,9 @@ impl Engine {
             Ok(vec![meta.put(&name)])
         };
         let reads = vec![codec::database(db)];
-        self.space.update(reads, Box::new(decide)).await
+        self.space
+            .update(reads, self.device.account(), Box::new(decide))
+            .await
     }
 
     pub(super) async fn delete(&self, db: &str) -> Result<(), Failure> {
@@ -222,13 +267,18 @@ impl Engine {
                 .collect())
         };
         let reads = vec![codec::database(db)];
-        self.space.update(reads, Box::new(decide)).await
+        self.space
+            .update(reads, self.device.account(), Box::new(decide))
+            .await
     }
 
     /// The names of a database's stores.
     pub(super) async fn stores(&self, db: &str) -> Result<Vec<String>, Failure> {
         let (low, high) = codec::range(codec::stores(db));
-        let keys = self.space.keys(low, high, STORES_MAX, false).await?;
+        let keys = self
+            .space
+            .keys(low, high, STORES_MAX, false, self.device.account());
+        let keys = keys.await?.what;
         Ok(keys
             .iter()
             .filter_map(|key| codec::last_name(key))
@@ -236,7 +286,7 @@ impl Engine {
     }
 
     pub(super) async fn has_store(&self, db: &str, store: &str) -> Result<bool, Failure> {
-        Ok(self.space.get(codec::store(db, store)).await?.is_some())
+        self.has(codec::store(db, store)).await
     }
 
     pub(super) async fn create_store(&self, db: &str, store: &str) -> Result<(), Failure> {
@@ -262,12 +312,14 @@ impl Engine {
             let made = Change::Put(codec::store(&db, &store), Vec::new());
             Ok(vec![made, meta.put(&db)])
         };
-        self.space.update(reads, Box::new(decide)).await
+        self.space
+            .update(reads, self.device.account(), Box::new(decide))
+            .await
     }
 
     /// The indexes of a store.
     pub(super) async fn indexes(&self, db: &str, store: &str) -> Result<Vec<Index>, Failure> {
-        let value = self.space.get(codec::store(db, store)).await?;
+        let value = self.value(codec::store(db, store)).await?;
         indexes(value.as_ref(), store)
     }
 
@@ -299,7 +351,7 @@ impl Engine {
         index: &str,
         path: &str,
     ) -> Result<(), Failure> {
-        let meta = self.space.get(codec::database(db)).await?;
+        let meta = self.value(codec::database(db)).await?;
         let listed = Meta::parse(meta.as_ref(), db)?.writes;
         let known = self.indexes(db, store).await?;
         let fits = path.starts_with('/') && path.len() <= PATH_MAX && !path.contains(' ');
@@ -314,14 +366,24 @@ impl Engine {
             return Err(failure(Errno::Nospc, text));
         }
         let (low, high) = codec::range(codec::records(db, store));
-        let records = self
-            .space
-            .keys(low.clone(), high.clone(), INDEXED_MAX + 1, false)
-            .await?;
+        let listing = self.space.keys(
+            low.clone(),
+            high,
+            INDEXED_MAX + 1,
+            false,
+            self.device.account(),
+        );
+        let Held {
+            what: records,
+            mut charge,
+        } = listing.await?;
         if records.len() > INDEXED_MAX {
             let text = format!("an index is added to a store of {INDEXED_MAX} records at most");
             return Err(failure(Errno::TooBig, text));
         }
+        // For those that are read, and to know whose they are.
+        let both = charge.resize(2 * charge.bytes());
+        both.map_err(|errno| failure(errno, "the agent may not hold so many keys"))?;
         let mut reads = vec![codec::database(db), codec::store(db, store)];
         reads.extend(records.iter().cloned());
         let index = Index {
@@ -329,7 +391,7 @@ impl Engine {
             path: path.to_owned(),
         };
         let (db, store) = (db.to_owned(), store.to_owned());
-        let quota = self.policy.quota();
+        let (quota, account) = (self.policy.quota(), self.device.account().clone());
         let prefix = low.len();
         let decide = move |values: Vec<Option<Vec<u8>>>| {
             let mut meta = Meta::parse(values[0].as_ref(), &db)?;
@@ -343,16 +405,13 @@ impl Engine {
             }
             let before = meta.used;
             meta.version += 1;
-            let mut ledger = Ledger {
-                meta,
-                quota,
-                changes: Vec::new(),
-            };
+            let mut ledger = Ledger::new(meta, quota, &account);
             let one = [index.clone()];
             for (record, value) in records.iter().zip(&values[2..]) {
                 // Deleted since they were listed.
                 let Some(value) = value else { continue };
-                for entry in entries_of(&db, &store, &one, &record[prefix..], value) {
+                let place = (&*db, &*store, &record[prefix..]);
+                for entry in ledger.entries_of(place, &one, value)? {
                     ledger.put(entry, Vec::new());
                 }
             }
@@ -365,7 +424,9 @@ impl Engine {
             ledger.changes.push(store);
             ledger.close(&db, before)
         };
-        self.space.update(reads, Box::new(decide)).await
+        self.space
+            .update(reads, self.device.account(), Box::new(decide))
+            .await
     }
 
     /// The value of a record.
@@ -374,8 +435,29 @@ impl Engine {
         db: &str,
         store: &str,
         key: &[u8],
-    ) -> Result<Option<Vec<u8>>, Failure> {
-        self.space.get(codec::record(db, store, key)).await
+    ) -> Result<Option<Held<Vec<u8>>>, Failure> {
+        let key = codec::record(db, store, key);
+        self.space.get(key, self.device.account()).await
+    }
+
+    /// How many bytes the value of a record has. Nothing of it is held.
+    pub(super) async fn size(
+        &self,
+        db: &str,
+        store: &str,
+        key: &[u8],
+    ) -> Result<Option<u64>, Failure> {
+        self.space.size(codec::record(db, store, key)).await
+    }
+
+    /// Whether there is a record.
+    pub(super) async fn has_record(
+        &self,
+        db: &str,
+        store: &str,
+        key: &[u8],
+    ) -> Result<bool, Failure> {
+        self.has(codec::record(db, store, key)).await
     }
 
     /// Changes a record, and its entries, in one transaction: `change` gets the value that is there.
@@ -391,22 +473,20 @@ impl Engine {
         let record = codec::record(db, store, key);
         let reads = vec![codec::database(db), codec::store(db, store), record];
         let (db, store, key) = (db.to_owned(), store.to_owned(), key.to_vec());
-        let quota = self.policy.quota();
+        let (quota, account) = (self.policy.quota(), self.device.account().clone());
         let decide = move |values: Vec<Option<Vec<u8>>>| {
             let meta = Meta::parse(values[0].as_ref(), &db)?;
             let all = indexes(values[1].as_ref(), &store)?;
             let old = values[2].as_ref();
             let new = change(old)?;
             let before = meta.used;
-            let mut ledger = Ledger {
-                meta,
-                quota,
-                changes: Vec::new(),
-            };
+            let mut ledger = Ledger::new(meta, quota, &account);
             ledger.replace((&db, &store, &key), &all, old, new)?;
             ledger.close(&db, before)
         };
-        self.space.update(reads, Box::new(decide)).await
+        self.space
+            .update(reads, self.device.account(), Box::new(decide))
+            .await
     }
 
     /// Takes steps, in one transaction: all of them or none.
@@ -421,7 +501,7 @@ impl Engine {
                 .map(|(store, key)| codec::record(db, store, key)),
         );
         let db = db.to_owned();
-        let quota = self.policy.quota();
+        let (quota, account) = (self.policy.quota(), self.device.account().clone());
         let decide = move |values: Vec<Option<Vec<u8>>>| {
             let mut values = values.into_iter();
             let meta = Meta::parse(values.next().flatten().as_ref(), &db)?;
@@ -431,24 +511,28 @@ impl Engine {
                 all.insert(store, known);
             }
             let old: BTreeMap<Place, Option<Vec<u8>>> = places.into_iter().zip(values).collect();
-            let mut new = Values(old.clone());
+            let mut new = Values::of(&old);
             for (place, step) in steps {
                 new.take(&place, step)?;
             }
             let before = meta.used;
-            let mut ledger = Ledger {
-                meta,
-                quota,
-                changes: Vec::new(),
-            };
+            let mut ledger = Ledger::new(meta, quota, &account);
             for (place, new) in new.0 {
+                let new = match new {
+                    // As it was.
+                    Some(Cow::Borrowed(_)) => continue,
+                    Some(Cow::Owned(new)) => Some(new),
+                    None => None,
+                };
                 let old = old.get(&place).and_then(Option::as_ref);
                 let all = all.get(&place.0).map_or(&[][..], Vec::as_slice);
                 ledger.replace((&db, &place.0, &place.1), all, old, new)?;
             }
             ledger.close(&db, before)
         };
-        self.space.update(reads, Box::new(decide)).await
+        self.space
+            .update(reads, self.device.account(), Box::new(decide))
+            .await
     }
 
     /// Takes a record away.
@@ -474,7 +558,7 @@ impl Engine {
         bounds: (Option<Vec<u8>>, Option<Vec<u8>>),
         limit: usize,
         reverse: bool,
-    ) -> Result<Vec<Vec<u8>>, Failure> {
+    ) -> Result<Held<Vec<Vec<u8>>>, Failure> {
         let (from, to) = codec::range(codec::records(db, store));
         let prefix = from.len();
         let bound = |bound: Option<Vec<u8>>, all: Vec<u8>| match bound {
@@ -482,8 +566,14 @@ impl Engine {
             None => all,
         };
         let (low, high) = (bound(bounds.0, from), bound(bounds.1, to));
-        let keys = self.space.keys(low, high, limit, reverse).await?;
-        Ok(keys.into_iter().map(|key| key[prefix..].to_vec()).collect())
+        let keys = self
+            .space
+            .keys(low, high, limit, reverse, self.device.account());
+        let mut keys = keys.await?;
+        for key in &mut keys.what {
+            key.drain(..prefix);
+        }
+        Ok(keys)
     }
 
     /// An index's entries from `low` to before `high`, where there are such bounds: what each is ordered by, and the
@@ -494,7 +584,7 @@ impl Engine {
         bounds: (Option<Vec<u8>>, Option<Vec<u8>>),
         limit: usize,
         reverse: bool,
-    ) -> Result<Vec<(IndexKey, Vec<u8>)>, Failure> {
+    ) -> Result<Held<Vec<(IndexKey, Vec<u8>)>>, Failure> {
         let (from, to) = codec::range(codec::entries(db, store, index));
         let prefix = from.clone();
         let bound = |bound: Option<Vec<u8>>, all: Vec<u8>| match bound {
@@ -502,11 +592,23 @@ impl Engine {
             None => all,
         };
         let (low, high) = (bound(bounds.0, from), bound(bounds.1, to));
-        let keys = self.space.keys(low, high, limit, reverse).await?;
+        let keys = self
+            .space
+            .keys(low, high, limit, reverse, self.device.account());
+        let Held {
+            what: keys,
+            mut charge,
+        } = keys.await?;
+        // For the keys, and for what is read of them.
+        let (once, each) = (charge.bytes(), size_of::<(IndexKey, Vec<u8>)>());
+        let both = charge.resize(2 * once + (each * keys.len()) as u64);
+        both.map_err(|errno| failure(errno, "the agent may not hold so many keys"))?;
         let entries = keys.iter().filter_map(|key| {
             let (by, key) = IndexKey::decode(&key[prefix.len()..])?;
             Some((by, key.to_vec()))
         });
-        Ok(entries.collect())
+        let what = entries.collect();
+        charge.shrink(once);
+        Ok(Held { what, charge })
     }
 }

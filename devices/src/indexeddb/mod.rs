@@ -26,6 +26,7 @@ mod batch;
 mod codec;
 mod engine;
 mod host;
+mod pointer;
 mod policy;
 mod query;
 mod record;
@@ -44,7 +45,7 @@ use capfs::{DirEntry, Errno, NodeRef, Op};
 pub use batch::{BATCH_LINES_MAX, BATCH_MAX};
 pub use codec::NAME_MAX;
 pub use engine::{INDEXES_MAX, STORES_MAX};
-pub use host::{Answer, Change, Decide, Failure, Space};
+pub use host::{Answer, Change, Decide, Failure, Held, Reading, Space};
 pub use policy::{DATABASES, Policy, QUOTA};
 pub use query::QUERY_MAX;
 

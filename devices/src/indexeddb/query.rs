@@ -6,7 +6,7 @@ use capfs::account::{Buffer, Charge, Holding};
 use capfs::{Errno, Op};
 
 use super::codec::{self, IndexKey};
-use super::host::Failure;
+use super::host::{Failure, Held};
 use super::store::Store;
 use crate::exchange::Exchange;
 
@@ -67,7 +67,8 @@ impl Query {
     }
 }
 
-async fn run(store: &Store, line: &[u8]) -> Result<String, Failure> {
+/// The keys, with what they are charged by.
+async fn run(store: &Store, line: &[u8]) -> Result<Held<Vec<Vec<u8>>>, Failure> {
     let parsed = str::from_utf8(line).ok().and_then(parse).ok_or_else(|| {
         let text = "expected [index NAME] [range LOW HIGH] [limit N] [reverse]";
         Failure::new(Errno::Inval, text)
@@ -75,12 +76,12 @@ async fn run(store: &Store, line: &[u8]) -> Result<String, Failure> {
     let limit = parsed.limit.unwrap_or(QUERY_MAX);
     let bounds = (parsed.low, parsed.high);
     let (db, name) = (&*store.db, &*store.name);
-    let keys = match &parsed.index {
+    match &parsed.index {
         None => {
             store
                 .engine
                 .keys(db, name, bounds, limit, parsed.reverse)
-                .await?
+                .await
         }
         Some(index) => {
             let all = store.engine.indexes(db, name).await?;
@@ -91,10 +92,11 @@ async fn run(store: &Store, line: &[u8]) -> Result<String, Failure> {
             let entries = store
                 .engine
                 .entries((db, name, index), bounds, limit, parsed.reverse);
-            entries.await?.into_iter().map(|(_, key)| key).collect()
+            let Held { what, charge } = entries.await?;
+            let what = what.into_iter().map(|(_, key)| key).collect();
+            Ok(Held { what, charge })
         }
-    };
-    Ok(keys.iter().map(|key| codec::escape(key) + "\n").collect())
+    }
 }
 
 impl Exchange for Query {
@@ -109,12 +111,16 @@ impl Exchange for Query {
     }
 
     fn answer(&mut self) -> Op<(Vec<u8>, Charge)> {
-        let (store, (line, mut charge)) = (self.store.clone(), self.line.take());
+        let (store, (line, _charge)) = (self.store.clone(), self.line.take());
         Op::run(async move {
-            let answer = run(&store, &line).await;
-            let answer = store.explained(answer)?.into_bytes();
-            charge.resize(answer.capacity() as u64)?;
-            Ok((answer, charge))
+            let keys = run(&store, &line).await;
+            let keys = store.explained(keys)?;
+            let mut answer = Buffer::new(store.engine.device.account(), Holding::Descriptors);
+            for key in &keys.what {
+                answer.extend(codec::escape(key).as_bytes())?;
+                answer.extend(b"\n")?;
+            }
+            Ok(answer.take())
         })
     }
 }

@@ -13,7 +13,7 @@ use capfs::{
 use sha2::{Digest, Sha256};
 
 use super::VALUE_MAX;
-use super::host::Failure;
+use super::host::{Failure, Held};
 use super::store::Store;
 
 /// Bytes that one write takes; of a longer one, the rest is left to the next write. A value of this size is one transaction.
@@ -40,20 +40,26 @@ impl Record {
         Qid::new(number | 1 << 63, FileKind::RegularFile)
     }
 
-    fn stat_of(&self, size: usize) -> Stat {
+    fn stat_of(&self, size: u64) -> Stat {
         Stat {
-            size: size as u64,
+            size,
             ..stream_stat(Record::qid(&self.store, &self.key))
         }
     }
 
-    async fn value(self) -> Result<Vec<u8>, Errno> {
+    async fn value(self) -> Result<Held<Vec<u8>>, Errno> {
         let value = self.store.get(&self.key).await;
         self.store.explained(value)?.ok_or(Errno::Noent)
     }
 
-    /// Replaces the value by what `change` makes of it, in one transaction: at most `more` bytes longer. Both are charged until it is
-    /// through.
+    /// How many bytes the value has.
+    async fn size(&self) -> Result<u64, Errno> {
+        let size = self.store.size(&self.key).await;
+        self.store.explained(size)?.ok_or(Errno::Noent)
+    }
+
+    /// Replaces the value by what `change` makes of it, in one transaction: at most `more` bytes longer. It is charged until it is
+    /// through, beside the one that is there.
     async fn change(
         self,
         more: usize,
@@ -68,8 +74,7 @@ impl Record {
                 return Err(Failure::new(Errno::Noent, "the record was removed"));
             }
             let length = old.map_or(0, Vec::len);
-            // The one that is there, and the other.
-            let charge = account.charge(Holding::Descriptors, (2 * length + more) as u64);
+            let charge = account.charge(Holding::Descriptors, (length + more) as u64);
             let text = "the agent may not hold the value";
             *lock(&holds) = Some(charge.map_err(|errno| Failure::new(errno, text))?);
             let mut value = Vec::with_capacity(length + more);
@@ -104,12 +109,6 @@ impl Record {
             how,
             fresh,
             snapshot: None,
-            charge: self
-                .store
-                .engine
-                .device
-                .account()
-                .nothing(Holding::Descriptors),
             reading: None,
             writing: None,
         })
@@ -124,8 +123,8 @@ impl Node for Record {
     fn stat(&self) -> Op<Stat> {
         let record = self.clone();
         Op::run(async move {
-            let value = record.clone().value().await?;
-            Ok(record.stat_of(value.len()))
+            let size = record.size().await?;
+            Ok(record.stat_of(size))
         })
     }
 
@@ -142,7 +141,14 @@ impl Node for Record {
     }
 }
 
-type Write = BoxedFuture<Result<(), Errno>>;
+/// A write under way.
+struct Writing {
+    bytes: usize,
+    end: u64,
+    /// It is the one that replaces all of the value.
+    fresh: bool,
+    done: BoxedFuture<Result<(), Errno>>,
+}
 
 /// An open record.
 struct OpenRecord {
@@ -151,11 +157,9 @@ struct OpenRecord {
     /// The first write replaces all of the value. Where none comes, closing does.
     fresh: bool,
     /// The value as this descriptor read it last: reads agree with each other until it writes.
-    snapshot: Option<Vec<u8>>,
-    /// For the snapshot.
-    charge: Charge,
-    reading: Option<BoxedFuture<Result<Vec<u8>, Errno>>>,
-    writing: Option<(usize, u64, Write)>,
+    snapshot: Option<Held<Vec<u8>>>,
+    reading: Option<BoxedFuture<Result<Held<Vec<u8>>, Errno>>>,
+    writing: Option<Writing>,
 }
 
 impl OpenRecord {
@@ -187,6 +191,7 @@ impl OpenFile for OpenRecord {
         }
         // A read from the start sees what is there now.
         if self.reading.is_none() && (self.snapshot.is_none() || offset == 0) {
+            self.snapshot = None;
             self.reading = Some(Box::pin(self.record.clone().value()));
         }
         if let Some(reading) = &mut self.reading {
@@ -194,12 +199,10 @@ impl OpenFile for OpenRecord {
                 return Poll::Pending;
             };
             self.reading = None;
-            let value = outcome?;
-            self.snapshot = None;
-            self.charge.resize(value.capacity() as u64)?;
-            self.snapshot = Some(value);
+            self.snapshot = Some(outcome?);
         }
-        let value = self.snapshot.as_deref().unwrap_or_default();
+        let value = self.snapshot.as_ref();
+        let value = value.map_or(&[][..], |held| &held.what);
         let rest = usize::try_from(offset)
             .ok()
             .and_then(|offset| value.get(offset..));
@@ -255,17 +258,30 @@ impl OpenFile for OpenRecord {
                 value[at..end].copy_from_slice(&bytes);
                 Ok(())
             });
-            self.writing = Some((count, end, Box::pin(write)));
+            self.writing = Some(Writing {
+                bytes: count,
+                end,
+                fresh,
+                done: Box::pin(write),
+            });
         }
-        let Some((count, end, write)) = &mut self.writing else {
+        let Some(writing) = &mut self.writing else {
             return Poll::Ready(Err(Errno::Io));
         };
-        let Poll::Ready(outcome) = write.as_mut().poll(context) else {
+        let Poll::Ready(outcome) = writing.done.as_mut().poll(context) else {
             return Poll::Pending;
         };
-        let (bytes, end) = (*count, *end);
+        let (bytes, end) = (writing.bytes, writing.end);
         self.writing = None;
         Poll::Ready(outcome.map(|()| Written { bytes, end }))
+    }
+
+    /// A transaction that is given up has not happened, but for one whose commit is on its way.
+    fn cancel(&mut self) {
+        self.reading = None;
+        if let Some(writing) = self.writing.take() {
+            self.fresh |= writing.fresh;
+        }
     }
 
     fn seekable(&self) -> bool {

@@ -5,28 +5,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 
-use capfs::account::{Account, Charge, Holding};
+use capfs::account::{Buffer, Charge, Holding};
 use capfs::device::conversations::LastError;
 use capfs::device::parts::{lock, set_device_stat, stream_stat};
 use capfs::device::synthetic::{DynamicNames, text_file};
 use capfs::{
     BoxedFuture, DirEntry, Directory, EditDirectory, Entries, Errno, FileKind, GuestSink,
-    GuestSource, MaybeSend, NAME_MAX, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
-    SetStat, Stat, WriteAt, Written,
+    GuestSource, MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, SetStat, Stat,
+    WriteAt, Written,
 };
 
 use super::codec::{self, IndexKey};
 use super::engine::Engine;
-use super::host::Failure;
+use super::host::{Failure, Held};
 use super::query::Query;
 use super::record::Record;
 use crate::exchange;
 
 /// Names that are read from the host in one piece.
 const PIECE: usize = 1000;
-
-/// Bytes that the longest key takes while it is listed: it is the name of a file.
-const KEY: usize = size_of::<Vec<u8>>() + NAME_MAX;
 
 /// A store of a database.
 pub(super) struct Store {
@@ -65,8 +62,17 @@ impl Store {
         outcome.map_err(|failure| self.error.explain(failure.errno, failure.text))
     }
 
-    pub(super) async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) async fn get(&self, key: &[u8]) -> Result<Option<Held<Vec<u8>>>, Failure> {
         self.engine.get(&self.db, &self.name, key).await
+    }
+
+    pub(super) async fn size(&self, key: &[u8]) -> Result<Option<u64>, Failure> {
+        self.engine.size(&self.db, &self.name, key).await
+    }
+
+    async fn has(&self, key: &[u8]) -> Result<bool, Errno> {
+        let there = self.engine.has_record(&self.db, &self.name, key).await;
+        self.explained(there)
     }
 
     pub(super) async fn change(
@@ -124,7 +130,7 @@ impl Node for Data {
         }
         Op::ok(Box::new(Listing {
             data: self.clone(),
-            listed: Arc::new(Mutex::new(Listed::new(self.0.engine.device.account()))),
+            listed: Arc::default(),
         }))
     }
 
@@ -156,10 +162,9 @@ impl Directory for Data {
             return Op::err(Errno::Noent);
         };
         Op::run(async move {
-            let value = record.store.get(&record.key).await;
-            match record.store.explained(value)? {
-                Some(_) => Ok(Arc::new(record) as NodeRef),
-                None => Err(Errno::Noent),
+            match record.store.has(&record.key).await? {
+                true => Ok(Arc::new(record) as NodeRef),
+                false => Err(Errno::Noent),
             }
         })
     }
@@ -180,8 +185,7 @@ impl EditDirectory for Data {
             return Op::err(self.0.error.explain(Errno::Inval, text));
         };
         Op::run(async move {
-            let value = record.store.get(&record.key).await;
-            if record.store.explained(value)?.is_some() {
+            if record.store.has(&record.key).await? {
                 return Err(Errno::Exist);
             }
             let file = record.open(how, true);
@@ -227,20 +231,12 @@ impl EditDirectory for Data {
 }
 
 /// What `data` has listed so far, in the order of the keys.
+#[derive(Default)]
 struct Listed {
     keys: Vec<Vec<u8>>,
     ended: bool,
-    charge: Charge,
-}
-
-impl Listed {
-    fn new(account: &Account) -> Listed {
-        Listed {
-            keys: Vec::new(),
-            ended: false,
-            charge: account.nothing(Holding::Descriptors),
-        }
-    }
+    /// For them.
+    charges: Vec<Charge>,
 }
 
 /// `data` open.
@@ -289,13 +285,13 @@ impl Entries for Listing {
     /// A cookie is the place among the names listed so far; from the start they are listed anew.
     ///
     /// # Errors
-    /// - [`Errno::Nomem`]: the account has no room for the next [`PIECE`] names
+    /// - [`Errno::Nomem`]: the account has no room for the next names, [`PIECE`] at most
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
         let (store, listed) = (self.data.0.clone(), self.listed.clone());
         Op::run(async move {
             let from = usize::try_from(cookie).map_err(|_| Errno::Inval)?;
             if from == 0 {
-                *lock(&listed) = Listed::new(store.engine.device.account());
+                *lock(&listed) = Listed::default();
             }
             let after = {
                 let listed = lock(&listed);
@@ -306,21 +302,15 @@ impl Entries for Listing {
             };
             if let Some(low) = after {
                 let most = PIECE.max(max);
-                let account = store.engine.device.account();
-                // For as many keys of the longest kind, until it is known what they are.
-                let room = account.charge(Holding::Descriptors, (most * KEY) as u64)?;
                 let bounds = (low, None);
                 let keys = store
                     .engine
                     .keys(&store.db, &store.name, bounds, most, false);
                 let keys = store.explained(keys.await)?;
                 let mut listed = lock(&listed);
-                let sizes = keys.iter();
-                let sizes = sizes.map(|key| (size_of::<Vec<u8>>() + key.len()) as u64);
-                drop(room);
-                listed.charge.grow(sizes.sum())?;
-                listed.ended = keys.len() < most;
-                listed.keys.extend(keys);
+                listed.ended = keys.what.len() < most;
+                listed.keys.extend(keys.what);
+                listed.charges.push(keys.charge);
             }
             let listed = lock(&listed);
             let entries = listed.keys.iter().enumerate().skip(from).take(max);
@@ -404,7 +394,7 @@ impl DynamicNames for IndexNames {
         };
         let index = self.index.clone();
         Op::run(async move {
-            if store.entries(&index, Some(&by), 1).await?.is_empty() {
+            if store.entries(&index, Some(&by), 1).await?.what.is_empty() {
                 return Err(Errno::Noent);
             }
             let device = store.engine.device.clone();
@@ -412,8 +402,16 @@ impl DynamicNames for IndexNames {
                 let (store, index, by) = (store.clone(), index.clone(), by.clone());
                 Op::run(async move {
                     let entries = store.entries(&index, Some(&by), ENTRIES_MAX).await?;
-                    let names: Vec<_> = entries.iter().map(|(_, key)| codec::escape(key)).collect();
-                    Ok(names.join("\n"))
+                    let mut names =
+                        Buffer::new(store.engine.device.account(), Holding::Descriptors);
+                    for (place, (_, key)) in entries.what.iter().enumerate() {
+                        if place > 0 {
+                            names.extend(b"\n")?;
+                        }
+                        names.extend(codec::escape(key).as_bytes())?;
+                    }
+                    let (names, _charge) = names.take();
+                    String::from_utf8(names).map_err(|_| Errno::Io)
                 })
             };
             Ok(text_file(&device, text))
@@ -428,7 +426,10 @@ impl DynamicNames for IndexNames {
         };
         let index = self.index.clone();
         Op::run(async move {
-            let mut entries = store.entries(&index, None, ENTRIES_MAX).await?;
+            let Held {
+                what: mut entries,
+                charge: _charge,
+            } = store.entries(&index, None, ENTRIES_MAX).await?;
             entries.dedup_by(|one, other| one.0 == other.0);
             let behind = entries.iter().enumerate().skip(cookie as usize).take(max);
             Ok(behind
@@ -449,7 +450,7 @@ impl Store {
         index: &str,
         by: Option<&IndexKey>,
         limit: usize,
-    ) -> Result<Vec<(IndexKey, Vec<u8>)>, Errno> {
+    ) -> Result<Held<Vec<(IndexKey, Vec<u8>)>>, Errno> {
         let bounds = match by.map(IndexKey::encode) {
             Some(low) => {
                 let (low, high) = codec::range(low);

@@ -10,9 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use capfs::account::Account;
 use capfs::{BoxedFuture, Errno};
-use capfs_devices::indexeddb::{Answer, Change, Decide, Failure, Space};
+use capfs_devices::indexeddb::{Answer, Change, Decide, Failure, Held, Reading, Space};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+
+/// Bytes of a value that is read with its length, before it is charged.
+const SHORT: usize = 4 << 10;
 
 /// How long another process that writes is waited for.
 const BUSY: Duration = Duration::from_secs(5);
@@ -98,23 +102,51 @@ impl SqliteSpace {
         work(connection)
     }
 
+    /// The value of a key, charged before SQLite reads it.
+    fn value(
+        connection: &Connection,
+        key: &[u8],
+        reading: &mut Reading,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let mut get = connection
+            .prepare_cached(
+                "SELECT length(value), CASE WHEN length(value) <= ?2 THEN value END FROM map WHERE key = ?1",
+            )
+            .map_err(failure)?;
+        // Of a long value its length alone is read at first. It may be another by the second time.
+        let mut charged = 0;
+        loop {
+            let most = i64::try_from(charged.max(SHORT)).unwrap_or(i64::MAX);
+            let found = get.query_row(params![key, most], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
+            });
+            let Some((length, value)) = found.optional().map_err(failure)? else {
+                return Ok(None);
+            };
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            if length > charged {
+                reading.value(length - charged)?;
+                charged = length;
+            }
+            if value.is_some() {
+                return Ok(value);
+            }
+        }
+    }
+
     fn change(
         connection: &mut Connection,
         reads: &[Vec<u8>],
+        account: &Account,
         decide: Box<dyn Decide>,
     ) -> Result<(), Failure> {
         // It is the only writer from here on: what is decided on what was read holds at the commit.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = transaction.map_err(failure)?;
+        let mut reading = Reading::new(account);
         let mut values = Vec::with_capacity(reads.len());
-        {
-            let mut get = transaction
-                .prepare_cached("SELECT value FROM map WHERE key = ?1")
-                .map_err(failure)?;
-            for key in reads {
-                let value = get.query_row([key], |row| row.get::<_, Vec<u8>>(0));
-                values.push(value.optional().map_err(failure)?);
-            }
+        for key in reads {
+            values.push(SqliteSpace::value(&transaction, key, &mut reading)?);
         }
         for change in decide.decide(values)? {
             let changed = match change {
@@ -139,13 +171,22 @@ fn answer<T: Send + 'static>(outcome: Result<T, Failure>) -> Answer<T> {
 }
 
 impl Space for SqliteSpace {
-    fn get(&self, key: Vec<u8>) -> Answer<Option<Vec<u8>>> {
+    fn get(&self, key: Vec<u8>, account: &Account) -> Answer<Option<Held<Vec<u8>>>> {
+        answer(self.with(|connection| {
+            let mut reading = Reading::new(account);
+            let value = SqliteSpace::value(connection, &key, &mut reading)?;
+            Ok(value.map(|value| reading.held(value)))
+        }))
+    }
+
+    fn size(&self, key: Vec<u8>) -> Answer<Option<u64>> {
         answer(self.with(|connection| {
             let mut get = connection
-                .prepare_cached("SELECT value FROM map WHERE key = ?1")
+                .prepare_cached("SELECT length(value) FROM map WHERE key = ?1")
                 .map_err(failure)?;
-            let value = get.query_row([key], |row| row.get(0));
-            value.optional().map_err(failure)
+            let size = get.query_row([key], |row| row.get::<_, i64>(0));
+            let size = size.optional().map_err(failure)?;
+            Ok(size.map(i64::cast_unsigned))
         }))
     }
 
@@ -155,7 +196,8 @@ impl Space for SqliteSpace {
         high: Vec<u8>,
         limit: usize,
         reverse: bool,
-    ) -> Answer<Vec<Vec<u8>>> {
+        account: &Account,
+    ) -> Answer<Held<Vec<Vec<u8>>>> {
         answer(self.with(|connection| {
             let mut list = connection
                 .prepare_cached(match reverse {
@@ -164,8 +206,15 @@ impl Space for SqliteSpace {
                 })
                 .map_err(failure)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let keys = list.query_map(params![low, high, limit], |row| row.get(0));
-            keys.and_then(Iterator::collect).map_err(failure)
+            let mut rows = list.query(params![low, high, limit]).map_err(failure)?;
+            let (mut reading, mut keys) = (Reading::new(account), Vec::new());
+            while let Some(row) = rows.next().map_err(failure)? {
+                let key = row.get_ref(0).map_err(failure)?;
+                let key = key.as_bytes().map_err(|error| failure(error.into()))?;
+                reading.key(key.len())?;
+                keys.push(key.to_vec());
+            }
+            Ok(reading.held(keys))
         }))
     }
 
@@ -179,8 +228,13 @@ impl Space for SqliteSpace {
         }))
     }
 
-    fn update(&self, reads: Vec<Vec<u8>>, decide: Box<dyn Decide>) -> Answer<()> {
-        answer(self.with(|connection| SqliteSpace::change(connection, &reads, decide)))
+    fn update(
+        &self,
+        reads: Vec<Vec<u8>>,
+        account: &Account,
+        decide: Box<dyn Decide>,
+    ) -> Answer<()> {
+        answer(self.with(|connection| SqliteSpace::change(connection, &reads, account, decide)))
     }
 
     /// Everything here answers at once.

@@ -1,5 +1,7 @@
 //! The tree, over SQLite.
 
+mod held;
+
 use std::fs;
 use std::path::Path;
 
@@ -385,69 +387,6 @@ fn a_damaged_file_is_an_error() {
         text(&root, "error"),
         "the file of the databases is damaged\n"
     );
-}
-
-#[test]
-fn a_value_is_charged_while_it_is_changed() {
-    const MIB: usize = 1 << 20;
-    let (state, _root) = feeds();
-    let account = Account::new(16 << 20);
-    let root = charged("indexeddb", state.path(), &account);
-    let value = "x".repeat(MIB);
-    put(&root, "feeds/items", "large", &value).unwrap();
-    assert!(
-        account.usage().peak >= 2 * MIB as u64,
-        "what is written, and what it becomes"
-    );
-    let node = walk(&root, "feeds/items/data/large").unwrap();
-    let mut file = now(node.open(READ_WRITE)).unwrap();
-    write_at(&mut *file, WriteAt::End, b"y").unwrap();
-    drop(file);
-    assert_eq!(account.used(), 0, "nothing is left");
-
-    // The value that is there and what it becomes have room, with what is held already or without.
-    let account = Account::new(3 * MIB as u64);
-    let root = charged("indexeddb", state.path(), &account);
-    let node = walk(&root, "feeds/items/data/large").unwrap();
-    let mut file = now(node.open(READ_WRITE)).unwrap();
-    write_at(&mut *file, WriteAt::Offset(0), b"z").unwrap();
-    let more = vec![b'm'; MIB];
-    let refused = write_at(&mut *file, WriteAt::End, &more);
-    assert_eq!(refused.err(), Some(Errno::Nomem));
-    let too_long = write_at(&mut *file, WriteAt::Offset(0), &vec![b'm'; 4 * MIB]);
-    assert_eq!(too_long.err(), Some(Errno::Nomem));
-    let refused = now(file.set_stat(SetStat {
-        size: Some(2 * MIB as u64),
-        ..SetStat::default()
-    }));
-    assert_eq!(refused, Err(Errno::Nomem));
-    assert!(account.usage().peak <= 3 * MIB as u64);
-    drop(file);
-    assert_eq!(
-        text(&root, "feeds/items/data/large"),
-        format!("z{}y", &value[1..])
-    );
-    assert_eq!(account.used(), 0, "nothing is left");
-}
-
-#[test]
-fn names_are_charged_before_they_are_listed() {
-    let (state, _root) = feeds();
-    let listed = |max: u64| {
-        let account = Account::new(max);
-        let root = charged("indexeddb", state.path(), &account);
-        put(&root, "feeds/items", "a-key", "x").unwrap();
-        let node = walk(&root, "feeds/items/data").unwrap();
-        let mut open = now(node.open(READ)).unwrap();
-        let names = testkit::list_from(&mut *open, 0, 10).map(|entries| entries.len());
-        (names, account.usage().peak, account.used())
-    };
-    // A thousand names may come.
-    let (names, peak, _) = listed(100_000);
-    assert_eq!((names, peak < 100_000), (Err(Errno::Nomem), true));
-    let (names, peak, held) = listed(1_000_000);
-    assert_eq!(names, Ok(1));
-    assert!(peak > 255_000 && held < 1_000, "{peak}, {held}");
 }
 
 #[test]

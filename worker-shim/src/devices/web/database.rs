@@ -3,7 +3,7 @@
 //! A transaction of IndexedDB is over as soon as nothing has been asked of it while a callback runs. An agent's call is
 //! polled much later than that. So transactions run in tasks of their own ([`within`]), and the call waits for the task.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use capfs::Errno;
@@ -76,11 +76,6 @@ pub async fn result(request: &IdbRequest) -> Result<JsValue, JsValue> {
     }
 }
 
-/// The bytes of a key or a value.
-pub fn bytes(value: &JsValue) -> Vec<u8> {
-    Uint8Array::new(value).to_vec()
-}
-
 /// Bytes as a key or a value.
 pub fn value(bytes: &[u8]) -> JsValue {
     Uint8Array::from(bytes).into()
@@ -142,9 +137,11 @@ impl Database {
         &self,
         mode: IdbTransactionMode,
         work: impl AsyncFnOnce(IdbObjectStore) -> Result<T, Stop>,
+        course: &Course,
     ) -> Result<T, Failure> {
         let failed = |error: JsValue| failure(&error);
         let transaction = self.begin(mode).await.map_err(failed)?;
+        course.begun(&transaction);
         let store = transaction.object_store(STORE).map_err(failed)?;
         let ending = either(|resolve, reject| {
             transaction.set_oncomplete(Some(resolve));
@@ -191,7 +188,44 @@ impl From<Failure> for Stop {
     }
 }
 
-/// Runs a transaction in a task of its own. It has been committed when the answer comes.
+/// How far a transaction is: whoever waits for it can give it up.
+#[derive(Default)]
+struct Course {
+    given_up: Cell<bool>,
+    transaction: RefCell<Option<IdbTransaction>>,
+}
+
+impl Course {
+    /// It has begun. One that was given up before that does nothing.
+    fn begun(&self, transaction: &IdbTransaction) {
+        match self.given_up.get() {
+            // What is asked of it from now on fails.
+            true => drop(transaction.abort()),
+            false => *self.transaction.borrow_mut() = Some(transaction.clone()),
+        }
+    }
+
+    /// It is over, whatever became of it.
+    fn ended(&self) {
+        self.transaction.borrow_mut().take();
+    }
+}
+
+/// Gives a transaction up that nobody waits for any more.
+struct GiveUp(Rc<Course>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.given_up.set(true);
+        if let Some(transaction) = self.0.transaction.borrow_mut().take() {
+            // It may be on its way to its end already.
+            let _ = transaction.abort();
+        }
+    }
+}
+
+/// Runs a transaction in a task of its own. It has been committed when the answer comes. Where the answer is dropped before that, the
+/// transaction is given up: nothing changes, unless its commit is on its way.
 ///
 /// # Errors
 /// What `work` stops with, or why the transaction could not be committed. Nothing has changed then.
@@ -203,8 +237,11 @@ pub async fn within<T: 'static>(
     let database = database.clone();
     let outcome = Rc::new(RefCell::new(None));
     let slot = outcome.clone();
+    let course = Rc::new(Course::default());
+    let _give_up = GiveUp(course.clone());
     let task = future_to_promise(async move {
-        let done = database.run(mode, work).await;
+        let done = database.run(mode, work, &course).await;
+        course.ended();
         *slot.borrow_mut() = Some(done);
         Ok(JsValue::UNDEFINED)
     });

@@ -1,15 +1,23 @@
 //! An agent's databases in the origin's IndexedDB: one database for each name, whose keys and values are bytes.
 
+use capfs::account::Account;
 use capfs::{BoxedFuture, Errno};
-use capfs_devices::indexeddb::{Answer, Change, Decide, Space};
-use js_sys::Array;
+use capfs_devices::indexeddb::{Answer, Change, Decide, Held, Reading, Space};
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{
     IdbCursor, IdbCursorDirection, IdbKeyRange, IdbObjectStore, IdbRequest, IdbTransactionMode,
 };
 
-use super::database::{Database, Stop, bytes, result, value, within};
+use super::database::{Database, Stop, result, value, within};
+
+/// Values that are asked for at once. How long one is is known when it is in the page's memory, before it is charged and copied into
+/// the kernel's.
+const VALUES: usize = 4;
+
+/// Keys that are asked for at once, likewise.
+const KEYS: usize = 1000;
 
 /// The databases of the program with one name.
 pub struct WebSpace(Database);
@@ -30,11 +38,57 @@ fn range(low: &[u8], high: &[u8]) -> Result<Option<IdbKeyRange>, JsValue> {
     IdbKeyRange::bound_with_lower_open_and_upper_open(&low, &high, false, true).map(Some)
 }
 
+/// A value that was found, if one was.
+fn found_value(found: &JsValue, reading: &mut Reading) -> Result<Option<Vec<u8>>, Stop> {
+    if found.is_undefined() {
+        return Ok(None);
+    }
+    let bytes = Uint8Array::new(found);
+    reading.value(bytes.length() as usize)?;
+    Ok(Some(bytes.to_vec()))
+}
+
+fn found_key(found: &JsValue, reading: &mut Reading) -> Result<Vec<u8>, Stop> {
+    let bytes = Uint8Array::new(found);
+    reading.key(bytes.length() as usize)?;
+    Ok(bytes.to_vec())
+}
+
+async fn forwards(
+    store: &IdbObjectStore,
+    (mut low, high): (Vec<u8>, Vec<u8>),
+    limit: usize,
+    reading: &mut Reading,
+) -> Result<Vec<Vec<u8>>, Stop> {
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    while keys.len() < limit {
+        let Some(range) = range(&low, &high)? else {
+            break;
+        };
+        let piece = (limit - keys.len()).min(KEYS);
+        let asked = u32::try_from(piece).unwrap_or(u32::MAX);
+        let found = result(&store.get_all_keys_with_key_and_limit(&range, asked)?).await?;
+        let found = found.unchecked_into::<Array>();
+        for key in found.iter() {
+            keys.push(found_key(&key, reading)?);
+        }
+        if (found.length() as usize) < piece {
+            break;
+        }
+        // On behind the last one: itself and a zero.
+        low.clear();
+        low.extend_from_slice(keys.last().map_or(&[][..], Vec::as_slice));
+        low.push(0);
+    }
+    Ok(keys)
+}
+
 async fn backwards(
     store: &IdbObjectStore,
     range: &IdbKeyRange,
     limit: usize,
-) -> Result<Vec<Vec<u8>>, JsValue> {
+    reading: &mut Reading,
+) -> Result<Vec<Vec<u8>>, Stop> {
     let direction = IdbCursorDirection::Prev;
     let request = store.open_key_cursor_with_range_and_direction(range, direction)?;
     let mut keys = Vec::new();
@@ -43,18 +97,30 @@ async fn backwards(
         let Some(cursor) = cursor.dyn_ref::<IdbCursor>() else {
             break;
         };
-        keys.push(bytes(&cursor.key()?));
+        keys.push(found_key(&cursor.key()?, reading)?);
         cursor.continue_()?;
     }
     Ok(keys)
 }
 
 impl Space for WebSpace {
-    fn get(&self, key: Vec<u8>) -> Answer<Option<Vec<u8>>> {
+    fn get(&self, key: Vec<u8>, account: &Account) -> Answer<Option<Held<Vec<u8>>>> {
+        let (database, account) = (self.0.clone(), account.clone());
+        let get = async move |store: IdbObjectStore| {
+            let found = result(&store.get(&value(&key))?).await?;
+            let mut reading = Reading::new(&account);
+            let value = found_value(&found, &mut reading)?;
+            Ok(value.map(|value| reading.held(value)))
+        };
+        Box::pin(async move { within(&database, IdbTransactionMode::Readonly, get).await })
+    }
+
+    fn size(&self, key: Vec<u8>) -> Answer<Option<u64>> {
         let database = self.0.clone();
         let get = async move |store: IdbObjectStore| {
             let found = result(&store.get(&value(&key))?).await?;
-            Ok((!found.is_undefined()).then(|| bytes(&found)))
+            let size = || u64::from(Uint8Array::new(&found).length());
+            Ok((!found.is_undefined()).then(size))
         };
         Box::pin(async move { within(&database, IdbTransactionMode::Readonly, get).await })
     }
@@ -65,20 +131,17 @@ impl Space for WebSpace {
         high: Vec<u8>,
         limit: usize,
         reverse: bool,
-    ) -> Answer<Vec<Vec<u8>>> {
-        let database = self.0.clone();
+        account: &Account,
+    ) -> Answer<Held<Vec<Vec<u8>>>> {
+        let (database, account) = (self.0.clone(), account.clone());
         let list = async move |store: IdbObjectStore| {
-            let Some(range) = range(&low, &high)? else {
-                return Ok(Vec::new());
+            let mut reading = Reading::new(&account);
+            let keys = match (reverse, range(&low, &high)?) {
+                (_, None) => Vec::new(),
+                (true, Some(range)) => backwards(&store, &range, limit, &mut reading).await?,
+                (false, Some(_)) => forwards(&store, (low, high), limit, &mut reading).await?,
             };
-            // Of a limit of 0, IndexedDB takes all.
-            if reverse || limit == 0 {
-                return Ok(backwards(&store, &range, limit).await?);
-            }
-            let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-            let keys = result(&store.get_all_keys_with_key_and_limit(&range, limit)?).await?;
-            let keys = keys.unchecked_into::<Array>();
-            Ok(keys.iter().map(|key| bytes(&key)).collect())
+            Ok(reading.held(keys))
         };
         Box::pin(async move { within(&database, IdbTransactionMode::Readonly, list).await })
     }
@@ -95,20 +158,27 @@ impl Space for WebSpace {
         Box::pin(async move { within(&database, IdbTransactionMode::Readonly, count).await })
     }
 
-    fn update(&self, reads: Vec<Vec<u8>>, decide: Box<dyn Decide>) -> Answer<()> {
-        let database = self.0.clone();
+    fn update(
+        &self,
+        reads: Vec<Vec<u8>>,
+        account: &Account,
+        decide: Box<dyn Decide>,
+    ) -> Answer<()> {
+        let (database, account) = (self.0.clone(), account.clone());
         let update = async move |store: IdbObjectStore| {
-            // All are asked before the first is waited for.
-            let requests = reads.iter().map(|key| store.get(&value(key)));
-            let requests = requests.collect::<Result<Vec<IdbRequest>, JsValue>>()?;
-            let mut values = Vec::with_capacity(requests.len());
-            if let Some(last) = requests.last() {
-                // They are answered in their order.
-                result(last).await?;
-            }
-            for request in &requests {
-                let found = request.result()?;
-                values.push((!found.is_undefined()).then(|| bytes(&found)));
+            let mut reading = Reading::new(&account);
+            let mut values = Vec::with_capacity(reads.len());
+            for reads in reads.chunks(VALUES) {
+                // All of them are asked before the first is waited for.
+                let requests = reads.iter().map(|key| store.get(&value(key)));
+                let requests = requests.collect::<Result<Vec<IdbRequest>, JsValue>>()?;
+                if let Some(last) = requests.last() {
+                    // They are answered in their order.
+                    result(last).await?;
+                }
+                for request in &requests {
+                    values.push(found_value(&request.result()?, &mut reading)?);
+                }
             }
             for change in decide.decide(values)? {
                 match change {
