@@ -356,6 +356,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     for (const starting of [...this.#starting]) starting.abort(new CapfsError('CLOSED', CLOSED));
     this.#devices?.end(CLOSED);
     this.pool.close();
+    this.home.close(CLOSED);
     this.#agents.clear();
   }
 

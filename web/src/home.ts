@@ -117,6 +117,12 @@ export class HomeTree {
     return this.#grant('task', () => this.kernel.remote_grant_task(agent, terms, host));
   }
 
+  /** Nothing of it is to be used any more: who waits for an answer of its gets none. */
+  close(why: string): void {
+    for (const reject of this.#waiting) reject(new CapfsError('CLOSED', why));
+    this.#waiting.clear();
+  }
+
   /** Closes what an agent has open. */
   forget(agent: number): void {
     if (this.#lost === undefined) this.#guarded(() => this.kernel.remote_forget(agent));

@@ -51,7 +51,7 @@ export class PooledWorker {
   readonly #handle: WorkerHandle;
   readonly #mailbox: MailboxWriter | undefined;
   readonly #agents = new Map<number, ReportReceiver>();
-  readonly #answers = new Map<number, { resolve: (value: unknown) => void; reject: (error: CapfsError) => void; what: string }>();
+  readonly #answers = new Map<number, { id: number; resolve: (value: unknown) => void; reject: (error: CapfsError) => void; what: string }>();
   #nextRequest = 1;
   #holds = 0;
   #gone: string | undefined;
@@ -145,18 +145,23 @@ export class PooledWorker {
   ask(mail: Question, signal?: AbortSignal): Promise<unknown> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('CLOSED', this.#gone));
     const request = this.#nextRequest++;
-    const answered = new Promise((resolve, reject) => {
-      this.#answers.set(request, { resolve, reject, what: questionOf(mail) });
-      this.hold(1);
+    const what = questionOf(mail);
+    try {
       this.send({ ...mail, request } as Mail);
-    });
+    } catch (error) {
+      // There may be no memory for a copy of what it says. Nobody answers it then.
+      return Promise.reject(new CapfsError('HOST', `${what}: it can't be handed to the agent's worker: ${messageOf(error)}`, { cause: error }));
+    }
+    const answered = new Promise((resolve, reject) => this.#answers.set(request, { id: mail.id, resolve, reject, what }));
+    this.hold(1);
     return cancellable(answered, signal, 'the question', () => this.send({ type: 'cancel', id: mail.id, of: request }));
   }
 
-  /** Lets go of an agent's files. */
+  /** Lets go of an agent's files. What was asked about it and not answered yet never will be: it may wait for what doesn't come any more. */
   forget(id: number): void {
     if (!this.#agents.delete(id)) return;
     this.send({ type: 'dispose', id });
+    for (const [request, waiting] of this.#answers) if (waiting.id === id) this.#answered(request)?.reject(new CapfsError('CLOSED', DISPOSED));
     this.owner.lighter(this);
   }
 
@@ -179,6 +184,13 @@ export class PooledWorker {
     this.owner.gone(this);
   }
 
+  /** Takes a question from those that wait; none where it has its answer already. */
+  #answered(request: number): { resolve: (value: unknown) => void; reject: (error: CapfsError) => void; what: string } | undefined {
+    const waiting = this.#answers.get(request);
+    if (this.#answers.delete(request)) this.hold(-1);
+    return waiting;
+  }
+
   #receive(report: Report): void {
     if (this.#gone !== undefined) return;
     switch (report.type) {
@@ -189,9 +201,7 @@ export class PooledWorker {
       case 'room':
         return this.#mailbox?.pump();
       case 'answer': {
-        const waiting = this.#answers.get(report.request);
-        this.#answers.delete(report.request);
-        this.hold(-1);
+        const waiting = this.#answered(report.request);
         if (report.error === DISPOSED) waiting?.reject(new CapfsError('CLOSED', DISPOSED));
         else if (report.error !== undefined) waiting?.reject(kernelError(report.error, waiting.what));
         else waiting?.resolve(report.value);

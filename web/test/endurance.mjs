@@ -154,6 +154,13 @@ const SCRIPTS = {
     process.stdout.write(await new Response(agent.stdout).text())
     await agent.exit
     capfs.close()`,
+  'that has asked what is never answered': `
+    const capfs = await Capfs.create()
+    const agent = await capfs.spawn(guest, { args: ['hello'], grants: ['console'], console: { write() {} } })
+    agent.readText('/cap/console/cons').catch(({ code }) => process.stdout.write(code === 'CLOSED' ? '' : code))
+    process.stdout.write(await new Response(agent.stdout).text())
+    await agent.exit
+    await agent.dispose()`,
   'with a capability from the device worker': `
     const capfs = await Capfs.create({ capabilities: true })
     const agent = await capfs.spawn(guest, { args: ['hello'], grants: ['crypto'] })

@@ -387,6 +387,30 @@ export const waiting = {
     const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe', mounts })
     same((await agent.kill()).reason, 'killed')
   },
+  async 'settles questions that wait when their agent is disposed of, or all is closed'({ Capfs, capfs, guest }) {
+    const few = await Capfs.create({ variant: capfs.variant, capabilities: true })
+    const own = { args: ['script'], stdin: 'pipe', grants: ['console', 'task'], console: { write: () => {} } }
+    const ask = async (files) => {
+      const number = (await files.readText('task/new/wasi')).trim()
+      return [`task/${number}/wait`, `task/${number}/fd/1`].map((path) => failure(files.readFile(path)))
+    }
+    try {
+      const agent = await few.spawn(guest, own)
+      const other = await few.spawn(guest, own)
+      const [waiting, others] = [await ask(agent), await ask(other)]
+      waiting.push(failure(agent.readText('/cap/console/cons')))
+      // Behind those in their worker, which still wait then.
+      same((await agent.stat('/cap')).type, 'directory')
+      await agent.dispose()
+      same(await Promise.all(waiting), Array(3).fill(['CLOSED', 'the agent was disposed of']))
+      const home = await ask(few)
+      same((await few.stat('/')).type, 'directory')
+      few.close()
+      same((await Promise.all([...home, ...others])).map(([code]) => code), Array(4).fill('CLOSED'))
+    } finally {
+      few.close()
+    }
+  },
   async 'tells an agent that its standard input has failed'({ capfs, guest }) {
     let pulled = 0
     const stdin = new ReadableStream({
