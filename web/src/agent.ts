@@ -8,12 +8,12 @@ import { FileAccess } from './file-access.js';
 import { noUsage } from './holdings.js';
 import type { HomeTree } from './home.js';
 import { KEPT_MAX, KEPT_MIB, type Keeper } from './kept.js';
-import { checkSize } from './options.js';
+import { checkSize, readKillOptions, readPath } from './options.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
 import { Peer, type AgentConfig, type EndReason, type FileRequest, type Mail, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
 import { InputStream, OutputStream } from './streams.js';
 import { Telling } from './telling.js';
-import type { AuditEvent, Exit, KillOptions, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
+import type { AuditEvent, Data, Exit, KillOptions, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
@@ -120,7 +120,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /** Writes to standard input; resolves when it is on its way. */
-  write(data: string | Uint8Array): Promise<void> {
+  write(data: Data): Promise<void> {
     return this.#input.write(data);
   }
 
@@ -134,7 +134,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
    *
    * @throws CapfsError `CLOSED` where its console has no terminal of its own (`console.write`), or the agent has ended
    */
-  async type(data: string | Uint8Array): Promise<void> {
+  async type(data: Data): Promise<void> {
     if (!this.#console.keyboard) throw new CapfsError('CLOSED', 'the console is on the standard streams: write to those');
     await this.#console.keyboard.write(data);
   }
@@ -150,8 +150,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /** Ends the agent, whatever it does. What it printed before can still be read, unless it is to be discarded. */
-  kill({ discardOutput = false }: KillOptions = {}): Promise<Exit> {
-    if (discardOutput) for (const output of this.#outputs) output.discard();
+  async kill(options: KillOptions = {}): Promise<Exit> {
+    if (readKillOptions(options).discardOutput) for (const output of this.#outputs) output.discard();
     this.#end('killed');
     return this.exit;
   }
@@ -161,6 +161,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
    * was one.
    */
   async revoke(at: string): Promise<boolean> {
+    readPath(at);
     return this.#exit ? false : ((await this.worker.ask({ type: 'revoke', id: this.id, at })) as boolean);
   }
 

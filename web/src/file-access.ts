@@ -1,28 +1,30 @@
 /** Whole-file access to a namespace: the page's own, or an agent's. */
 import type { FileRequest } from './protocol.js';
 import { abortError, CapfsError } from './errors.js';
-import type { DirEntry, FileType, ReadOptions, Stat } from './types.js';
+import { readData, readPath, readReadOptions } from './options.js';
+import type { Data, DirEntry, FileType, ReadOptions, Stat } from './types.js';
+
+/** Bytes of a file that can be written at once: what a tree in memory holds at most. A kernel has no room for a copy of much more. */
+const WRITE_MAX = 2 ** 30;
 
 /** By WASI's number of a file type. */
 const TYPES: FileType[] = ['unknown', 'block-device', 'character-device', 'directory', 'file', 'datagram-socket', 'stream-socket', 'symlink'];
 
 const typeOf = (kind: number): FileType => TYPES[kind] ?? 'unknown';
 
+/** What a method is given is read before the kernel hears of it: it trusts what it is told, and could not be used any more. */
 export abstract class FileAccess {
   protected abstract request(what: FileRequest, path: string, bytes?: Uint8Array, reading?: ReadOptions): Promise<unknown>;
 
   /**
    * Reads a file to its end. Reading a device does what the device does: it may wait, and what it gives is gone for others.
    *
-   * @throws CapfsError `EFBIG` for what is longer than `maxBytes`; `ABORTED`
+   * @throws CapfsError `OPTION_INVALID`, as the other methods, for arguments that it can't have; `EFBIG` for what is longer than `maxBytes`; `ABORTED`
    */
   async readFile(path: string, options: ReadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
-    const { maxBytes, signal } = options;
-    if (maxBytes !== undefined && !(Number.isSafeInteger(maxBytes) && maxBytes >= 0)) {
-      throw new CapfsError('EINVAL', `maxBytes is a whole number of bytes, not ${String(maxBytes)}`);
-    }
-    if (signal?.aborted) throw abortError(signal, `reading ${path}`);
-    const reading = { ...(maxBytes === undefined ? {} : { maxBytes }), ...(signal ? { signal } : {}) };
+    readPath(path);
+    const reading = readReadOptions(options);
+    if (reading.signal?.aborted) throw abortError(reading.signal, `reading ${path}`);
     return (await this.request('read', path, undefined, reading)) as Uint8Array<ArrayBuffer>;
   }
 
@@ -36,29 +38,36 @@ export abstract class FileAccess {
     return new TextDecoder().decode(await this.readFile(path, options));
   }
 
-  /** Writes a whole file; makes its parent directories. */
-  async writeFile(path: string, data: string | Uint8Array): Promise<void> {
-    await this.request('write', path, typeof data === 'string' ? new TextEncoder().encode(data) : data);
+  /**
+   * Writes a whole file; makes its parent directories.
+   *
+   * @throws CapfsError `EFBIG` for more than 1 GiB
+   */
+  async writeFile(path: string, data: Data): Promise<void> {
+    readPath(path);
+    const bytes = readData(data, 'what is written to a file');
+    if (bytes.length > WRITE_MAX) throw new CapfsError('EFBIG', `write ${path}: ${bytes.length} bytes are more than the ${WRITE_MAX} that can be written at once`);
+    await this.request('write', path, bytes);
   }
 
   async readDir(path: string): Promise<DirEntry[]> {
-    const entries = (await this.request('list', path)) as [string, number][];
+    const entries = (await this.request('list', readPath(path))) as [string, number][];
     return entries.map(([name, kind]) => ({ name, type: typeOf(kind) }));
   }
 
   /** What is known about a file; a symbolic link is followed. */
   async stat(path: string): Promise<Stat> {
-    const [kind, size, mtime, atime, ctime, nlink, ino] = (await this.request('stat', path)) as [number, number, number, number, number, number, number];
+    const [kind, size, mtime, atime, ctime, nlink, ino] = (await this.request('stat', readPath(path))) as [number, number, number, number, number, number, number];
     return { type: typeOf(kind), size, mtime, atime, ctime, nlink, ino };
   }
 
   /** Makes a directory and its parents, as far as they are missing. */
   async makeDir(path: string): Promise<void> {
-    await this.request('make-dir', path);
+    await this.request('make-dir', readPath(path));
   }
 
   /** Removes a file, or a directory with everything in it. */
   async remove(path: string): Promise<void> {
-    await this.request('remove', path);
+    await this.request('remove', readPath(path));
   }
 }

@@ -2,8 +2,9 @@
  * Reads options before anything is done with them: what there isn't, and values that one can't have, are refused by name. Each is read once, into a copy, and
  * it is the copy that is looked at and used: objects that answer differently each time, or are changed while a start waits, change nothing of it.
  */
+import { viewOf } from './bytes.js';
 import { CapfsError, messageOf } from './errors.js';
-import type { CapfsOptions, Grant, Limits, Mount, SpawnOptions } from './types.js';
+import type { CapfsOptions, Data, Grant, KillOptions, Limits, Mount, ReadOptions, SpawnOptions } from './types.js';
 
 /** What a value must be: says so where it is not, and answers the value, copied as far as others could change it. */
 type Reader = (value: unknown, at: string) => unknown;
@@ -194,6 +195,12 @@ const stdin: Reader = (value, at) => {
   return isFile(value) ? new Uint8Array(value) : refuse(at, "'pipe', 'closed', a string, a Uint8Array or a ReadableStream", value);
 };
 
+const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
+
+const READ: Readers<ReadOptions> = { maxBytes: whole(0, Number.MAX_SAFE_INTEGER), signal };
+
+const KILL: Readers<KillOptions> = { discardOutput: flag };
+
 const SPAWN: Readers<SpawnOptions> = {
   args: listOf(text),
   name: text,
@@ -219,7 +226,7 @@ const SPAWN: Readers<SpawnOptions> = {
   stdin,
   tty: flag,
   limits: options<Limits>(LIMITS),
-  signal: must('an AbortSignal', (value) => value instanceof AbortSignal),
+  signal,
 };
 
 const CAPFS: Readers<CapfsOptions> = {
@@ -247,6 +254,36 @@ export const readSpawnOptions = (given: SpawnOptions): SpawnOptions => reading(o
 
 /** @throws CapfsError `OPTION_INVALID` */
 export const readGrant = (given: Grant): Grant => reading(grant, given, 'the grant');
+
+/** @throws CapfsError `OPTION_INVALID` */
+export const readReadOptions = (given: ReadOptions): ReadOptions => reading(options<ReadOptions>(READ), given, THE_OPTIONS);
+
+/** @throws CapfsError `OPTION_INVALID` */
+export const readKillOptions = (given: KillOptions): KillOptions => reading(options<KillOptions>(KILL), given, THE_OPTIONS);
+
+/**
+ * A path of a file, as it was given: which paths there are is the kernel's to say.
+ *
+ * @throws CapfsError `OPTION_INVALID`
+ */
+export const readPath = (given: string): string => text(given, 'the path') as string;
+
+/**
+ * What is to be written, as bytes; `what` names it. They may lie in the caller's own buffer, unless that is shared: then they are copied as they are now.
+ *
+ * @throws CapfsError `OPTION_INVALID`, also where the bytes were handed on to somebody else
+ */
+export function readData(given: Data, what: string): Uint8Array {
+  if (typeof given === 'string') return new TextEncoder().encode(given);
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = viewOf(given);
+  } catch (error) {
+    throw new CapfsError('OPTION_INVALID', `${what} can't be read: its buffer was handed on to somebody else, or has been cut`, { cause: error });
+  }
+  if (!bytes) return refuse(what, 'a string or bytes', given);
+  return bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice();
+}
 
 /** @throws CapfsError `OPTION_INVALID` */
 export function checkSize(columns: number, rows: number): void {

@@ -1,5 +1,6 @@
 /** From what a user gives as a program to a compiled module. */
 import { watch, type Tell } from './arriving.js';
+import { viewOf } from './bytes.js';
 import { cancellable } from './cancel.js';
 import { abortError, CapfsError, messageOf } from './errors.js';
 import { digestOf } from './identity.js';
@@ -86,19 +87,13 @@ async function limited(module: WebAssembly.Module, memory: number): Promise<Comp
 }
 
 function bytesOf(program: BufferSource): Uint8Array<ArrayBuffer> {
+  let bytes: Uint8Array | undefined;
   try {
-    return viewOf(program);
+    bytes = viewOf(program);
   } catch (error) {
-    if (error instanceof CapfsError) throw error;
-    // Nothing else says on every engine that a buffer is detached.
     throw new CapfsError('MODULE_INVALID', 'the bytes of the program were handed on to somebody else: their buffer is detached', { cause: error });
   }
-}
-
-function viewOf(program: BufferSource): Uint8Array<ArrayBuffer> {
-  if (ArrayBuffer.isView(program)) return new Uint8Array(program.buffer as ArrayBuffer, program.byteOffset, program.byteLength);
-  // An array buffer of another window isn't an instance of this one's.
-  if (/^\[object (Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(program))) return new Uint8Array(program);
+  if (bytes) return bytes as Uint8Array<ArrayBuffer>;
   throw new CapfsError('MODULE_INVALID', `a program is an address, bytes, a Response or a WebAssembly.Module, not ${program === null ? 'null' : typeof program}`);
 }
 

@@ -1,10 +1,14 @@
 /** An agent's standard streams on the page's side. */
 import { CapfsError, messageOf } from './errors.js';
+import { readData } from './options.js';
+import type { Data } from './types.js';
 
 /** Bytes of standard input on their way to the agent, at most; beyond it a write waits. */
 const INPUT_WINDOW = 256 << 10;
 /** Bytes of standard input in one message. */
 const INPUT_CHUNK = 64 << 10;
+/** What writes are called in messages. */
+const WRITTEN = 'what is written to an agent';
 /** Bytes that a reader of an output stream gets at once, at most, of what came in smaller pieces. */
 const OUTPUT_CHUNK = 64 << 10;
 
@@ -141,11 +145,9 @@ export class InputStream {
     return this.#failure;
   }
 
-  write(data: string | Uint8Array): Promise<void> {
-    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
-      return Promise.reject(new CapfsError('OPTION_INVALID', 'what is written to an agent is a string or a Uint8Array'));
-    }
-    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
+  /** @throws CapfsError `OPTION_INVALID`; `CLOSED` */
+  async write(data: Data): Promise<void> {
+    const bytes = readData(data, WRITTEN);
     const written = this.#last.then(() => this.#send(bytes));
     this.#last = written.catch(() => undefined);
     return written;
@@ -239,7 +241,8 @@ export class InputStream {
         await new Promise<void>((wake) => this.#wake.push(wake));
       }
       if (this.#closed !== undefined) throw new CapfsError('CLOSED', this.#closed);
-      const chunk = bytes.slice(at, at + INPUT_CHUNK);
+      // Its buffer may have been handed on since.
+      const chunk = readData(bytes, WRITTEN).slice(at, at + INPUT_CHUNK);
       if (chunk.length === 0) return;
       at += chunk.length;
       this.#inFlight += chunk.length;

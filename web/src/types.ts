@@ -176,6 +176,9 @@ export interface KillOptions {
 /** Anything that a program can be given as. A string is an address. */
 export type Program = string | URL | BufferSource | WebAssembly.Module | Response;
 
+/** What is written: text, as UTF-8, or the bytes of a buffer or of a view of one. */
+export type Data = string | ArrayBufferLike | ArrayBufferView;
+
 /** How a file is read. */
 export interface ReadOptions {
   /**

@@ -161,6 +161,13 @@ const SCRIPTS = {
     process.stdout.write(await new Response(agent.stdout).text())
     await agent.exit
     await agent.dispose()`,
+  'whose arguments were wrong': `
+    const capfs = await Capfs.create()
+    const agent = await capfs.spawn(guest, { args: ['hello'], mounts: { '/w': { type: 'memory' } } })
+    const gone = new Uint8Array(8)
+    structuredClone(gone, { transfer: [gone.buffer] })
+    await agent.writeFile('/w/a', gone).catch(({ code }) => process.stdout.write(code === 'OPTION_INVALID' ? '' : code))
+    process.stdout.write(await new Response(agent.stdout).text())`,
   'with a capability from the device worker': `
     const capfs = await Capfs.create({ capabilities: true })
     const agent = await capfs.spawn(guest, { args: ['hello'], grants: ['crypto'] })

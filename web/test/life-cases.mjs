@@ -99,6 +99,65 @@ export const everywhere = {
     await rejects(Capfs.create({ variant: { wait: 'constructor' } }), 'VARIANT_UNAVAILABLE')
     same([...capfs.agents].length, 0)
   },
+  async 'refuses arguments that methods can\'t have, and loses nothing by them'({ capfs, guest }) {
+    const handedOn = (view) => {
+      structuredClone(view.buffer, { transfer: [view.buffer] })
+      return view
+    }
+    const paths = [undefined, null, 5, {}, ['/kept'], new URL('file:///kept'), Symbol('kept'), '/ke\0pt']
+    const contents = [undefined, null, 5, {}, [1, 2], { [Symbol.toStringTag]: 'ArrayBuffer' }, handedOn(new Uint8Array(8)), handedOn(new Float64Array(1)), handedOn(new DataView(new ArrayBuffer(8))), handedOn(new Uint8Array(8)).buffer]
+    const readings = [null, 5, 'maxBytes', { max: 5 }, { signal: {} }, { signal: null }, ...[-1, 1.5, NaN, Infinity, '5', null].map((maxBytes) => ({ maxBytes }))]
+    const wrong = (files) => [
+      ...paths.flatMap((path) => [
+        () => files.readFile(path),
+        () => files.readText(path),
+        () => files.writeFile(path, 'written'),
+        () => files.readDir(path),
+        () => files.stat(path),
+        () => files.makeDir(path),
+        () => files.remove(path),
+      ]),
+      () => files.writeFile('/w/kept'),
+      ...contents.map((content) => () => files.writeFile('/w/kept', content)),
+      ...readings.flatMap((reading) => [() => files.readFile('/w/kept', reading), () => files.readText('/w/kept', reading)]),
+    ]
+    const bytes = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7)
+    const right = [bytes, bytes.buffer, bytes.subarray(2, 6), new DataView(bytes.buffer, 1, 3), new Uint16Array(bytes.buffer, 2, 2)]
+    if (typeof SharedArrayBuffer === 'function') {
+      const shared = new SharedArrayBuffer(8)
+      new Uint8Array(shared).set(bytes)
+      right.push(shared, new Uint8Array(shared, 2, 4))
+    }
+    const seen = ['0,1,2,3,4,5,6,7', '0,1,2,3,4,5,6,7', '2,3,4,5', '1,2,3', '2,3,4,5', '0,1,2,3,4,5,6,7', '2,3,4,5'].slice(0, right.length)
+    const { agent: ended } = await run(capfs, guest, ['hello'], { mounts: { '/w': { type: 'memory' } } })
+    for (const files of [capfs, ended]) {
+      await files.makeDir('/w')
+      await files.writeFile('/w/kept', 'kept')
+      for (const call of wrong(files)) {
+        const [code] = await failure(call())
+        same([code, String(call), await files.readText('/w/kept')], ['OPTION_INVALID', String(call), 'kept'])
+      }
+      await rejects(files.writeFile('/w/kept', new ArrayBuffer(2 ** 31)), 'EFBIG')
+      same(await files.readText('/w/kept'), 'kept')
+      const read = []
+      for (const content of right) {
+        await files.writeFile('/w/bytes', content)
+        read.push((await files.readFile('/w/bytes', {})).join())
+      }
+      same(read, seen)
+    }
+    const agent = await capfs.spawn(guest, { args: ['spin'], grants: ['console'], console: { write: () => {} } })
+    const calls = [
+      ...paths.map((path) => () => agent.revoke(path)),
+      ...[null, 5, { discard: true }, { discardOutput: 1 }].map((options) => () => agent.kill(options)),
+      ...contents.flatMap((content) => [() => agent.write(content), () => agent.type(content)]),
+    ]
+    for (const call of calls) same([(await failure(call()))[0], String(call)], ['OPTION_INVALID', String(call)])
+    // None of it has ended the agent.
+    same((await agent.kill({ discardOutput: true })).reason, 'killed')
+    same(await agent.revoke('/cap/console'), false)
+    for (const files of [agent, ended]) await files.dispose()
+  },
   async 'reads each option once, and uses what it has checked'({ Capfs, capfs, guest }) {
     // Each property is as it should be when it is first read, and never again.
     const fickle = (value) => {
