@@ -2,7 +2,7 @@
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { installPlatform } from './platform.js';
 import type { DeviceReport, Report } from './protocol.js';
 
@@ -64,11 +64,19 @@ async function readFile(address: URL, signal: AbortSignal | undefined): Promise<
   return new Response(body, { headers });
 }
 
+/**
+ * A worker has the options of its process. The one that says how a script is given by `-e` is refused where a worker's script is a file, though; and a list of
+ * others is refused as well, as soon as one of them is V8's or the process's own. So then it has those alone, which no worker can be without.
+ */
+function workerOptions(): WorkerOptions {
+  const { NODE_OPTIONS = '', ...env } = process.env;
+  const given = [...process.execArgv, ...NODE_OPTIONS.split(/\s+/)];
+  return given.some((option) => /^"?--input-type\b/.test(option)) ? { execArgv: [], env } : {};
+}
+
 installPlatform({
   startWorker: () => {
-    // What says how the main script is given is not for the worker's: Node refuses it there.
-    const execArgv = process.execArgv.filter((argument) => !argument.startsWith('--input-type'));
-    const worker = new Worker(new URL('./worker-node.js', import.meta.url), { execArgv });
+    const worker = new Worker(new URL('./worker-node.js', import.meta.url), workerOptions());
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer),
       listen: (report, failed) => {

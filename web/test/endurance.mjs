@@ -1,8 +1,10 @@
 // A thousand agents one after the other and two hundred at once, none disposed of; aborted starts; workers that fail; no memory. In bounded memory, as
 // the system counts it, and with no worker left: `node web/test/endurance.mjs [--host node|chromium|firefox]`.
 import { spawn } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { serve } from '../../scripts/serve.mjs'
@@ -107,24 +109,49 @@ async function inNode() {
   await endure('node', (name, ...args) => cases[name](...args))
   await tested('node: ends every worker when it is closed', () => cases.close())
   for (const [name, script] of Object.entries(SCRIPTS)) {
-    await tested(`node: a script ends when its agents have: ${name}`, async () => {
-      const source = `import { Capfs } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)}
-        import { readFile } from 'node:fs/promises'
-        import { Readable } from 'node:stream'
-        const guest = await readFile(${JSON.stringify(fileURLToPath(new URL('../../.cache/web-test-guest.wasm', import.meta.url)))})
-        ${script}`
-      const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['pipe', 'pipe', 'inherit'] })
-      // Its standard input stays open: it must end all the same.
-      const killer = setTimeout(() => child.kill('SIGKILL'), 30_000)
-      child.stdin.write('a line of the terminal\n')
-      child.stdin.on('error', () => undefined)
-      const out = new Response(child.stdout).text()
-      const [code, signal] = await new Promise((resolve) => child.on('exit', (...end) => resolve(end)))
-      clearTimeout(killer)
-      same([code, signal, await out], [0, null, 'hello\n'])
-    })
+    await tested(`node: a script ends when its agents have: ${name}`, () => ends(['--input-type=module', '-e', sourceOf(script)]))
   }
+  const folder = mkdtempSync(join(tmpdir(), 'capfs-endurance-'))
+  const script = sourceOf(SCRIPTS['with a capability from the device worker'])
+  const file = join(folder, 'script.mjs')
+  writeFileSync(file, script)
+  for (const [options, env] of OPTIONS) {
+    const given = options.some((option) => option.startsWith('--input-type')) || env?.NODE_OPTIONS?.includes('--input-type') ? ['-e', script] : [file]
+    const shown = [...Object.entries(env ?? {}).map((pair) => pair.join('=')), ...options].join(' ')
+    await tested(`node: a script runs by node with ${shown}`, () => ends([...options, ...given], env))
+  }
+  rmSync(folder, { recursive: true })
 }
+
+/** What Node runs for one of the scripts. */
+const sourceOf = (script) => `import { Capfs } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)}
+  import { readFile } from 'node:fs/promises'
+  import { Readable } from 'node:stream'
+  const guest = await readFile(${JSON.stringify(fileURLToPath(new URL('../../.cache/web-test-guest.wasm', import.meta.url)))})
+  ${script}`
+
+/** Runs Node with these arguments: it prints what it should, and ends by itself, with nothing to say about anything. */
+async function ends(args, env = {}) {
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  // Its standard input stays open: it must end all the same.
+  const killer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  child.stdin.write('a line of the terminal\n')
+  child.stdin.on('error', () => undefined)
+  const printed = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
+  const [code, signal] = await new Promise((resolve) => child.on('exit', (...end) => resolve(end)))
+  clearTimeout(killer)
+  same([code, signal, ...(await printed)], [0, null, 'hello\n', ''])
+}
+
+/** Options that Node is run with: V8's, the process's own and those of each script; and the environment's. */
+const OPTIONS = [
+  [['--max-old-space-size=4096', '--max-semi-space-size=32', '--expose-gc', '--stack-size=900', '--stack-trace-limit=50']],
+  [['--title=capfs', '--use-openssl-ca', '--trace-warnings', '--enable-source-maps', '--conditions=capfs']],
+  [['--input-type=module', '--max-old-space-size=4096', '--title=capfs', '--trace-warnings']],
+  [['--expose-gc', '--input-type', 'module']],
+  [['--trace-warnings'], { NODE_OPTIONS: '--max-old-space-size=4096 --input-type=module' }],
+  [[], { NODE_OPTIONS: '--max-old-space-size=4096 --stack-trace-limit=50' }],
+]
 
 /** Scripts that print what an agent prints, and then have nothing more to do. */
 const SCRIPTS = {
