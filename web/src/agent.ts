@@ -232,7 +232,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
 
   /** A server was asked for it by the device worker; not for users. */
   audited(line: string): void {
-    this.#tellAudit(JSON.parse(line) as AuditEvent);
+    this.#tellAudit(line);
   }
 
   /** The agent whose task it is has answered; not for users. */
@@ -348,7 +348,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.#granted(report.refused && new CapfsError(...report.refused));
         break;
       case 'audit':
-        this.#tell(steps(report.lines, (line) => this.#tellAudit(JSON.parse(line) as AuditEvent)), { type: 'told', id: this.id, weight: report.weight });
+        this.#tell(steps(report.lines, (line) => this.#tellAudit(line)), { type: 'told', id: this.id, weight: report.weight });
         break;
       case 'remote':
         if (report.peer === Peer.Parent) this.parent?.serve(this.id, report.bytes);
@@ -369,8 +369,11 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #tell(calls: Iterable<void>, ...mail: Mail[]): void {
     this.#telling.add(
       (function* (agent: Agent) {
-        yield* calls;
-        for (const told of mail) agent.#tellWorker(told);
+        try {
+          yield* calls;
+        } finally {
+          for (const told of mail) agent.#tellWorker(told);
+        }
       })(this),
     );
   }
@@ -385,8 +388,11 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#granted(undefined);
     this.#telling.add(
       (function* (agent: Agent) {
-        yield* agent.#console.end();
-        agent.#finish(end, over.kept);
+        try {
+          yield* agent.#console.end();
+        } finally {
+          agent.#finish(end, over.kept);
+        }
       })(this),
     );
   }
@@ -398,9 +404,9 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /** What the function throws is its own affair: the events behind it are told all the same. */
-  #tellAudit(event: AuditEvent): void {
+  #tellAudit(line: string): void {
     try {
-      this.#audit?.(event);
+      this.#audit?.(JSON.parse(line) as AuditEvent);
     } catch (error) {
       reportThrown(error);
     }

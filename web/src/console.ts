@@ -61,7 +61,8 @@ export class ConsoleEnd {
     const level = LEVELS[stream as keyof typeof LEVELS];
     const take = this.options[level];
     if (take) this.#tell(() => take(text));
-    else globalThis.console[level](`${this.agent}: ${text.replace(CONTROL, '\ufffd')}`);
+    // The page's own, too, which others may have replaced.
+    else this.#tell(() => globalThis.console[level](`${this.agent}: ${text.replace(CONTROL, '\ufffd')}`));
   }
 
   /** Calls a function of the page's. What it throws is reported, and the agent's output goes on. */

@@ -96,10 +96,12 @@ export function abortError(signal: AbortSignal, what: string): CapfsError {
  * and it must not be lost.
  */
 export function reportThrown(thrown: unknown): void {
-  if (typeof globalThis.reportError === 'function') globalThis.reportError(thrown);
-  else {
-    queueMicrotask(() => {
-      throw thrown;
-    });
+  try {
+    if (typeof globalThis.reportError === 'function') return globalThis.reportError(thrown);
+  } catch {
+    // The page has put something else in its place.
   }
+  queueMicrotask(() => {
+    throw thrown;
+  });
 }

@@ -1,4 +1,5 @@
 /** Calls functions of the page's for what an agent tells, in slices: what else the page has to do has its turn between them. */
+import { reportThrown } from './errors.js';
 
 /** Milliseconds that such functions may take before the event loop comes round. */
 const TELLING_MAX = 8;
@@ -24,11 +25,21 @@ export class Telling {
     while (this.#queue.length > 0) {
       if (this.#taken >= TELLING_MAX || this.#calls >= CALLS_MAX) return this.#pause();
       const begun = performance.now();
-      if (this.#queue[0]!.next().done) this.#queue.shift();
+      if (this.#step(this.#queue[0]!)) this.#queue.shift();
       else this.#calls += 1;
       this.#taken += performance.now() - begun;
     }
     this.#busy = false;
+  }
+
+  /** Whether there are no more of these steps. What one throws ends them, and no others: those behind may be the agent's end. */
+  #step(steps: Iterator<unknown>): boolean {
+    try {
+      return steps.next().done === true;
+    } catch (error) {
+      reportThrown(error);
+      return true;
+    }
   }
 
   /** Goes on when the event loop has come round. */

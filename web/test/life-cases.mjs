@@ -322,7 +322,26 @@ export const everywhere = {
       for await (const chunk of agent.stdout) if (chunk.length > 0) break
       await agent.kill()
     })
-    same([told.includes('open'), told.length >= errors.length, errors.every((message) => message === 'the audit is full')], [true, true, true])
+    same([told.includes('open'), errors], [true, told.map(() => 'the audit is full')])
+  },
+  async 'goes on when the page\'s own console throws, and what tells of that'({ capfs, guest }) {
+    const { console } = globalThis
+    const { reportError } = globalThis
+    const broken = { log: undefined, warn() { throw new Error('no more warnings') }, error() { throw new Error('no more errors') } }
+    const shown = []
+    const errors = await reported(async () => {
+      const start = () => capfs.spawn(guest, { args: ['script'], stdin, grants: ['console'], console: { warn: (line) => shown.push(line) } })
+      const stdin = 'set /cap/console/log one\vtwo\v\nset /cap/console/error three\v\nset /cap/console/warn four\v\nset /cap/console/error unended\n'
+      globalThis.console = broken
+      if (reportError) globalThis.reportError = () => { throw new Error('nor reports') }
+      try {
+        const [agent, other] = [await start(), await start()]
+        same([(await agent.exit).reason, (await agent.kill()).reason, (await other.exit).code], ['exit', 'exit', 0])
+      } finally {
+        Object.assign(globalThis, { console, reportError })
+      }
+    })
+    same([shown, errors.length], [['four', 'four'], 8])
   },
   async 'tells the page what an agent says in slices, in its order, and before its end'({ capfs, guest }) {
     const SLICE = 256
