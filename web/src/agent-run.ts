@@ -249,9 +249,11 @@ export class AgentRun implements Waitable, KernelHost {
     const begun = performance.now();
     try {
       this.kernel.streams(this.config, this, this.variant.wait === 'none');
-      const granted = await this.#grant();
+      const granted = await this.#unlessEnded(this.#grant());
+      // It may have been killed while that took its time, and nothing waits for it any more.
+      if (this.#end) return this.#fail(undefined);
       this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
-      await this.#unlessEnded(this.kernel.start(this.config, this, this.variant.wait === 'none', granted));
+      await this.#unlessEnded(this.kernel.start(this.config, this, this.variant.wait === 'none', granted!));
       // What it was started with is in the kernel now.
       this.config.mounts = [];
       delete this.config.stdin;
@@ -259,7 +261,6 @@ export class AgentRun implements Waitable, KernelHost {
     } catch (error) {
       return this.#finish('host', 1, messageOf(error));
     }
-    // It may have been killed while that took its time.
     if (this.#end) return this.#fail(undefined);
     const mounted = performance.now();
     let instances: Instances;
@@ -289,15 +290,29 @@ export class AgentRun implements Waitable, KernelHost {
     return this.#finish('exit', 0);
   }
 
-  /** Waits for a step of the start, or until the agent is to end. */
-  async #unlessEnded(step: Promise<void>): Promise<void> {
-    const ended = new Promise<void>((resolve) => {
-      this.#wakeStart = resolve;
+  /** Waits for a step of the start, or until the agent is to end: then what the step comes to later is let go of. */
+  async #unlessEnded<Value>(step: Promise<Value>): Promise<Value | undefined> {
+    const ended = new Promise<undefined>((resolve) => {
+      this.#wakeStart = () => resolve(undefined);
     });
-    // Where it comes to nothing later, nobody asks any more.
-    step.catch(() => {});
-    if (!this.#end) await Promise.race([step, ended]);
+    const late = () => {
+      if (this.#finished) this.#closeLate();
+    };
+    step.then(late, late);
+    const value = this.#end ? undefined : await Promise.race([step, ended]);
     this.#wakeStart = undefined;
+    return value;
+  }
+
+  /** It had ended when a step of its start came to its end: closes what that has opened. */
+  #closeLate(): void {
+    if (this.kernel.panic !== undefined) return;
+    try {
+      this.kernel.bindings.opfs_release();
+      this.kernel.bindings.end_process();
+    } catch (error) {
+      this.trapped(error);
+    }
   }
 
   /** Closes what the program left open, as it would have done: what closing begins is finished. */

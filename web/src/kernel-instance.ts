@@ -12,6 +12,8 @@ export interface KernelExports {
 
 /** Descriptors that an agent may have open at once, unless told. */
 const FILES_DEFAULT = 65_536;
+/** The most that there can be: as many as there are numbers for them. */
+const FILES_MAX = 2 ** 32 - 1;
 /** Bytes that a memory mount may hold, unless told: 1 GiB. */
 const STORAGE_DEFAULT = 2 ** 30;
 
@@ -140,7 +142,7 @@ export class KernelInstance {
       config.env,
       preopens,
       clockOnly,
-      config.files || FILES_DEFAULT,
+      Math.min(config.files || FILES_DEFAULT, FILES_MAX),
     );
     if (config.stdin) {
       kernel.feed(false, config.stdin);

@@ -82,7 +82,14 @@ export async function compileKept(program: Program): Promise<WebAssembly.Module>
 async function limited(module: WebAssembly.Module, memory: number): Promise<Compiled> {
   const source = sources.get(module);
   if (!source) throw new CapfsError('MEMORY_LIMIT', "a module that was compiled elsewhere can't be kept to a limit of memory: give its address or its bytes, or what capfs.compile() makes of them");
-  if (source.memory !== memory) Object.assign(source, { memory, limited: compileBytes(source.bytes, memory) });
+  if (source.memory !== memory) {
+    const limited = compileBytes(source.bytes, memory);
+    Object.assign(source, { memory, limited });
+    // The next one tries again: there may have been no memory for it.
+    limited.catch(() => {
+      if (source.limited === limited) delete source.memory;
+    });
+  }
   return { module: await source.limited! };
 }
 

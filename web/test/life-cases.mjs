@@ -217,9 +217,13 @@ export const everywhere = {
     same(await failure(capfs.spawn(guest, broken)), ['OPTION_INVALID', "the options can't be read: no arguments today"])
   },
   async 'takes Infinity as no limit, and limits that are longer than timers'({ capfs, guest }) {
-    for (const time of [Infinity, 2 ** 31, 2 ** 40]) {
-      const limits = { time, memory: Infinity, files: Infinity, storage: Infinity }
-      same((await run(capfs, guest, ['sleep', '20'], { limits, mounts: { '/w': { type: 'memory' } } })).reason, 'exit')
+    const most = Number.MAX_SAFE_INTEGER
+    const limits = [Infinity, 2 ** 31, 2 ** 40].map((time) => ({ time, memory: Infinity, files: Infinity, storage: Infinity }))
+    for (const files of [2 ** 32, 2 ** 32 + 3, most]) limits.push({ files })
+    limits.push({ memory: most }, { storage: most })
+    for (const each of limits) {
+      const { out, exit } = await run(capfs, guest, ['cat', '/w/a.txt'], { limits: each, mounts: { '/w': { type: 'memory', files: { 'a.txt': 'read' } } } })
+      same([each, out, exit.code, exit.reason], [each, 'read', 0, 'exit'])
     }
   },
   async 'takes nothing for a standard input that is closed, or was given'({ capfs, guest }) {
@@ -234,6 +238,18 @@ export const everywhere = {
     const stdin = new ReadableStream()
     stdin.getReader()
     await rejects(capfs.spawn(guest, { args: ['echo'], stdin }), capfs.variant.wait === 'none' ? 'OPTION_INVALID' : 'OPTION_INVALID')
+  },
+  async 'compiles a program with a limit again where there was no memory for it'({ capfs, guest }) {
+    const module = await capfs.compile(guest)
+    const { compile } = WebAssembly
+    const start = () => run(capfs, module, ['hello'], { limits: { memory: 16 << 20 } })
+    WebAssembly.compile = () => Promise.reject(new RangeError('WebAssembly.compile(): Out of memory'))
+    try {
+      await rejects(start(), 'MODULE_INVALID')
+    } finally {
+      WebAssembly.compile = compile
+    }
+    same((await start()).out, 'hello\n')
   },
   async 'starts a program whose name is no text'({ capfs, guest }) {
     same((await run(capfs, address(guest), ['hello'])).out, 'hello\n')
@@ -488,6 +504,30 @@ export const waiting = {
     } finally {
       few.close()
     }
+  },
+  async 'ends an agent at once that waits for stored files of another, and lets go of them'({ capfs, guest }) {
+    if (!stored()) return
+    const mounts = { '/w': { type: 'opfs', directory: `held-${capfs.variant.wait}` } }
+    const holder = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', mounts })
+    await holder.writeFile('/w/a.txt', 'stored')
+    const before = new Set(capfs.agents)
+    const start = capfs.spawn(guest, { args: ['cat', '/w/a.txt'], mounts }).catch(() => undefined)
+    let waits
+    while (!waits) {
+      await turns(1)
+      waits = [...capfs.agents].find((agent) => !before.has(agent))
+    }
+    // Its worker tries to open them again and again.
+    await turns(20)
+    const { reason, message } = await waits.kill()
+    same([reason, message], ['killed', undefined])
+    await start
+    // Its worker is there as before, and what that opens late is closed: those who come next have the files.
+    same((await waits.stat('/')).type, 'directory')
+    await holder.kill()
+    const next = await run(capfs, guest, ['cat', '/w/a.txt'], { mounts })
+    same(next.out, 'stored')
+    for (const agent of [holder, waits, next.agent]) await agent.dispose()
   },
   async 'tells an agent that its standard input has failed'({ capfs, guest }) {
     let pulled = 0
