@@ -38,8 +38,8 @@ const memory = ['--mount', 'memory:/memory']
 const grant = (...flags) => flags.flatMap((flag) => ['--grant', flag])
 
 /**
- * Each way: the options of a run, and what refuses it. `enough` is for ways that what is counted does not grow by: they end by themselves.
- * @type {Record<string, {options?: string[], errno?: string, text?: () => string, enough?: boolean}>}
+ * Each way: the options of a run, and what refuses it.
+ * @type {Record<string, {options?: string[], errno?: string, text?: () => string}>}
  */
 const WAYS = {
   memory: { errno: 'NOMEM' },

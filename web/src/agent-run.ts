@@ -1,4 +1,5 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
+import { ENDINGS, HOST_FAILED, TRAPPED } from './endings.js';
 import { CapfsError, messageOf } from './errors.js';
 import { heldOf, noUsage } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
@@ -26,11 +27,6 @@ const TOLD = 256;
 /** The first of the streams that functions of the page's take. */
 const SCREEN = 3;
 const NEWLINE = 10;
-/** What a shell makes of a trap: SIGABRT's 134. */
-const TRAPPED = 134;
-const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
-/** The code of an agent for which the host lacked something. */
-const HOST_FAILED = 70;
 const UNHEARD = "the agent did more than the page can be told of while it runs: in the variant wait 'none' it can't wait until its audit is heard";
 /** Mail that needs neither streams nor mounts. */
 const AT_ONCE: ReadonlySet<Mail['type']> = new Set(['kill', 'remote', 'remote-lost', 'dispose']);

@@ -2,6 +2,7 @@
 /** An agent, as the page holds it. */
 import { after } from './abort.js';
 import { ConsoleEnd } from './console.js';
+import { ENDINGS, HOST_FAILED } from './endings.js';
 import { CapfsError, reportThrown } from './errors.js';
 import type { DeviceClient, DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
@@ -17,9 +18,6 @@ import type { AuditEvent, Data, Exit, KillOptions, ReadOptions, SpawnOptions, Ti
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
-const ENDINGS: Record<EndReason, number> = { killed: 137, timeout: 124 };
-/** The code of an agent whose kernel failed. */
-const HOST_FAILED = 70;
 
 /** What an agent needs of the Capfs that started it. */
 export interface AgentOwner {

@@ -3,7 +3,7 @@
 import { Abortable, unlessAborted } from './abort.js';
 import { Agent, type AgentOwner } from './agent.js';
 import type { Tell } from './arriving.js';
-import { CapfsError, messageOf, reportThrown } from './errors.js';
+import { CapfsError, messageOf, reportThrown, shownAddress, unloadable } from './errors.js';
 import { DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import { grantPairs } from './grants.js';
@@ -15,7 +15,7 @@ import { canStream, checkModule, factsOf, type ModuleFacts } from './module.js';
 import { finite, readCapfsOptions, readGrant, readSpawnOptions } from './options.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
-import { compileKept, compileProgram, programName, shown } from './program.js';
+import { compileKept, compileProgram, programName } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
 import type { CapfsOptions, ConsoleOptions, Grant, Program, ReadOptions, SpawnOptions, Variant } from './types.js';
 import { narrowed } from './narrow.js';
@@ -439,7 +439,7 @@ function assetsFolder(assets: string | URL): URL {
   try {
     return new URL(String(assets).replace(/\/?$/, '/'), here);
   } catch {
-    throw new CapfsError('FETCH_FAILED', `${shown(String(assets))} is no address of a folder`);
+    throw new CapfsError('FETCH_FAILED', `${shownAddress(String(assets))} is no address of a folder`);
   }
 }
 
@@ -467,6 +467,6 @@ async function loadModule(url: URL): Promise<WebAssembly.Module> {
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return await (canStream(response) ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
   } catch (error) {
-    throw new CapfsError('FETCH_FAILED', `${shown(url.href)} can't be loaded: ${messageOf(error)}`, { cause: error });
+    throw unloadable(shownAddress(url.href), error);
   }
 }

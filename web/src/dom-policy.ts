@@ -23,8 +23,8 @@ const EVERYWHERE = new Set('class dir draggable hidden lang role tabindex title 
 const REACHING = /^aria-(activedescendant|actions|controls|describedby|details|errormessage|flowto|labelledby|modal|owns)$/;
 
 /**
- * Attributes by tag. For the same reason none has `list`, `headers`, `for`, `form`, `popovertarget`, `commandfor` or `anchor`. Addresses and types are looked at more closely below. No `pattern`: it is a regular expression, which the page's thread
- * would be held up by for as long as the agent likes.
+ * Attributes by tag. For the same reason none has `list`, `headers`, `for`, `form`, `popovertarget`, `commandfor` or `anchor`. Addresses and types are
+ * looked at more closely below. No `pattern`: it is a regular expression, which the page's thread would be held up by for as long as the agent likes.
  */
 const ATTRIBUTES: Record<string, string> = {
   a: 'href',

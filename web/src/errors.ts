@@ -79,6 +79,14 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
+/** An address as messages have it: a `data:` URL is as long as its file. */
+export const shownAddress = (address: string): string => (address.length > 200 ? `${address.slice(0, 200)}…` : address);
+
+/** What lies elsewhere could not be loaded. */
+export function unloadable(what: string, error: unknown): CapfsError {
+  return new CapfsError('FETCH_FAILED', `${what} can't be loaded: ${messageOf(error)}`, { cause: error });
+}
+
 /** An error that the kernel named by an errno, or described in a sentence. */
 export function kernelError(error: unknown, context: string): CapfsError {
   const text = messageOf(error);

@@ -1,5 +1,5 @@
 /** Which of the two kernels: the one that every page loads, or the one with the capabilities that need the web platform. */
-import { CapfsError } from './errors.js';
+import { unloadable } from './errors.js';
 import type { KernelBindings } from './kernel.js';
 
 export type { KernelBindings };
@@ -13,6 +13,6 @@ export async function loadBindings(full: boolean): Promise<BindingsFactory> {
     const { kernelBindings } = full ? await import('./kernel-full.js') : await import('./kernel.js');
     return kernelBindings;
   } catch (error) {
-    throw new CapfsError('FETCH_FAILED', `the kernel's glue can't be loaded: ${(error as Error).message}`, { cause: error });
+    throw unloadable("the kernel's glue", error);
   }
 }

@@ -1,8 +1,8 @@
 /** Loads what mounts are made of, so that a worker gets bytes alone. */
 import { watch, type Tell } from './arriving.js';
-import { CapfsError } from './errors.js';
+import { CapfsError, shownAddress, unloadable } from './errors.js';
 import { platform } from './platform.js';
-import { shown, versionOf } from './program.js';
+import { versionOf } from './program.js';
 import type { AgentConfig, MountMember } from './protocol.js';
 import type { Mount } from './types.js';
 
@@ -68,7 +68,7 @@ interface Unpacked {
 const ofBytes = new WeakMap<ArrayBufferLike, Unpacked>();
 const ofAddresses = new Map<string, Unpacked>();
 /** Addresses whose archives are kept, the last that were used. */
-const KEPT_MAX = 4;
+const ARCHIVES_MAX = 4;
 /** Bytes of an unpacked archive up to which it is kept. */
 const KEPT_SIZE_MAX = 64 << 20;
 /** Bytes at a gzip file's end: the checksum and the length of what is packed. */
@@ -99,7 +99,7 @@ async function unpacked(data: BufferSource | URL | string, own: ArrayBuffer[], s
   if (version === undefined) return mine(await load());
   if (ofAddresses.get(address)?.version === version) response.body?.cancel().catch(() => undefined);
   const tar = kept(ofAddresses, address, version, load, own);
-  if (ofAddresses.size > KEPT_MAX) ofAddresses.delete(ofAddresses.keys().next().value!);
+  if (ofAddresses.size > ARCHIVES_MAX) ofAddresses.delete(ofAddresses.keys().next().value!);
   try {
     return await tar;
   } catch (error) {
@@ -147,7 +147,7 @@ async function arrived(response: Response, address: string, progress: Tell | und
     watch(response, address, progress);
     return response.body ? await gathered(response.body, 0, 'is longer than') : new Uint8Array();
   } catch (error) {
-    throw error instanceof CapfsError ? error : unloadable(address, error);
+    throw error instanceof CapfsError ? error : unloadable(`the archive ${shownAddress(address)}`, error);
   }
 }
 
@@ -174,17 +174,13 @@ async function gathered(stream: ReadableStream<Uint8Array>, expected: number, ho
   }
 }
 
-function unloadable(address: string, error: unknown): CapfsError {
-  return new CapfsError('FETCH_FAILED', `the archive ${shown(address)} can't be loaded: ${(error as Error).message}`, { cause: error });
-}
-
 async function archiveResponse(address: string, signal: AbortSignal): Promise<Response> {
   try {
     const response = await platform().read(address, signal);
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return response;
   } catch (error) {
-    throw unloadable(address, error);
+    throw unloadable(`the archive ${shownAddress(address)}`, error);
   }
 }
 

@@ -2,7 +2,7 @@
 import { watch, type Tell } from './arriving.js';
 import { viewOf } from './bytes.js';
 import { cancellable } from './cancel.js';
-import { abortError, CapfsError, messageOf } from './errors.js';
+import { abortError, CapfsError, shownAddress, unloadable } from './errors.js';
 import { digestOf } from './identity.js';
 import { canStream, compileArriving, compileBytes } from './module.js';
 import { platform } from './platform.js';
@@ -50,7 +50,7 @@ const sources = new WeakMap<WebAssembly.Module, { bytes: Uint8Array<ArrayBuffer>
 /** Modules compiled from addresses, so that the same program is compiled once; the one that was used last is the last. */
 const kept = new Map<string, Kept>();
 /** Modules kept in {@link kept}; a page that runs more different programs compiles the oldest again. */
-const KEPT_MAX = 16;
+const MODULES_MAX = 16;
 const underWay = new Map<string, UnderWay>();
 
 /**
@@ -135,7 +135,7 @@ function shared(address: string, how: Compiling): Promise<Compiled> {
   const { compiled, download } = work;
   const waited = work;
   waited.waiting += 1;
-  return cancellable(compiled, how.signal, `the download of ${shown(address)}`, () => {
+  return cancellable(compiled, how.signal, `the download of ${shownAddress(address)}`, () => {
     waited.waiting -= 1;
     if (waited.waiting > 0) return;
     // The next one begins anew.
@@ -172,7 +172,7 @@ async function compileAddress(key: string, address: string, how: Compiling): Pro
   const compiledVersion = versionOf(of);
   if (compiledVersion !== undefined) {
     kept.set(key, { version: compiledVersion, compiled });
-    if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value!);
+    if (kept.size > MODULES_MAX) kept.delete(kept.keys().next().value!);
   }
   return compiled;
 }
@@ -196,27 +196,20 @@ async function fetchProgram(address: string, signal: AbortSignal | undefined): P
   try {
     response = await platform().read(address, signal);
   } catch (error) {
-    throw unloadable(address, error);
+    throw unloadable(shownAddress(address), error);
   }
-  if (!response.ok) throw unloadable(address, new Error(`the server answers ${response.status}`));
+  if (!response.ok) throw unloadable(shownAddress(address), new Error(`the server answers ${response.status}`));
   return response;
 }
 
-function unloadable(address: string, error: unknown): CapfsError {
-  return new CapfsError('FETCH_FAILED', `${shown(address)} can't be loaded: ${messageOf(error)}`, { cause: error });
-}
-
-/** An address as messages have it: a `data:` URL is as long as its file. */
-export const shown = (address: string): string => (address.length > 200 ? `${address.slice(0, 200)}…` : address);
-
 async function compileResponse(response: Response, how: Compiling, address = response.url || 'the response'): Promise<Compiled> {
-  if (!response.ok) throw unloadable(address, new Error(`the server answers ${response.status}`));
+  if (!response.ok) throw unloadable(shownAddress(address), new Error(`the server answers ${response.status}`));
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = new Uint8Array(await response.arrayBuffer());
   } catch (error) {
     // Cut short, or read already.
-    throw unloadable(address, error);
+    throw unloadable(shownAddress(address), error);
   }
   return compileGiven(bytes, how);
 }

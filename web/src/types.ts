@@ -30,7 +30,10 @@ export interface CapfsOptions {
    * and `opfs` alone, and there is no `task`. It is more than twice as large, hence no by default.
    */
   capabilities?: boolean;
-  /** The folder of the kernels, the adapters and the workers' scripts (all files of `dist/`); beside this module unless told. In Node it moves the kernels and adapters alone. */
+  /**
+   * The folder of the kernels, the adapters and the workers' scripts (all files of `dist/`); beside this module unless told. In Node it moves the kernels
+   * and adapters alone.
+   */
   assets?: string | URL;
 }
 

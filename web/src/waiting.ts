@@ -1,4 +1,5 @@
 /** How an agent's worker waits while a call would block: one class for each variant. */
+import { TIMER_MAX } from './abort.js';
 import type { MailboxReader } from './mailbox.js';
 
 /** What the adapter's `slow` is asked for. */
@@ -34,8 +35,6 @@ export interface Waiting {
 
 /** Milliseconds below which a sleep is made of turns of the event loop, as timers are coarser (4 ms when nested). */
 const TIMER_MIN = 4;
-/** The longest timer that `setTimeout` takes, in milliseconds. */
-const TIMER_MAX = 2 ** 31 - 1;
 
 /** Suspends the agent's stack; the worker's event loop runs meanwhile. */
 export class SuspendingWait implements Waiting {
