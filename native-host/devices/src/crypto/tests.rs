@@ -6,7 +6,7 @@ use std::path::Path;
 
 use capfs::testkit::{self, READ_WRITE, now, read_at, walk, write_at};
 use capfs::{Errno, NodeRef, OpenHow, WriteAt};
-use capfs_devices::crypto::ed25519::is_small;
+use capfs_devices::crypto::ed25519::{is_point, is_small};
 use capfs_devices::grant::Grant;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -779,4 +779,29 @@ fn points_of_small_order_are_known() {
         let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
         assert!(!key.is_weak() && !is_small(key.as_bytes()));
     }
+}
+
+#[test]
+fn points_of_the_curve_are_known() {
+    let (mut points, mut others) = (0, 0);
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for round in 0..2000_u64 {
+        let mut bytes = [0; 32];
+        for chunk in bytes.chunks_mut(8) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            chunk.copy_from_slice(&random.to_le_bytes());
+        }
+        // Small ones and those just below 2^255 as well, which are not in their shortest form.
+        if round < 64 {
+            bytes = [if round < 32 { 0 } else { 0xff }; 32];
+            bytes[0] = (round as u8).wrapping_sub(32);
+            bytes[31] &= 0x7f;
+        }
+        let point = ed25519_dalek::VerifyingKey::from_bytes(&bytes).is_ok();
+        assert_eq!(is_point(&bytes), point, "{bytes:x?}");
+        *(if point { &mut points } else { &mut others }) += 1;
+    }
+    assert!(points > 500 && others > 500, "{points} {others}");
 }

@@ -241,6 +241,10 @@ impl WebKey {
             Algorithm::SchnorrSecp256k1 => {
                 Engine::SchnorrPublic(Rc::new(SchnorrPublic::new(&public)?))
             }
+            // Engines take what is none, and find every signature invalid then.
+            Algorithm::Ed25519 if !ed25519::is_point(&public) => {
+                return Err(invalid("not a point of Ed25519"));
+            }
             _ => {
                 let (_, may) = usages(algorithm);
                 let parameters = parameters(algorithm);
