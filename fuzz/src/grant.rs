@@ -1,6 +1,6 @@
 //! Grants, as flags. What can be read is the same when it is written and read again, and shows no secret.
 
-use capfs_devices::grant::Grant;
+use capfs_devices::grant::{Grant, Places};
 use capfs_devices::terms;
 
 use crate::Target;
@@ -32,7 +32,9 @@ fn run(bytes: &[u8]) {
             assert!(!grant.shown().contains(secret), "{text:?} is shown");
         }
     }
-    let _ = grant.clash(std::iter::once(&grant));
+    let mut places = Places::default();
+    places.take(&grant);
+    assert!(places.clash(&grant).is_some(), "{text:?} has no place");
     if let Err(error) = terms::check(&grant) {
         let _ = error.to_string();
     }

@@ -10,7 +10,7 @@ use capfs::device::gate::{Gate, GateUsage, Observer};
 use capfs::{Namespace, NodeRef, Rights};
 use capfs_devices::audit::{Audit, Sink};
 use capfs_devices::capability::Capability;
-use capfs_devices::grant::{DeviceKind, Grant};
+use capfs_devices::grant::{DeviceKind, Grant, Places};
 use capfs_native_devices::{Host, Support};
 
 use crate::clock::SystemClock;
@@ -93,6 +93,7 @@ pub struct Capabilities {
     host: Host,
     agent: String,
     held: Vec<Held>,
+    places: Places,
     /// Of folders that no other agent may have meanwhile.
     locks: Vec<File>,
     /// What the agent shares with its children.
@@ -107,6 +108,7 @@ impl Capabilities {
             host,
             agent: agent.to_owned(),
             held: Vec::new(),
+            places: Places::default(),
             locks: Vec::new(),
             family,
             reserved,
@@ -173,6 +175,7 @@ impl Capabilities {
     fn hold(&mut self, grant: &Grant, kind: Kind, root: NodeRef) -> NodeRef {
         let sink = self.family.sink.clone();
         let (held, node) = Held::new(&self.agent, sink, grant.clone(), kind, root);
+        self.places.take(grant);
         self.held.push(held);
         node
     }
@@ -190,6 +193,11 @@ impl Capabilities {
     /// What it was granted.
     pub fn held(&self) -> &[Held] {
         &self.held
+    }
+
+    /// Where they are.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// What was done with each so far.

@@ -298,11 +298,11 @@ impl Want {
     }
 
     /// That there is a capability at its path already.
-    fn taken(&self, held: &[Held]) -> Option<Lack> {
+    fn taken(&self, places: &capfs_devices::grant::Places) -> Option<Lack> {
         let Grant::Capability(grant) = &self.grant else {
             return None;
         };
-        let clash = grant.clash(held.iter().map(|held| &held.grant))?;
+        let clash = places.clash(grant)?;
         let why = format!("can't grant `{}`: {clash}", grant.shown());
         Some(self.lack(why, false))
     }
@@ -367,7 +367,7 @@ pub fn namespace(
             }
             lack => lack,
         };
-        let opened = match lack.or_else(|| want.taken(capabilities.held())) {
+        let opened = match lack.or_else(|| want.taken(capabilities.places())) {
             Some(lack) => Err(lack),
             None => open(&want.grant, memory, capabilities).map_err(|why| want.lack(why, false)),
         };

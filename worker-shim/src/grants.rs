@@ -28,7 +28,7 @@ pub fn parse(device: &str, terms: Vec<String>) -> Result<Grant, JsValue> {
 
 /// That a grant has a place beside what was granted before.
 fn vacant(grant: Grant) -> Result<Grant, JsValue> {
-    let clash = with_machine(|machine| grant.clash(machine.held.iter().map(|held| &held.grant)));
+    let clash = with_machine(|machine| machine.places.clash(&grant));
     match clash.flatten() {
         Some(clash) => Err(sentence(&clash)),
         None => Ok(grant),
@@ -206,6 +206,7 @@ fn install(
     mount_node(root, &grant.at, rights)?;
     machine(|machine| {
         let at = grant.at.clone();
+        machine.places.take(&grant);
         machine.held.push(Held { grant, gate, kind });
         Ok(at)
     })

@@ -8,7 +8,7 @@ use capfs::clock::Clock;
 use capfs::device::gate::Gate;
 use capfs::{Namespace, NodeRef};
 use capfs_devices::capability::Capability;
-use capfs_devices::grant::Grant;
+use capfs_devices::grant::{Grant, Places};
 use capfs_runtime::ClockGrant;
 use capfs_worker_calls::{is_entered, memory_size};
 
@@ -50,6 +50,8 @@ pub struct Machine {
     pub devices: Vec<NodeRef>,
     /// What was granted.
     pub held: Vec<Held>,
+    /// Where that is.
+    pub places: Places,
     /// The gates of mounts that can be taken away, by path.
     pub gates: Vec<(String, Gate)>,
     /// The ways to the page; none in a kernel that runs no agent.
@@ -102,6 +104,7 @@ impl Machine {
             namespace: Namespace::new(),
             devices: Vec::new(),
             held: Vec::new(),
+            places: Places::default(),
             gates: Vec::new(),
             streams: None,
             clock_grant: ClockGrant::Exact,
