@@ -1,6 +1,7 @@
 /** Loads what mounts are made of, so that a worker gets bytes alone. */
 import { watch, type Tell } from './arriving.js';
 import { CapfsError, shownAddress, unloadable } from './errors.js';
+import { TRAILER, isGzip, memberEnds, unpackedMembers } from './gzip.js';
 import { platform } from './platform.js';
 import { versionOf } from './program.js';
 import type { AgentConfig, MountMember } from './protocol.js';
@@ -71,8 +72,6 @@ const ofAddresses = new Map<string, Unpacked>();
 const ARCHIVES_MAX = 4;
 /** Bytes of an unpacked archive up to which it is kept. */
 const KEPT_SIZE_MAX = 64 << 20;
-/** Bytes at a gzip file's end: the checksum and the length of what is packed. */
-const TRAILER = 8;
 
 /** The tar of an archive; one that is mounted again and again is unpacked once. */
 async function unpacked(data: BufferSource | URL | string, own: ArrayBuffer[], signal: AbortSignal, progress: Tell | undefined): Promise<Uint8Array> {
@@ -184,8 +183,6 @@ async function archiveResponse(address: string, signal: AbortSignal): Promise<Re
   }
 }
 
-const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
-
 /** Unpacks gzip, which is known by its first two bytes; anything else is a tar already. */
 async function unpack(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   if (!isGzip(bytes)) return bytes;
@@ -193,9 +190,17 @@ async function unpack(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayB
   // is not is unpacked into one buffer of that length. A liar gets no more than so few bytes can become.
   const told = bytes.length < TRAILER ? 0 : new DataView(bytes.buffer, bytes.byteOffset + bytes.length - 4).getUint32(0, true);
   if (told > ARCHIVE_MAX) throw tooLong(`unpacks to ${told} bytes by what it says, more than`);
+  const most = Math.min(told, DEFLATE_MAX * bytes.length);
+  // As it is now, whoever writes into the bytes later.
+  const file = new Blob([bytes]);
+  const unpackedBy = (ends?: number[]) => gathered(unpackedMembers(file, ends), most, 'unpacks to more than');
+  const whole = await unpackedBy().catch((error: unknown) => {
+    if (error instanceof CapfsError) throw error;
+  });
+  // One member, as nearly always. Where it isn't, engines differ in what they do with what is behind it.
+  if (whole?.length === told) return whole;
   try {
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-    return await gathered(stream, Math.min(told, DEFLATE_MAX * bytes.length), 'unpacks to more than');
+    return await unpackedBy(await memberEnds(new Uint8Array(await file.arrayBuffer())));
   } catch (error) {
     if (error instanceof CapfsError) throw error;
     throw new CapfsError('ARCHIVE_INVALID', `the archive can't be unpacked: ${(error as Error).message}`, { cause: error });

@@ -18,6 +18,29 @@ function tar(name, content) {
 const gzipped = async (bytes) =>
   new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer())
 
+const joined = async (...parts) => new Uint8Array(await new Blob(parts).arrayBuffer())
+
+/** Gzip as other programs write it: with every field that a head may have, and nothing packed by deflate but stored in blocks. */
+async function stored(bytes) {
+  const plain = await gzipped(bytes)
+  const [head, trailer] = [plain.slice(0, 10), plain.slice(-8)]
+  head[3] = 4 | 8 | 16 | 2
+  // The checksum of the head, which follows it, is compared by some engines.
+  const optional = await joined(Uint8Array.of(3, 0, 1, 0, 2), 'a name\0', 'and what is said of it\0')
+  let crc = ~0
+  for (const byte of await joined(head, optional)) {
+    crc ^= byte
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0)
+  }
+  const blocks = []
+  for (let at = 0; at < bytes.length || at === 0; at += 60_000) {
+    const block = bytes.slice(at, at + 60_000)
+    const size = block.length
+    blocks.push(Uint8Array.of(at + size >= bytes.length ? 1 : 0, size & 255, size >> 8, ~size & 255, (~size >> 8) & 255), block)
+  }
+  return joined(head, optional, Uint8Array.of(~crc & 255, (~crc >> 8) & 255), ...blocks, trailer)
+}
+
 const mounting = (data) => ({ mounts: { '/a': { type: 'archive', data } } })
 
 /** Does something while `globalThis[name]` is another. */
@@ -53,6 +76,32 @@ export const everywhere = {
     const running = run(capfs, guest, ['cat', '/w/a.txt'], { mounts: { '/w': { type: 'memory', files: { 'a.txt': file } } } })
     file.fill(0x78)
     same((await running).out, 'as it was')
+  },
+  async 'reads gzip of several members as one archive, and nothing that is behind them'({ capfs, guest }) {
+    // What is packed looks like gzip itself, is hardly any shorter for it, and is cut where no file ends.
+    let seed = 1
+    const noise = String.fromCharCode(...Array.from({ length: 60_000 }, () => (seed = (seed * 48_271) % 0x7fffffff) % 94 + 33))
+    const content = `${noise}${'again and again, '.repeat(4_000)}${noise.slice(0, 30_000)}\u001f`
+    const whole = tar('a.txt', content)
+    const magic = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3)
+    whole.set(magic, 700)
+    const text = new TextDecoder().decode(whole.subarray(512, 512 + content.length))
+    const parts = [whole.subarray(0, 100), new Uint8Array(), whole.subarray(100, 90_000), whole.subarray(90_000)]
+    const packed = await Promise.all(parts.map(gzipped))
+    const held = await Promise.all(parts.map(stored))
+    for (const data of [await joined(...packed), await joined(...held), await joined(packed[0], packed[1], held[2], packed[3])]) {
+      const { out, agent } = await run(capfs, guest, ['cat', '/a/a.txt'], mounting(data))
+      same([out.length, out === text], [text.length, true])
+      await agent.dispose()
+      for (const behind of [[0], [0x1f], [0x1f, 0x8b, 8, 0], magic, new Uint8Array(512), data.subarray(0, data.length - 1)]) {
+        await rejects(capfs.spawn(guest, mounting(await joined(data, Uint8Array.from(behind)))), 'ARCHIVE_INVALID')
+      }
+    }
+    const single = await gzipped(whole)
+    await rejects(capfs.spawn(guest, mounting(await joined(single, Uint8Array.of(0)))), 'ARCHIVE_INVALID')
+    const damaged = await joined(...packed)
+    damaged[packed[0].length + packed[1].length + 5_000] ^= 0x10
+    await rejects(capfs.spawn(guest, mounting(damaged)), 'ARCHIVE_INVALID')
   },
   async 'refuses a damaged archive before its agent begins, whatever it comes from'({ capfs, guest }) {
     const whole = tar('a.txt', 'x'.repeat(2_000))
