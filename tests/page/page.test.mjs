@@ -28,6 +28,20 @@ async function test(name, body, options = {}) {
 
 const terminalShows = (page, text, options) =>
   page.waitForFunction((wanted) => globalThis.terminalText().includes(wanted), text, options)
+/** What is shown and a finger can't hit: less than 44 pixels in one direction. What has a label is hit by that. */
+const tooSmall = (page) =>
+  page.evaluate(() => {
+    const all = document.querySelectorAll('button, select, input, textarea, summary, [role=tab], [role=treeitem], [tabindex="0"]')
+    const shown = [...all].filter((element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !element.closest('.xterm'))
+    const small = shown.filter((element) => {
+      const boxes = [element, element.closest('label')].filter(Boolean).map((part) => part.getBoundingClientRect())
+      return !boxes.some(({ width, height }) => width >= 43.5 && height >= 43.5)
+    })
+    return small.map((element) => {
+      const { width, height } = element.getBoundingClientRect()
+      return `${element.outerHTML.slice(0, 90)} ${Math.round(width)} x ${Math.round(height)}`
+    })
+  })
 const terminal = (page) => page.evaluate(() => globalThis.terminalText())
 const stateIs = (page, state, options) => page.waitForSelector(`.agent:not([hidden])[data-state=${state}]`, options)
 const treeShows = (page, path) => page.waitForSelector(`[data-path="${path}"]`)
@@ -88,6 +102,31 @@ await test('the form is there before the kernel is, and what is started meanwhil
   await stateIs(page, 'done')
   assert.match(await page.textContent('[data-grant=fetch] .problem'), /expected \* or SCHEME/)
   assert.equal(await page.locator('#stage .notice').count(), 0)
+})
+
+await test('says so when its own script does not come, or breaks, or scripts are switched off', async (page) => {
+  assert.equal(await page.isVisible('#broken'), false)
+  const scripts = [
+    [/app\/main\.js$/, { status: 503 }],
+    [/app\/launcher\.js$/, { status: 404 }],
+    [/app\/main\.js$/, { contentType: 'text/javascript', body: 'this is no script' }],
+    [/app\/element\.js$/, { contentType: 'text/javascript', body: 'throw new Error("broken on its way")' }],
+  ]
+  const other = await page.context().newPage()
+  for (const [file, answer] of scripts) {
+    await other.route(file, (route) => route.fulfill(answer))
+    await other.goto(server.address)
+    await other.waitForSelector('#broken:visible')
+    assert.match(await other.textContent('#broken'), /could not be started/)
+    await other.unroute(file)
+  }
+  await other.close()
+  const context = await browser.newContext({ javaScriptEnabled: false })
+  const plain = await context.newPage()
+  await plain.goto(server.address)
+  assert.match(await plain.locator('noscript .notice').innerText(), /switched off/)
+  assert.equal(await plain.isVisible('#broken'), false)
+  await context.close()
 })
 
 await test('says that the kernel can’t be loaded', async (page) => {
@@ -532,7 +571,10 @@ await test(
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
     await page.check('input[value=feeds]')
     assert.equal(await page.evaluate(() => document.documentElement.scrollHeight), 844)
+    for (const summary of await page.locator('.launcher summary').all()) if (!(await summary.evaluate(({ parentElement }) => parentElement.open))) await summary.click()
+    assert.deepEqual(await tooSmall(page), [])
     await page.click('nav button[data-pane=stage]')
+    assert.deepEqual(await tooSmall(page), [])
     await page.fill('.editor input[aria-label="Arguments of the program"]:visible', 'one two')
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
     await page.click('nav button[data-pane=start]')
@@ -541,9 +583,12 @@ await test(
     await page.click('.operations summary')
     await page.locator('.operations tbody tr').first().waitFor()
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+    assert.deepEqual(await tooSmall(page), [])
     await page.click('nav button[data-pane=inspector]')
     await treeShows(page, '/shared')
+    await page.click('[data-path="/shared"]')
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+    assert.deepEqual(await tooSmall(page), [])
   },
   { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
 )
