@@ -134,8 +134,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   /**
    * Starts an agent. What it is given is read once, and copied, before this returns; changing it later changes nothing.
    *
-   * @throws CapfsError `OPTION_INVALID`, `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `VARIANT_UNAVAILABLE`,
-   *   `ABORTED`, `CLOSED`, `HOST`
+   * @throws CapfsError `OPTION_INVALID`, `MODULE_…`, `MEMORY_LIMIT`, `FETCH_FAILED`, `ARCHIVE_INVALID`, `GRANT_INVALID`, `STORAGE_UNAVAILABLE`, `STORAGE_BUSY`,
+   *   `STORAGE_DAMAGED`, `VARIANT_UNAVAILABLE`, `ABORTED`, `CLOSED`, `HOST`
    */
   async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
     return this.spawnChild(program instanceof URL ? String(program) : program, readSpawnOptions(options), undefined);
@@ -210,7 +210,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       const config = this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module));
       if (config.stdin) own.push(config.stdin.buffer as ArrayBuffer);
       agent.begin(module, config, own);
-      const refusable = grants.length > 0 || all.some(({ type }) => type === 'archive');
+      const refusable = stored || grants.length > 0 || all.some(({ type }) => type === 'archive');
       const refused = refusable ? await unless(agent.granted) : undefined;
       agent.alive();
       if (refused !== undefined) throw refused;

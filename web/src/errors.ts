@@ -42,8 +42,12 @@ export type CapfsErrorCode =
   | 'GRANT_INVALID'
   /** An option that there isn't, or a value that it can't have; the message names both. */
   | 'OPTION_INVALID'
-  /** There is no private file system here. */
+  /** There are no stored files here: no private file system, no room in it, or the browser doesn't allow it; or a later version has written them. */
   | 'STORAGE_UNAVAILABLE'
+  /** Another agent, on this page or in another tab, has these stored files; the message names them. */
+  | 'STORAGE_BUSY'
+  /** Stored files are not as they were written; `repair` keeps what can be read of them. */
+  | 'STORAGE_DAMAGED'
   /** The engine, or this place in it, lacks what agents need. */
   | 'VARIANT_UNAVAILABLE'
   /** The page's policy (CSP, Trusted Types) forbids it. */

@@ -1,6 +1,6 @@
 /** One kernel: an instance of the module with bindings of its own. */
 import type { BindingsFactory, KernelBindings } from './kernels.js';
-import { CapfsError, kernelError } from './errors.js';
+import { CapfsError, kernelError, messageOf, type CapfsErrorCode } from './errors.js';
 import type { AgentConfig, FileRequest, MountMember, Peer } from './protocol.js';
 
 /** The raw exports, beside those that the bindings wrap. */
@@ -68,7 +68,11 @@ export class KernelInstance {
     }
   }
 
-  /** Opens what must be opened before it can be mounted: stored files. `start` comes next. */
+  /**
+   * Opens what must be opened before it can be mounted: stored files. `start` comes next.
+   *
+   * @throws CapfsError `STORAGE_UNAVAILABLE`, `STORAGE_BUSY`, `STORAGE_DAMAGED`, `OPTION_INVALID`
+   */
   async prepare(config: AgentConfig): Promise<void> {
     for (const member of config.mounts.flatMap(([, members]) => members)) {
       if (member.type !== 'opfs') continue;
@@ -77,7 +81,7 @@ export class KernelInstance {
       try {
         this.#volumes.set(directory, known ?? (await this.bindings.opfs_device(directory, quota, repair)));
       } catch (error) {
-        throw new CapfsError('HOST', `the stored files in ${directory} can't be used: ${String(error)}`);
+        throw storageError(error) ?? error;
       }
     }
   }
@@ -105,7 +109,10 @@ export class KernelInstance {
         const post = (bytes: Uint8Array) => host.remote(from.peer, bytes);
         paths.push(this.bindings.grant_from(agent, device, terms, audit, from.peer, from.tree, post));
       } catch (error) {
-        throw new CapfsError('GRANT_INVALID', `${device}: ${error instanceof Error ? error.message : String(error)}`);
+        const stored = storageError(error);
+        // Its name is a term of the grant.
+        if (stored && stored.code !== 'OPTION_INVALID') throw stored;
+        throw new CapfsError('GRANT_INVALID', `${device}: ${stored?.message ?? messageOf(error)}`);
       }
     }
     return paths;
@@ -192,6 +199,13 @@ export class KernelInstance {
       answer(typeof error === 'string' ? error : (this.panic ?? String(error)), undefined);
     }
   }
+}
+
+/** Why stored files can't be used, where that is what the kernel says: a code and a sentence. */
+function storageError(error: unknown): CapfsError | undefined {
+  if (!Array.isArray(error)) return undefined;
+  const [code, message] = error as [CapfsErrorCode, string];
+  return new CapfsError(code, message);
 }
 
 /** The namespace's path for a guest path: `.` and relative names lie at the root. */

@@ -96,8 +96,7 @@ export interface AuditEvent {
  * Files that stay, in the origin's private file system. What the agent has synced is there after anything; what it
  * has not is there too once it has ended, has waited, or has made a call a second later. See docs/storage.md.
  *
- * One agent at a time has a directory. Another, on this page or in another tab, gets `EBUSY` from whatever it does
- * there, until the first has ended.
+ * One agent at a time has a directory. Another, on this page or in another tab, waits for up to 3 s, and is refused by `STORAGE_BUSY` then.
  */
 export interface OpfsMount {
   type: 'opfs';

@@ -28,6 +28,23 @@ window.stored = {
     return outcome(agent)
   },
 
+  /** How a start is refused: the code and the message. */
+  async refusal(mount, grants) {
+    const options = grants ? { grants, name: 'stored.wasm' } : { mounts: mounts(mount) }
+    const agent = await capfs.spawn(guest, { args: ['try'], ...options }).catch((error) => error)
+    if (agent.code === undefined) throw new Error(`it was started, and ended: ${JSON.stringify(await outcome(agent))}`)
+    return [agent.code, agent.message]
+  },
+
+  /** Writes something else into a file of the browser's that a tree is kept in. */
+  async spoil(directory, name) {
+    let folder = await navigator.storage.getDirectory()
+    for (const part of ['capfs', ...directory.split('/')]) folder = await folder.getDirectoryHandle(part)
+    const writable = await (await folder.getFileHandle(name)).createWritable({ keepExistingData: true })
+    await writable.write({ type: 'write', position: 0, data: new Uint8Array(4096).fill(0x55) })
+    await writable.close()
+  },
+
   /** Runs the guest until it has printed `until`, and answers with its number. */
   async begin(args, mount, until) {
     const agent = await capfs.spawn(guest, { args, mounts: mounts(mount), stdin: 'pipe' }).catch((error) => {

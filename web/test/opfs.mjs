@@ -52,8 +52,16 @@ const onePage = {
     same(well(await call('run', ['quota'], undefined, grants)), `used 102400\ntotal ${2 * MIB}\n`)
   },
   async 'refuses a directory that leads out'({ call }) {
-    const { reason, message } = await call('run', ['try'], { directory: '../x' })
-    same([reason, message.includes('../x')], ['host', true])
+    const [code, message] = await call('refusal', { directory: '../x' })
+    same([code, message.includes('../x')], ['OPTION_INVALID', true])
+  },
+  async 'refuses what is damaged before an agent begins, and says where'({ call, mount }) {
+    well(await call('run', ['put', '100'], mount))
+    for (const index of ['index-0', 'index-1']) await call('spoil', mount.directory, index)
+    for (const grants of [undefined, [`opfs,name=${mount.directory}`]]) {
+      const [code, message] = await call('refusal', mount, grants)
+      same([code, message.includes(mount.directory), message.includes('damaged')], ['STORAGE_DAMAGED', true, true])
+    }
   },
 }
 
@@ -83,8 +91,13 @@ const twoTabs = {
   async 'is one tab\'s at a time, and the other\'s when the first has ended'({ call, open, mount }) {
     const number = await call('begin', ['hold'], mount, 'holding')
     const other = await open()
-    same((await other.call('run', ['try'], mount)).out, 'EBUSY\nok\n')
-    same((await call('run', ['try'], mount)).out, 'EBUSY\nok\n')
+    // In another tab, in the same, and as a capability: refused by name, before the agent has run.
+    for (const asked of [other.call, call]) {
+      for (const grants of [undefined, [`opfs,name=${mount.directory}`]]) {
+        const [code, message] = await asked('refusal', mount, grants)
+        same([code, message.includes(mount.directory)], ['STORAGE_BUSY', true])
+      }
+    }
     well(await call('finish', number))
     same((await other.call('run', ['try'], mount)).out, 'made\nok\n')
     await other.close()
@@ -158,6 +171,11 @@ for (const isolated of [false, true]) {
       same([error, Number(bytes) > 5 * MIB], ['ENOSPC', true])
       well(await call('run', ['check-fill'], mount))
       well(await call('run', ['expect', '5000'], mount))
+      await session.send('Storage.overrideQuotaForOrigin', { origin: new URL(server.address).origin, quotaSize: 1 })
+      for (const grants of [undefined, ['opfs,name=no-room']]) {
+        const [code, message] = await call('refusal', { directory: 'no-room' }, grants)
+        same([code, message.includes('no-room')], ['STORAGE_UNAVAILABLE', true])
+      }
       await close()
     })
   }

@@ -52,6 +52,14 @@ const BY_CODE: Readonly<Record<string, { title: string; hint?: string }>> = {
     title: 'This browser keeps no files for this page',
     hint: 'They need a page from https or localhost, and a browser with a private file system. Take opfs away, or choose another browser.',
   },
+  STORAGE_BUSY: {
+    title: 'Its stored files are another program’s at the moment',
+    hint: 'One program at a time has them, in all tabs. Run again when the other has ended, or grant opfs by another name.',
+  },
+  STORAGE_DAMAGED: {
+    title: 'Its stored files are damaged',
+    hint: 'Granted with repair, opfs keeps what can be read of them.',
+  },
   ARCHIVE_INVALID: { title: 'The archive can’t be read' },
   VARIANT_UNAVAILABLE: {
     title: 'This browser can’t do that',

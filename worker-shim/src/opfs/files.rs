@@ -107,6 +107,7 @@ fn errno(error: &JsValue) -> Errno {
         Some("NoModificationAllowedError") => Errno::Busy,
         Some("QuotaExceededError") => Errno::Nospc,
         Some("NotAllowedError" | "SecurityError") => Errno::Acces,
+        Some("NotSupportedError") => Errno::Notsup,
         Some("TypeMismatchError") => Errno::Exist,
         _ => Errno::Io,
     }

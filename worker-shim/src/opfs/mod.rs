@@ -16,6 +16,7 @@ use capfs_devices::grant::Grant;
 use capfs_devices::storage::{self, Quota, StorageTerms};
 use capfs_storage::{StorageError, StorageOptions, Volume};
 use gloo_timers::future::TimeoutFuture;
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::machine::with_machine;
@@ -34,12 +35,11 @@ thread_local! {
     static BLOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes the volume that lies in `directory` and opens it. Where another has it open for longer than
-/// [`HANDOVER_MAX`], whoever uses it gets `EBUSY` until that is gone. [`opfs_settle`], [`tick`] and [`opfs_release`]
-/// look after it from now on.
+/// Makes the volume that lies in `directory` and opens it. [`opfs_settle`], [`tick`] and [`opfs_release`] look after it from now on.
 ///
 /// # Errors
-/// Why it can't be used: it is damaged, there is no room, or this engine has no private file system.
+/// Why it can't be used: another has it open for longer than [`HANDOVER_MAX`], it is damaged, there is no room, or this engine
+/// has no private file system.
 async fn volume(
     directory: &str,
     options: StorageOptions,
@@ -54,7 +54,6 @@ async fn volume(
                 TimeoutFuture::new(HANDOVER_STEP).await;
                 waited += HANDOVER_STEP;
             }
-            Err(Errno::Busy) => break,
             Err(errno) => return Err(volume.error().unwrap_or(StorageError::Host(errno))),
         }
     }
@@ -62,8 +61,25 @@ async fn volume(
     Ok(volume)
 }
 
-fn sentence(error: &impl std::fmt::Display) -> JsValue {
-    JsValue::from_str(&error.to_string())
+/// Why a tree can't be used, as a list: the code of the package's error (`CapfsErrorCode` in `web/src/errors.ts`), and a sentence.
+fn refused(directory: &str, error: &StorageError) -> JsValue {
+    let code = match error {
+        StorageError::Host(Errno::Inval | Errno::Nametoolong) => "OPTION_INVALID",
+        StorageError::Busy | StorageError::Host(Errno::Busy) => "STORAGE_BUSY",
+        StorageError::Damaged { .. } | StorageError::TooLong { .. } => "STORAGE_DAMAGED",
+        _ => "STORAGE_UNAVAILABLE",
+    };
+    let why = match error {
+        StorageError::Host(Errno::Inval | Errno::Nametoolong) => {
+            "no directory can have such a name".to_owned()
+        }
+        StorageError::Host(Errno::Busy) => StorageError::Busy.to_string(),
+        StorageError::Host(Errno::Nospc) => "there is no room for them".to_owned(),
+        StorageError::Host(Errno::Acces) => "the browser doesn't allow it here".to_owned(),
+        error => error.to_string(),
+    };
+    let text = format!("the stored files in {directory} can't be used: {why}");
+    Array::of2(&code.into(), &text.as_str().into()).into()
 }
 
 /// What a grant of stored files stands for.
@@ -79,20 +95,21 @@ pub struct Granted {
 /// Makes what a grant of stored files to an agent of this identity stands for.
 ///
 /// # Errors
-/// A sentence that says what is wrong with the grant, or why the files can't be used.
+/// A sentence that says what is wrong with the grant, or why the files can't be used as [`refused`] has it.
 pub async fn granted(
     grant: &Grant,
     identity: &str,
     clock: Arc<dyn Clock>,
 ) -> Result<Granted, JsValue> {
-    let terms = StorageTerms::new(grant, identity).map_err(|error| sentence(&error))?;
+    let terms = StorageTerms::new(grant, identity)
+        .map_err(|error| JsValue::from_str(&error.to_string()))?;
     let options = StorageOptions {
         quota: terms.quota,
         repair: terms.repair,
     };
     let volume = volume(&terms.name, options, clock)
         .await
-        .map_err(|error| sentence(&error))?;
+        .map_err(|error| refused(&terms.name, &error))?;
     let measured = volume.clone();
     let beside = storage::files_beside(&grant.at, &terms, move || {
         let measured = measured.clone();
@@ -123,7 +140,7 @@ pub fn tick() {
 /// Makes the volume in `directory` of the origin's private file system a device and returns its handle.
 ///
 /// # Errors
-/// A sentence that says why it can't be used.
+/// Why it can't be used, as [`refused`] has it.
 #[wasm_bindgen]
 pub async fn opfs_device(directory: String, quota: f64, repair: bool) -> Result<u32, JsValue> {
     let broken = || JsValue::from_str("the kernel has been left by a trap");
@@ -134,7 +151,7 @@ pub async fn opfs_device(directory: String, quota: f64, repair: bool) -> Result<
     };
     let volume = volume(&directory, options, clock)
         .await
-        .map_err(|error| sentence(&error))?;
+        .map_err(|error| refused(&directory, &error))?;
     let root = volume.root();
     with_machine(|machine| {
         machine.devices.push(root);
