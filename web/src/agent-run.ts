@@ -22,6 +22,8 @@ const AUDIT_BATCH = 32;
 const UNTOLD_MAX = 64 << 10;
 /** The same of the audit where an agent can't wait, and hears nothing of the page before its end: beyond it it is ended. */
 const UNTOLD_MAX_UNWAITING = 16 << 20;
+/** Milliseconds between two reports of what the agent has used. They are for when its worker is lost. */
+const USED_EVERY = 100;
 /** What a call of a function of the page's counts as; a line of the audit as its characters where it has more. */
 const TOLD = 256;
 /** The first of the streams that functions of the page's take. */
@@ -58,7 +60,11 @@ export class AgentRun implements Waitable, KernelHost {
   #deferred: Mail[] | undefined = [];
   /** The first of the kernel's table entries that reach the agent's memory. */
   #base: number | undefined;
+  /** What it had used at its end. */
   #usage: Usage | undefined;
+  /** What it had used when the page was told last, and when that was, by `Date.now()`. */
+  #used: Usage | undefined;
+  #lastUsed = 0;
 
   constructor(
     readonly id: number,
@@ -141,6 +147,7 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   beforeWait(): void {
+    this.#reportUsed(Date.now());
     // Stored files are committed before a wait that is worth it; what waits longer is committed by ticks.
     if (this.deadline() - performance.now() >= SETTLE_FROM) this.kernel.bindings.opfs_settle();
     this.#output.flush();
@@ -163,6 +170,14 @@ export class AgentRun implements Waitable, KernelHost {
     const memory = this.#memory?.buffer.byteLength ?? 0;
     const held = { ...heldOf(bytes), memory };
     return { memory, calls, bytesRead, bytesWritten, filesPeak, held, heldPeak };
+  }
+
+  /** Tells the page what it has used, from time to time. */
+  #reportUsed(now: number): void {
+    if (Math.abs(now - this.#lastUsed) < USED_EVERY) return;
+    this.#lastUsed = now;
+    this.#used = this.usage();
+    this.port.post({ type: 'used', id: this.id, usage: this.#used });
   }
 
   wake(): void {
@@ -271,6 +286,7 @@ export class AgentRun implements Waitable, KernelHost {
     const timings = { mount: mounted - begun, instantiate: performance.now() - mounted };
     this.port.post({ type: 'started', id: this.id, timings });
     this.#lastTurn = Date.now();
+    this.#reportUsed(this.#lastTurn);
     try {
       // The module's own start function first: the adapter is there for its calls only now.
       for (const name of [this.config.facts?.start, '_start']) {
@@ -359,6 +375,7 @@ export class AgentRun implements Waitable, KernelHost {
       this.#output.flush();
       this.#reportAudit();
       this.reportTaken();
+      this.#reportUsed(now);
     }
     if (this.variant.wait === 'none' && this.#untold > UNTOLD_MAX_UNWAITING) this.#end ??= 'unheard';
     if (this.#end) return 0;
@@ -404,7 +421,7 @@ export class AgentRun implements Waitable, KernelHost {
     this.#output.flush();
     this.#reportAudit();
     const text = [message, lost].filter((part) => part !== undefined).join('; ');
-    const usage = (this.#usage ??= noUsage());
+    const usage = (this.#usage ??= this.#used ?? noUsage());
     const exit = { code, reason, usage, ...(text === '' ? {} : { message: text }) };
     this.port.post({ type: 'exit', id: this.id, exit, kept: this.kernel.exports.memory.buffer.byteLength });
     return reason !== 'host';

@@ -51,6 +51,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #resolveExit!: (exit: Exit) => void;
   #granted!: (error: CapfsError | undefined) => void;
   #exit: Exit | undefined;
+  /** What it had used when its worker told of that last. */
+  #used = noUsage();
   #stopTimer: (() => void) | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
   /** What is ending it from outside. */
@@ -299,7 +301,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
    */
   endAtOnce(why: string): void {
     if (!this.#begun) return this.#end('killed', why);
-    this.#cut({ code: ENDINGS.killed, reason: 'killed', message: why, usage: noUsage() });
+    this.#cut({ code: ENDINGS.killed, reason: 'killed', message: why, usage: this.#used });
   }
 
   /** Others have ended since, and there is no room for its files any more; not for users. */
@@ -352,6 +354,9 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         if (report.peer === Peer.Parent) this.parent?.serve(this.id, report.bytes);
         else if (report.peer === Peer.Devices) this.owner.devices()?.request(this.id, report.bytes);
         else this.owner.home.serve(this.id, report.bytes, this.#reply);
+        break;
+      case 'used':
+        this.#used = report.usage;
         break;
       case 'exit':
         this.#ended(report.exit, report.exit.reason === 'host' ? undefined : report.kept);
@@ -413,7 +418,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** The worker is gone; not for users. */
   lost(message: string): void {
     this.#lost ??= message;
-    this.#ended({ code: HOST_FAILED, reason: 'host', message, usage: noUsage() }, undefined);
+    this.#ended({ code: HOST_FAILED, reason: 'host', message, usage: this.#used }, undefined);
     // Where it had ended before, its files are gone now.
     if (this.#over) this.#over.kept = undefined;
     this.#release(message);
@@ -428,7 +433,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#grace = setTimeout(() => {
       const message = `${why ?? 'it was killed'}, and as it made no system call, its worker was ended with it`;
       this.#ending = undefined;
-      this.#cut({ code: ENDINGS[reason], reason, message, usage: noUsage() });
+      this.#cut({ code: ENDINGS[reason], reason, message, usage: this.#used });
     }, KILL_GRACE);
   }
 

@@ -1,7 +1,7 @@
 /** The messages between the page and its workers. */
 import type { CapfsErrorCode } from './errors.js';
 import type { ModuleFacts } from './module.js';
-import type { Exit, Timings, Variant } from './types.js';
+import type { Exit, Timings, Usage, Variant } from './types.js';
 
 /** Which of the two kernels, and the folder of the package's files where that isn't the one of its modules. */
 export interface Assets {
@@ -169,6 +169,8 @@ export interface MailNotice {
 export type Report =
   | { type: 'ready' }
   | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'> }
+  /** What the agent has used until now, for when its worker is lost. */
+  | { type: 'used'; id: number; usage: Usage }
   | { type: 'output'; id: number; stream: number; bytes: Uint8Array; weight: number }
   | { type: 'input-taken'; id: number; console: boolean; count: number }
   | { type: 'console-raw'; id: number; on: boolean }

@@ -238,6 +238,10 @@ export interface Timings {
 /** What bytes are held for: the agent's memory, tables, memory mounts, descriptors, what is under way, arguments and environment. */
 export type Holding = 'memory' | 'tables' | 'files' | 'descriptors' | 'transfers' | 'programs';
 
+/**
+ * What an agent uses, or has used. In `Exit` it is as it was at the end; where its worker was ended with it, because it made no system call when it was killed, its
+ * page was left, or the worker failed, as it was at most 0.1 s before its last call. What hadn't begun has used nothing.
+ */
 export interface Usage {
   /** Bytes of linear memory. */
   memory: number;

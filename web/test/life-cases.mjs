@@ -390,6 +390,37 @@ export const everywhere = {
     // The two don't come round in step everywhere.
     same([most <= 4 * SLICE || most, turn >= LINES / (4 * SLICE) || turn], [true, true])
   },
+  async 'tells what an agent had used at its end, however it ended'({ capfs, guest }) {
+    const used = ({ calls, memory, held, heldPeak }) => [calls > 0, memory > 0, held.memory === memory, heldPeak >= memory]
+    const ends = {
+      exit: (agent) => agent.exit,
+      trap: (agent) => agent.exit,
+      // It makes calls, and ends itself at the next.
+      killed: (agent) => agent.kill(),
+      // It makes none any more: it ends with its worker.
+      spinning: (agent) => agent.kill(),
+      host: (agent) => {
+        agent.worker.end('its worker is gone')
+        return agent.exit
+      },
+    }
+    const programs = { exit: 'hello', trap: 'trap', killed: 'call', spinning: 'spin', host: 'call' }
+    for (const [how, end] of Object.entries(ends)) {
+      const agent = await capfs.spawn(guest, { args: [programs[how]] })
+      // That it began is known when its worker tells of its start, and with it of what it has then.
+      if (how !== 'exit' && how !== 'trap') while (agent.timings.instantiate === 0) await turns(1)
+      const { reason, usage } = await end(agent)
+      same([how, reason], [how, how === 'spinning' ? 'killed' : how])
+      // What begins to spin at once has made calls to read its arguments, and none after that.
+      if (how === 'spinning' || how === 'host') same([how, usage.memory > 0, usage.held.memory === usage.memory, usage.heldPeak > 0], [how, true, true, true])
+      else same([how, ...used(usage)], [how, true, true, true, true])
+      same(await agent.usage(), usage)
+    }
+    const { exit } = await run(capfs, guest, ['spin'], { limits: { time: 1 } })
+    same(exit.reason, 'timeout')
+    const never = await capfs.spawn(guest, { args: ['hello'], signal: AbortSignal.abort() }).catch(({ code }) => code)
+    same(never, 'ABORTED')
+  },
   async 'settles its end whatever fails at it'({ capfs, guest }) {
     const errors = await reported(async () => {
       const agent = await capfs.spawn(guest, { args: ['hello'] })
@@ -450,9 +481,9 @@ export const waiting = {
       request.call(devices, client, bytes)
     }
     const answered = other.answered
-    other.answered = (bytes) => {
+    other.answered = (...answer) => {
       between = Math.max(between, answers - since)
-      answered.call(other, bytes)
+      answered.apply(other, answer)
     }
     await reads(other)
     await all
