@@ -4,7 +4,7 @@ import { CapfsError, messageOf } from './errors.js';
 import { heldOf, noUsage } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
-import type { AgentConfig, EndReason, KernelModules, Mail, Peer, RemoteTree, Report, Sender } from './protocol.js';
+import { TOLD, UNTOLD_MAX, auditWeight, type AgentConfig, type EndReason, type KernelModules, type Mail, type Peer, type RemoteTree, type Report, type Sender } from './protocol.js';
 import type { Exit, Usage, Variant } from './types.js';
 import type { Waitable, Waiting } from './waiting.js';
 
@@ -18,14 +18,10 @@ const SETTLE_FROM = 100;
 const YIELD_AFTER = 8;
 /** Lines of the audit in one message, at most. */
 const AUDIT_BATCH = 32;
-/** What the page may not have told its functions yet; beyond it the agent waits. They may take their time. */
-const UNTOLD_MAX = 64 << 10;
 /** The same of the audit where an agent can't wait, and hears nothing of the page before its end: beyond it it is ended. */
 const UNTOLD_MAX_UNWAITING = 16 << 20;
 /** Milliseconds between two reports of what the agent has used. They are for when its worker is lost. */
 const USED_EVERY = 100;
-/** What a call of a function of the page's counts as; a line of the audit as its characters where it has more. */
-const TOLD = 256;
 /** The first of the streams that functions of the page's take. */
 const SCREEN = 3;
 const NEWLINE = 10;
@@ -218,7 +214,7 @@ export class AgentRun implements Waitable, KernelHost {
   #reportAudit(): void {
     if (this.#audit.length === 0) return;
     const lines = this.#audit.splice(0);
-    const weight = lines.reduce((sum, { length }) => sum + Math.max(length, TOLD), 0);
+    const weight = auditWeight(lines);
     this.#untold += weight;
     this.port.post({ type: 'audit', id: this.id, lines, weight });
   }

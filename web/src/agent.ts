@@ -197,6 +197,11 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     else this.#endings.push(action);
   }
 
+  /** Has its kernel take in a task of its; not for users. */
+  admitTask(client: number): void {
+    if (!this.#exit) this.worker.send({ type: 'admit', id: this.id, client });
+  }
+
   /** Has its kernel take a request of its task's kernel; not for users. */
   serve(client: number, bytes: Uint8Array): void {
     if (this.#exit) this.owner.agent(client)?.parentLost();
@@ -226,13 +231,13 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /** The device worker has answered; not for users. */
-  answered(bytes: Uint8Array): void {
-    this.worker.send({ type: 'remote', id: this.id, peer: Peer.Devices, bytes });
+  answered(devices: Peer, bytes: Uint8Array): void {
+    this.worker.send({ type: 'remote', id: this.id, peer: devices, bytes });
   }
 
   /** A server was asked for it by the device worker; not for users. */
-  audited(line: string): void {
-    this.#tellAudit(line);
+  audited(line: string, told: () => void): void {
+    this.#telling.add(steps([() => this.#tellAudit(line), told], (step) => step()));
   }
 
   /** The agent whose task it is has answered; not for users. */
@@ -241,8 +246,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /** The device worker is gone; not for users. */
-  devicesLost(): void {
-    this.#peerLost(Peer.Devices);
+  devicesLost(devices: Peer): void {
+    this.#peerLost(devices);
   }
 
   /** The page's tree is gone; not for users. */
@@ -351,9 +356,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.#tell(steps(report.lines, (line) => this.#tellAudit(line)), { type: 'told', id: this.id, weight: report.weight });
         break;
       case 'remote':
-        if (report.peer === Peer.Parent) this.parent?.serve(this.id, report.bytes);
-        else if (report.peer === Peer.Devices) this.owner.devices()?.request(this.id, report.bytes);
-        else this.owner.home.serve(this.id, report.bytes, this.#reply);
+        this.#remote(report.peer, report.bytes);
         break;
       case 'used':
         this.#used = report.usage;
@@ -361,6 +364,18 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
       case 'exit':
         this.#ended(report.exit, report.exit.reason === 'host' ? undefined : report.kept);
     }
+  }
+
+  /** Hands a request of its kernel's on. Of a kernel that is gone there is no answer, which its own is told. */
+  #remote(peer: Peer, bytes: Uint8Array): void {
+    if (peer === Peer.Parent) return this.parent?.serve(this.id, bytes);
+    if (peer === Peer.Home) {
+      if (!this.owner.home.serve(this.id, bytes, this.#reply)) this.homeLost();
+      return;
+    }
+    const devices = this.owner.devices();
+    if (devices?.peer === peer) devices.request(this.id, bytes);
+    else this.#peerLost(peer);
   }
 
   /** Tells the worker that something has arrived, for as long as that matters. */

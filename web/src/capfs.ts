@@ -41,6 +41,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   readonly #running = new WeakMap<Agent, Running>();
   #nextId = 1;
   #devices: DeviceWorker | undefined;
+  /** The number of the device worker that is started next. */
+  #nextDevices: Peer = Peer.Devices;
   #closed = false;
   /** What is being started. */
   readonly #starting = new Set<Abortable>();
@@ -203,6 +205,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const identity = id ?? digest ?? '';
     try {
       worker.adopt(agent.id, agent);
+      this.home.admit(agent.id);
+      parent?.admitTask(agent.id);
       const prepared = grants.map(([device, terms]) =>
         parent ? this.#narrow(agent, parent, device, terms, options) : this.#prepare(agent, name, identity, device, terms, options),
       );
@@ -275,13 +279,14 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
     if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
-    this.#devices ??= new DeviceWorker(this.kernel, this.assets, () => {
+    this.#devices ??= new DeviceWorker(this.#nextDevices++, this.kernel, this.assets, () => {
       this.#devices = undefined;
     });
+    const devices = this.#devices;
     try {
       const held = options.limits?.memory ?? 0;
-      const tree = await this.#devices.grant(agent.id, agent, identity, audited(agent, name, options), device, terms, held);
-      return { device, terms, from: { peer: Peer.Devices, tree } };
+      const tree = await devices.grant(agent.id, agent, identity, audited(agent, name, options), device, terms, held);
+      return { device, terms, from: { peer: devices.peer, tree } };
     } catch (error) {
       if (error instanceof CapfsError) throw error;
       throw new CapfsError('GRANT_INVALID', `${device}: ${messageOf(error)}`);

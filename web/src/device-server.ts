@@ -1,13 +1,15 @@
 /** The worker's half of a device worker: a kernel that makes capabilities and serves them to agents' kernels. */
 import { KernelInstance } from './kernel-instance.js';
 import type { BindingsFactory } from './kernels.js';
-import { DEVICE_WINDOW, type DeviceCommand, type DeviceReport, type Narrowing, type Sender } from './protocol.js';
+import { DEVICE_WINDOW, UNTOLD_MAX, auditWeight, type DeviceCommand, type DeviceReport, type Narrowing, type Sender } from './protocol.js';
 
 export class DeviceServer {
   readonly #kernel: KernelInstance;
   #advancing = false;
   /** How many requests of each client have been taken of which the page doesn't know. */
   readonly #taken = new Map<number, number>();
+  /** What was sent to the audit of each client and is not told yet, as it counts. As long as that is too much, no more of the client's requests come. */
+  readonly #untold = new Map<number, number>();
 
   constructor(
     private readonly port: Sender<DeviceReport>,
@@ -23,6 +25,10 @@ export class DeviceServer {
     const { client } = command;
     try {
       switch (command.type) {
+        case 'device-admit':
+          this.#untold.set(client, 0);
+          kernel.remote_admit(client, command.held);
+          break;
         case 'device-grant':
           void this.#grant(command);
           break;
@@ -37,10 +43,18 @@ export class DeviceServer {
             this.port.post({ type: 'device-answer', client, bytes, taken: this.#tell(client) }, [bytes.buffer as ArrayBuffer]);
           });
           // Answers tell of most, which is no message more.
-          if ((this.#taken.get(client) ?? 0) >= DEVICE_WINDOW / 2) this.port.post({ type: 'device-taken', client, taken: this.#tell(client) });
+          if ((this.#taken.get(client) ?? 0) >= DEVICE_WINDOW / 2) this.#tellTaken(client);
           break;
+        case 'device-told': {
+          const before = this.#untold.get(client);
+          if (before === undefined) break;
+          this.#untold.set(client, before - command.weight);
+          if (before > UNTOLD_MAX) this.#tellTaken(client);
+          break;
+        }
         case 'device-forget':
           this.#taken.delete(client);
+          this.#untold.delete(client);
           kernel.remote_forget(client);
           // What was given up with it is told first: that ends before the event loop gets to this.
           setTimeout(() => this.port.post({ type: 'device-forgotten', client }));
@@ -50,21 +64,34 @@ export class DeviceServer {
     }
   }
 
-  /** How many requests of a client the page is to be told of now. */
+  #tellTaken(client: number): void {
+    const taken = this.#tell(client);
+    if (taken > 0) this.port.post({ type: 'device-taken', client, taken });
+  }
+
+  /** How many requests of a client the page is to be told of now: none while its audit lags behind. */
   #tell(client: number): number {
+    if ((this.#untold.get(client) ?? 0) > UNTOLD_MAX) return 0;
     const taken = this.#taken.get(client) ?? 0;
     this.#taken.delete(client);
     return taken;
   }
 
-  async #grant({ request, client, identity, audit, device, terms, held }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
-    const tell = audit === undefined ? undefined : (line: string) => this.port.post({ type: 'device-audit', client, line });
+  async #grant({ request, client, identity, audit, device, terms }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
+    const tell = audit === undefined ? undefined : (line: string) => this.#audited(client, line);
     try {
-      const tree = await this.#kernel.bindings.remote_grant(client, identity, audit ?? '', device, terms, held, tell);
+      const tree = await this.#kernel.bindings.remote_grant(client, identity, audit ?? '', device, terms, tell);
       this.port.post({ type: 'device-granted', request, tree });
     } catch (error) {
       this.port.post({ type: 'device-granted', request, error: error instanceof Error ? error.message : String(error) });
     }
+  }
+
+  #audited(client: number, line: string): void {
+    const weight = auditWeight([line]);
+    const before = this.#untold.get(client);
+    if (before !== undefined) this.#untold.set(client, before + weight);
+    this.port.post({ type: 'device-audit', client, line, weight });
   }
 
   /** Called from inside of the kernel: it must have returned before it is called again. */

@@ -5,16 +5,16 @@
  */
 import { CapfsError } from './errors.js';
 import { startWorker, type WorkerHandle } from './platform.js';
-import { DEVICE_WINDOW, type DeviceReport, type Narrowing, type NarrowRequest, type RemoteTree } from './protocol.js';
+import { DEVICE_WINDOW, type DeviceReport, type Narrowing, type NarrowRequest, type Peer, type RemoteTree } from './protocol.js';
 
 /** Who has capabilities there. */
 export interface DeviceClient {
   /** An answer to a request has come. */
-  answered(bytes: Uint8Array): void;
-  /** What it did is to be told: a line of the audit. Some of it comes when it is forgotten. */
-  audited(line: string): void;
+  answered(devices: Peer, bytes: Uint8Array): void;
+  /** What it did is to be told: a line of the audit; `told` is to be called then. Some of it comes when it is forgotten. */
+  audited(line: string, told: () => void): void;
   /** The worker is gone. */
-  devicesLost(): void;
+  devicesLost(devices: Peer): void;
 }
 
 /** The requests of a client: how many are under way, and those that wait. */
@@ -29,13 +29,15 @@ export class DeviceWorker {
   readonly #requests = new Map<number, Requests>();
   /** Those that are being forgotten: what was under way for them is still to be told. */
   readonly #leaving = new Map<number, DeviceClient>();
-  readonly #granting = new Map<number, { client: number; resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
+  readonly #granting = new Map<number, { resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
   readonly #narrowing = new Map<number, { resolve: (narrowing: Narrowing) => void; reject: (error: Error) => void }>();
   #nextRequest = 1;
   #holds = 0;
   #gone: string | undefined;
 
   constructor(
+    /** By which number agents' kernels know it: nobody else's, before it or after it. */
+    readonly peer: Peer,
     kernel: WebAssembly.Module,
     assets: URL | undefined,
     /** Called once, when the worker is of no more use. */
@@ -57,11 +59,14 @@ export class DeviceWorker {
    */
   grant(client: number, receiver: DeviceClient, identity: string, audit: string | undefined, device: string, terms: string[], held: number): Promise<RemoteTree> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('HOST', this.#gone));
-    this.#clients.set(client, receiver);
+    if (!this.#clients.has(client)) {
+      this.#clients.set(client, receiver);
+      this.#handle.post({ type: 'device-admit', client, held });
+    }
     const request = this.#nextRequest++;
     this.#hold(1);
-    const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { client, resolve, reject }));
-    this.#handle.post({ type: 'device-grant', request, client, identity, audit, device, terms, held });
+    const tree = new Promise<RemoteTree>((resolve, reject) => this.#granting.set(request, { resolve, reject }));
+    this.#handle.post({ type: 'device-grant', request, client, identity, audit, device, terms });
     return tree.finally(() => this.#hold(-1));
   }
 
@@ -78,7 +83,7 @@ export class DeviceWorker {
   /** Hands on a request of an agent's kernel, once so few of its others are under way that the worker comes to those of other agents between. */
   request(client: number, bytes: Uint8Array): void {
     const receiver = this.#clients.get(client);
-    if (this.#gone !== undefined) return receiver?.devicesLost();
+    if (this.#gone !== undefined) return receiver?.devicesLost(this.peer);
     if (!receiver) return;
     const requests = this.#requests.get(client) ?? { underWay: 0, waiting: [] };
     this.#requests.set(client, requests);
@@ -123,7 +128,7 @@ export class DeviceWorker {
     for (const { reject } of this.#narrowing.values()) reject(new CapfsError('EIO', message));
     this.#narrowing.clear();
     this.#requests.clear();
-    for (const client of this.#clients.values()) client.devicesLost();
+    for (const client of this.#clients.values()) client.devicesLost(this.peer);
     this.#leaving.clear();
     this.onGone();
   }
@@ -134,8 +139,6 @@ export class DeviceWorker {
       case 'device-granted': {
         const waiting = this.#granting.get(report.request);
         this.#granting.delete(report.request);
-        // Its agent may have ended meanwhile, and was forgotten before there was anything of its.
-        if (waiting && !this.#clients.has(waiting.client)) this.#handle.post({ type: 'device-forget', client: waiting.client });
         if (report.tree !== undefined) waiting?.resolve(report.tree);
         else waiting?.reject(new Error(report.error));
         return;
@@ -146,11 +149,15 @@ export class DeviceWorker {
         return;
       case 'device-answer':
         this.#send(report.client, report.taken);
-        return this.#clients.get(report.client)?.answered(report.bytes);
+        return this.#clients.get(report.client)?.answered(this.peer, report.bytes);
       case 'device-taken':
         return this.#send(report.client, report.taken);
-      case 'device-audit':
-        return (this.#clients.get(report.client) ?? this.#leaving.get(report.client))?.audited(report.line);
+      case 'device-audit': {
+        const { client, line, weight } = report;
+        return (this.#clients.get(client) ?? this.#leaving.get(client))?.audited(line, () => {
+          if (this.#gone === undefined) this.#handle.post({ type: 'device-told', client, weight });
+        });
+      }
       case 'device-forgotten':
         return void this.#leaving.delete(report.client);
       case 'device-failed':

@@ -88,9 +88,19 @@ export class HomeTree {
     return this.#grant(device, () => this.kernel.check_grant(device, terms));
   }
 
-  /** Takes an agent's request to the tree; `reply` is called with the answer, now or later. */
-  serve(agent: number, request: Uint8Array, reply: (bytes: Uint8Array) => void): void {
+  /**
+   * Takes an agent in, whose requests are taken from now on.
+   *
+   * @throws CapfsError `HOST` where the tree has failed
+   */
+  admit(agent: number): void {
+    this.#call(() => this.kernel.remote_admit(agent, 0));
+  }
+
+  /** Takes an agent's request to the tree; `reply` is called with the answer, now or later. Whether there is a tree still. */
+  serve(agent: number, request: Uint8Array, reply: (bytes: Uint8Array) => void): boolean {
     if (this.#lost === undefined) this.#guarded(() => this.kernel.remote_serve(agent, request, reply));
+    return this.#lost === undefined;
   }
 
   /**

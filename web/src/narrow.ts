@@ -23,14 +23,15 @@ export async function narrowed(agent: Agent, devices: DeviceWorker | undefined, 
   // There it is the agent that is the client.
   const less = { ...wanted, client: agent.id, tree: theirs };
   if (peer === Peer.Home) return [0, 0];
-  const found = peer === Peer.Parent && agent.parent ? await narrowed(agent.parent, devices, less) : await byDevices(devices, less);
+  const found = peer === Peer.Parent && agent.parent ? await narrowed(agent.parent, devices, less) : await byDevices(devices, peer, less);
   if (check) return found;
   const [number = 0, kind = 0] = await agent.adopt(client, tree, at, peer, found);
   return [number, kind];
 }
 
-async function byDevices(devices: DeviceWorker | undefined, wanted: NarrowRequest): Promise<Made> {
-  const answer = await devices?.narrow(wanted);
+/** By the device worker that has made it: another that has taken its place since has nothing of it. */
+async function byDevices(devices: DeviceWorker | undefined, peer: Peer, wanted: NarrowRequest): Promise<Made> {
+  const answer = devices?.peer === peer ? await devices.narrow(wanted) : undefined;
   if (answer?.[0] === 'refused') throw refused(answer);
   if (answer?.[0] !== 'here') throw new CapfsError('EIO', 'the capability is gone');
   return made(answer);

@@ -33,10 +33,10 @@ export const DISPOSED = 'the agent was disposed of';
 export const enum Peer {
   /** The page's. */
   Home,
-  /** The device worker's. */
-  Devices,
   /** That of the agent whose task this one is. */
   Parent,
+  /** The first device worker's. Each that takes the place of one that has failed has the next number: what was that one's is never asked of another. */
+  Devices,
 }
 
 /** A tree that one kernel has made for another: its number, and what its root is, as WASI numbers kinds of files. */
@@ -115,9 +115,13 @@ export type Command =
 /** What a device worker receives; `client` is an agent's number, `audit` its name in the audit, if there is one. */
 export type DeviceCommand =
   | { type: 'prepare-devices'; kernel: WebAssembly.Module }
-  | { type: 'device-grant'; request: number; client: number; identity: string; audit: string | undefined; device: string; terms: string[]; held: number }
+  /** The first of a client. It makes the worker hold no more than so many bytes by all of its own; 0 is no bound. */
+  | { type: 'device-admit'; client: number; held: number }
+  | { type: 'device-grant'; request: number; client: number; identity: string; audit: string | undefined; device: string; terms: string[] }
   | ({ type: 'device-narrow'; request: number } & NarrowRequest)
   | { type: 'device-request'; client: number; bytes: Uint8Array }
+  /** Of what the client's audit was sent the page has told its function so much. */
+  | { type: 'device-told'; client: number; weight: number }
   | { type: 'device-forget'; client: number };
 
 /** What a device worker sends. */
@@ -127,13 +131,22 @@ export type DeviceReport =
   /** `taken` is how many more of the client's requests have been taken. */
   | { type: 'device-answer'; client: number; bytes: Uint8Array; taken: number }
   | { type: 'device-taken'; client: number; taken: number }
-  | { type: 'device-audit'; client: number; line: string }
+  | { type: 'device-audit'; client: number; line: string; weight: number }
   /** The last that is heard of a client. */
   | { type: 'device-forgotten'; client: number }
   | { type: 'device-failed'; message: string };
 
 /** Requests of one client that may be on their way to the device worker at once. The others wait, so that no client's keep those of another for long. */
 export const DEVICE_WINDOW = 32;
+
+/** What a call of a function of the page's counts as; a line of the audit as its characters where it has more. */
+export const TOLD = 256;
+
+/** What may have been sent to functions of the page's that they were not told yet. Whoever has sent more waits: they may take their time. */
+export const UNTOLD_MAX = 64 << 10;
+
+/** What lines of the audit count as. */
+export const auditWeight = (lines: readonly string[]): number => lines.reduce((sum, { length }) => sum + Math.max(length, TOLD), 0);
 
 /** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */
 export type Mail =
@@ -153,6 +166,8 @@ export type Mail =
   | { type: 'usage'; id: number; request: number }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'remote-lost'; id: number; peer: Peer }
+  /** A task of the agent's comes: what it asks is taken from now on. */
+  | { type: 'admit'; id: number; client: number }
   | { type: 'serve'; id: number; client: number; bytes: Uint8Array }
   | { type: 'forget'; id: number; client: number }
   | { type: 'revoke'; id: number; request: number; at: string }

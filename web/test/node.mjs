@@ -2,6 +2,7 @@
 import { Capfs } from '../dist/node.js'
 import { runCases } from './cases.mjs'
 import { buildGuest, count, finish } from './harness.mjs'
+import { kernelCases } from './kernel-cases.mjs'
 import { nodeCases } from './node-programs.mjs'
 
 const guest = buildGuest()
@@ -11,7 +12,7 @@ for (const wait of waits) {
   await runCases(Capfs, variant, guest, (name, error) => count(`node ${wait} single: ${name}`, error))
 }
 const capfs = await Capfs.create()
-for (const [name, body] of Object.entries(nodeCases)) {
+for (const [name, body] of Object.entries({ ...nodeCases, ...kernelCases })) {
   await body({ capfs, guest }).then(
     () => count(`node: ${name}`),
     (error) => count(`node: ${name}`, error),

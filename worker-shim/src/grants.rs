@@ -51,7 +51,8 @@ pub fn check_grant(device: &str, terms: Vec<String>) -> Result<String, JsValue> 
 /// it keeps, and `agent` what the audit calls it.
 ///
 /// # Errors
-/// A sentence that says what is wrong with the grant, or what this engine lacks.
+/// A sentence that says what is wrong with the grant, or what this engine lacks; for stored files that can't be used, the code of the
+/// package's error and a sentence, as a list.
 #[wasm_bindgen]
 pub async fn grant(
     identity: String,
@@ -108,7 +109,7 @@ pub fn grant_from(
 }
 
 /// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
-/// kind of file that its root is. `held` bounds the bytes that the client makes this kernel hold, by all that is made for it; 0 is no bound. `audit(line)`, where it is given, is told of every server that is asked: of operations the
+/// kind of file that its root is. `audit(line)`, where it is given, is told of every server that is asked: of operations the
 /// client's own kernel tells. See [`grant`] for `identity` and `agent`.
 ///
 /// # Errors
@@ -120,24 +121,29 @@ pub async fn remote_grant(
     agent: String,
     device: String,
     terms: Vec<String>,
-    held: f64,
     audit: Option<Function>,
 ) -> Result<Vec<u32>, JsValue> {
     let grant = parse(&device, terms)?;
-    if held > 0.0 {
-        server::limit(client, held as u64);
-    }
-    let capability = devices::capability(&grant, &identity, &server::account(client)).await?;
+    let account = server::account(client).map_err(named)?;
+    let capability = devices::capability(&grant, &identity, &account).await?;
     if let Some(audit) = audit {
         let audit = observer(&agent, &grant, audit, Arc::new(web::UntickedClock));
         capability.observe_calls(audit);
     }
     let root = capability.root().clone();
-    Ok(exported(client, root, Kind::Here(capability), None))
+    exported(client, root, Kind::Here(capability), None)
 }
 
 /// Hands a client a device of its own; returns what [`remote_grant`] does.
-fn exported(client: u32, root: NodeRef, kind: Kind, end: Option<Rc<dyn Fn()>>) -> Vec<u32> {
+///
+/// # Errors
+/// The name of an errno, see [`server::export`]: then what the device does is ended.
+fn exported(
+    client: u32,
+    root: NodeRef,
+    kind: Kind,
+    end: Option<Rc<dyn Fn()>>,
+) -> Result<Vec<u32>, JsValue> {
     let file_kind = root.qid().kind as u32;
     let gate = None;
     let tree = Tree {
@@ -146,7 +152,15 @@ fn exported(client: u32, root: NodeRef, kind: Kind, end: Option<Rc<dyn Fn()>>) -
         gate,
         end,
     };
-    vec![server::export(client, tree), file_kind]
+    handed(client, tree).map(|number| vec![number, file_kind])
+}
+
+/// Hands a client a tree, or ends what is behind it.
+fn handed(client: u32, tree: Tree) -> Result<u32, JsValue> {
+    server::export(client, tree).map_err(|(errno, tree)| {
+        tree.revoke();
+        named(errno)
+    })
 }
 
 /// Makes `dom` for a client of this kernel, over a part of the page; returns what [`remote_grant`] does.
@@ -164,7 +178,7 @@ pub fn remote_grant_dom(
     let page = part.clone();
     let root = devices::web::dom::part(&grant, part)?;
     let end: Rc<dyn Fn()> = Rc::new(move || page.end());
-    Ok(exported(client, root, Kind::Whole, Some(end)))
+    exported(client, root, Kind::Whole, Some(end))
 }
 
 /// Makes `task` for a client of this kernel, whose children `host` starts; returns what [`remote_grant`] does.
@@ -182,7 +196,7 @@ pub fn remote_grant_task(
     let page = host.clone();
     let root = devices::web::task::tasks(&grant, host)?;
     let end: Rc<dyn Fn()> = Rc::new(move || page.end());
-    Ok(exported(client, root, Kind::Whole, Some(end)))
+    exported(client, root, Kind::Whole, Some(end))
 }
 
 /// Puts a gate in front of a capability and mounts it.

@@ -12,11 +12,12 @@ use capfs_devices::task::{Refusal, source};
 use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
+use crate::control::named;
 use crate::devices;
 use crate::grants::parse;
-use crate::machine::{Kind, with_machine};
-use crate::remote::client;
+use crate::machine::{self, Kind, with_machine};
 use crate::remote::server::{self, Tree};
+use crate::remote::{client, connection};
 
 fn refused(errno: Errno, text: &str) -> Array {
     Array::of3(&"refused".into(), &errno.name().into(), &text.into())
@@ -37,8 +38,8 @@ fn found(client: u32, tree: u32, grant: &Grant) -> Result<(Kind, Option<Gate>, S
     Ok((tree.kind, tree.gate, String::new()))
 }
 
-/// Makes less of a capability for a client: of the tree of this number that the client has here, or, for 0, of
-/// what the agent of this kernel holds. `only_check`: makes nothing.
+/// Makes less of a capability for a client that was admitted: of the tree of this number that the client has here, or, for 0, of
+/// what the agent of this kernel holds. `only_check`: makes nothing, and there need be no such client yet.
 ///
 /// Answers a list: `here`, and the number and kind of the tree that was made for the client; `there`, and the peer and the
 /// number of the tree that it must be made of, and the path at which the agent has it; or `refused`, and an errno and a
@@ -80,7 +81,12 @@ fn less(
         }
         Kind::Here(capability) => {
             // What the child holds by it is held here, and is a part of what its parent may.
-            let less = capability.narrowed(&grant, &server::account(client));
+            let account = match (server::account(client), only_check) {
+                (Ok(account), _) => account,
+                (Err(_), true) => machine::account(),
+                (Err(errno), false) => return Err(gone(errno)),
+            };
+            let less = capability.narrowed(&grant, &account);
             let less = less.map_err(|error| invalid(error.to_string()))?;
             if only_check {
                 return Ok(Array::of1(&"here".into()));
@@ -96,6 +102,10 @@ fn less(
                     end: None,
                 },
             );
+            let made = made.map_err(|(errno, tree)| {
+                tree.revoke();
+                gone(errno)
+            })?;
             Ok(Array::of3(&"here".into(), &made.into(), &kind.into()))
         }
         _ => Err(Refusal {
@@ -106,6 +116,12 @@ fn less(
             ),
         }),
     }
+}
+
+/// Nobody is there any more for whom it would be made.
+fn gone(errno: Errno) -> Refusal {
+    let text = "the task for which it is has ended".to_owned();
+    Refusal { errno, text }
 }
 
 fn guarded(gate: Option<&Gate>, root: NodeRef) -> NodeRef {
@@ -120,7 +136,7 @@ fn guarded(gate: Option<&Gate>, root: NodeRef) -> NodeRef {
 /// and its kind.
 ///
 /// # Errors
-/// `ENOENT`: that is gone
+/// `ENOENT`: that is gone; `ESTALE`: the client is. Then the other kernel is told that nobody has its tree.
 #[wasm_bindgen]
 pub fn adopt(
     client: u32,
@@ -130,7 +146,12 @@ pub fn adopt(
     tree: Vec<u32>,
     post: Function,
 ) -> Result<Vec<u32>, JsValue> {
-    let gone = || JsValue::from_str(Errno::Noent.name());
+    let [number, kind] = tree[..] else {
+        return Err(named(Errno::Inval));
+    };
+    let file_kind = FileKind::from_number(kind);
+    // First of all: what can't be handed on is given back.
+    let root = client::attach(peer, number, file_kind, "", post);
     let gate = match of {
         0 => {
             let held = with_machine(|machine| machine.held.clone()).unwrap_or_default();
@@ -140,17 +161,24 @@ pub fn adopt(
         }
         of => server::tree(client, of).and_then(|tree| tree.gate),
     };
-    let gate = gate.ok_or_else(gone)?;
-    let [number, kind] = tree[..] else {
-        return Err(gone());
+    let there = Kind::There { peer, tree: number };
+    let made = match gate {
+        None => Err(Errno::Noent),
+        Some(gate) => {
+            let made = Tree {
+                root: gate.guard(root),
+                kind: there,
+                gate: Some(gate),
+                end: None,
+            };
+            server::export(client, made).map_err(|(errno, _)| errno)
+        }
     };
-    let file_kind = FileKind::from_number(kind);
-    let root = client::attach(peer, number, file_kind, "", post);
-    let made = Tree {
-        root: gate.guard(root),
-        kind: Kind::There { peer, tree: number },
-        gate: Some(gate),
-        end: None,
-    };
-    Ok(vec![server::export(client, made), kind])
+    match made {
+        Ok(made) => Ok(vec![made, kind]),
+        Err(errno) => {
+            connection::revoke(peer, number);
+            Err(named(errno))
+        }
+    }
 }

@@ -11,7 +11,7 @@ use capfs::{
 };
 use js_sys::Function;
 
-use super::connection::{Answer, Connection, connection};
+use super::connection::{Answer, Connection, Number, connection};
 use super::file::RemoteFile;
 use super::wire::{Code, Decoder, Encoder};
 
@@ -22,12 +22,13 @@ const ROOT_PATH: u64 = (1 << 53) - 1;
 /// this client, or 0, the peer's namespace. It is of this kind. `post` sends requests.
 pub fn attach(peer: u32, tree: u32, kind: FileKind, path: &str, post: Function) -> NodeRef {
     let connection = connection(peer, post);
-    let fid = connection.number();
+    let number = connection.number();
+    let fid = number.get();
     // Not waited for: a path that isn't there shows as `ENOENT` in whatever is asked of it.
     connection.tell(Code::Attach, |request| {
         request.u32(fid).u32(tree).bytes(path.as_bytes())
     });
-    node(Fid::new(&connection, fid), Qid::new(ROOT_PATH, kind))
+    node(Fid::new(&connection, number), Qid::new(ROOT_PATH, kind))
 }
 
 fn node(fid: Fid, qid: Qid) -> NodeRef {
@@ -38,7 +39,7 @@ fn node(fid: Fid, qid: Qid) -> NodeRef {
 /// A node's number, given back when the last user of it is gone.
 pub(super) struct Fid {
     pub connection: Rc<Connection>,
-    pub number: u32,
+    number: Number,
     qid: Cell<Qid>,
     /// It has names, though it may be no directory.
     has_names: Cell<bool>,
@@ -47,7 +48,7 @@ pub(super) struct Fid {
 }
 
 impl Fid {
-    fn new(connection: &Rc<Connection>, number: u32) -> Fid {
+    fn new(connection: &Rc<Connection>, number: Number) -> Fid {
         Fid {
             connection: connection.clone(),
             number,
@@ -85,7 +86,7 @@ impl Drop for Fid {
     fn drop(&mut self) {
         if self.held.get() {
             self.connection
-                .tell(Code::Clunk, |request| request.u32(self.number));
+                .tell(Code::Clunk, |request| request.u32(self.number.get()));
         }
     }
 }
@@ -107,7 +108,7 @@ pub(super) fn later<T: 'static>(
 
 impl RemoteNode {
     fn ask(&self, code: Code, fill: impl FnOnce(Encoder) -> Encoder) -> Answer {
-        let number = self.0.number;
+        let number = self.0.number.get();
         self.0
             .connection
             .call(code, |request| fill(request.u32(number)))
@@ -121,7 +122,9 @@ impl RemoteNode {
     fn made(&self, code: Code, name: Name<'_>) -> Op<NodeRef> {
         let made = Fid::made(&self.0.connection);
         let answer = self.ask(code, |request| {
-            request.u32(made.number).bytes(name.as_str().as_bytes())
+            request
+                .u32(made.number.get())
+                .bytes(name.as_str().as_bytes())
         });
         let parent = self.0.clone();
         Op::later(async move {
@@ -140,7 +143,7 @@ impl RemoteNode {
         let other = other.as_any().downcast_ref::<RemoteNode>();
         other
             .filter(|other| Rc::ptr_eq(&other.0.connection, &self.0.connection))
-            .map(|other| other.0.number)
+            .map(|other| other.0.number.get())
             .ok_or(Errno::Xdev)
     }
 }
@@ -165,11 +168,12 @@ impl Node for RemoteNode {
             // Nothing is learnt from the answer, so it isn't waited for: a round trip less. A failure shows in what the open
             // directory is asked.
             self.0.connection.tell(Code::Open, |request| {
-                request.u32(self.0.number).u32(number).how(how)
+                let node = request.u32(self.0.number.get());
+                node.u32(number.get()).how(how)
             });
             return Op::ok(Box::new(RemoteFile::new(self.0.clone(), number)));
         }
-        let answer = self.ask(Code::Open, |request| request.u32(number).how(how));
+        let answer = self.ask(Code::Open, |request| request.u32(number.get()).how(how));
         RemoteFile::opened(self.0.clone(), number, answer)
             .map(|(file, _)| Box::new(file) as Box<dyn OpenFile>)
     }
@@ -216,9 +220,9 @@ impl EditDirectory for RemoteNode {
         let number = self.0.connection.number();
         let answer = self.ask(Code::Create, |request| {
             request
-                .u32(made.number)
+                .u32(made.number.get())
                 .bytes(name.as_str().as_bytes())
-                .u32(number)
+                .u32(number.get())
                 .how(how)
         });
         let parent = self.0.clone();

@@ -11,6 +11,7 @@ use capfs::Errno;
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::JsValue;
 
+use super::numbers::Numbers;
 use super::wire::{Code, Decoder, Encoder, SUBJECT};
 use crate::wake;
 
@@ -25,12 +26,33 @@ struct Slot {
 /// The connection of this kernel to another; all trees that it has from there use it.
 pub struct Connection {
     post: Function,
-    next: Cell<u32>,
     lost: Cell<bool>,
-    waiting: RefCell<HashMap<u32, Rc<RefCell<Slot>>>>,
+    /// What has a number: a call that waits, with the place of its answer, or a node or an open file, with none.
+    numbers: RefCell<Numbers<Option<Rc<RefCell<Slot>>>>>,
+}
+
+/// What a node or an open file is known by on the other side. Nothing else is given the number until this is dropped, which is to be after the
+/// other side was told that it stands for nothing any more.
+pub struct Number {
+    connection: Rc<Connection>,
+    value: u32,
+}
+
+impl Number {
+    /// The number itself; 0 is nobody's.
+    pub fn get(&self) -> u32 {
+        self.value
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        self.connection.numbers.borrow_mut().remove(self.value);
+    }
 }
 
 thread_local! {
+    /// Those to peers that are there, by the peers' numbers. A peer that is gone has none, and its number may be another's then.
     static CONNECTIONS: RefCell<HashMap<u32, Rc<Connection>>> = RefCell::default();
 }
 
@@ -40,9 +62,8 @@ pub fn connection(peer: u32, post: Function) -> Rc<Connection> {
         let made = || {
             Rc::new(Connection {
                 post,
-                next: Cell::new(0),
                 lost: Cell::new(false),
-                waiting: RefCell::default(),
+                numbers: RefCell::default(),
             })
         };
         connections.entry(peer).or_insert_with(made).clone()
@@ -67,20 +88,21 @@ pub fn answer(peer: u32, bytes: &[u8]) {
         return;
     };
     // Nobody may wait any more: then the operation was given up.
-    let slot = connection.waiting.borrow_mut().remove(&call);
+    let slot = connection.waiting(call);
     if let Some(slot) = slot {
         put(&slot, decoder.0.to_vec());
     }
 }
 
-/// A peer is gone: whatever waits for it fails with `EIO`, and so does what is asked from now on.
+/// A peer is gone: whatever waits for it fails with `EIO`, and so does what is asked of its trees from now on. The connection stays for as
+/// long as anything uses it, but nobody finds it any more.
 pub fn lost(peer: u32) {
-    let Some(connection) = CONNECTIONS.with_borrow(|all| all.get(&peer).cloned()) else {
+    let Some(connection) = CONNECTIONS.with_borrow_mut(|all| all.remove(&peer)) else {
         return;
     };
     connection.lost.set(true);
-    let waiting = connection.waiting.take();
-    for slot in waiting.into_values() {
+    let waiting = connection.numbers.borrow_mut().take();
+    for slot in waiting.flatten() {
         put(&slot, failure());
     }
 }
@@ -169,7 +191,7 @@ impl Future for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         // Still there: the other side works on it.
-        let given_up = self.connection.waiting.borrow_mut().remove(&self.call);
+        let given_up = self.connection.waiting(self.call);
         if given_up.is_some() {
             self.connection
                 .tell(Code::Flush, |request| request.u32(self.call));
@@ -178,10 +200,21 @@ impl Drop for Answer {
 }
 
 impl Connection {
-    /// A number that was not used before, for a call, a node or an open file; 0 is nobody's.
-    pub fn number(&self) -> u32 {
-        self.next.set(self.next.get().wrapping_add(1).max(1));
-        self.next.get()
+    /// A number for a node or an open file.
+    pub fn number(self: &Rc<Self>) -> Number {
+        let value = self.numbers.borrow_mut().give(None);
+        Number {
+            connection: self.clone(),
+            value,
+        }
+    }
+
+    /// Takes out where the answer to a call is put, if anybody waits for it. What isn't a call's number stays.
+    fn waiting(&self, call: u32) -> Option<Rc<RefCell<Slot>>> {
+        let mut numbers = self.numbers.borrow_mut();
+        let slot = numbers.get_mut(call)?.take()?;
+        numbers.remove(call);
+        Some(slot)
     }
 
     fn post(&self, request: Vec<u8>) -> bool {
@@ -191,13 +224,12 @@ impl Connection {
 
     /// Sends a request that is answered.
     pub fn call(self: &Rc<Self>, code: Code, fill: impl FnOnce(Encoder) -> Encoder) -> Answer {
-        let call = self.number();
         let slot = Rc::new(RefCell::new(Slot::default()));
-        self.waiting.borrow_mut().insert(call, slot.clone());
+        let call = self.numbers.borrow_mut().give(Some(slot.clone()));
         let request = fill(Encoder::default().u32(call).u8(code as u8)).finish();
         if !self.post(request) {
             // The other side is gone: say so instead of waiting for ever.
-            self.waiting.borrow_mut().remove(&call);
+            self.waiting(call);
             slot.borrow_mut().answer = Some(failure());
         }
         Answer {

@@ -11,7 +11,7 @@ use capfs::{
 };
 
 use super::client::{Fid, later};
-use super::connection::Answer;
+use super::connection::{Answer, Number};
 use super::wire::{Code, DATA_MAX, Decoder, Encoder, FILE_WRITE_MAX, LIST_MAX, WRITE_MAX};
 
 /// A transfer that has been asked for: where, and its answer.
@@ -22,7 +22,7 @@ struct Transfer {
 
 pub(super) struct RemoteFile {
     fid: Rc<Fid>,
-    file: u32,
+    file: Number,
     seekable: bool,
     read: Option<Transfer>,
     write: Option<Transfer>,
@@ -44,16 +44,16 @@ pub(super) struct RemoteFile {
 /// An open file that is to be closed although nobody has got it.
 struct Closing {
     fid: Rc<Fid>,
-    file: u32,
-    held: bool,
+    /// None once somebody has got it, or there is no such file.
+    file: Option<Number>,
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if self.held {
+        if let Some(file) = &self.file {
             self.fid
                 .connection
-                .tell(Code::Close, |request| request.u32(self.file));
+                .tell(Code::Close, |request| request.u32(file.get()));
         }
     }
 }
@@ -67,13 +67,13 @@ impl Drop for RemoteFile {
         self.ready = [None, None];
         self.fid
             .connection
-            .tell(Code::Close, |request| request.u32(self.file));
+            .tell(Code::Close, |request| request.u32(self.file.get()));
     }
 }
 
 impl RemoteFile {
     /// A file that is taken to be open.
-    pub fn new(fid: Rc<Fid>, file: u32) -> RemoteFile {
+    pub fn new(fid: Rc<Fid>, file: Number) -> RemoteFile {
         RemoteFile {
             fid,
             file,
@@ -91,21 +91,20 @@ impl RemoteFile {
     }
 
     /// The file that an answer opens, and what else the answer says.
-    pub fn opened(fid: Rc<Fid>, file: u32, mut answer: Answer) -> Op<(RemoteFile, Vec<u8>)> {
+    pub fn opened(fid: Rc<Fid>, file: Number, mut answer: Answer) -> Op<(RemoteFile, Vec<u8>)> {
         let mut closing = Closing {
             fid,
-            file,
-            held: true,
+            file: Some(file),
         };
         Op::later(async move {
             let results = poll_fn(|context| answer.poll_results(context)).await;
-            closing.held = results.outcome.is_ok();
-            let bytes = results.outcome?;
+            // Where it wasn't opened there is nothing to be closed.
+            let bytes = results.outcome.inspect_err(|_| drop(closing.file.take()))?;
             let mut decoder = Decoder(&bytes);
             let seekable = decoder.u8()? == 1;
             let rest = decoder.0.to_vec();
-            closing.held = false;
-            let mut file = RemoteFile::new(closing.fid.clone(), file);
+            let number = closing.file.take().ok_or(Errno::Io)?;
+            let mut file = RemoteFile::new(closing.fid.clone(), number);
             file.seekable = seekable;
             file.subject = RefCell::new(results.subject);
             Ok((file, rest))
@@ -113,7 +112,7 @@ impl RemoteFile {
     }
 
     fn ask(&self, code: Code, fill: impl FnOnce(Encoder) -> Encoder) -> Answer {
-        let number = self.file;
+        let number = self.file.get();
         self.fid
             .connection
             .call(code, |request| fill(request.u32(number)))
@@ -144,7 +143,7 @@ impl RemoteFile {
         fill: impl FnOnce(Encoder) -> Encoder + 'static,
     ) -> Op<()> {
         let owed = std::mem::replace(&mut self.owed, Ok(()));
-        let (taken, fid, number) = (self.taken.take(), self.fid.clone(), self.file);
+        let (taken, fid, number) = (self.taken.take(), self.fid.clone(), self.file.get());
         Op::run(async move {
             owed?;
             if let Some(taken) = taken {

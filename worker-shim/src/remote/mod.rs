@@ -11,12 +11,14 @@
 //!
 //! - `wire`: the requests and how they are laid out
 //! - `connection`: requests and answers on the client's side
+//! - `numbers`: what a client numbers
 //! - `client`: the device in an agent's kernel
 //! - `server`: the other side
 
 pub mod client;
 pub mod connection;
 mod file;
+mod numbers;
 mod perform;
 pub mod server;
 mod wire;

@@ -140,7 +140,7 @@ pub struct Tree {
 
 impl Tree {
     /// It is taken away: nothing goes on behind it. The gate is that of what it was made of, and stays.
-    fn revoke(&self) {
+    pub fn revoke(&self) {
         match &self.kind {
             Kind::Here(capability) => capability.end(),
             Kind::There { peer, tree } => connection::revoke(*peer, *tree),
@@ -251,52 +251,92 @@ impl Wake for Alarm {
     }
 }
 
-fn client(number: u32) -> ClientRef {
-    CLIENTS.with_borrow_mut(|clients| clients.entry(number).or_default().clone())
+/// A client that was admitted and is not forgotten.
+///
+/// # Errors
+/// - [`Errno::Stale`]: there is none of this number
+fn client(number: u32) -> Result<ClientRef, Errno> {
+    let found = CLIENTS.with_borrow(|clients| clients.get(&number).cloned());
+    found.ok_or(Errno::Stale)
 }
 
-/// Bounds the bytes that a client makes this kernel hold by its devices, unless that has been done.
-pub fn limit(number: u32, bytes: u64) {
-    let client = client(number);
-    let mut client = client.borrow_mut();
-    client.account.get_or_insert_with(|| Account::new(bytes));
+/// Takes a client in. What is asked by a number that was not admitted, or was forgotten, is refused: nothing that comes late makes anything that
+/// nobody would ever close. `bytes` bounds what all that is made for the client makes this kernel hold; with 0 that is
+/// charged to this kernel's agent.
+///
+/// # Errors
+/// - [`Errno::Exist`]: it is there already
+pub fn admit(number: u32, bytes: u64) -> Result<(), Errno> {
+    if client(number).is_ok() {
+        return Err(Errno::Exist);
+    }
+    let client = Client {
+        account: (bytes > 0).then(|| Account::new(bytes)),
+        ..Client::default()
+    };
+    let client = Rc::new(RefCell::new(client));
+    CLIENTS.with_borrow_mut(|clients| clients.insert(number, client));
+    Ok(())
 }
 
 /// What a client's devices are charged to.
-pub fn account(number: u32) -> Account {
-    let own = client(number).borrow().account.clone();
-    own.unwrap_or_else(machine::account)
+///
+/// # Errors
+/// - [`Errno::Stale`]: there is no such client
+pub fn account(number: u32) -> Result<Account, Errno> {
+    let own = client(number)?.borrow().account.clone();
+    Ok(own.unwrap_or_else(machine::account))
 }
 
 /// Hands a client a device of its own; returns the number by which it attaches to it.
-pub fn export(number: u32, device: Tree) -> u32 {
-    let client = client(number);
+///
+/// # Errors
+/// With the device, for it to be taken away.
+/// - [`Errno::Stale`]: there is no such client
+/// - [`Errno::Nfile`]: it was handed as many as there are numbers
+pub fn export(number: u32, device: Tree) -> Result<u32, (Errno, Tree)> {
+    let client = match client(number) {
+        Ok(client) => client,
+        Err(errno) => return Err((errno, device)),
+    };
     let mut client = client.borrow_mut();
-    client.last_tree += 1;
-    let tree = client.last_tree;
+    let Some(tree) = client.last_tree.checked_add(1) else {
+        return Err((Errno::Nfile, device));
+    };
+    client.last_tree = tree;
     client.trees.insert(tree, device);
-    tree
+    Ok(tree)
 }
 
 /// A device that was made for a client.
 pub fn tree(number: u32, tree: u32) -> Option<Tree> {
-    client(number).borrow().trees.get(&tree).cloned()
+    client(number).ok()?.borrow().trees.get(&tree).cloned()
 }
 
-/// Closes everything that a client has here, and gives up what is under way.
+/// Closes everything that a client has here, and gives up what is under way. What other kernels have made for it is taken away there.
 pub fn forget(number: u32) {
     let client = CLIENTS.with_borrow_mut(|clients| clients.remove(&number));
     // Taken out first: what a device does when it is let go of may come back here.
-    drop(client.map(|client| client.take()));
+    let Some(client) = client.map(|client| client.take()) else {
+        return;
+    };
+    for tree in client.trees.values() {
+        if let Kind::There { peer, tree } = tree.kind {
+            connection::revoke(peer, tree);
+        }
+    }
 }
 
 /// Takes one request of a client; `reply(bytes)` is called with the answer, now or from [`advance`].
 pub fn serve(namespace: &Namespace, number: u32, request: Vec<u8>, reply: Function) {
-    let client = client(number);
     let mut decoder = Decoder(&request);
     let (Ok(call), Ok(code)) = (decoder.u32(), decoder.u8()) else {
         // Without a number nobody could tell whose answer this is.
         return;
+    };
+    let client = match client(number) {
+        Ok(client) => client,
+        Err(errno) => return answer(&reply, call, failed(errno)),
     };
     let argument = decoder.u32().unwrap_or(0);
     match Code::from_number(code) {
