@@ -351,6 +351,32 @@ fn many_bodies_of_one_connection() {
 }
 
 #[test]
+fn bodies_that_nobody_reads_keep_no_other_request_waiting() {
+    const BYTES: usize = 1 << 20;
+    let authority = Authority::new("a.example");
+    let address = serve_tls(&authority, &["h2"]);
+    let root = trusting(&authority, address, ",concurrency=64");
+    let begin = || Conversation::begin(&root).unwrap();
+    let url = format!("https://a.example/{BYTES}");
+    let mut agents: Vec<_> = (0..40).map(|_| begin()).collect();
+    let opened = agents.iter_mut().map(|agent| {
+        agent.tell(&format!("url {url}")).unwrap();
+        agent.open("body", READ).unwrap()
+    });
+    let mut unread: Vec<_> = opened.collect();
+    for _ in 0..3 {
+        assert_eq!(begin().get(&url).unwrap().len(), BYTES);
+    }
+    // Nothing is lost of those that had to wait, nor of those behind bodies that were given up.
+    let kept = unread.split_off(20);
+    drop(unread);
+    for mut body in kept {
+        assert_eq!(all(&mut *body).unwrap().len(), BYTES);
+    }
+    assert_eq!(begin().get(&url).unwrap().len(), BYTES);
+}
+
+#[test]
 fn certificates_that_are_not_trusted() {
     let authority = Authority::new("b.example");
     let address = serve_tls(&authority, &[]);

@@ -10,18 +10,20 @@ use capfs_devices::fetch::host::{Failure, ResponseBody};
 use hyper::body::Body as _;
 use std::pin::Pin;
 
-use super::connection::Line;
+use super::Lingering;
+use super::connection::{Line, ROOM_OF_REQUEST, Room};
 use super::decode::{Decoded, Pieces, decoded};
 use super::failure;
-use super::{H2_STREAM_WINDOW, Lingering};
 
-/// Bytes that an agent may leave unread of a body, and that come all the same.
-const LEFT_BEHIND: usize = H2_STREAM_WINDOW as usize;
+/// Bytes that an agent may leave unread of a body, and that come all the same, with what is around them.
+const LEFT_BEHIND: usize = ROOM_OF_REQUEST;
 
 /// The frames of a body as they come, and the connection that they come by.
 pub struct Incoming {
     frames: hyper::body::Incoming,
     line: Option<Line>,
+    #[expect(dead_code, reason = "what comes of the body has room while it is here")]
+    room: Option<Room>,
     /// The request's own body, while it is on its way out.
     #[expect(
         dead_code,
@@ -35,11 +37,13 @@ impl Incoming {
     pub fn new(
         frames: hyper::body::Incoming,
         line: Option<Line>,
+        room: Option<Room>,
         lingering: Option<Box<Lingering>>,
     ) -> Incoming {
         Incoming {
             frames,
             line,
+            room,
             lingering,
         }
     }

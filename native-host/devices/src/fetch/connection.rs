@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::H2_STREAM_WINDOW;
 use super::frames::Frames;
 use crate::net::budget::{Budget, Flood, Turn};
 use crate::net::{ConnectError, Connector, NetStream};
@@ -24,11 +25,14 @@ use crate::net::{ConnectError, Connector, NetStream};
 /// What is offered to servers under TLS.
 const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-/// Bytes that a server may send without giving anything for them: what it sends ahead of the agent (hyper's buffer, over HTTP/2 the
-/// windows), and headers, which it gives when they are complete, have room in it; answers that are none (1xx), frames that say nothing,
-/// trailers use it up.
+/// Bytes that a server may send without giving anything for them: what it sends ahead of the agent (hyper's buffer), and headers, which
+/// it gives when they are complete, have room in it; answers that are none (1xx), frames that say nothing, trailers use it up.
 const UNASKED_BURST: i64 = 2 << 20;
 const UNASKED_BURST_H2: i64 = 16 << 20;
+
+/// Bytes that come to it over HTTP/2 with each request that is under way: what fills the window of its answer, in frames of 1 KiB or more.
+/// What such an answer makes this host hold is charged with the request.
+pub const ROOM_OF_REQUEST: usize = H2_STREAM_WINDOW as usize / 1024 * (1024 + FRAME);
 
 /// Bytes of it that come back each second.
 const UNASKED_PER_SECOND: i64 = 1 << 20;
@@ -116,6 +120,7 @@ struct LineState {
     /// Who drives the connection.
     driver: Mutex<Option<Waker>>,
     unasked: Budget,
+    h2: bool,
     /// What is given back beside the bytes of a message.
     around: usize,
     /// What it was broken off for: over HTTP/2 its requests learn no more than that it was.
@@ -133,9 +138,18 @@ impl Line {
             cut: AtomicBool::new(false),
             driver: Mutex::default(),
             unasked: Budget::new(burst, UNASKED_PER_SECOND, what),
+            h2,
             around,
             flood: OnceLock::new(),
         }))
+    }
+
+    /// A request goes by it, which isn't the only one if it is HTTP/2's: then what its answer may bring is no other's.
+    pub fn room(&self) -> Option<Room> {
+        self.0.h2.then(|| {
+            self.0.unasked.widen(ROOM_OF_REQUEST as i64);
+            Room(self.clone())
+        })
     }
 
     /// An answer has come.
@@ -198,6 +212,23 @@ impl Line {
             }
         }
         self.check()
+    }
+}
+
+/// The room that one request has on its connection, for as long as this is there.
+#[derive(Debug)]
+pub struct Room(Line);
+
+impl Room {
+    /// Whether it is on this connection.
+    pub fn is_on(&self, line: &Line) -> bool {
+        Arc::ptr_eq(&self.0.0, &line.0)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.0.unasked.narrow(ROOM_OF_REQUEST as i64);
     }
 }
 

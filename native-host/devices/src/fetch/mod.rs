@@ -7,7 +7,8 @@ mod frames;
 mod request;
 
 use std::error::Error;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,7 +18,9 @@ use capfs::device::parts::lock;
 use capfs::{BoxedFuture, Errno};
 use capfs_devices::address::Addresses;
 use capfs_devices::fetch::host::{Abilities, Client, Failure, Host, Request, Response};
-use capfs_devices::fetch::{LINGER, RECEIVE_WINDOW, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX};
+use capfs_devices::fetch::{
+    CONVERSATIONS_MAX, LINGER, RECEIVE_WINDOW, RESPONSE_FIELDS_MAX, RESPONSE_HEADERS_MAX,
+};
 use capfs_devices::message::decoded;
 use hyper::http::Extensions;
 use hyper_util::client::legacy;
@@ -27,7 +30,7 @@ use tokio::runtime::Handle;
 
 use crate::net::{self, Connector, Net, Network};
 use body::{Body, Incoming};
-use connection::{Line, Service};
+use connection::{Line, Room, Service};
 use request::{Outgoing, Sent};
 
 /// How long a connection is kept for the next request.
@@ -36,9 +39,10 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Connections that are kept for one origin.
 const IDLE_PER_ORIGIN: usize = 8;
 
-/// Bytes that a server may send ahead of the agent, over HTTP/2: of one response, and of all of a connection.
+/// Bytes that a server may send ahead of the agent, over HTTP/2: of one response, and of all of a connection. Each request is charged
+/// for those of its own response, so all that there can be have room together: one that nobody reads keeps no other from being answered.
 const H2_STREAM_WINDOW: u32 = RECEIVE_WINDOW as u32;
-const H2_CONNECTION_WINDOW: u32 = 8 << 20;
+const H2_CONNECTION_WINDOW: u32 = (CONVERSATIONS_MAX * RECEIVE_WINDOW) as u32;
 
 /// Bytes of headers over HTTP/2, where each counts for 32 more (RFC 9113, section 6.5.2). It is more than is taken, so that the error can
 /// say what is.
@@ -152,14 +156,17 @@ async fn ask(
             used: used.clone(),
         })
     });
-    let answered = match client.request(request).await {
+    let mut room = None;
+    let answered = match send(&client, request, &used, &mut room).await {
         Ok(answered) => answered,
         Err(error) => {
             let line = line_of(&used);
             match again {
-                Some(again) if broke_off(&error, line.as_ref()) => {
-                    let answered = client.request(again).await;
-                    answered.map_err(|error| failure(&error, None))?
+                Some(mut again) if broke_off(&error, line.as_ref()) => {
+                    room = None;
+                    let used = capture_connection(&mut again);
+                    let answered = send(&client, again, &used, &mut room).await;
+                    answered.map_err(|error| failure(&error, line_of(&used).as_ref()))?
                 }
                 _ => return Err(failure(&error, line.as_ref())),
             }
@@ -174,6 +181,10 @@ async fn ask(
     let line = parts.extensions.remove::<Line>();
     if let Some(line) = &line {
         line.prove();
+        // The pool may have taken another one in the end.
+        if !room.as_ref().is_some_and(|room: &Room| room.is_on(line)) {
+            room = line.room();
+        }
     }
     let headers: Vec<(String, String)> = parts
         .headers
@@ -192,13 +203,31 @@ async fn ask(
         status: parts.status.as_u16(),
         reason: reason.unwrap_or_default(),
         body: Box::new(Body::new(
-            Incoming::new(body, line, lingering),
+            Incoming::new(body, line, room, lingering),
             &headers,
             head,
             &account,
         )),
         headers,
     })
+}
+
+/// Sends a request, which has room on its connection from the moment that it has one: its answer may come before anybody looks.
+async fn send(
+    client: &Pool,
+    request: hyper::Request<Outgoing>,
+    used: &CaptureConnection,
+    room: &mut Option<Room>,
+) -> Result<hyper::Response<hyper::body::Incoming>, legacy::Error> {
+    let mut answering = pin!(client.request(request));
+    poll_fn(|context| {
+        let answered = answering.as_mut().poll(context);
+        if answered.is_pending() && room.is_none() {
+            *room = line_of(used).and_then(|line| line.room());
+        }
+        answered
+    })
+    .await
 }
 
 /// A body that may still be on its way when nobody waits for the answer any more: then its connection has [`LINGER`] to send it.

@@ -10,7 +10,7 @@ use std::time::Instant;
 /// A bucket of tokens: so many at once, and so many more each second.
 #[derive(Debug)]
 pub struct Budget {
-    burst: i64,
+    burst: AtomicI64,
     per_second: i64,
     left: AtomicI64,
     /// Milliseconds from `began` until which it was refilled.
@@ -34,7 +34,7 @@ impl Budget {
     /// A full bucket; `what` says what is counted by it.
     pub fn new(burst: i64, per_second: i64, what: &'static str) -> Budget {
         Budget {
-            burst,
+            burst: AtomicI64::new(burst),
             per_second,
             left: AtomicI64::new(burst),
             refilled: AtomicU64::new(0),
@@ -55,7 +55,7 @@ impl Budget {
         }
         self.left.fetch_add(count, Ordering::Relaxed);
         Err(Flood {
-            burst: self.burst,
+            burst: self.burst.load(Ordering::Relaxed),
             per_second: self.per_second,
             what: self.what,
         })
@@ -65,9 +65,22 @@ impl Budget {
     pub fn give(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let after = self.left.fetch_add(count, Ordering::Relaxed) + count;
-        if after > self.burst {
-            self.left.fetch_min(self.burst, Ordering::Relaxed);
+        let burst = self.burst.load(Ordering::Relaxed);
+        if after > burst {
+            self.left.fetch_min(burst, Ordering::Relaxed);
         }
+    }
+
+    /// Makes the bucket larger by so many, which are in it.
+    pub fn widen(&self, count: i64) {
+        self.burst.fetch_add(count, Ordering::Relaxed);
+        self.left.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Makes it smaller again. What was taken meanwhile and not given back is owed.
+    pub fn narrow(&self, count: i64) {
+        self.burst.fetch_sub(count, Ordering::Relaxed);
+        self.left.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Fills up what has come with time; whether that is enough. The clock is read only when the bucket is empty.
@@ -75,7 +88,7 @@ impl Budget {
         let now = self.began.elapsed().as_millis() as u64;
         let before = self.refilled.swap(now, Ordering::Relaxed);
         let come = now.saturating_sub(before) as i64 * self.per_second / 1_000;
-        let come = come.min(self.burst);
+        let come = come.min(self.burst.load(Ordering::Relaxed));
         self.left.fetch_add(come, Ordering::Relaxed) + come >= 0
     }
 }
@@ -135,6 +148,25 @@ mod tests {
         );
         assert_eq!(flood_in(&flood.clone().into()), Some(&flood));
         assert!(budget.take(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn it_can_be_made_larger_for_a_while() {
+        let budget = Budget::new(100, 0, "bytes");
+        budget.widen(50);
+        budget.take(150).unwrap();
+        let flood = budget.take(1).unwrap_err();
+        assert!(flood.to_string().contains("over 150 bytes"), "{flood}");
+        budget.give(120);
+        budget.narrow(50);
+        budget.take(70).unwrap();
+        budget.take(1).unwrap_err();
+        // What is left of the larger one is nothing more.
+        budget.widen(50);
+        budget.give(1_000);
+        budget.narrow(50);
+        budget.take(101).unwrap_err();
+        budget.take(100).unwrap();
     }
 
     #[test]
