@@ -1,4 +1,5 @@
-//! Headers that a host adds for an origin: an agent uses a key that it never sees.
+//! Headers that a host adds for an origin: an agent uses a key that no file of its shows it. What the server repeats of it is an answer
+//! like any other.
 
 use crate::grant::{GrantError, Term};
 use crate::message::{is_field_name, is_field_value, is_forbidden_header, trimmed};
@@ -40,11 +41,11 @@ impl<'a> HeaderSource<'a> {
         }
     }
 
-    /// That a term can be understood.
+    /// That a term can be understood; which origins its header is for.
     ///
     /// # Errors
     /// [`GrantError::Value`]
-    pub fn check(term: &Term, schemes: &[&str]) -> Result<(), GrantError> {
+    pub fn check(term: &Term, schemes: &[&str]) -> Result<OriginPattern, GrantError> {
         // Whatever is there: its place is a header's.
         let header = HeaderSource::of(term).map(|source| source.with("x"));
         let what = match &*term.key {
@@ -57,7 +58,7 @@ impl<'a> HeaderSource<'a> {
             ))
         };
         match HostHeader::from_term(&header.ok_or_else(expected)?, schemes) {
-            Ok(_) => Ok(()),
+            Ok(header) => Ok(header.origin),
             Err(GrantError::Value { expected: own, .. }) if own.starts_with('`') => {
                 Err(term.expected(own))
             }
@@ -99,6 +100,11 @@ impl HostHeader {
             true => Err(term.expected(format!("`{}` is the host's own", header.name))),
             false => Ok(header),
         }
+    }
+
+    /// Which origins it is for.
+    pub fn origin(&self) -> &OriginPattern {
+        &self.origin
     }
 
     /// Whether it is for an origin.

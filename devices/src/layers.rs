@@ -31,7 +31,12 @@ pub struct Reach {
     /// The first term that names a header whose value is somewhere else. Hosts that have such places
     /// put the header there before they make a device.
     elsewhere: Option<Term>,
+    /// Terms with headers, and the origins that they are for, until it is known which are granted.
+    unchecked: Vec<(Term, OriginPattern)>,
 }
+
+/// Origins that an error names, of those that are granted.
+const NAMED_MAX: usize = 4;
 
 impl Reach {
     /// Reads a term, if it is one of these; whether it is.
@@ -41,10 +46,16 @@ impl Reach {
     pub fn read(&mut self, term: &Term, schemes: &[&str]) -> Result<bool, GrantError> {
         match term.key.as_str() {
             "origin" => self.origins.push(OriginPattern::from_term(term, schemes)?),
-            "header" => self.headers.push(HostHeader::from_term(term, schemes)?),
+            "header" => {
+                let header = HostHeader::from_term(term, schemes)?;
+                let origin = header.origin().clone();
+                self.unchecked.push((term.clone(), origin));
+                self.headers.push(header);
+            }
             "network" => self.networks.push(Network::from_term(term)?),
             key if HeaderSource::KEYS.contains(&key) => {
-                HeaderSource::check(term, schemes)?;
+                let origin = HeaderSource::check(term, schemes)?;
+                self.unchecked.push((term.clone(), origin));
                 self.elsewhere.get_or_insert_with(|| term.clone());
             }
             _ => return Ok(false),
@@ -62,19 +73,35 @@ impl Reach {
         self.elsewhere.as_ref().map_or(Ok(()), refused)
     }
 
-    /// That some server was named.
+    /// That some server was named, and that each header is for one of them: one that nobody can be sent was misspelt.
     ///
     /// # Errors
-    /// [`GrantError::Missing`], with the reason.
-    pub fn complete(&self, grant: &Grant, why: &'static str) -> Result<(), GrantError> {
-        match self.origins.is_empty() {
-            true => Err(GrantError::Missing {
+    /// - [`GrantError::Missing`]: there is no origin, with the reason
+    /// - [`GrantError::Value`]: a header is for origins of which none is granted
+    pub fn complete(&mut self, grant: &Grant, why: &'static str) -> Result<(), GrantError> {
+        if self.origins.is_empty() {
+            return Err(GrantError::Missing {
                 device: grant.device.name(),
                 key: "origin",
                 why,
-            }),
-            false => Ok(()),
+            });
         }
+        for (term, origin) in std::mem::take(&mut self.unchecked) {
+            if !self.origins.iter().any(|granted| granted.meets(&origin)) {
+                let named = self.origins.iter().take(NAMED_MAX);
+                let named: Vec<String> = named.map(ToString::to_string).collect();
+                let more = self.origins.len().saturating_sub(NAMED_MAX);
+                let more = match more {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let named = named.join(", ");
+                return Err(term.expected(format!(
+                    "its origin {origin} is not granted, but {named}{more}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -326,6 +353,38 @@ mod tests {
 
     fn terms(most: usize) -> AtOnce {
         AtOnce(most, Reach::default())
+    }
+
+    #[test]
+    fn headers_are_for_origins_that_are_granted() {
+        let complete = |terms: &str| {
+            let grant = Grant::from_flag(&format!("fetch,{terms}")).unwrap();
+            crate::terms::check(&grant).map_err(|error| error.to_string())
+        };
+        for value in [
+            "header=https://b.example X-Key: s3cr3t",
+            "header-file=https://b.example X-Key: @token",
+            "header-env=https://b.example X-Key: Bearer @TOKEN",
+        ] {
+            let (key, _) = value.split_once('=').unwrap();
+            // Wherever it stands among the others.
+            for terms in [
+                format!("origin=https://a.example:8443,origin=http://*.example.org,{value}"),
+                format!("{value},origin=https://a.example:8443,origin=http://*.example.org"),
+            ] {
+                let told = format!(
+                    "`{key}`: its origin https://b.example is not granted, but https://a.example:8443, http://*.example.org"
+                );
+                assert_eq!(complete(&terms), Err(told));
+            }
+            for origin in ["https://b.example", "https://*.example", "https://*:*", "*"] {
+                assert_eq!(complete(&format!("origin={origin},{value}")), Ok(()));
+            }
+        }
+        let many: Vec<_> = (0..9).map(|n| format!("origin=https://a{n}")).collect();
+        let many = many.join(",");
+        let error = complete(&format!("{many},header=https://b X-Key: 1")).unwrap_err();
+        assert!(error.ends_with("https://a3 and 5 more"), "{error}");
     }
 
     #[test]

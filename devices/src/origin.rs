@@ -59,6 +59,31 @@ pub struct OriginPattern {
     port: Option<u16>,
 }
 
+impl HostPattern {
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            HostPattern::Any => true,
+            HostPattern::Exactly(own) => own == host,
+            HostPattern::Below(name) => host
+                .strip_suffix(name.as_str())
+                .is_some_and(|front| front.len() > 1 && front.ends_with('.')),
+        }
+    }
+
+    /// Whether there can be a host that both match.
+    fn meets(&self, other: &HostPattern) -> bool {
+        match (self, other) {
+            (HostPattern::Any, _) | (_, HostPattern::Any) => true,
+            (HostPattern::Exactly(host), pattern) | (pattern, HostPattern::Exactly(host)) => {
+                pattern.matches(host)
+            }
+            (HostPattern::Below(one), HostPattern::Below(two)) => {
+                one == two || self.matches(two) || other.matches(one)
+            }
+        }
+    }
+}
+
 impl OriginPattern {
     /// Reads the value of a term; `schemes` are those that the device speaks. A host is brought to the form in which origins
     /// have it; what no origin can have is refused, since a pattern that never matches would be a grant that isn't one.
@@ -121,19 +146,22 @@ impl OriginPattern {
 
     /// Whether an origin is meant.
     pub fn matches(&self, origin: &Origin) -> bool {
-        let host = match &self.host {
-            HostPattern::Any => true,
-            HostPattern::Exactly(host) => *host == origin.host,
-            HostPattern::Below(name) => origin
-                .host
-                .strip_suffix(name.as_str())
-                .is_some_and(|front| front.len() > 1 && front.ends_with('.')),
-        };
-        host && self
-            .scheme
-            .as_ref()
-            .is_none_or(|scheme| *scheme == origin.scheme)
+        self.host.matches(&origin.host)
+            && self
+                .scheme
+                .as_ref()
+                .is_none_or(|scheme| *scheme == origin.scheme)
             && self.port.is_none_or(|port| port == origin.port)
+    }
+
+    /// Whether there can be an origin that both patterns mean.
+    pub fn meets(&self, other: &OriginPattern) -> bool {
+        fn agree<T: PartialEq>(one: Option<&T>, two: Option<&T>) -> bool {
+            one.zip(two).is_none_or(|(one, two)| one == two)
+        }
+        self.host.meets(&other.host)
+            && agree(self.scheme.as_ref(), other.scheme.as_ref())
+            && agree(self.port.as_ref(), other.port.as_ref())
     }
 
     /// Whether the pattern names this very host, not by a wildcard: only then may it be one that is not public.
@@ -262,6 +290,30 @@ mod tests {
         assert!(matches("http://a.example:*", "http", "a.example", 8080));
         assert!(matches("https://*", "https", "x", 443));
         assert!(!matches("https://*", "https", "x", 8443));
+    }
+
+    #[test]
+    fn patterns_that_mean_some_origin_both() {
+        let pattern = |text| OriginPattern::parse(text, HTTP).unwrap();
+        for (one, two, meet) in [
+            ("*", "http://a.example:8080", true),
+            ("*", "*", true),
+            ("https://a.example", "https://a.example:443", true),
+            ("https://a.example", "http://a.example", false),
+            ("https://a.example", "https://a.example:8443", false),
+            ("https://a.example:*", "https://a.example:8443", true),
+            ("https://a.example", "https://b.example", false),
+            ("https://*", "https://b.example", true),
+            ("https://*.example", "https://b.example", true),
+            ("https://*.example", "https://example", false),
+            ("https://*.example", "https://*.b.example", true),
+            ("https://*.example", "https://*.example", true),
+            ("https://*.b.example", "https://*.xb.example", false),
+            ("https://*.a.example", "https://*.b.example", false),
+        ] {
+            assert_eq!(pattern(one).meets(&pattern(two)), meet, "{one} {two}");
+            assert_eq!(pattern(two).meets(&pattern(one)), meet, "{two} {one}");
+        }
     }
 
     #[test]

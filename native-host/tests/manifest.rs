@@ -329,6 +329,38 @@ device = 'dom'
     assert!(!String::from_utf8_lossy(&output.stdout).contains("secret"));
 }
 
+#[test]
+fn a_header_for_an_origin_that_is_not_granted_is_a_mistake() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let told = "its origin https://b.example is not granted, but https://a.example";
+    let text = "agent = { program = 'agent.wasm' }
+[[grants]]
+device = 'fetch'
+origin = 'https://a.example'
+header-file = 'https://b.example X-Key: @token'
+";
+    // It is told although the file is not there.
+    let output = run(&bench, "agent.toml", text, &[]);
+    assert_ended(
+        &output,
+        125,
+        &format!("agent.toml:5:15: `header-file`: {told}"),
+    );
+    for term in [
+        "header-file=https://b.example X-Key: @token",
+        "header-env=https://b.example X-Key: @TOKEN",
+        "header=https://b.example X-Key: s3cr3t",
+    ] {
+        let mut command = bench.command("run");
+        command.args(["--grant", &format!("fetch,origin=https://a.example,{term}")]);
+        let output = command.arg(&agent).output().unwrap();
+        assert_ended(&output, 2, told);
+        assert_eq!(output.stdout, b"");
+        assert!(!stderr(&output).contains("s3cr3t"));
+    }
+}
+
 /// Opens `f` in each of its two directories, writes a line, waits for its input, and reads `f` of the first and of the
 /// second: the code is the errno of the first, and 100 more if the second can't be read.
 fn reads_again() -> String {

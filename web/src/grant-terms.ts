@@ -48,7 +48,7 @@ interface Outside {
    * other ports; `*` is every public one.
    */
   origin: OneOrMore<string>;
-  /** `ORIGIN NAME: VALUE`: a header that the host adds for an origin, such as a key, which the agent never sees. */
+  /** `ORIGIN NAME: VALUE`: a header that the host adds for an origin, such as a key. The agent sees it only where that server repeats it. */
   header?: OneOrMore<`${string} ${string}: ${string}`>;
   /** Natively: addresses that are not public and may be connected to, such as `10.0.0.0/8`. A browser knows no addresses. */
   network?: OneOrMore<string>;
