@@ -226,7 +226,8 @@ fn the_end_is_told_behind_what_came_before() {
 
 #[test]
 fn how_servers_close() {
-    let address = serve(|mut connection| {
+    let (told, codes) = mpsc::channel();
+    let address = serve(move |mut connection| {
         let Ok(Message::Text(how)) = connection.read() else {
             return;
         };
@@ -261,6 +262,18 @@ fn how_servers_close() {
                 connection.get_mut().write_all(&[0xff; 64]).unwrap();
                 while connection.read().is_ok() {}
             }
+            "long length" => {
+                // A byte, whose length is said in two.
+                let frame = [0x81, 126, 0, 1, b'x'];
+                connection.get_mut().write_all(&frame).unwrap();
+                // It is told what is wrong.
+                let code = |frame: CloseFrame| u16::from(frame.code);
+                let code = match connection.read() {
+                    Ok(Message::Close(frame)) => frame.map(code),
+                    _ => None,
+                };
+                told.send(code).unwrap();
+            }
             "not text" => {
                 connection.get_mut().write_all(&[0x81, 1, 0xff]).unwrap();
                 while connection.read().is_ok() {}
@@ -276,6 +289,7 @@ fn how_servers_close() {
         ("break", Err(Errno::Connreset), ""),
         ("mid-message", Err(Errno::Connreset), ""),
         ("nonsense", Err(Errno::Proto), ""),
+        ("long length", Err(Errno::Proto), ""),
         ("not text", Err(Errno::Proto), ""),
     ] {
         let (agent, mut data) = connected(&root, address);
@@ -294,6 +308,7 @@ fn how_servers_close() {
         }
         assert_eq!(send(&mut *data, b"x"), Err(Errno::Pipe), "{how}");
     }
+    assert_eq!(codes.recv().unwrap(), Some(1002));
 }
 
 #[test]

@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Bytes};
 
-use super::frames::Framed;
+use super::frames::{Framed, is_length};
 use super::{Received, failure};
 use crate::net::budget::flood_in;
 
@@ -460,6 +460,7 @@ impl Machine {
             Error::Capacity(_) => Some(CloseCode::Size),
             Error::Utf8(_) => Some(CloseCode::Invalid),
             Error::Protocol(_) => Some(CloseCode::Protocol),
+            Error::Io(error) if is_length(error) => Some(CloseCode::Protocol),
             Error::Io(error) if flood_in(error).is_some() => Some(CloseCode::Policy),
             _ => None,
         };

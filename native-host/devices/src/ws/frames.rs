@@ -1,5 +1,5 @@
-//! What a server's frames are, seen on the way to the protocol's own code: how the server closes, in its own words, and how much it
-//! sends that is no message.
+//! What a server's frames are, seen on the way to the protocol's own code: how the server closes, in its own words, how much it
+//! sends that is no message, and whether it writes lengths as it must, which that code doesn't ask.
 
 use std::io;
 use std::pin::Pin;
@@ -23,22 +23,55 @@ const SMALL: u64 = 125;
 /// Bytes of the longest header of a frame ([RFC 6455, section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
 const HEADER_MAX: usize = 14;
 
+/// A server's frames are not as they may be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Too much of them is no message.
+    #[error(transparent)]
+    Flood(#[from] Flood),
+    /// A length that is not in the fewest bytes that it needs, or has more than 63 bits
+    /// ([RFC 6455, section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
+    #[error("the server writes the length of a frame otherwise than the protocol does")]
+    Length,
+}
+
+impl From<FrameError> for io::Error {
+    fn from(error: FrameError) -> io::Error {
+        match error {
+            FrameError::Flood(flood) => flood.into(),
+            FrameError::Length => io::Error::other(error),
+        }
+    }
+}
+
+/// Whether an error of a connection is about a length that a frame can't have.
+pub fn is_length(error: &io::Error) -> bool {
+    let own = error.get_ref().and_then(|error| error.downcast_ref());
+    own == Some(&FrameError::Length)
+}
+
 /// A stream whose frames are seen.
 pub struct Framed {
     stream: NetStream,
     frames: Frames,
     turn: Turn,
+    /// It comes behind what was read before it.
+    wrong: Option<FrameError>,
 }
 
 impl Framed {
     /// A stream behind its handshake, and what has been read of its frames already.
-    pub fn new(stream: NetStream, read: &[u8]) -> Result<Framed, Flood> {
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    pub fn new(stream: NetStream, read: &[u8]) -> Result<Framed, FrameError> {
         let mut frames = Frames::new();
-        frames.see(read)?;
+        frames.see(read).map_err(|(_, error)| error)?;
         Ok(Framed {
             stream,
             frames,
             turn: Turn::default(),
+            wrong: None,
         })
     }
 
@@ -81,18 +114,27 @@ impl Frames {
     }
 
     /// Sees the bytes that come next.
-    fn see(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+    ///
+    /// # Errors
+    /// See [`FrameError`]; and how many of these bytes are in the frames before that one.
+    fn see(&mut self, all: &[u8]) -> Result<(), (usize, FrameError)> {
+        let mut bytes = all;
+        // Where the last header begins.
+        let mut begins = 0;
         while let Some((first, rest)) = bytes.split_first() {
             match &mut self.state {
                 State::Header {
                     bytes: header,
                     have,
                 } => {
+                    if *have == 0 {
+                        begins = all.len() - bytes.len();
+                    }
                     header[*have] = *first;
                     *have += 1;
                     bytes = rest;
                     if let Some(frame) = Frame::parse(&header[..*have]) {
-                        self.begin(frame)?;
+                        self.begin(frame).map_err(|error| (begins, error))?;
                     }
                 }
                 State::Payload { left, closes } => {
@@ -114,7 +156,10 @@ impl Frames {
     }
 
     /// A frame begins.
-    fn begin(&mut self, frame: Frame) -> Result<(), Flood> {
+    fn begin(&mut self, frame: Frame) -> Result<(), FrameError> {
+        if !frame.shortest {
+            return Err(FrameError::Length);
+        }
         // One that is longer than a control frame may be is an error of the protocol, which its own code tells.
         let closes = frame.opcode == 8 && frame.length <= SMALL && !self.closed;
         self.closed |= closes;
@@ -123,7 +168,7 @@ impl Frames {
             left => State::Payload { left, closes },
         };
         match frame.opcode >= 8 || !frame.last && frame.length < SMALL {
-            true => self.empty.take(1),
+            true => Ok(self.empty.take(1)?),
             false => Ok(()),
         }
     }
@@ -143,22 +188,27 @@ struct Frame {
     last: bool,
     opcode: u8,
     length: u64,
+    /// Its length is written as it must be.
+    shortest: bool,
 }
 
 impl Frame {
     /// Reads it, once it is complete.
     fn parse(bytes: &[u8]) -> Option<Frame> {
         let ([first, second], rest) = bytes.split_first_chunk()?;
-        let (length, rest) = match second & 0x7f {
+        let (length, shortest, rest) = match second & 0x7f {
             126 => {
                 let (length, rest) = rest.split_first_chunk()?;
-                (u64::from(u16::from_be_bytes(*length)), rest)
+                let length = u16::from_be_bytes(*length);
+                (u64::from(length), length >= 126, rest)
             }
             127 => {
                 let (length, rest) = rest.split_first_chunk()?;
-                (u64::from_be_bytes(*length), rest)
+                let length = u64::from_be_bytes(*length);
+                let shortest = (1 << 16..1 << 63).contains(&length);
+                (length, shortest, rest)
             }
-            length => (u64::from(length), rest),
+            length => (u64::from(length), true, rest),
         };
         // A server must not mask.
         let mask = if second & 0x80 == 0 { 0 } else { 4 };
@@ -166,6 +216,7 @@ impl Frame {
             last: first & 0x80 != 0,
             opcode: first & 15,
             length,
+            shortest,
         })
     }
 }
@@ -177,6 +228,9 @@ impl AsyncRead for Framed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let framed = self.get_mut();
+        if let Some(error) = &framed.wrong {
+            return Poll::Ready(Err(error.clone().into()));
+        }
         ready!(framed.turn.poll(context));
         let before = buffer.filled().len();
         let read = Pin::new(&mut framed.stream).poll_read(context, buffer);
@@ -186,8 +240,16 @@ impl AsyncRead for Framed {
         ready!(read)?;
         let bytes = &buffer.filled()[before..];
         framed.turn.took(bytes.len());
-        framed.frames.see(bytes)?;
-        Poll::Ready(Ok(()))
+        match framed.frames.see(bytes) {
+            Ok(()) => Poll::Ready(Ok(())),
+            // What came before it is the agent's.
+            Err((before_it @ 1.., error @ FrameError::Length)) => {
+                buffer.set_filled(before + before_it);
+                framed.wrong = Some(error);
+                Poll::Ready(Ok(()))
+            }
+            Err((_, error)) => Poll::Ready(Err(error.into())),
+        }
     }
 }
 
@@ -214,10 +276,45 @@ mod tests {
     use super::*;
 
     /// Sees everything in pieces of one size.
-    fn seen(bytes: &[u8], piece: usize) -> (Frames, Result<(), Flood>) {
+    fn seen(bytes: &[u8], piece: usize) -> (Frames, Result<(), (usize, FrameError)>) {
         let mut frames = Frames::new();
         let outcome = bytes.chunks(piece).try_for_each(|part| frames.see(part));
         (frames, outcome)
+    }
+
+    #[test]
+    fn lengths_are_in_the_fewest_bytes() {
+        let long = |length: u64| [&[0x82, 127][..], &length.to_be_bytes()].concat();
+        let short = |length: u16| [&[0x82, 126][..], &length.to_be_bytes()].concat();
+        for good in [
+            short(126),
+            short(u16::MAX),
+            long(1 << 16),
+            long((1 << 63) - 1),
+        ] {
+            assert_eq!(seen(&good, 1).1, Ok(()), "{good:?}");
+        }
+        for bad in [
+            short(0),
+            short(125),
+            long(0),
+            long(125),
+            long(126),
+            long(0xffff),
+            long(1 << 63),
+            long(u64::MAX),
+        ] {
+            for (before, front) in [(0, vec![]), (7, vec![0x81, 1, b'x', 0x82, 2, 1, 2])] {
+                let bytes = [front, bad.clone(), vec![0; 9]].concat();
+                assert_eq!(
+                    seen(&bytes, usize::MAX).1,
+                    Err((before, FrameError::Length)),
+                    "{bytes:?}"
+                );
+                // Its first bytes may have come earlier.
+                assert_eq!(seen(&bytes, 1).1, Err((0, FrameError::Length)), "{bytes:?}");
+            }
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use crate::net::budget::flood_in;
 use crate::net::{Connector, Net, Network, errno_of};
 use driver::Link;
-use frames::Framed;
+use frames::{Framed, is_length};
 use handshake::Opened;
 
 /// What is spoken under TLS: the handshake is HTTP/1.1's.
@@ -71,7 +71,7 @@ impl host::Connector for NativeConnector {
                 protocol,
             } = handshake::open(stream, &wanted).await?;
             let stream = Framed::new(stream, &read);
-            let stream = stream.map_err(|flood| Failure::new(Errno::Proto, flood.to_string()))?;
+            let stream = stream.map_err(|error| Failure::new(Errno::Proto, error.to_string()))?;
             let config = Some(config(wanted.max_message));
             let stream =
                 WebSocketStream::from_partially_read(stream, read.into(), Role::Client, config)
@@ -101,7 +101,7 @@ fn config(max_message: usize) -> WebSocketConfig {
 /// What an agent learns of an error.
 fn failure(error: &Error) -> Failure {
     let errno = match error {
-        Error::Io(error) if flood_in(error).is_some() => Errno::Proto,
+        Error::Io(error) if flood_in(error).is_some() || is_length(error) => Errno::Proto,
         Error::Io(error) => errno_of(error),
         Error::ConnectionClosed
         | Error::AlreadyClosed
