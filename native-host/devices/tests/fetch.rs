@@ -415,6 +415,67 @@ fn servers_that_break_off() {
 }
 
 #[test]
+fn answers_whose_first_lines_no_answer_has() {
+    let server = Server::start(|call| {
+        let answer = match call.path() {
+            "/same" => "HTTP/1.1 200 OK\r\ncontent-length: 4, 4\r\ncontent-length: 4\r\n\r\nbody",
+            "/zeros" => "HTTP/1.1 200 OK\r\ncontent-length: 0000000000000000000000004\r\n\r\nbody",
+            "/1.0" => "HTTP/1.0 200 OK\r\ncontent-length: 4\r\n\r\nbody",
+            "/word" => "HTTP/1.1 200 OK\r\ncontent-length: four\r\n\r\nbody",
+            "/negative" => "HTTP/1.1 200 OK\r\ncontent-length: -4\r\n\r\nbody",
+            "/plus" => "HTTP/1.1 200 OK\r\ncontent-length: +4\r\n\r\nbody",
+            "/hex" => "HTTP/1.1 200 OK\r\ncontent-length: 0x4\r\n\r\nbody",
+            "/fraction" => "HTTP/1.1 200 OK\r\ncontent-length: 4.0\r\n\r\nbody",
+            "/nothing" => "HTTP/1.1 200 OK\r\ncontent-length: \r\n\r\nbody",
+            "/two" => "HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nbody",
+            "/list" => "HTTP/1.1 200 OK\r\ncontent-length: 4, 5\r\n\r\nbody",
+            "/empty-member" => "HTTP/1.1 200 OK\r\ncontent-length: 4,\r\n\r\nbody",
+            "/longest-less-one" => {
+                "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551614\r\n\r\nbody"
+            }
+            "/longest" => "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\nbody",
+            "/longer" => "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n\r\nbody",
+            "/1.2" => "HTTP/1.2 200 OK\r\ncontent-length: 4\r\n\r\nbody",
+            "/2.0" => "HTTP/2.0 200 OK\r\ncontent-length: 4\r\n\r\nbody",
+            "/3" => "HTTP/3 200 OK\r\ncontent-length: 4\r\n\r\nbody",
+            "/lower" => "http/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody",
+            "/status" => "HTTP/1.1 20 OK\r\ncontent-length: 4\r\n\r\nbody",
+            other => panic!("{other}"),
+        };
+        call.send(answer.as_bytes());
+    });
+    let root = server.device("");
+    let mut get = Conversation::begin(&root).unwrap();
+    for path in ["/same", "/zeros", "/1.0"] {
+        assert_eq!(get.get(&server.url(path)).unwrap(), b"body", "{path}");
+    }
+    for path in [
+        "/word",
+        "/negative",
+        "/plus",
+        "/hex",
+        "/fraction",
+        "/nothing",
+        "/two",
+        "/list",
+        "/empty-member",
+        "/longest-less-one",
+        "/longest",
+        "/longer",
+        "/1.2",
+        "/2.0",
+        "/3",
+        "/lower",
+        "/status",
+    ] {
+        let outcome = get.get(&server.url(path));
+        let error = get.text("error");
+        assert_eq!(outcome, Err(Errno::Proto), "{path}: {error}");
+        assert!(error.len() > 1, "{path}");
+    }
+}
+
+#[test]
 fn compressed_bodies() {
     use std::io::Write;
     let text = "many words, many words. ".repeat(10_000);

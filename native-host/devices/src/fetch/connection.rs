@@ -51,6 +51,13 @@ const SENT_FOR_ONE: usize = 4;
 /// How long a server has to take what is left when a connection is closed.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The header that says how long a body is, and what it can't say to the client: two numbers stand there for bodies without a length.
+const CONTENT_LENGTH: &[u8] = b"content-length";
+const LENGTH_MAX: u64 = u64::MAX - 1;
+
+/// Bytes of the beginning of an HTTP/1.1 answer that are kept, to tell what was wrong with it.
+const BEGINNING: usize = 2 << 10;
+
 /// Makes connections for the pool.
 #[derive(Clone)]
 pub struct Service {
@@ -100,6 +107,7 @@ impl tower_service::Service<Uri> for Service {
                 line: Line::new(h2),
                 frames: h2.then(Frames::default),
                 turn: Turn::default(),
+                asked: true,
                 shutdown: None,
                 open,
             };
@@ -125,6 +133,8 @@ struct LineState {
     around: usize,
     /// What it was broken off for: over HTTP/2 its requests learn no more than that it was.
     flood: OnceLock<Flood>,
+    /// How the last answer of HTTP/1.1 begins, as far as it came at once.
+    beginning: Mutex<Vec<u8>>,
 }
 
 impl Line {
@@ -141,6 +151,7 @@ impl Line {
             h2,
             around,
             flood: OnceLock::new(),
+            beginning: Mutex::default(),
         }))
     }
 
@@ -170,6 +181,37 @@ impl Line {
     /// The flood that it was broken off for, if it was.
     pub fn flood(&self) -> Option<&Flood> {
         self.0.flood.get()
+    }
+
+    /// An answer of HTTP/1.1 begins.
+    fn begins(&self, bytes: &[u8]) {
+        let mut beginning = lock(&self.0.beginning);
+        beginning.clear();
+        beginning.extend_from_slice(&bytes[..bytes.len().min(BEGINNING)]);
+    }
+
+    /// Whether the last answer says that it is so long that its end can't be counted, which the client has no error of its own for.
+    pub fn has_impossible_length(&self) -> bool {
+        let beginning = lock(&self.0.beginning);
+        let mut fields = beginning
+            .split(|byte| *byte == b'\n')
+            .map(<[u8]>::trim_ascii)
+            .take_while(|line| !line.is_empty());
+        fields.any(|line| {
+            let Some((name, value)) = line.split_at_checked(CONTENT_LENGTH.len()) else {
+                return false;
+            };
+            let value = value.strip_prefix(b":").map(<[u8]>::trim_ascii);
+            let digits = value.and_then(|value| str::from_utf8(value).ok());
+            let mut members = digits.unwrap_or_default().split(',');
+            let longest = |digits: &str| {
+                digits
+                    .trim()
+                    .parse()
+                    .is_ok_and(|length: u64| length >= LENGTH_MAX)
+            };
+            name.eq_ignore_ascii_case(CONTENT_LENGTH) && members.any(longest)
+        })
     }
 
     /// So many bytes came, and of HTTP/2 so many frames.
@@ -239,13 +281,16 @@ struct Watched {
     /// Of HTTP/2.
     frames: Option<Frames>,
     turn: Turn,
+    /// Something was sent since something came.
+    asked: bool,
     /// When there was enough time for closing.
     shutdown: Option<Pin<Box<Sleep>>>,
     open: Arc<AtomicUsize>,
 }
 
 impl Watched {
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.asked = true;
         if let (Some(_), Poll::Ready(Ok(count))) = (&self.frames, &written) {
             self.line.sent(*count);
         }
@@ -274,6 +319,9 @@ impl AsyncRead for Watched {
             Poll::Ready(Ok(())) => {
                 let bytes = &buffer.filled()[before..];
                 watched.turn.took(bytes.len());
+                if std::mem::take(&mut watched.asked) && watched.frames.is_none() {
+                    watched.line.begins(bytes);
+                }
                 let frames = watched.frames.as_mut();
                 let frames = frames.map_or(0, |frames| frames.see(bytes));
                 watched.line.came(bytes.len(), frames)?;

@@ -318,8 +318,13 @@ impl<T> Drop for Entered<T> {
 
 /// What an agent learns of an error of a request by this connection.
 fn failure(error: &(dyn Error + 'static), line: Option<&Line>) -> Failure {
-    match line.and_then(Line::flood) {
-        Some(flood) => Failure::new(Errno::Proto, flood.to_string()),
-        None => net::failure(error),
+    if let Some(flood) = line.and_then(Line::flood) {
+        return Failure::new(Errno::Proto, flood.to_string());
     }
+    // The client has one error for it and for headers that are too long.
+    if net::is_too_large(error) && line.is_some_and(Line::has_impossible_length) {
+        let text = "the answer has a content-length that none can have";
+        return Failure::new(Errno::Proto, text);
+    }
+    net::failure(error)
 }

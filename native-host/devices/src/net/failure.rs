@@ -53,15 +53,28 @@ pub fn failure(error: &(dyn Error + 'static)) -> Failure {
     Failure::new(Errno::Io, error.to_string())
 }
 
+/// Whether an error of HTTP's is about the size of an answer's head.
+pub fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_parse_too_large()
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn errno_of_http(error: &hyper::Error) -> Option<Errno> {
     if error.is_parse() {
         Some(Errno::Proto)
-    } else if error.is_incomplete_message() || error.is_closed() {
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        // The last is a connection that ended before it had taken the request: who gives one up is not told by an error.
         Some(Errno::Connreset)
     } else if error.is_timeout() {
         Some(Errno::Timedout)
-    } else if error.is_canceled() {
-        Some(Errno::Canceled)
     } else {
         None
     }

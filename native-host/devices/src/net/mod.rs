@@ -21,7 +21,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use connect::{ConnectError, Connector, errno_of};
-pub use failure::failure;
+pub use failure::{failure, is_too_large};
 pub use stream::NetStream;
 
 /// Threads that do the network's work for all agents of a host; agents wait in threads of their own.
@@ -189,10 +189,15 @@ impl Outside for Net {
 
 /// Parses a URL by the standard.
 fn parse_url(text: &str, base: Option<&Url>) -> Option<Url> {
-    let url = match base {
+    let mut url = match base {
         Some(base) => url::Url::parse(&base.href).ok()?.join(text).ok()?,
         None => url::Url::parse(text).ok()?,
     };
+    // The standard has it in the path percent-encode set (https://url.spec.whatwg.org/#path-percent-encode-set), and the parser not yet.
+    if url.path().contains('^') {
+        let path = url.path().replace('^', "%5E");
+        url.set_path(&path);
+    }
     let known = matches!(url.scheme(), "http" | "https" | "ws" | "wss");
     Some(Url {
         origin: Origin {
@@ -207,4 +212,28 @@ fn parse_url(text: &str, base: Option<&Url>) -> Option<Url> {
         credentials: !url.username().is_empty() || url.password().is_some(),
         href: url.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circumflex_in_a_path_is_written_as_in_browsers() {
+        let base = parse_url("https://a.example/one^/two", None).unwrap();
+        assert_eq!(base.href, "https://a.example/one%5E/two");
+        for (text, href) in [
+            ("^?x^y#z^", "https://a.example/one%5E/%5E?x^y#z^"),
+            ("/%5e^%25^", "https://a.example/%5e%5E%25%5E"),
+            ("http://b.example/?^", "http://b.example/?^"),
+            ("wss://b.example/^/../^", "wss://b.example/%5E"),
+            ("#^", "https://a.example/one%5E/two#^"),
+        ] {
+            let url = parse_url(text, Some(&base)).unwrap();
+            assert_eq!(url.href, href, "{text}");
+            assert!(!url.path.contains('^'), "{text}");
+            // A second time it is the same.
+            assert_eq!(parse_url(&url.href, None).as_ref(), Some(&url));
+        }
+    }
 }
