@@ -194,6 +194,8 @@ fn main() {
 
     println!("-- refusals");
     let mut key = Key::new();
+    // 2 is no y of a point of the curve.
+    key.tell(&format!("import public ed25519 02{}", "00".repeat(31)));
     for command in [
         "sing", "generate", "generate rsa", "import", "import raw ed25519 00", "import public x25519 00", "usage fly", "iv 00", "length 0",
         "delete", "usage verify", "generate ed25519", "generate ed25519", "usage sign,verify",
