@@ -1,10 +1,10 @@
 // In Chromium: capfs in its variants, other hosts, and the least that JavaScript must do.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { serve } from '../scripts/serve.mjs'
 import { root } from '../scripts/project.mjs'
-import { launchChromium } from '../tests/page/chromium.mjs'
+import { launchChromium, renderers } from '../tests/page/chromium.mjs'
 import { CALLS, milliseconds } from './guest.mjs'
 import { privateMemory } from './native.mjs'
 import { inTurn, median } from './statistics.mjs'
@@ -187,29 +187,4 @@ async function memory({ onPage, size, say, add }) {
     }),
   )
   add({ group: STARTS, id: 'chromium-memory', work: `memory of one more agent in a worker of its own (mean of ${HELD})`, unit: 'MiB', samples: Object.fromEntries(samples) })
-}
-
-/** The processes of this browser that run pages. */
-function renderers() {
-  const found = []
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-      if (command.includes('--type=renderer') && ancestors(pid).includes(process.pid)) found.push(pid)
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return found
-}
-
-function ancestors(pid) {
-  const found = []
-  for (let at = Number(pid); at > 1; ) {
-    // The name in parentheses may hold anything.
-    const behind = readFileSync(`/proc/${at}/stat`, 'utf8').split(') ').at(-1)
-    at = Number(behind.split(' ')[1])
-    found.push(at)
-  }
-  return found
 }

@@ -65,7 +65,7 @@ export const SUITES = [
   { name: 'exceptions', about: 'the older exception instructions, natively as in this Node', command: node('tests/exceptions/agree.test.mjs'), count: 'summary', minutes: 5 },
   { name: 'conformance-stored', about: 'the guests that write files, on stored files in browsers', command: node('tests/run.mjs', '--stored', '--host', 'chromium,firefox'), count: 'summary', minutes: 10 },
   { name: 'conformance-shared', about: 'the guests that have files, on a tree that answers later', command: node('tests/run.mjs', '--shared', '--host', 'node'), count: 'summary', minutes: 10 },
-  { name: 'account', about: 'agents that try to hold ten times what they may, measured from outside', command: node('tests/account.test.mjs'), count: 'summary', minutes: 15 },
+  { name: 'account', about: 'agents that try to hold ten times what they may, measured from outside', command: node('tests/account.test.mjs', '--host', 'native,node,chromium'), count: 'summary', minutes: 15 },
   { name: 'programs', about: 'Python, QuickJS, SQLite and clang, unmodified', command: node('tests/run.mjs', '--programs', '--host', 'native,node,chromium'), count: 'summary', minutes: 15 },
   { name: 'manifests', about: 'the manifests of the sample agents', command: node('tests/manifests.test.mjs'), count: 'summary', minutes: 2 },
   { name: 'nostr', about: 'the Nostr client between hosts, over a real relay', command: node('tests/nostr.test.mjs'), count: 'summary', minutes: 5 },

@@ -1,9 +1,10 @@
-// Agents that try to make capfs-host hold ten times what they may, in every way that there is, and what its process really holds then.
+// Agents that try to make their host hold ten times what they may, in every way that there is, and what its process really holds then.
 //
-//   node tests/account.test.mjs [WAY…]
+//   node tests/account.test.mjs [--host native,node,chromium] [WAY…]
 //
 // A guest holds as much as it can in one way (`guests/src/bin/hold.rs`, or a module of text below), and waits; then the peak of the
 // process's own memory is read. It must be what the account lets be held and what the host takes for itself, whatever the guest did.
+// Node and Chromium are in `account-package.mjs`.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -11,9 +12,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import load from 'wabt'
+import { WAYS as PACKAGE_WAYS, holders } from './account-package.mjs'
 import { buildGuests, guests } from './build.mjs'
-import { serve } from './servers/ws.mjs'
+import { serve as serveHostile } from './servers/hostile.mjs'
+import { serve as serveWs } from './servers/ws.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const binary = join(resolve(root, process.env.CARGO_TARGET_DIR ?? 'target'), 'release', 'capfs-host')
@@ -37,9 +41,13 @@ const DATABASES = 'indexeddb,quota=1GiB'
 const memory = ['--mount', 'memory:/memory']
 const grant = (...flags) => flags.flatMap((flag) => ['--grant', flag])
 
+const NETWORK = 'network=127.0.0.0/8'
+const asking = (server) => [...grant(`fetch,origin=*,method=*,${NETWORK},concurrency=1000`), '--env', `SERVER=${server}`]
+const connecting = (server) => [...grant(`ws,origin=*,${NETWORK},connections=1000`), '--env', `SERVER=${server}`]
+
 /**
- * Each way: the options of a run, and what refuses it.
- * @type {Record<string, {options?: string[], errno?: string, text?: () => string}>}
+ * Each way: the options of a run, and what refuses it; `way` is what the guest calls it, where that is something else.
+ * @type {Record<string, {way?: string, options?: string[], errno?: string, text?: () => string}>}
  */
 const WAYS = {
   memory: { errno: 'NOMEM' },
@@ -51,6 +59,7 @@ const WAYS = {
   holes: { options: memory, errno: 'NOSPC' },
   links: { options: memory, errno: 'NOSPC' },
   directories: { options: memory, errno: 'NOSPC' },
+  listings: { options: ['--dir', '{folder}::/folder'], errno: 'NOMEM' },
   values: { options: grant(TASKS), errno: 'NOMEM' },
   texts: { options: grant(TASKS), errno: 'NOMEM' },
   given: { options: grant(TASKS), errno: 'NOMEM' },
@@ -63,10 +72,11 @@ const WAYS = {
   bodies: { options: grant('fetch,origin=*'), errno: 'NOMEM' },
   batches: { options: [...grant(DATABASES), '--state', '{state}'], errno: 'NOMEM' },
   records: { options: [...grant(DATABASES), '--state', '{state}'], errno: 'NOMEM' },
-  sockets: {
-    options: [...grant('ws,origin=*,network=127.0.0.0/8,connections=1000'), '--env', 'SERVER={server}'],
-    errno: 'NOMEM',
-  },
+  'bodies that nobody reads': { way: 'answers of a server', options: asking('{hostile}/endless'), errno: 'NOMEM' },
+  'bodies in brotli that nobody reads': { way: 'answers of a server', options: asking('{hostile}/unpacked'), errno: 'NOMEM' },
+  'bodies that no server reads': { way: 'bodies on their way', options: asking('{hostile}/deaf'), errno: 'NOMEM' },
+  'messages that no server reads': { way: 'sockets', options: connecting('{ws}/deaf'), errno: 'NOMEM' },
+  'messages that nobody reads': { way: 'sockets', options: connecting('{hostileWs}/ws/both'), errno: 'NOMEM' },
   memories: { text: () => growing(50, (index) => `(memory $${index} 0)`, growMemory) },
   'memory of 64 bits': { text: () => growing(1, (index) => `(memory $${index} i64 0)`, growMemory64) },
   tables: { text: () => growing(50, (index) => `(table $${index} 0 funcref)`, growTable) },
@@ -142,38 +152,39 @@ function held(argv, env) {
 }
 
 const mib = (bytes) => `${(bytes / MIB).toFixed(1)} MiB`
-const chosen = process.argv.slice(2)
+const { values: given, positionals: chosen } = parseArgs({ options: { host: { type: 'string', default: 'native' } }, allowPositionals: true })
+const hosts = given.host.split(',')
 const scratch = mkdtempSync(join(tmpdir(), 'capfs-account-'))
-const env = { CAPFS_CACHE_DIR: join(scratch, 'cache') }
 let passed = 0
 let failed = 0
 
-if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --release -p capfs-host`)
 await buildGuests()
-const server = await serve()
-const folder = join(scratch, 'folder')
-mkdirSync(folder)
-mkdirSync(join(scratch, 'files'))
-for (let index = 0; index < 20_000; index++) writeFileSync(join(folder, `a-file-with-a-name-of-some-length-${index}`), '')
-
-/** The options of a run, a folder of its own for its state. */
-function filled(options, way) {
-  const places = { folder, scratch: join(scratch, 'files'), state: join(scratch, `state-${way}`), server: `${server.address.replace(/^http/, 'ws')}/deaf` }
-  return options.map((option) => option.replace(/\{(\w+)\}/g, (_, name) => places[name]))
+const [hostile, ws] = await Promise.all([serveHostile(), serveWs()])
+const places = {
+  folder: join(scratch, 'folder'),
+  hostile: hostile.address,
+  hostileWs: hostile.address.replace(/^http/, 'ws'),
+  ws: ws.address.replace(/^http/, 'ws'),
+  scratch: join(scratch, 'files'),
 }
+const env = { CAPFS_CACHE_DIR: join(scratch, 'cache') }
 
-async function tryToHold(way, { options = [], errno, text }) {
+/** What stands for a place of this run, put in. */
+const filled = (text, more = {}) => text.replace(/\{(\w+)\}/g, (_, name) => ({ ...places, ...more })[name])
+
+async function tryToHold(title, { way = title, options = [], errno, text }) {
   let module = join(guests, 'hold.wasm')
   if (text) {
     module = join(scratch, 'text.wasm')
-    writeFileSync(module, await assemble(way, text()))
+    writeFileSync(module, await assemble(title, text()))
   }
   const limits = ['--quiet', '--json', '--max-memory', String(LIMIT), '--max-files', '10000000']
-  const argv = ['run', ...limits, ...filled(options, way), module, way, String(MOST)]
+  const own = { state: join(scratch, `state-${title}`) }
+  const argv = ['run', ...limits, ...options.map((option) => filled(option, own)), module, way, String(MOST)]
   // The first run compiles, which is no work of the agent's.
   if (text) await held(argv, env)
   const { line, account, peak } = await held(argv, env)
-  console.log(`${way.padEnd(18)} ${line.padEnd(32)} peak of the account ${mib(account.peak)}, of the process ${mib(peak)}`)
+  console.log(`${title.padEnd(36)} ${line.padEnd(32)} peak of the account ${mib(account.peak)}, of the process ${mib(peak)}`)
   assert.equal(account.max, LIMIT)
   assert.ok(account.peak <= LIMIT, 'the account holds more than it may')
   assert.ok(account.refused > 0, 'nothing was refused')
@@ -182,22 +193,59 @@ async function tryToHold(way, { options = [], errno, text }) {
   assert.ok(peak <= LIMIT + BESIDE, `the process held ${mib(peak)}`)
 }
 
-try {
+/** Runs a way of some host, if it was chosen, and counts it. */
+async function tested(way, run) {
+  if (chosen.length > 0 && !chosen.includes(way)) return
+  try {
+    await run()
+    passed += 1
+  } catch (error) {
+    failed += 1
+    console.log(`FAIL ${way}\n${error.stack}`)
+  }
+}
+
+async function natively() {
+  if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --release -p capfs-host`)
+  mkdirSync(places.folder)
+  mkdirSync(places.scratch)
+  for (let index = 0; index < 20_000; index++) writeFileSync(join(places.folder, `a-file-with-a-name-of-some-length-${index}`), '')
   await held(['run', '--json', join(guests, 'hold.wasm'), 'nothing', '0'], env)
   const { peak } = await held(['run', '--json', join(guests, 'hold.wasm'), 'nothing', '0'], env)
-  console.log(`nothing            the process ${mib(peak)}`)
-  for (const [way, given] of Object.entries(WAYS)) {
-    if (chosen.length > 0 && !chosen.includes(way)) continue
-    try {
-      await tryToHold(way, given)
-      passed += 1
-    } catch (error) {
-      failed += 1
-      console.log(`FAIL ${way}\n${error.stack}`)
+  console.log(`nothing: the process ${mib(peak)}`)
+  for (const [way, given] of Object.entries(WAYS)) await tested(way, () => tryToHold(way, given))
+}
+
+/** By the package: an agent may have twice the limit, once in its own memory and once in what its worker holds. */
+async function byPackage(host) {
+  const holder = await holders[host](join(guests, 'hold.wasm'))
+  try {
+    const nothing = await holder.hold({ way: 'nothing', most: 0, limit: LIMIT })
+    console.log(`${host}: nothing: the process ${mib(nothing.bytes)}`)
+    for (const [title, { way = title, errno, only = host, grants = [], env = {} }] of Object.entries(PACKAGE_WAYS)) {
+      if (only !== host) continue
+      await tested(title, async () => {
+        const variables = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, filled(value)]))
+        const { line, usage, bytes } = await holder.hold({ way, most: MOST, limit: LIMIT, grants, env: variables })
+        const more = bytes - nothing.bytes
+        console.log(`${host}: ${title.padEnd(28)} ${line.padEnd(32)} peak of the account ${mib(usage.heldPeak)}, of the process ${mib(more)} more`)
+        assert.match(line, new RegExp(`, then ${errno}$`))
+        assert.ok(usage.heldPeak <= LIMIT, 'the account holds more than it may')
+        // What the device worker holds is counted there.
+        const most = Math.max(usage.heldPeak, usage.memory, Number(/^held (\d+)/.exec(line)[1]))
+        assert.ok(most >= LEAST, `no more than ${mib(most)} was held when it was refused`)
+        assert.ok(more <= 2 * LIMIT + BESIDE, `the process held ${mib(more)} more`)
+      })
     }
+  } finally {
+    await holder.close()
   }
+}
+
+try {
+  for (const host of hosts) await (host === 'native' ? natively() : byPackage(host))
 } finally {
-  await server.close()
+  await Promise.all([hostile.close(), ws.close()])
   rmSync(scratch, { recursive: true, force: true })
 }
 console.log(`${passed} passed, ${failed} failed`)

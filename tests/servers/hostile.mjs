@@ -9,6 +9,9 @@
 //   /switches         another protocol, for which nobody has asked
 //   /members          a compressed body of empty members, without end
 //   /slow-head, /slow-body   a byte every 20 ms
+//   /endless          a body without end
+//   /unpacked         a small body in brotli that is 32 MiB, to be unpacked with a window of 16 MiB
+//   /deaf             not a byte of the request's body is read, and nothing answered
 //   /early            a whole answer, and not a byte of the request's body is read
 //   /folded, /repeated   headers in two lines; headers that come several times
 //   /location?to=TO   a redirect to TO, whose bytes are sent as they are
@@ -19,6 +22,7 @@
 //   /ws/pings, /ws/fragments   pings; fragments without content; without end
 //   /ws/close?code=N&reason=R   closes so
 //   /ws/deaf          reads nothing
+//   /ws/both          messages without end, and reads nothing
 //   /ws/mute          reads, and doesn't answer a close
 //   /ws/chatty        messages without end, whatever is said
 //   /ws/echo          sends back what comes
@@ -28,7 +32,7 @@
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:net'
 import { pathToFileURL } from 'node:url'
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 
 const OPEN = 'access-control-allow-origin: *\r\naccess-control-expose-headers: *\r\naccess-control-allow-headers: *\r\naccess-control-allow-methods: *\r\n'
 
@@ -46,6 +50,15 @@ function flood(socket, bytes) {
 function trickle(socket, byte) {
   const timer = setInterval(() => socket.write(byte), 20)
   socket.once('close', () => clearInterval(timer))
+}
+
+let packed
+
+/** 32 MiB in brotli, packed once. */
+function unpacked() {
+  const params = { [constants.BROTLI_PARAM_LGWIN]: 24, [constants.BROTLI_PARAM_QUALITY]: 5 }
+  packed ??= brotliCompressSync(Buffer.alloc(32 << 20, 'many words, many words. '), { params })
+  return packed
 }
 
 function answer(socket, text, { status = '200 OK', headers = '' } = {}) {
@@ -91,6 +104,12 @@ const HTTP = {
     begins(socket, 'content-type: text/plain\r\nx-content-type-options: nosniff\r\ncontent-length: 1000000\r\n\r\n')
     trickle(socket, 'x')
   },
+  '/endless': (socket) => {
+    begins(socket, '\r\n')
+    flood(socket, 'x'.repeat(1000))
+  },
+  '/unpacked': (socket) => answer(socket, unpacked(), { headers: 'content-encoding: br\r\n' }),
+  '/deaf': (socket) => socket.pause(),
   '/early': (socket) => {
     socket.pause()
     answer(socket, 'enough')
@@ -135,6 +154,10 @@ const WS = {
     socket.write(frame(8, Buffer.concat([payload, Buffer.from(url.searchParams.get('reason') ?? '')])))
   },
   '/ws/deaf': (socket) => socket.pause(),
+  '/ws/both': (socket) => {
+    socket.pause()
+    flood(socket, frame(2, 'x'.repeat(100)))
+  },
   '/ws/mute': () => {},
   '/ws/chatty': (socket) => flood(socket, frame(2, 'x'.repeat(100))),
   '/ws/echo': (socket) =>

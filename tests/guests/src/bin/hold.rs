@@ -204,6 +204,28 @@ fn hold(way: &str, most: u64) -> Held {
                 Ok(MIB)
             })
         }
+        // What nobody reads but for a little.
+        "answers of a server" => {
+            let server = std::env::var("SERVER").expect("a server");
+            until(most, |_| {
+                let request = tried("/cap", "fetch/new")?;
+                ask(&request, &format!("url {server}\n"))?;
+                let body = open(directory("/cap"), &format!("fetch/{request}/body"), 0, READ)?;
+                read(body, 1)?;
+                Ok(640 << 10)
+            })
+        }
+        // Bodies that are sent while they are written, to somebody who doesn't read them.
+        "bodies on their way" => {
+            let server = std::env::var("SERVER").expect("a server");
+            until(most, |_| {
+                let request = tried("/cap", "fetch/new")?;
+                ask(&request, &format!("method POST\nurl {server}\n"))?;
+                let body = open(directory("/cap"), &format!("fetch/{request}/postbody"), 0, WRITE)?;
+                ask(&request, "send\n")?;
+                filled(body)
+            })
+        }
         "sockets" => {
             let server = std::env::var("SERVER").expect("a server");
             until(most, |_| {
@@ -211,15 +233,7 @@ fn hold(way: &str, most: u64) -> Held {
                 let ctl = open(directory("/cap"), &format!("ws/{connection}/ctl"), 0, WRITE)?;
                 write_all(ctl, format!("connect {server}\n").as_bytes())?;
                 let data = open(directory("/cap"), &format!("ws/{connection}/data"), 0, WRITE)?;
-                set_nonblocking(data)?;
-                let mut sent = 0;
-                loop {
-                    match write(data, MIB) {
-                        Ok(count) => sent += count,
-                        Err(wasi::ERRNO_AGAIN) => return Ok(sent),
-                        Err(errno) => return Err(errno),
-                    }
-                }
+                filled(data)
             })
         }
         _ => std::process::exit(2),
@@ -286,6 +300,27 @@ fn read(fd: Fd, length: usize) -> Result<String, Errno> {
 fn set_nonblocking(fd: Fd) -> Result<(), Errno> {
     // SAFETY: numbers are all that is passed.
     unsafe { wasi::fd_fdstat_set_flags(fd, wasi::FDFLAGS_NONBLOCK) }
+}
+
+/// Writes as much as is taken without waiting.
+fn filled(fd: Fd) -> Result<u64, Errno> {
+    set_nonblocking(fd)?;
+    let chunk = vec![b'x'; MIB as usize];
+    let mut sent = 0;
+    loop {
+        match transcript::write(fd, &chunk) {
+            Ok(count) => sent += count as u64,
+            Err(wasi::ERRNO_AGAIN) => return Ok(sent),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Writes commands for a request.
+fn ask(request: &str, commands: &str) -> Result<(), Errno> {
+    let ctl = open(directory("/cap"), &format!("fetch/{request}/ctl"), 0, WRITE)?;
+    write_all(ctl, commands.as_bytes())?;
+    transcript::close(ctl)
 }
 
 /// Makes something by reading a file, and returns its number.
