@@ -110,9 +110,9 @@ await test('says so when its own script does not come, or breaks, or scripts are
     [/app\/main\.js$/, { status: 503 }],
     [/app\/launcher\.js$/, { status: 404 }],
     [/app\/main\.js$/, { contentType: 'text/javascript', body: 'this is no script' }],
-    [/app\/element\.js$/, { contentType: 'text/javascript', body: 'throw new Error("broken on its way")' }],
+    [/app\/main\.js$/, { contentType: 'text/javascript', body: 'throw new Error("broken on its way")' }],
   ]
-  const other = await page.context().newPage()
+  const other = await browser.newPage()
   for (const [file, answer] of scripts) {
     await other.route(file, (route) => route.fulfill(answer))
     await other.goto(server.address)
