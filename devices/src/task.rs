@@ -28,12 +28,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 use capfs::account::{Account, Charge, Holding};
 use capfs::device::Device;
 use capfs::device::conversations::LastError;
-use capfs::device::parts::{lock, open_text};
+use capfs::device::parts::{Waiters, Woken, lock, open_text};
 use capfs::device::pipe::{PIPE_CAPACITY, pipe_nodes};
 use capfs::device::synthetic::DynamicNames;
 use capfs::{BindOrder, DirEntry, Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile, OpenHow};
@@ -170,7 +170,9 @@ struct Life {
     grants: Vec<Grant>,
     /// It is not there any more.
     deleted: bool,
-    waiting: Vec<Waker>,
+    /// Those who wait for its end, by the number of their wait.
+    waiting: Waiters,
+    waits: u64,
     charge: Charge,
 }
 
@@ -183,9 +185,9 @@ impl Life {
 
     /// Puts it into another state; returns who waits for that.
     #[must_use = "to be woken when nothing is locked"]
-    fn becomes(&mut self, state: State) -> Vec<Waker> {
+    fn becomes(&mut self, state: State) -> Woken {
         self.state = state;
-        std::mem::take(&mut self.waiting)
+        self.waiting.take()
     }
 }
 
@@ -316,7 +318,8 @@ impl Shared {
                 binds: Vec::new(),
                 grants: Vec::new(),
                 deleted: false,
-                waiting: Vec::new(),
+                waiting: Waiters::default(),
+                waits: 0,
                 charge,
             }),
             pipes: [0; 3].map(|_| pipe_nodes(PIPE_CAPACITY, &self.device)),
@@ -466,7 +469,7 @@ impl Task {
             }
             life.becomes(State::Ended(ended))
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.wake();
     }
 
     /// Keeps the reason why it can't be started, for `error`, and returns the errno.
@@ -526,6 +529,7 @@ impl Task {
     /// # Errors
     /// What a start failed with, and [`Errno::Noent`] if it was deleted before it ran.
     async fn ended_at_last(&self) -> Result<Ended, Errno> {
+        let wait = Wait::new(self);
         std::future::poll_fn(|context| {
             let mut life = lock(&self.life);
             match &life.state {
@@ -534,9 +538,9 @@ impl Task {
                 State::New if life.deleted => return Poll::Ready(Err(Errno::Noent)),
                 _ => {}
             }
-            life.waiting
-                .retain(|waker| !waker.will_wake(context.waker()));
-            life.waiting.push(context.waker().clone());
+            let crowded = life.waiting.register(wait.id, context);
+            drop(life);
+            crowded.wake();
             Poll::Pending
         })
         .await
@@ -570,9 +574,9 @@ impl Task {
                 let waiting = {
                     let mut life = lock(&self.life);
                     life.deleted = true;
-                    std::mem::take(&mut life.waiting)
+                    life.waiting.take()
                 };
-                waiting.into_iter().for_each(Waker::wake);
+                waiting.wake();
                 Op::ok(())
             }
             _ => self.malformed(line),
@@ -725,6 +729,29 @@ impl Task {
     }
 }
 
+/// Somebody waits for a task's end. One who waits no longer is forgotten: a task may run for ever.
+struct Wait<'a> {
+    task: &'a Task,
+    id: u64,
+}
+
+impl Wait<'_> {
+    fn new(task: &Task) -> Wait<'_> {
+        let mut life = lock(&task.life);
+        life.waits += 1;
+        Wait {
+            task,
+            id: life.waits,
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        lock(&self.task.life).waiting.forget(self.id);
+    }
+}
+
 /// A start under way. One that is given up is no start: what began is ended.
 struct Attempt(Option<Arc<Task>>);
 
@@ -738,11 +765,11 @@ impl Attempt {
             match started {
                 // It may have ended already.
                 Ok(()) if life.state == State::Starting => life.becomes(State::Running),
-                Ok(()) => Vec::new(),
+                Ok(()) => Woken::default(),
                 Err(errno) => life.becomes(State::Failed(errno)),
             }
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.wake();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tasks whose children are scripted.
 
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use capfs::WriteAt;
 use capfs::account::Account;
@@ -356,4 +356,26 @@ fn nobody_waits_for_a_task_that_was_deleted() {
     assert!(poll_waiting(&mut before).is_pending());
     put(&root, "1/ctl", "delete\n").unwrap();
     assert_eq!(poll_waiting(&mut before), Poll::Ready(Err(Errno::Noent)));
+}
+
+#[test]
+fn who_waits_no_longer_is_forgotten() {
+    let (root, _, _scripted) = device("task");
+    says(&root, "new/wasi");
+    put(&root, "1/cmd", "/bin/x").unwrap();
+    put(&root, "1/ctl", "start\n").unwrap();
+    struct Sleeper;
+    impl std::task::Wake for Sleeper {
+        fn wake(self: Arc<Self>) {}
+    }
+    // As clients do whose requests are given up: each with a waker of its own, while the task runs.
+    for _ in 0..2 {
+        let sleeper = Arc::new(Sleeper);
+        let waker = sleeper.clone().into();
+        let mut wait = Box::pin(walk(&root, "1/wait").unwrap().open(READ).wait());
+        let polled = wait.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        drop((wait, waker));
+        assert_eq!(Arc::strong_count(&sleeper), 1);
+    }
 }
