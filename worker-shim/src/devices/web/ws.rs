@@ -265,6 +265,12 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        // Nobody hears of its end from now on, so this is the end for whoever looks whether there is room: what a socket had to send when
+        // it was closed counts as buffered for ever.
+        self.0.status.replace(Status::Closed {
+            code: 1000,
+            reason: String::new(),
+        });
         // Before the closures go.
         self.0.socket.set_onopen(None);
         self.0.socket.set_onmessage(None);
