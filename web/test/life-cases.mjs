@@ -611,6 +611,30 @@ export const waiting = {
     await other.kill({ discardOutput: true })
     same((await rest).byteLength <= 64 << 10, true)
   },
+  async 'keeps nothing of tasks that have ended, whatever they waited for'({ capfs, guest }) {
+    await capfs.writeFile('/bin/guest.wasm', guest)
+    const held = async () => {
+      // What was woken has gone on by then.
+      await turns(20)
+      const [, used] = capfs.home.kernel.account_usage()
+      return used
+    }
+    // Nobody closes their input; the others print more than anybody reads.
+    const task = async (args, end) => {
+      const number = (await capfs.readText('/task/new/wasi')).trim()
+      await capfs.writeFile(`/task/${number}/cmd`, `/bin/guest.wasm ${args}`)
+      await capfs.writeFile(`/task/${number}/ctl`, 'start')
+      if (end) await capfs.writeFile(`/task/${number}/ctl`, end)
+      const code = await capfs.readText(`/task/${number}/wait`)
+      await capfs.writeFile(`/task/${number}/ctl`, 'delete')
+      return code
+    }
+    const some = async () => [await task('code 3'), await task('echo', 'kill'), await task('many-bytes 10000000', 'kill')]
+    same(await some(), ['3\n', '137\n', '137\n'])
+    const before = await held()
+    for (let round = 0; round < 3; round++) await some()
+    same(await held(), before)
+  },
   async 'says so when the page\'s own tree has failed'({ capfs, guest }) {
     await capfs.writeFile('/common/a.txt', 'one')
     const agent = await capfs.spawn(guest, { args: ['script'], stdin: 'pipe', mounts: { '/c': { type: 'shared', path: '/common' } } })

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use capfs::account::{Charge, Holding};
-use capfs::{Errno, FileKind, Namespace, OpenAt, OpenHow, Stat, WriteAt};
+use capfs::{Errno, FileKind, GuestSink, Namespace, OpenAt, OpenHow, Stat, WriteAt};
 
 use crate::machine::account;
 
@@ -22,6 +22,39 @@ const READ_STEP: usize = 64 << 10;
 
 /// What every module of WebAssembly begins with.
 const MODULE: &[u8] = b"\0asm";
+
+/// Where a read puts what it gets: no room is taken before there is something, as that may be never.
+pub struct Gathered {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl Gathered {
+    /// Takes so many bytes at most.
+    pub fn up_to(max: usize) -> Gathered {
+        Gathered {
+            bytes: Vec::new(),
+            max,
+        }
+    }
+
+    /// What came.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl GuestSink for Gathered {
+    fn remaining(&self) -> usize {
+        self.max - self.bytes.len()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.remaining());
+        self.bytes.extend_from_slice(&bytes[..count]);
+        count
+    }
+}
 
 /// One name in a listing.
 pub struct Listed {
@@ -132,15 +165,18 @@ pub async fn write(namespace: Namespace, path: String, bytes: Vec<u8>) -> Result
         ..OpenAt::default()
     };
     let (_, mut file) = namespace.open(&namespace.root(), &path, how).wait().await?;
-    let mut rest: &[u8] = &bytes;
-    let mut at = 0;
-    while !rest.is_empty() {
-        let written =
-            poll_fn(|context| file.poll_write(context, WriteAt::Offset(at), &mut rest)).await?;
+    let (mut done, mut at) = (0, 0);
+    while done < bytes.len() {
+        // What is left is offered each time, as a guest does: a tree elsewhere is handed more than it may write.
+        let written = poll_fn(|context| {
+            let mut rest = &bytes[done..];
+            file.poll_write(context, WriteAt::Offset(at), &mut rest)
+        });
+        let written = written.await?;
         if written.bytes == 0 {
             return Err(Errno::Nospc);
         }
-        at = written.end;
+        (done, at) = (done.saturating_add(written.bytes), written.end);
     }
     // A command without a newline behind it is done now, not when the file is closed, where nobody would learn of
     // its failure.

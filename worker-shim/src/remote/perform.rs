@@ -5,12 +5,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use capfs::{
-    Directory, EditDirectory, Errno, GuestSink, Name, Namespace, NodeRef, Op, OpenAt, OpenFile,
-    OpenHow, WriteAt,
+    Directory, EditDirectory, Errno, Name, Namespace, NodeRef, Op, OpenAt, OpenFile, OpenHow,
+    WriteAt,
 };
 
 use super::server::{Client, ClientRef, SharedFile, Table, failed};
 use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX, SUBJECT};
+use crate::files::Gathered;
 use crate::machine::with_machine;
 
 /// Does what a request asks for and returns its status and results.
@@ -270,24 +271,6 @@ fn with_subject(file: &SharedFile, outcome: Result<Encoder, Errno>) -> Vec<u8> {
     told.append(results).finish()
 }
 
-/// Where a read puts what it gets: no room is taken before there is something.
-struct Bytes {
-    bytes: Vec<u8>,
-    max: usize,
-}
-
-impl GuestSink for Bytes {
-    fn remaining(&self) -> usize {
-        self.max - self.bytes.len()
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.remaining());
-        self.bytes.extend_from_slice(&bytes[..count]);
-        count
-    }
-}
-
 /// A write that is under way. One that is given up is no other's.
 struct Writing<'a>(Option<&'a SharedFile>);
 
@@ -310,18 +293,15 @@ async fn on_file(
         Code::Read => {
             let offset = request.u64()?;
             let max = (request.u32()? as usize).min(DATA_MAX);
-            let mut sink = Bytes {
-                bytes: Vec::new(),
-                max,
-            };
+            let mut sink = Gathered::up_to(max);
             poll_fn(|context| file()?.poll_read(context, offset, &mut sink)).await?;
-            Ok(Encoder::from(sink.bytes))
+            Ok(Encoder::from(sink.into_bytes()))
         }
         Code::Write => {
             let at = request.at()?;
-            let mut bytes = request.bytes()?;
+            let bytes = request.bytes()?;
             let mut writing = Writing(Some(shared));
-            let written = poll_fn(|context| file()?.poll_write(context, at, &mut bytes)).await;
+            let written = poll_fn(|context| file()?.poll_write(context, at, &mut { bytes })).await;
             writing.0 = None;
             let written = written?;
             Ok(Encoder::default()
@@ -329,15 +309,19 @@ async fn on_file(
                 .u64(written.end))
         }
         Code::WriteAll => {
-            let mut bytes = request.bytes()?;
+            let mut rest = request.bytes()?;
             let mut writing = Writing(Some(shared));
-            while !bytes.is_empty() {
+            while !rest.is_empty() {
+                // What is left is offered each time, as a guest does: a tree elsewhere is handed more than it may write.
                 let written =
-                    poll_fn(|context| file()?.poll_write(context, WriteAt::End, &mut bytes));
-                let written = written.await;
-                if let Err(errno) = written {
-                    writing.0 = None;
-                    return Err(errno);
+                    poll_fn(|context| file()?.poll_write(context, WriteAt::End, &mut { rest }));
+                match written.await.map(|written| written.bytes) {
+                    Ok(0) => return Err(Errno::Nospc),
+                    Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                    Err(errno) => {
+                        writing.0 = None;
+                        return Err(errno);
+                    }
                 }
             }
             writing.0 = None;

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use capfs::{BindOrder, Errno, GuestSource, NodeRef, Op, OpenFile, WriteAt};
+use capfs::device::parts::Waiters;
+use capfs::{BindOrder, NodeRef, Op, OpenFile, WriteAt};
 use capfs_devices::grant::Grant;
 use capfs_devices::task::{Ended, Plan, Refusal, Spawner, Task, TaskDevice};
 use js_sys::{Array, Promise};
@@ -15,6 +16,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::refused;
 
+use crate::files::Gathered;
 use crate::machine::account;
 
 #[wasm_bindgen]
@@ -40,67 +42,102 @@ extern "C" {
 #[wasm_bindgen]
 pub struct TaskChild(Rc<Child>);
 
-struct Child {
+/// What a child has here until it has ended: the script's object is there until it is collected, and must keep nothing more.
+struct Child(RefCell<Option<Ends>>);
+
+struct Ends {
     task: Arc<Task>,
-    /// None once it has ended.
-    stdio: RefCell<Option<[Box<dyn OpenFile>; 3]>>,
+    stdio: [Box<dyn OpenFile>; 3],
+    /// Who waits at a stream, by its number. A stream that is closed here wakes its other end alone.
+    waiting: Waiters,
 }
 
 /// Bytes of standard input that are handed over at once.
 const INPUT_CHUNK: usize = 64 << 10;
 
+impl Child {
+    /// Polls one of its streams; none where there is no such stream, or it has ended.
+    fn poll<T>(
+        &self,
+        stream: usize,
+        context: &mut Context<'_>,
+        poll: impl FnOnce(&mut dyn OpenFile, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Option<T>> {
+        let mut ends = self.0.borrow_mut();
+        let Some(Ends { stdio, waiting, .. }) = &mut *ends else {
+            return Poll::Ready(None);
+        };
+        let Some(file) = stdio.get_mut(stream) else {
+            return Poll::Ready(None);
+        };
+        let polled = poll(&mut **file, context);
+        if polled.is_pending() {
+            let crowded = waiting.register(stream as u64, context);
+            drop(ends);
+            crowded.wake();
+        }
+        polled.map(Some)
+    }
+
+    /// Closes its streams, where that has not been done: who waits at them here learns that it has ended. Returns whose they were.
+    fn end(&self) -> Option<Arc<Task>> {
+        // Taken out first: closing them may come back here.
+        let mut ends = self.0.take()?;
+        drop(ends.stdio);
+        ends.waiting.take().wake();
+        Some(ends.task)
+    }
+}
+
 #[wasm_bindgen]
 impl TaskChild {
-    /// The next bytes of its standard input; none at the end.
+    /// The next bytes of its standard input; none at the end, and once it has ended.
     pub async fn read_input(&self) -> Option<Vec<u8>> {
         let child = self.0.clone();
-        let mut bytes = vec![0; INPUT_CHUNK];
-        let count = poll_fn(|context| match &mut *child.stdio.borrow_mut() {
-            Some([input, ..]) => input.poll_read(context, 0, &mut &mut bytes[..]),
-            None => Poll::Ready(Ok(0)),
+        let mut sink = Gathered::up_to(INPUT_CHUNK);
+        let count = poll_fn(|context| {
+            child.poll(0, context, |input, context| {
+                input.poll_read(context, 0, &mut sink)
+            })
         });
-        let count = count.await.unwrap_or(0);
-        bytes.truncate(count);
-        (count > 0).then_some(bytes)
+        let count = count.await?.ok()?;
+        (count > 0).then(|| sink.into_bytes())
     }
 
     /// Hands over what it printed on stream 1 or 2, and waits until its parent has room for it; whether anybody
-    /// reads it.
+    /// reads it. Once it has ended nobody does.
     pub async fn write_output(&self, stream: usize, bytes: Vec<u8>) -> bool {
         let child = self.0.clone();
         let mut rest: &[u8] = &bytes;
-        while rest.remaining() > 0 {
+        while !rest.is_empty() {
             let written = poll_fn(|context| {
-                let mut stdio = child.stdio.borrow_mut();
-                match stdio.as_mut().and_then(|stdio| stdio.get_mut(stream)) {
-                    Some(output) => output.poll_write(context, WriteAt::End, &mut rest),
-                    None => Poll::Ready(Err(Errno::Pipe)),
-                }
+                child.poll(stream, context, |output, context| {
+                    output.poll_write(context, WriteAt::End, &mut { rest })
+                })
             });
-            if written.await.is_err() {
+            let Some(Ok(written)) = written.await else {
                 return false;
-            }
+            };
+            rest = rest.get(written.bytes..).unwrap_or_default();
         }
         true
     }
 
     /// It has ended, and everything that it printed was handed over.
     pub fn ended(&self, code: u32, reason: String) {
-        let stdio = self.0.stdio.take();
-        drop(stdio);
-        self.0.task.ended(Ended { code, reason });
+        if let Some(task) = self.0.end() {
+            task.ended(Ended { code, reason });
+        }
     }
 }
 
-/// A child until it has been started. One that isn't lets go of its streams here: the script's object holds them until it is collected, and
-/// so long a reader of the task's output would wait for what nobody writes.
+/// A child until it has been started. One that isn't lets go of its streams here: so long a reader of the task's output would wait for
+/// what nobody writes.
 struct Unstarted(Option<Rc<Child>>);
 
 impl Drop for Unstarted {
     fn drop(&mut self) {
-        // Taken out first: closing them may come back here.
-        let stdio = self.0.take().and_then(|child| child.stdio.take());
-        drop(stdio);
+        let _ = self.0.take().and_then(|child| child.end());
     }
 }
 
@@ -154,10 +191,11 @@ impl Spawner for PageSpawner {
     }
 
     fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()> {
-        let child = Rc::new(Child {
+        let child = Rc::new(Child(RefCell::new(Some(Ends {
             task: task.clone(),
-            stdio: RefCell::new(Some(stdio)),
-        });
+            stdio,
+            waiting: Waiters::default(),
+        }))));
         let unstarted = Unstarted(Some(child.clone()));
         let plan = told(&plan);
         let started = self.0.start(task.number() as f64, &plan, TaskChild(child));
