@@ -418,7 +418,10 @@ export const waiting = {
     const started = rejects(capfs.writeFile(`task/${reads}/ctl`, 'start'), 'ECANCELED')
     await capfs.writeFile(`task/${reads}/ctl`, 'kill')
     await started
-    await capfs.writeFile(`task/${silent}/ctl`, 'kill')
+    // The start that was given up reads no more of it.
+    const printed = capfs.readText(`task/${silent}/fd/1`)
+    await capfs.writeFile(`task/${silent}/fd/0`, 'not for a program')
+    same([await printed, await capfs.readText(`task/${silent}/wait`)], ['not for a program', '0\n'])
   },
   async 'takes what a task was granted away'({ capfs, guest }) {
     await capfs.writeFile('/bin/guest.wasm', guest)

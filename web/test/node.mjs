@@ -1,5 +1,6 @@
 // The package in Node: `node web/test/node.mjs`.
 import { Capfs } from '../dist/node.js'
+import { agentKernelCases } from './agent-kernel-cases.mjs'
 import { runCases } from './cases.mjs'
 import { buildGuest, count, finish } from './harness.mjs'
 import { kernelCases } from './kernel-cases.mjs'
@@ -12,7 +13,7 @@ for (const wait of waits) {
   await runCases(Capfs, variant, guest, (name, error) => count(`node ${wait} single: ${name}`, error))
 }
 const capfs = await Capfs.create()
-for (const [name, body] of Object.entries({ ...nodeCases, ...kernelCases })) {
+for (const [name, body] of Object.entries({ ...nodeCases, ...kernelCases, ...agentKernelCases })) {
   await body({ capfs, guest }).then(
     () => count(`node: ${name}`),
     (error) => count(`node: ${name}`, error),

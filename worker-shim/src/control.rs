@@ -4,6 +4,7 @@
 //! there is none.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 
 use capfs::device::archive::Archive;
@@ -18,7 +19,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::devices::console::{ConsoleState, Streams};
 use crate::files;
-use crate::machine::{Machine, account, limit, with_machine};
+use crate::machine::{Agent, Machine, account, limit, with_machine};
 use crate::remote::{client, connection, server};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 use crate::wake::waker;
@@ -26,8 +27,17 @@ use crate::wake::waker;
 use crate::{devices, grants};
 use crate::{opfs, wake, web};
 
+/// What is said where a trap has left the kernel in the midst of something.
 fn broken() -> JsValue {
     JsValue::from_str("the kernel has been left by a trap")
+}
+
+/// That what is made for the agent still has an agent: while it was waited for, the agent may have been ended.
+pub fn not_ended() -> Result<(), JsValue> {
+    match machine(|machine| Ok(machine.agent))? {
+        Agent::Ended => Err(JsValue::from_str("the agent has been ended")),
+        Agent::None | Agent::Runs => Ok(()),
+    }
 }
 
 pub fn named(errno: Errno) -> JsValue {
@@ -276,6 +286,7 @@ pub fn streams(
     };
     let outputs = [1, 2, 3, 4, 5, 6].map(|stream| Output::new(stream, window, output.clone()));
     machine(|machine| {
+        machine.agent = Agent::Runs;
         machine.streams = Some(Streams {
             input: Input::default(),
             outputs,
@@ -297,18 +308,20 @@ pub fn resize(columns: u32, rows: u32) {
 }
 
 /// Makes the process, after the streams. `env` alternates names and values; `preopens` alternates the names that the
-/// agent sees and absolute paths. It waits where these are of a device that answers later, such as one of the page's.
+/// agent sees and absolute paths. It waits where these are of a device that answers later, such as one of the page's. `max_files` bounds the
+/// descriptors that are open at once; what is more than can be counted, 2^32 - 1, is that.
 ///
 /// # Errors
-/// The name of an errno, or a sentence that says what can't be opened.
+/// The name of an errno, or a sentence that says what can't be opened, or that the agent has been ended meanwhile.
 #[wasm_bindgen]
 pub async fn start(
     args: Vec<String>,
     env: Vec<String>,
     preopens: Vec<String>,
     clock_only: bool,
-    max_files: u32,
+    max_files: f64,
 ) -> Result<(), JsValue> {
+    not_ended()?;
     let config = machine(|machine| {
         let streams = machine
             .streams
@@ -340,12 +353,13 @@ pub async fn start(
                 true => Box::new(web::WebRandom::new()),
                 false => Box::new(NoRandom),
             },
-            max_files: max_files.into(),
+            max_files: (max_files as u32).into(),
             account,
         })
     })?;
     let process = Process::new(config).await;
     let process = process.map_err(|error| sentence(&error))?;
+    not_ended()?;
     let patience = match clock_only {
         true => Patience::ClockOnly,
         false => Patience::Anything,
@@ -422,8 +436,14 @@ pub fn fail_input(console: bool) {
 pub fn end_process() {
     // Dropped when the machine is free again: closing tells other kernels, by way of JavaScript.
     let ended = capfs_worker_calls::replace(None);
-    let streams = with_machine(|machine| machine.streams.take());
-    drop((ended, streams));
+    let streams = with_machine(|machine| {
+        machine.agent = Agent::Ended;
+        machine.streams.take()
+    });
+    if let Some(streams) = streams.flatten() {
+        streams.end();
+    }
+    drop(ended);
 }
 
 /// Bytes of the input that the agent has taken since this was asked last.
@@ -492,6 +512,10 @@ pub fn usage() -> Vec<f64> {
 /// Asks for something about the namespace's files; `answer(error, value)` is called once, at once
 /// or from a later [`advance`], unless [`cancel`] is with the same `number`. `what` is `read` (of up to `max` bytes, see
 /// [`files::read`]), `program` (see [`files::read_program`]), `write`, `list`, `stat`, `make-dir` or `remove`.
+///
+/// # Errors
+/// - `EINVAL`: there is nothing of the kind
+/// - `EBUSY`: a request with this number was not answered yet
 #[wasm_bindgen]
 pub fn request(
     number: u32,
@@ -501,6 +525,9 @@ pub fn request(
     max: Option<f64>,
     answer: Function,
 ) -> Result<(), JsValue> {
+    if REQUESTS.with_borrow(|requests| requests.contains_key(&number)) {
+        return Err(named(Errno::Busy));
+    }
     web::look();
     let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
     let path = relative(path);
@@ -535,31 +562,32 @@ pub fn request(
         }),
         _ => return Err(named(Errno::Inval)),
     };
-    let work: BoxedFuture<()> = Box::pin(async move {
-        // What the answer's receiver throws is its own affair.
-        let _ = match result.await {
-            Ok(value) => answer.call2(&JsValue::NULL, &JsValue::NULL, &value),
-            Err(errno) => answer.call2(&JsValue::NULL, &named(errno), &JsValue::UNDEFINED),
-        };
-    });
-    PENDING.with_borrow_mut(|pending| pending.push((number, work)));
+    let request = Request {
+        work: Some(result),
+        answer,
+    };
+    REQUESTS.with_borrow_mut(|requests| requests.insert(number, request));
     advance();
     Ok(())
 }
 
+/// Something that was asked for.
+struct Request {
+    /// Taken out while it is polled: what it does may come back here, with a new request, or to give one up that waits, itself included.
+    work: Option<BoxedFuture<Result<JsValue, Errno>>>,
+    answer: Function,
+}
+
 thread_local! {
-    /// Requests that wait, by number.
-    static PENDING: RefCell<Vec<(u32, BoxedFuture<()>)>> = const { RefCell::new(Vec::new()) };
+    /// Requests that were not answered yet, by number.
+    static REQUESTS: RefCell<BTreeMap<u32, Request>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Gives a request up that waits, and closes what it had open; its answer isn't called any more. Whether it waited.
 #[wasm_bindgen]
 pub fn cancel(number: u32) -> bool {
     // Dropped when nothing is borrowed: what a device does then may come back here.
-    let given_up = PENDING.with_borrow_mut(|pending| {
-        let at = pending.iter().position(|(waiting, _)| *waiting == number)?;
-        Some(pending.remove(at))
-    });
+    let given_up = REQUESTS.with_borrow_mut(|requests| requests.remove(&number));
     given_up.is_some()
 }
 
@@ -567,15 +595,52 @@ pub fn cancel(number: u32) -> bool {
 #[wasm_bindgen]
 pub fn advance() {
     server::advance();
-    // Taken out while they run: an answer's receiver may make a new request.
-    let mut work = PENDING.take();
-    work.retain_mut(|(_, future)| {
-        future
-            .as_mut()
-            .poll(&mut Context::from_waker(waker()))
-            .is_pending()
-    });
-    PENDING.with_borrow_mut(|pending| pending.extend(work));
+    let latest = REQUESTS.with_borrow(|requests| requests.keys().next_back().copied());
+    let mut from = Some(0);
+    // One after the other, as they may come and go meanwhile; those that come are polled where they come.
+    while let (Some(least), Some(latest)) = (from, latest) {
+        let next = REQUESTS.with_borrow(|requests| {
+            let mut waiting = requests.range(least..);
+            waiting.next().map(|(number, _)| *number)
+        });
+        let next = next.filter(|number| *number <= latest);
+        if let Some(number) = next {
+            poll(number);
+        }
+        from = next.and_then(|number| number.checked_add(1));
+    }
+}
+
+/// Polls a request, and answers it if it has ended. Nothing is borrowed meanwhile.
+fn poll(number: u32) {
+    let work = REQUESTS.with_borrow_mut(|requests| requests.get_mut(&number)?.work.take());
+    let Some(mut work) = work else {
+        // It is polled already, and has come back here.
+        return;
+    };
+    let mut context = Context::from_waker(waker());
+    let Poll::Ready(result) = work.as_mut().poll(&mut context) else {
+        let given_up = REQUESTS.with_borrow_mut(|requests| match requests.get_mut(&number) {
+            Some(request) => {
+                request.work = Some(work);
+                None
+            }
+            None => Some(work),
+        });
+        return drop(given_up);
+    };
+    // Closed before anybody is told that it is done.
+    drop(work);
+    let Some(Request { answer, .. }) =
+        REQUESTS.with_borrow_mut(|requests| requests.remove(&number))
+    else {
+        return;
+    };
+    // What the answer's receiver throws is its own affair.
+    let _ = match result {
+        Ok(value) => answer.call2(&JsValue::NULL, &JsValue::NULL, &value),
+        Err(errno) => answer.call2(&JsValue::NULL, &named(errno), &JsValue::UNDEFINED),
+    };
 }
 
 fn numbers(stat: Stat) -> JsValue {

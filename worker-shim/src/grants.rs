@@ -11,7 +11,7 @@ use capfs_devices::grant::{DeviceKind, Grant};
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
-use crate::control::{machine, named, sentence};
+use crate::control::{machine, named, not_ended, sentence};
 use crate::machine::{Held, Kind, account, with_machine};
 use crate::remote::server::Tree;
 use crate::remote::{client, connection, server};
@@ -199,7 +199,7 @@ pub fn remote_grant_task(
     exported(client, root, Kind::Whole, Some(end))
 }
 
-/// Puts a gate in front of a capability and mounts it.
+/// Puts a gate in front of a capability and mounts it, unless the agent has been ended while it was made.
 fn install(
     agent: &str,
     grant: Grant,
@@ -208,6 +208,7 @@ fn install(
     rights: Rights,
     audit: Option<Function>,
 ) -> Result<String, JsValue> {
+    not_ended()?;
     let clock = machine(|machine| Ok(machine.clock.clone()))?;
     let observer = audit.map(|audit| {
         let audit = observer(agent, &grant, audit, clock.clone());

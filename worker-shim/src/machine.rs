@@ -42,8 +42,20 @@ pub struct Held {
     pub kind: Kind,
 }
 
+/// The agent of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// It is the page's own tree, or makes devices for others.
+    None,
+    /// It runs, or is about to.
+    Runs,
+    /// It is over for good, and its files alone are there.
+    Ended,
+}
+
 /// Everything that one kernel holds.
 pub struct Machine {
+    pub agent: Agent,
     pub clock: Arc<dyn Clock>,
     pub namespace: Namespace,
     /// Devices that were made and can be mounted, by handle.
@@ -100,6 +112,7 @@ fn new_account(max: u64) -> Account {
 impl Machine {
     fn new() -> Self {
         Machine {
+            agent: Agent::None,
             clock: WebClock::shared(),
             namespace: Namespace::new(),
             devices: Vec::new(),

@@ -1,5 +1,7 @@
 //! The three standard streams. Their other ends are in JavaScript.
 //!
+//! The agent itself looks again whenever something has come; a task of its that has its console is woken.
+//!
 //! Both directions are bounded by credit. The page sends at most as much standard input as the agent
 //! has room for and hears how much was taken; output that the page has not acknowledged fills a window,
 //! and when it is full the agent waits. A stream that the page has closed is a pipe without a reader.
@@ -8,12 +10,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use capfs::device::parts::{Waiters, Woken};
 use capfs::{
     Errno, FileKind, GuestSink, GuestSource, Interest, Op, OpenFile, Qid, Readiness, SetStat, Stat,
     WriteAt, Written,
 };
 use js_sys::{Function, Uint8Array};
 use wasm_bindgen::JsValue;
+
+use crate::wake;
 
 /// Bytes of output that the page may have left unread before the agent waits. It bounds what an agent
 /// that prints for ever makes the page keep.
@@ -47,6 +52,29 @@ fn stream_stat(tty: bool) -> Stat {
     }
 }
 
+/// Those who wait at one stream, each by the number of its opening.
+#[derive(Default)]
+struct Openings {
+    last: u64,
+    waiting: Waiters,
+}
+
+impl Openings {
+    fn open(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Has whoever polls woken when there is something; what is returned is to be woken once nothing is locked.
+    fn register(&mut self, opening: u64, context: &Context<'_>) -> Woken {
+        // What the kernel polls by itself it polls whenever something has come.
+        match context.waker().will_wake(wake::waker()) {
+            true => Woken::default(),
+            false => self.waiting.register(opening, context),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     bytes: VecDeque<u8>,
@@ -54,6 +82,7 @@ struct Queue {
     /// It has ended because what it comes from has failed.
     failed: bool,
     taken: usize,
+    openings: Openings,
 }
 
 /// Standard input, from both sides: the page's and, through [`Input::open`], the agent's.
@@ -61,21 +90,31 @@ struct Queue {
 pub struct Input(Arc<Mutex<Queue>>);
 
 impl Input {
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let woken = {
+            let mut queue = locked(&self.0);
+            change(&mut queue);
+            queue.openings.waiting.take()
+        };
+        woken.wake();
+    }
+
     /// Adds what the page wrote.
     pub fn feed(&self, bytes: &[u8]) {
-        locked(&self.0).bytes.extend(bytes);
+        self.change(|queue| queue.bytes.extend(bytes));
     }
 
     /// The page writes no more.
     pub fn end(&self) {
-        locked(&self.0).ended = true;
+        self.change(|queue| queue.ended = true);
     }
 
     /// There is no more, because what the input comes from has failed: behind what came the agent reads `EIO`.
     pub fn fail(&self) {
-        let mut queue = locked(&self.0);
-        queue.ended = true;
-        queue.failed = true;
+        self.change(|queue| {
+            queue.ended = true;
+            queue.failed = true;
+        });
     }
 
     /// Bytes that the agent has taken since this was asked last.
@@ -85,8 +124,10 @@ impl Input {
 
     /// The agent's end.
     pub fn open(&self, tty: bool) -> Box<dyn OpenFile> {
+        let opening = locked(&self.0).openings.open();
         Box::new(InputFile {
             queue: self.0.clone(),
+            opening,
             tty,
         })
     }
@@ -94,13 +135,29 @@ impl Input {
 
 struct InputFile {
     queue: Arc<Mutex<Queue>>,
+    opening: u64,
     tty: bool,
+}
+
+impl InputFile {
+    fn pending<T>(&self, mut queue: MutexGuard<'_, Queue>, context: &Context<'_>) -> Poll<T> {
+        let crowded = queue.openings.register(self.opening, context);
+        drop(queue);
+        crowded.wake();
+        Poll::Pending
+    }
+}
+
+impl Drop for InputFile {
+    fn drop(&mut self) {
+        locked(&self.queue).openings.waiting.forget(self.opening);
+    }
 }
 
 impl OpenFile for InputFile {
     fn poll_read(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _offset: u64,
         sink: &mut dyn GuestSink,
     ) -> Poll<Result<usize, Errno>> {
@@ -110,7 +167,7 @@ impl OpenFile for InputFile {
         }
         if queue.bytes.is_empty() {
             return match (queue.ended, queue.failed) {
-                (false, _) => Poll::Pending,
+                (false, _) => self.pending(queue, context),
                 (true, false) => Poll::Ready(Ok(0)),
                 (true, true) => Poll::Ready(Err(Errno::Io)),
             };
@@ -136,12 +193,12 @@ impl OpenFile for InputFile {
 
     fn poll_ready(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _interest: Interest,
     ) -> Poll<Result<Readiness, Errno>> {
         let queue = locked(&self.queue);
         if queue.bytes.is_empty() && !queue.ended {
-            return Poll::Pending;
+            return self.pending(queue, context);
         }
         Poll::Ready(Ok(Readiness {
             bytes: queue.bytes.len() as u64,
@@ -171,6 +228,7 @@ struct Window {
     unread: usize,
     /// The page reads no more.
     closed: bool,
+    openings: Openings,
     scratch: Vec<u8>,
     stream: u8,
     take: Function,
@@ -184,6 +242,7 @@ impl Output {
             size,
             unread: 0,
             closed: false,
+            openings: Openings::default(),
             scratch: Vec::new(),
             stream,
             take,
@@ -191,21 +250,31 @@ impl Output {
         Output(Arc::new(Mutex::new(window)))
     }
 
+    fn change(&self, change: impl FnOnce(&mut Window)) {
+        let woken = {
+            let mut window = locked(&self.0);
+            change(&mut window);
+            window.openings.waiting.take()
+        };
+        woken.wake();
+    }
+
     /// The page has read this many bytes.
     pub fn acknowledge(&self, bytes: usize) {
-        let mut window = locked(&self.0);
-        window.unread = window.unread.saturating_sub(bytes);
+        self.change(|window| window.unread = window.unread.saturating_sub(bytes));
     }
 
     /// The page reads no more: from now on writing fails with `EPIPE`.
     pub fn close(&self) {
-        locked(&self.0).closed = true;
+        self.change(|window| window.closed = true);
     }
 
     /// The agent's end.
     pub fn open(&self, tty: bool) -> Box<dyn OpenFile> {
+        let opening = locked(&self.0).openings.open();
         Box::new(OutputFile {
             window: self.0.clone(),
+            opening,
             tty,
         })
     }
@@ -213,7 +282,23 @@ impl Output {
 
 struct OutputFile {
     window: Arc<Mutex<Window>>,
+    opening: u64,
     tty: bool,
+}
+
+impl OutputFile {
+    fn pending<T>(&self, mut window: MutexGuard<'_, Window>, context: &Context<'_>) -> Poll<T> {
+        let crowded = window.openings.register(self.opening, context);
+        drop(window);
+        crowded.wake();
+        Poll::Pending
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        locked(&self.window).openings.waiting.forget(self.opening);
+    }
 }
 
 impl OpenFile for OutputFile {
@@ -228,7 +313,7 @@ impl OpenFile for OutputFile {
 
     fn poll_write(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
@@ -260,20 +345,20 @@ impl OpenFile for OutputFile {
             }
         }
         if bytes == 0 && source.remaining() > 0 {
-            return Poll::Pending;
+            return self.pending(window, context);
         }
         Poll::Ready(Ok(Written { bytes, end: 0 }))
     }
 
     fn poll_ready(
         &mut self,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
         _interest: Interest,
     ) -> Poll<Result<Readiness, Errno>> {
         let window = locked(&self.window);
         let room = window.size.saturating_sub(window.unread);
         if room == 0 && !window.closed {
-            return Poll::Pending;
+            return self.pending(window, context);
         }
         Poll::Ready(Ok(Readiness {
             bytes: room.max(1) as u64,

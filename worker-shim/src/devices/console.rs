@@ -32,6 +32,15 @@ pub struct ConsoleState {
 }
 
 impl Streams {
+    /// The agent has ended: nothing comes any more, and nothing is taken. Whoever else waits at them learns of it.
+    pub fn end(&self) {
+        self.input.end();
+        if let Some(own) = &self.console.own {
+            own.end();
+        }
+        self.outputs.iter().for_each(Output::close);
+    }
+
     /// Standard input, or what is typed into the console's own terminal.
     pub fn input(&self, console: bool) -> &Input {
         match &self.console.own {

@@ -19,7 +19,7 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use crate::machine::with_machine;
+use crate::control::{add_device, machine, not_ended};
 use files::PrivateFiles;
 
 /// Milliseconds for which a volume is waited for that another has open. A worker that is ended while it
@@ -39,7 +39,7 @@ thread_local! {
 ///
 /// # Errors
 /// Why it can't be used: another has it open for longer than [`HANDOVER_MAX`], it is damaged, there is no room, or this engine
-/// has no private file system.
+/// has no private file system; `ECANCELED` where the agent has been ended meanwhile.
 async fn volume(
     directory: &str,
     options: StorageOptions,
@@ -50,12 +50,17 @@ async fn volume(
     loop {
         match volume.open().wait().await {
             Ok(()) => break,
-            Err(Errno::Busy) if waited < HANDOVER_MAX => {
+            Err(Errno::Busy) if waited < HANDOVER_MAX && not_ended().is_ok() => {
                 TimeoutFuture::new(HANDOVER_STEP).await;
                 waited += HANDOVER_STEP;
             }
             Err(errno) => return Err(volume.error().unwrap_or(StorageError::Host(errno))),
         }
+    }
+    if not_ended().is_err() {
+        // What is released at an agent's end has been released, and somebody else may want it by now.
+        let _ = volume.release();
+        return Err(StorageError::Host(Errno::Canceled));
     }
     VOLUMES.with_borrow_mut(|volumes| volumes.push(volume.clone()));
     Ok(volume)
@@ -143,8 +148,7 @@ pub fn tick() {
 /// Why it can't be used, as [`refused`] has it.
 #[wasm_bindgen]
 pub async fn opfs_device(directory: String, quota: f64, repair: bool) -> Result<u32, JsValue> {
-    let broken = || JsValue::from_str("the kernel has been left by a trap");
-    let clock = with_machine(|machine| machine.clock.clone()).ok_or_else(broken)?;
+    let clock = machine(|machine| Ok(machine.clock.clone()))?;
     let options = StorageOptions {
         quota: quota as u64,
         repair,
@@ -152,12 +156,7 @@ pub async fn opfs_device(directory: String, quota: f64, repair: bool) -> Result<
     let volume = volume(&directory, options, clock)
         .await
         .map_err(|error| refused(&directory, &error))?;
-    let root = volume.root();
-    with_machine(|machine| {
-        machine.devices.push(root);
-        machine.devices.len() as u32 - 1
-    })
-    .ok_or_else(broken)
+    machine(|machine| Ok(add_device(machine, volume.root())))
 }
 
 /// The agent starts; with `blocked`, none of its calls can wait for a promise.

@@ -12,7 +12,7 @@ use capfs::{
 use super::server::{Client, ClientRef, SharedFile, Table, failed};
 use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX, SUBJECT};
 use crate::files::Gathered;
-use crate::machine::with_machine;
+use crate::machine::{Agent, with_machine};
 
 /// Does what a request asks for and returns its status and results.
 pub(super) async fn perform(client: ClientRef, namespace: Namespace, request: Vec<u8>) -> Vec<u8> {
@@ -109,9 +109,9 @@ fn keep_open(making: Making<'_, Rc<SharedFile>>, file: Box<dyn OpenFile>) -> (u3
     (status, told)
 }
 
-/// Whether this kernel is an agent's.
-fn runs_agent() -> bool {
-    with_machine(|machine| machine.streams.is_some()).unwrap_or(false)
+/// Whether this kernel is an agent's, or was until that ended.
+fn is_an_agents() -> bool {
+    with_machine(|machine| machine.agent != Agent::None).unwrap_or(true)
 }
 
 async fn attach(
@@ -135,7 +135,7 @@ async fn attach(
                 ..Default::default()
             };
             let (place, _) = namespace.open(&namespace.root(), path, how).wait().await?;
-            match runs_agent() {
+            match is_an_agents() {
                 // What an agent hands to its tasks is what it sees itself, with its rights.
                 true => namespace.view(place),
                 // The page shares its own files, and nothing that is mounted among them.
