@@ -19,7 +19,8 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use crate::control::{add_device, machine, not_ended};
+use crate::control::mounts::add_device;
+use crate::control::{machine, not_ended};
 use files::PrivateFiles;
 
 /// Milliseconds for which a volume is waited for that another has open. A worker that is ended while it

@@ -1,0 +1,137 @@
+//! Devices of a kernel, and where they are mounted.
+
+use std::task::{Context, Poll, Waker};
+
+use capfs::device::archive::Archive;
+use capfs::device::gate::Gate;
+use capfs::device::memory::{MemoryFs, MemoryLimits};
+use capfs::device::{null, zero};
+use capfs::{BindFlags, Errno, FileKind, Namespace, NodeRef, Rights};
+use js_sys::Function;
+use wasm_bindgen::prelude::*;
+
+use super::requests::relative;
+use super::{machine, named};
+use crate::files;
+use crate::machine::{Machine, account};
+use crate::remote::client;
+#[cfg(feature = "capabilities")]
+use crate::{devices, grants};
+
+pub fn add_device(machine: &mut Machine, root: NodeRef) -> u32 {
+    machine.devices.push(root);
+    machine.devices.len() as u32 - 1
+}
+
+/// Makes a memory file system for up to `bytes` bytes and returns its handle.
+#[wasm_bindgen]
+pub fn memory_device(bytes: f64) -> Result<u32, JsValue> {
+    machine(|machine| {
+        let limits = MemoryLimits {
+            bytes: bytes as u64,
+            ..MemoryLimits::default()
+        };
+        let files = MemoryFs::charged(machine.clock.clone(), limits, &account());
+        Ok(add_device(machine, files.root()))
+    })
+}
+
+/// Makes an archive device of a tar and returns its handle.
+#[wasm_bindgen]
+pub fn archive_device(tar: Vec<u8>) -> Result<u32, JsValue> {
+    let archive = Archive::from_tar(tar).map_err(|error| JsValue::from_str(&error.to_string()))?;
+    machine(|machine| Ok(add_device(machine, archive.root())))
+}
+
+/// Makes the null device and returns its handle.
+#[wasm_bindgen]
+pub fn null_device() -> Result<u32, JsValue> {
+    machine(|machine| Ok(add_device(machine, null::Null::node())))
+}
+
+/// Makes the zero device and returns its handle.
+#[wasm_bindgen]
+pub fn zero_device() -> Result<u32, JsValue> {
+    machine(|machine| Ok(add_device(machine, zero::Zero::node())))
+}
+
+/// Makes `task` for the page itself and returns its handle.
+///
+/// # Errors
+/// A sentence that says what is wrong with the terms.
+#[cfg(feature = "capabilities")]
+#[wasm_bindgen]
+pub fn task_device(terms: Vec<String>, host: devices::web::task::JsTasks) -> Result<u32, JsValue> {
+    let root = devices::web::task::tasks(&grants::parse("task", terms)?, host)?;
+    machine(|machine| Ok(add_device(machine, root)))
+}
+
+/// Makes a device that is a tree of another kernel, from `path` on, and returns its handle: the tree with the
+/// number `tree` there, or 0, that kernel's namespace. `post(bytes)` sends the requests to this peer.
+#[wasm_bindgen]
+pub fn remote_device(peer: u32, tree: u32, path: &str, post: Function) -> Result<u32, JsValue> {
+    let root = client::attach(peer, tree, FileKind::Directory, path, post);
+    machine(|machine| Ok(add_device(machine, root)))
+}
+
+/// Puts a file into a device before it is mounted, whatever rights the mount will have.
+#[wasm_bindgen]
+pub fn device_write(device: u32, path: &str, bytes: Vec<u8>) -> Result<(), JsValue> {
+    let root = machine(|machine| {
+        machine
+            .devices
+            .get(device as usize)
+            .cloned()
+            .ok_or_else(|| named(Errno::Nodev))
+    })?;
+    let mut namespace = Namespace::new();
+    namespace
+        .mount(root, "/", Rights::RW, BindFlags::REPLACE.creating())
+        .map_err(named)?;
+    let mut writing = Box::pin(files::write(namespace, relative(path), bytes));
+    match writing
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(result) => result.map_err(named),
+        Poll::Pending => Err(named(Errno::Again)),
+    }
+}
+
+/// Mounts a device at an absolute path; as a later member of a union when `after`. What is `revocable` has a gate in
+/// front of it; see [`revoke`].
+#[wasm_bindgen]
+pub fn mount(
+    device: u32,
+    at: &str,
+    after: bool,
+    writable: bool,
+    revocable: bool,
+) -> Result<(), JsValue> {
+    machine(|machine| {
+        let root = machine
+            .devices
+            .get(device as usize)
+            .ok_or_else(|| named(Errno::Nodev))?;
+        let mut root = root.clone();
+        if revocable {
+            let (gate, gated) = Gate::new(root, None);
+            machine.gates.push((at.to_owned(), gate));
+            root = gated;
+        }
+        let order = if after {
+            BindFlags::AFTER
+        } else {
+            BindFlags::REPLACE
+        };
+        let (rights, flags) = if writable {
+            (Rights::RW, order.creating())
+        } else {
+            (Rights::RO, order)
+        };
+        machine
+            .namespace
+            .mount(root, at, rights, flags)
+            .map_err(named)
+    })
+}

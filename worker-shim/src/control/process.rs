@@ -1,0 +1,198 @@
+//! The agent's process: what it may use, its start, its waits and its end.
+
+use std::task::Context;
+
+use capfs::Errno;
+use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig};
+use capfs_worker_calls::{Guest, Patience, Running, with_running};
+use wasm_bindgen::prelude::*;
+
+use super::{machine, named, not_ended, sentence};
+use crate::machine::{Agent, account, limit, with_machine};
+use crate::wake::waker;
+use crate::{opfs, web};
+
+/// Bounds what the kernel holds for its agent together with the agent's memory, in bytes. Called before anything else is made.
+#[wasm_bindgen]
+pub fn limit_memory(bytes: f64) -> Result<(), JsValue> {
+    match limit(bytes as u64) {
+        true => Ok(()),
+        false => Err(named(Errno::Busy)),
+    }
+}
+
+/// What the account of the kernel stands at, in bytes: what may be held, what is, the most that was, how often more was refused,
+/// and what is held by kind, in the order of `HOLDINGS` in `web/src/holdings.ts`.
+#[wasm_bindgen]
+pub fn account_usage() -> Vec<f64> {
+    let usage = account().usage();
+    let totals = [usage.max, usage.used, usage.peak, usage.refused];
+    let held = usage.by_holding.into_iter().map(|(_, bytes)| bytes);
+    totals
+        .into_iter()
+        .chain(held)
+        .map(|bytes| bytes as f64)
+        .collect()
+}
+
+/// What WASI's own calls give the process that is made next: `clock_step` is nanoseconds, 0 for exact clocks and
+/// negative for none; `random` whether there are random bytes.
+#[wasm_bindgen]
+pub fn allow(clock_step: f64, random: bool) {
+    with_machine(|machine| {
+        machine.random = random;
+        machine.clock_grant = match clock_step {
+            0.0 => ClockGrant::Exact,
+            step if step > 0.0 => ClockGrant::Steps(step as u64),
+            _ => ClockGrant::Nothing,
+        };
+    });
+}
+
+/// Makes the process, after the streams. `env` alternates names and values; `preopens` alternates the names that the
+/// agent sees and absolute paths. It waits where these are of a device that answers later, such as one of the page's. `max_files` bounds the
+/// descriptors that are open at once; what is more than can be counted, 2^32 - 1, is that.
+///
+/// # Errors
+/// The name of an errno, or a sentence that says what can't be opened, or that the agent has been ended meanwhile.
+#[wasm_bindgen]
+pub async fn start(
+    args: Vec<String>,
+    env: Vec<String>,
+    preopens: Vec<String>,
+    clock_only: bool,
+    max_files: f64,
+) -> Result<(), JsValue> {
+    not_ended()?;
+    let config = machine(|machine| {
+        let streams = machine
+            .streams
+            .as_ref()
+            .ok_or_else(|| named(Errno::Inval))?;
+        let (input, outputs, tty) = (&streams.input, &streams.outputs, streams.tty);
+        let pairs = |flat: Vec<String>| {
+            let (pairs, _) = flat.as_chunks::<2>();
+            pairs
+                .iter()
+                .map(|[first, second]| (first.clone(), second.clone()))
+                .collect::<Vec<_>>()
+        };
+        let account = account();
+        machine.namespace.charge(&account);
+        Ok(ProcessConfig {
+            args,
+            env: pairs(env),
+            namespace: machine.namespace.clone(),
+            stdio: [input.open(tty), outputs[0].open(tty), outputs[1].open(tty)],
+            preopens: pairs(preopens)
+                .into_iter()
+                .map(|(name, path)| Preopen { name, path })
+                .collect(),
+            handed: Vec::new(),
+            clock: machine.clock.clone(),
+            clock_grant: machine.clock_grant,
+            random: match machine.random {
+                true => Box::new(web::WebRandom::new()),
+                false => Box::new(NoRandom),
+            },
+            max_files: (max_files as u32).into(),
+            account,
+        })
+    })?;
+    let process = Process::new(config).await;
+    let process = process.map_err(|error| sentence(&error))?;
+    not_ended()?;
+    let patience = match clock_only {
+        true => Patience::ClockOnly,
+        false => Patience::Anything,
+    };
+    capfs_worker_calls::replace(Some(Running {
+        process,
+        guest: None,
+        patience,
+        waker: waker(),
+    }));
+    Ok(())
+}
+
+/// Connects the process with the agent's memory, after the adapter has filled the table from `base` on.
+#[wasm_bindgen]
+pub fn attach(base: u32, direct: bool) {
+    with_running(|running| running.guest = Some(Guest::new(base, direct)));
+}
+
+/// Takes the wall clock, in milliseconds, and returns the bytes of the agent's memory.
+#[wasm_bindgen]
+pub fn tick(wall: f64) -> f64 {
+    web::tick(wall);
+    opfs::tick();
+    with_running(|running| running.guest.as_mut().map_or(0, Guest::measure)).unwrap_or(0) as f64
+}
+
+/// Closes what a program that has ended by its own will left open; whether that is done. If not, it is to be asked again when
+/// something has happened.
+#[wasm_bindgen]
+pub fn finish() -> bool {
+    let mut context = Context::from_waker(waker());
+    with_running(|running| running.process.poll_finish(&mut context).is_ready()).unwrap_or(true)
+}
+
+/// Gives up the call that waits: the agent is ended, and won't make it again.
+#[wasm_bindgen]
+pub fn give_up() {
+    with_running(|running| running.process.cancel());
+}
+
+/// When the pending call ends by itself, in milliseconds of `performance.now()`; infinite if never.
+#[wasm_bindgen]
+pub fn deadline() -> f64 {
+    with_running(|running| running.process.deadline())
+        .flatten()
+        .map_or(f64::INFINITY, |nanos| nanos as f64 / 1e6)
+}
+
+/// Closes what the process has open, once it has ended and its end was asked for; the namespace stays.
+#[wasm_bindgen]
+pub fn end_process() {
+    // Dropped when the machine is free again: closing tells other kernels, by way of JavaScript.
+    let ended = capfs_worker_calls::replace(None);
+    let streams = with_machine(|machine| {
+        machine.agent = Agent::Ended;
+        machine.streams.take()
+    });
+    if let Some(streams) = streams.flatten() {
+        streams.end();
+    }
+    drop(ended);
+}
+
+/// The code that the process has ended with, as a shell knows it.
+#[wasm_bindgen]
+pub fn exit_code() -> Option<u32> {
+    with_running(|running| running.process.exit_status().map(ExitStatus::code)).flatten()
+}
+
+/// The signal that the process has ended with, if it was one, as WASI numbers them.
+#[wasm_bindgen]
+pub fn exit_signal() -> Option<u8> {
+    match with_running(|running| running.process.exit_status()).flatten() {
+        Some(ExitStatus::Signal(signal)) => Some(signal),
+        _ => None,
+    }
+}
+
+/// What the process has used: calls, bytes read, bytes written, most descriptors at once.
+#[wasm_bindgen]
+pub fn usage() -> Vec<f64> {
+    with_running(|running| {
+        let usage = running.process.usage();
+        let numbers = [
+            usage.calls,
+            usage.bytes_read,
+            usage.bytes_written,
+            usage.files_peak.into(),
+        ];
+        numbers.map(|number| number as f64).to_vec()
+    })
+    .unwrap_or_default()
+}
