@@ -280,9 +280,9 @@ export class AgentRun implements Waitable, KernelHost {
     }
     this.#memory = instances.memory;
     const timings = { mount: mounted - begun, instantiate: performance.now() - mounted };
-    this.port.post({ type: 'started', id: this.id, timings });
-    this.#lastTurn = Date.now();
-    this.#reportUsed(this.#lastTurn);
+    this.#lastTurn = this.#lastUsed = Date.now();
+    this.#used = this.usage();
+    this.port.post({ type: 'started', id: this.id, timings, usage: this.#used });
     try {
       // The module's own start function first: the adapter is there for its calls only now.
       for (const name of [this.config.facts?.start, '_start']) {

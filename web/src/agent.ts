@@ -329,6 +329,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     switch (report.type) {
       case 'started':
         Object.assign(this.timings, report.timings);
+        this.#used = report.usage;
         break;
       case 'output':
         this.timings.firstByte ??= performance.now() - this.begun;

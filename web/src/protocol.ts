@@ -183,7 +183,7 @@ export interface MailNotice {
 /** What a worker sends. `kept` is what an agent's files take, in bytes; `failed` says that the worker is of no more use. */
 export type Report =
   | { type: 'ready' }
-  | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'> }
+  | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'>; usage: Usage }
   /** What the agent has used until now, for when its worker is lost. */
   | { type: 'used'; id: number; usage: Usage }
   | { type: 'output'; id: number; stream: number; bytes: Uint8Array; weight: number }

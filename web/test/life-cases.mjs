@@ -408,7 +408,14 @@ export const everywhere = {
     for (const [how, end] of Object.entries(ends)) {
       const agent = await capfs.spawn(guest, { args: [programs[how]] })
       // That it began is known when its worker tells of its start, and with it of what it has then.
-      if (how !== 'exit' && how !== 'trap') while (agent.timings.instantiate === 0) await turns(1)
+      const started = new Promise((resolve) => {
+        const { receive } = agent
+        agent.receive = (report) => {
+          receive.call(agent, report)
+          if (report.type === 'started' || report.type === 'exit') resolve()
+        }
+      })
+      await started
       const { reason, usage } = await end(agent)
       same([how, reason], [how, how === 'spinning' ? 'killed' : how])
       // What begins to spin at once has made calls to read its arguments, and none after that.
