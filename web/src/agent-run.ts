@@ -5,6 +5,7 @@ import { heldOf, noUsage } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
 import { TOLD, UNTOLD_MAX, auditWeight, type AgentConfig, type EndReason, type KernelModules, type Mail, type Peer, type RemoteTree, type Report, type Sender } from './protocol.js';
+import { turn } from './telling.js';
 import type { Exit, Usage, Variant } from './types.js';
 import type { Waitable, Waiting } from './waiting.js';
 
@@ -414,12 +415,17 @@ export class AgentRun implements Waitable, KernelHost {
         [reason, code, message] = ['host', TRAPPED, this.trapped(error)];
       }
     }
-    this.#output.flush();
-    this.#reportAudit();
     const text = [message, lost].filter((part) => part !== undefined).join('; ');
     const usage = (this.#usage ??= this.#used ?? noUsage());
     const exit = { code, reason, usage, ...(text === '' ? {} : { message: text }) };
-    this.port.post({ type: 'exit', id: this.id, exit, kept: this.kernel.exports.memory.buffer.byteLength });
+    const report = () => {
+      this.#output.flush();
+      this.#reportAudit();
+      this.port.post({ type: 'exit', id: this.id, exit, kept: this.kernel.exports.memory.buffer.byteLength });
+    };
+    // What its own kernel asked of servers and is given up now ends, and is told, before the event loop comes round.
+    if (this.config.audit !== undefined && this.config.grants.length > 0 && this.variant.wait !== 'sab') void turn().then(report);
+    else report();
     return reason !== 'host';
   }
 

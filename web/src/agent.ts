@@ -405,15 +405,21 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#stopTimer?.();
     clearTimeout(this.#grace);
     this.#granted(undefined);
-    this.#telling.add(
-      (function* (agent: Agent) {
-        try {
-          yield* agent.#console.end();
-        } finally {
-          agent.#finish(end, over.kept);
-        }
-      })(this),
-    );
+    const finish = () =>
+      this.#telling.add(
+        (function* (agent: Agent) {
+          try {
+            yield* agent.#console.end();
+          } finally {
+            agent.#finish(end, over.kept);
+          }
+        })(this),
+      );
+    const devices = this.#audit && this.owner.devices();
+    if (!devices) return finish();
+    // Of servers that were asked for it the audit hears when that is over. Its kernel has closed what it had there, if it could.
+    if (kept === undefined) devices.forget(this.id);
+    void devices.settled(this.id).then(finish);
   }
 
   /** Ends it with its worker, at once. */

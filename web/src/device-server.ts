@@ -2,6 +2,7 @@
 import { KernelInstance } from './kernel-instance.js';
 import type { BindingsFactory } from './kernels.js';
 import { DEVICE_WINDOW, UNTOLD_MAX, auditWeight, type DeviceCommand, type DeviceReport, type Narrowing, type Sender } from './protocol.js';
+import { turn } from './telling.js';
 
 export class DeviceServer {
   readonly #kernel: KernelInstance;
@@ -52,12 +53,14 @@ export class DeviceServer {
           if (before > UNTOLD_MAX) this.#tellTaken(client);
           break;
         }
+        case 'device-settle':
+          this.#afterwards({ type: 'device-settled', client });
+          break;
         case 'device-forget':
           this.#taken.delete(client);
           this.#untold.delete(client);
           kernel.remote_forget(client);
-          // What was given up with it is told first: that ends before the event loop gets to this.
-          setTimeout(() => this.port.post({ type: 'device-forgotten', client }));
+          this.#afterwards({ type: 'device-forgotten', client });
       }
     } catch (error) {
       this.#failed(error);
@@ -67,6 +70,11 @@ export class DeviceServer {
   #tellTaken(client: number): void {
     const taken = this.#tell(client);
     if (taken > 0) this.port.post({ type: 'device-taken', client, taken });
+  }
+
+  /** Reports something behind what was given up until now: that ends, and is told, before the event loop comes round. */
+  #afterwards(report: DeviceReport): void {
+    void turn().then(() => this.port.post(report));
   }
 
   /** How many requests of a client the page is to be told of now: none while its audit lags behind. */

@@ -17,10 +17,10 @@ export interface DeviceClient {
   devicesLost(devices: Peer): void;
 }
 
-/** The requests of a client: how many are under way, and those that wait. */
+/** The requests of a client: how many are under way, and those that wait; among them the question for what is told when those before it are done. */
 interface Requests {
   underWay: number;
-  readonly waiting: Uint8Array[];
+  readonly waiting: (Uint8Array | 'settle')[];
 }
 
 export class DeviceWorker {
@@ -29,6 +29,8 @@ export class DeviceWorker {
   readonly #requests = new Map<number, Requests>();
   /** Those that are being forgotten: what was under way for them is still to be told. */
   readonly #leaving = new Map<number, DeviceClient>();
+  /** Who waits until all is told of a client. */
+  readonly #settling = new Map<number, (() => void)[]>();
   readonly #granting = new Map<number, { resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
   readonly #narrowing = new Map<number, { resolve: (narrowing: Narrowing) => void; reject: (error: Error) => void }>();
   #nextRequest = 1;
@@ -85,10 +87,32 @@ export class DeviceWorker {
     const receiver = this.#clients.get(client);
     if (this.#gone !== undefined) return receiver?.devicesLost(this.peer);
     if (!receiver) return;
+    this.#enqueue(client, bytes);
+  }
+
+  #enqueue(client: number, what: Requests['waiting'][number]): void {
     const requests = this.#requests.get(client) ?? { underWay: 0, waiting: [] };
     this.#requests.set(client, requests);
-    requests.waiting.push(bytes);
+    requests.waiting.push(what);
     this.#send(client, 0);
+  }
+
+  /** Resolves when all is told that an agent's requests until now come to, those included that are given up by them; at once, where it has none. */
+  settled(client: number): Promise<void> {
+    if (this.#gone !== undefined || !(this.#clients.has(client) || this.#leaving.has(client))) return Promise.resolve();
+    this.#hold(1);
+    const settled = new Promise<void>((resolve) => {
+      this.#settling.set(client, [...(this.#settling.get(client) ?? []), resolve]);
+      // What is being forgotten is settled with that.
+      if (this.#clients.has(client)) this.#enqueue(client, 'settle');
+    });
+    return settled.finally(() => this.#hold(-1));
+  }
+
+  #settle(client: number): void {
+    const all = this.#settling.get(client) ?? [];
+    this.#settling.delete(client);
+    for (const resolve of all) resolve();
   }
 
   /** Sends what may be sent of a client's, of whose requests so many more have been taken. */
@@ -96,9 +120,13 @@ export class DeviceWorker {
     const requests = this.#requests.get(client);
     if (!requests) return;
     requests.underWay -= taken;
-    for (const bytes of requests.waiting.splice(0, DEVICE_WINDOW - requests.underWay)) {
+    for (const what of requests.waiting.splice(0, DEVICE_WINDOW - requests.underWay)) {
+      if (what === 'settle') {
+        this.#handle.post({ type: 'device-settle', client });
+        continue;
+      }
       requests.underWay += 1;
-      this.#handle.post({ type: 'device-request', client, bytes }, [bytes.buffer as ArrayBuffer]);
+      this.#handle.post({ type: 'device-request', client, bytes: what }, [what.buffer as ArrayBuffer]);
     }
   }
 
@@ -130,6 +158,7 @@ export class DeviceWorker {
     this.#requests.clear();
     for (const client of this.#clients.values()) client.devicesLost(this.peer);
     this.#leaving.clear();
+    for (const client of [...this.#settling.keys()]) this.#settle(client);
     this.onGone();
   }
 
@@ -158,8 +187,11 @@ export class DeviceWorker {
           if (this.#gone === undefined) this.#handle.post({ type: 'device-told', client, weight });
         });
       }
+      case 'device-settled':
+        return this.#settle(report.client);
       case 'device-forgotten':
-        return void this.#leaving.delete(report.client);
+        this.#leaving.delete(report.client);
+        return this.#settle(report.client);
       case 'device-failed':
         return this.end(`the device worker failed: ${report.message}`);
     }

@@ -122,6 +122,8 @@ export type DeviceCommand =
   | { type: 'device-request'; client: number; bytes: Uint8Array }
   /** Of what the client's audit was sent the page has told its function so much. */
   | { type: 'device-told'; client: number; weight: number }
+  /** Asks for an answer when what came before is done, and what was given up by it is told. */
+  | { type: 'device-settle'; client: number }
   | { type: 'device-forget'; client: number };
 
 /** What a device worker sends. */
@@ -132,6 +134,7 @@ export type DeviceReport =
   | { type: 'device-answer'; client: number; bytes: Uint8Array; taken: number }
   | { type: 'device-taken'; client: number; taken: number }
   | { type: 'device-audit'; client: number; line: string; weight: number }
+  | { type: 'device-settled'; client: number }
   /** The last that is heard of a client. */
   | { type: 'device-forgotten'; client: number }
   | { type: 'device-failed'; message: string };

@@ -41,7 +41,7 @@ export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Re
   const receive = (message: Message) => {
     if (early) early.push(message);
     else if (message.type === 'prepare' || message.type === 'prepare-devices') void prepare(message);
-    else if (message.type === 'device-admit' || message.type === 'device-told' || message.type === 'device-grant' || message.type === 'device-narrow' || message.type === 'device-request' || message.type === 'device-forget') devices?.receive(message);
+    else if (message.type === 'device-admit' || message.type === 'device-told' || message.type === 'device-grant' || message.type === 'device-narrow' || message.type === 'device-request' || message.type === 'device-settle' || message.type === 'device-forget') devices?.receive(message);
     else worker?.receive(message);
   };
   port.listen(receive);

@@ -34,10 +34,12 @@ async function until(holds) {
 
 let capfs
 let module
+let program
 
 /** Makes the Capfs that the other cases use. */
 export async function open(Capfs, variant, guest) {
   capfs = await Capfs.create({ variant })
+  program = guest
   module = await capfs.compile(guest)
 }
 
@@ -102,6 +104,51 @@ export async function download(what, address) {
 export async function giveUp() {
   downloading.abort.abort()
   same(await downloading.outcome, 'ABORTED')
+}
+
+let asking
+
+/** Starts an agent that asks a server which never answers, and is to end in this way. */
+export async function asks(wait, address, how) {
+  const { protocol, host, pathname, origin } = new URL(address)
+  const told = []
+  const own = await capfs.constructor.create({ variant: { wait }, capabilities: true })
+  const [grant, path] = [`fetch,origin=${origin}`, `/cap/fetch/${protocol.slice(0, -1)}/${host}${pathname}`]
+  const ways = {
+    // By opening a file, which waits.
+    waits: `cat ${path}\n`,
+    // By a request that goes on while the agent does something else.
+    sends: `cat /cap/fetch/new\nset /cap/fetch/1/ctl url ${address}\vsend\v\n`,
+    // By a task with less of what it has itself.
+    starts: `cat /task/new/wasi\nset /task/1/cmd /bin/guest.wasm cat ${path}\nput /task/1/ctl grant ${grant}\nput /task/1/ctl start\n`,
+  }
+  const agent = await own.spawn(module, {
+    args: ['script'],
+    stdin: 'pipe',
+    mounts: { '/bin': { type: 'memory', files: { 'guest.wasm': program } } },
+    grants: [grant, 'crypto,persist=no', 'task'],
+    audit: ({ operation, outcome }) => told.push([operation, outcome]),
+  })
+  await agent.write(ways[how.split(' ')[0]])
+  asking = { own, agent, told }
+}
+
+/** Ends it, once the server was asked: the audit has heard of that when the end is told, and hears nothing more. */
+export async function ended(how) {
+  const { own, agent, told } = asking
+  if (how.endsWith('killed')) void agent.kill()
+  else if (how.endsWith('lost')) agent.worker.end('its worker was lost')
+  else await agent.closeStdin()
+  const { reason } = await agent.exit
+  const atEnd = told.slice()
+  same(atEnd.filter(([operation]) => operation === 'request'), [['request', 'ECANCELED']])
+  same(reason, how.endsWith('killed') ? 'killed' : how.endsWith('lost') ? 'host' : 'exit')
+  await agent.dispose()
+  // Whatever the device worker still has to say of it comes before what it says of the next.
+  const next = await own.spawn(module, { args: ['hello'], grants: ['crypto,persist=no'], audit: () => undefined })
+  await next.exit
+  own.close()
+  same(told, atEnd)
 }
 
 /** Milliseconds that an agent may run, and that its end may take when they are over. */

@@ -54,7 +54,7 @@ function memory() {
 }
 
 /** Runs all of it by one host; `call(name, …args)` calls a case there. */
-async function endure(title, call) {
+async function endure(title, call, waits) {
   await tested(`${title}: runs 1,000 agents one after the other in bounded memory`, async () => {
     await call('oneByOne', 100)
     const early = memory()
@@ -80,21 +80,36 @@ async function endure(title, call) {
       file.close()
     })
   }
+  for (const wait of waits) {
+    // What an agent's own worker was asking nobody hears of any more when that is lost.
+    const ways = ['waits and is killed', 'sends and is killed', 'sends and exits', 'starts a task and is killed', 'starts a task and exits', ...(wait === 'sab' ? ['waits and is lost', 'sends and is lost', 'starts a task and is lost'] : [])]
+    for (const how of ways) {
+      await tested(`${title} ${wait}: tells the audit of a server that was asked before the end of an agent that ${how}`, async () => {
+        const file = await endless(true)
+        await call('asks', wait, file.address, how)
+        await file.asked
+        await call('ended', how)
+        await file.closed
+        file.close()
+      })
+    }
+  }
   await tested(`${title}: ends agents in time that flood functions of the page's`, () => call('flooded'))
   await tested(`${title}: ends an agent that can't wait until its audit is heard`, () => call('unheard'))
   await tested(`${title}: settles what waits when workers fail`, () => call('failing'))
 }
 
-/** An address whose file never ends: `asked` when somebody wants it, `closed` when he has given up. */
-async function endless() {
+/** An address whose file never ends, or with `silent` never begins: `asked` when somebody wants it, `closed` when he has given up. */
+async function endless(silent = false) {
   let [came, went] = []
   const asked = new Promise((resolve) => (came = resolve))
   const closed = new Promise((resolve) => (went = resolve))
   const server = createServer((request, response) => {
     came()
+    response.on('close', went)
+    if (silent) return
     response.writeHead(200, { 'Content-Type': 'application/wasm', 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' })
     response.write(Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]))
-    response.on('close', went)
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   return { address: `http://127.0.0.1:${server.address().port}/never.wasm`, asked, closed, close: () => server.close() }
@@ -106,7 +121,7 @@ async function inNode() {
   const guest = buildGuest()
   cases.countWorkers()
   await cases.open(Capfs, {}, guest)
-  await endure('node', (name, ...args) => cases[name](...args))
+  await endure('node', (name, ...args) => cases[name](...args), ['sab'])
   await tested('node: ends every worker when it is closed', () => cases.close())
   for (const [name, script] of Object.entries(SCRIPTS)) {
     await tested(`node: a script ends when its agents have: ${name}`, () => ends(['--input-type=module', '-e', sourceOf(script)]))
@@ -227,7 +242,7 @@ async function inBrowser(name) {
       },
       [guest],
     )
-    await endure(title, call)
+    await endure(title, call, name === 'chromium' ? (isolated ? ['sab', 'jspi'] : ['jspi']) : isolated ? ['sab'] : [])
     if (name === 'chromium') await tested(`${title}: says so when there is no memory`, () => call('withoutMemory'))
     await tested(`${title}: ends every worker when it is closed`, () => call('close'))
     await page.close()

@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::*;
 use crate::control::{machine, named, not_ended, sentence};
 use crate::machine::{Held, Kind, account, with_machine};
 use crate::remote::server::Tree;
-use crate::remote::{client, connection, server};
+use crate::remote::{client, server};
 use crate::{devices, opfs, web};
 
 /// Reads a grant; `terms` alternates keys and values, `at` among them.
@@ -265,11 +265,7 @@ pub fn revoke(at: &str) -> bool {
         }
         found = true;
         gate.revoke();
-        match kind {
-            Kind::Here(capability) => capability.end(),
-            Kind::There { peer, tree } => connection::revoke(peer, tree),
-            Kind::Whole => {}
-        }
+        kind.end();
     }
     found
 }

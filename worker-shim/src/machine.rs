@@ -13,6 +13,7 @@ use capfs_runtime::ClockGrant;
 use capfs_worker_calls::{is_entered, memory_size};
 
 use crate::devices::console::Streams;
+use crate::remote::connection;
 use crate::web::WebClock;
 
 /// How less of something is made.
@@ -29,6 +30,18 @@ pub enum Kind {
     },
     /// Not at all, but for a bind of its directory.
     Whole,
+}
+
+impl Kind {
+    /// Gives up what goes on behind it, wherever it was made: requests, connections, tasks. Nothing of the machine may be borrowed: what ends may
+    /// come back to it.
+    pub fn end(&self) {
+        match self {
+            Kind::Here(capability) => capability.end(),
+            Kind::There { peer, tree } => connection::revoke(*peer, *tree),
+            Kind::Whole => {}
+        }
+    }
 }
 
 /// Something that an agent was granted.

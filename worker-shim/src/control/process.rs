@@ -8,7 +8,7 @@ use capfs_worker_calls::{Guest, Patience, Running, with_running};
 use wasm_bindgen::prelude::*;
 
 use super::{machine, named, not_ended, sentence};
-use crate::machine::{Agent, account, limit, with_machine};
+use crate::machine::{Agent, Kind, account, limit, with_machine};
 use crate::wake::waker;
 use crate::{opfs, web};
 
@@ -151,19 +151,24 @@ pub fn deadline() -> f64 {
         .map_or(f64::INFINITY, |nanos| nanos as f64 / 1e6)
 }
 
-/// Closes what the process has open, once it has ended and its end was asked for; the namespace stays.
+/// Closes what the process has open, once it has ended and its end was asked for, and gives up what goes on behind its capabilities; the
+/// namespace stays.
 #[wasm_bindgen]
 pub fn end_process() {
     // Dropped when the machine is free again: closing tells other kernels, by way of JavaScript.
     let ended = capfs_worker_calls::replace(None);
-    let streams = with_machine(|machine| {
+    let known = with_machine(|machine| {
         machine.agent = Agent::Ended;
-        machine.streams.take()
+        let held = machine.held.iter();
+        let kinds = held.map(|held| held.kind.clone()).collect::<Vec<_>>();
+        (machine.streams.take(), kinds)
     });
-    if let Some(streams) = streams.flatten() {
+    let (streams, kinds) = known.unwrap_or_default();
+    if let Some(streams) = streams {
         streams.end();
     }
     drop(ended);
+    kinds.iter().for_each(Kind::end);
 }
 
 /// The code that the process has ended with, as a shell knows it.

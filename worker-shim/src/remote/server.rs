@@ -141,11 +141,7 @@ pub struct Tree {
 impl Tree {
     /// It is taken away: nothing goes on behind it. The gate is that of what it was made of, and stays.
     pub fn revoke(&self) {
-        match &self.kind {
-            Kind::Here(capability) => capability.end(),
-            Kind::There { peer, tree } => connection::revoke(*peer, *tree),
-            Kind::Whole => {}
-        }
+        self.kind.end();
         if let Some(end) = &self.end {
             end();
         }
