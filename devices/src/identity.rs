@@ -7,6 +7,11 @@ use std::fmt::{self, Display, Write as _};
 
 use sha2::{Digest, Sha256};
 
+use crate::hex;
+
+/// Bytes of a digest.
+const SHA256: usize = 32;
+
 /// Characters of an identity that a host gives, at most.
 pub const ID_MAX: usize = 64;
 
@@ -62,6 +67,13 @@ pub fn digest(bytes: &[u8]) -> String {
     text
 }
 
+/// A digest that somebody has written down, as [`digest`] has it; `None` where it is none: `sha256:` and 64 hexadecimal digits of either
+/// case.
+pub fn read_digest(text: &str) -> Option<String> {
+    let bytes = hex::decode(text.strip_prefix("sha256:")?)?;
+    (bytes.len() == SHA256).then(|| text.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +100,27 @@ mod tests {
         let empty = Identity::of_module(b"");
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(empty.to_string(), format!("sha256:{hex}"));
+    }
+
+    #[test]
+    fn digests_are_whole() {
+        let own = digest(b"x");
+        assert_eq!(read_digest(&own), Some(own.clone()));
+        let (_, digits) = own.split_once(':').unwrap();
+        let upper = format!("sha256:{}", digits.to_uppercase());
+        assert_eq!(read_digest(&upper), Some(own.clone()));
+        for bad in [
+            "",
+            "sha256:",
+            digits,
+            &own[..own.len() - 1],
+            &own[..own.len() - 2],
+            &format!("{own}00"),
+            &format!("sha512:{digits}"),
+            &format!("sha256: {}", &digits[1..]),
+            &format!("sha256:{}g", &digits[1..]),
+        ] {
+            assert_eq!(read_digest(bad), None, "{bad}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use capfs_devices::identity::digest;
 use capfs_modules::{Facts, Refusal, translate};
 use wasmparser::{Validator, WasmFeatures};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
@@ -34,6 +35,16 @@ pub enum ModuleError {
         /// Why.
         refusal: Refusal,
     },
+    /// It is not the module that was meant.
+    #[error("`{path}` has the digest {digest}, and not {wanted}")]
+    OtherDigest {
+        /// The file.
+        path: String,
+        /// Its digest.
+        digest: String,
+        /// What it should be.
+        wanted: String,
+    },
     /// It was not compiled, whether it can run or not.
     #[error("`{path}` {failure}")]
     Compile {
@@ -50,6 +61,25 @@ impl ModuleError {
         ModuleError::Refused {
             path: path.to_owned(),
             refusal,
+        }
+    }
+
+    /// That the bytes of a module have the digest that they must have, if there is one.
+    ///
+    /// # Errors
+    /// [`ModuleError::OtherDigest`]
+    pub fn check_digest(path: &str, wasm: &[u8], wanted: Option<&str>) -> Result<(), ModuleError> {
+        let Some(wanted) = wanted else {
+            return Ok(());
+        };
+        let digest = digest(wasm);
+        match digest == wanted {
+            true => Ok(()),
+            false => Err(ModuleError::OtherDigest {
+                path: path.to_owned(),
+                digest,
+                wanted: wanted.to_owned(),
+            }),
         }
     }
 

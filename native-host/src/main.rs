@@ -103,6 +103,7 @@ impl Failed {
 fn module_code(error: &ModuleError) -> u8 {
     match error {
         ModuleError::Refused { refusal, .. } => refusal.exit_code(),
+        ModuleError::OtherDigest { .. } => codes::MODULE,
         ModuleError::Compile { .. } => codes::HOST,
         _ => codes::NOT_FOUND,
     }
@@ -112,6 +113,9 @@ impl From<ModuleError> for Failed {
     fn from(error: ModuleError) -> Failed {
         let hint = match &error {
             ModuleError::Refused { refusal, .. } => refusal.hint(),
+            ModuleError::OtherDigest { .. } => Some(
+                "`digest` in the manifest's `[agent]` names the module that may run; `capfs-host inspect` shows a file's",
+            ),
             ModuleError::Compile {
                 failure: Failure::Memory(_),
                 ..
@@ -191,7 +195,7 @@ fn inspect_module(args: InspectArgs) -> Result<u8, Failed> {
             ..Host::default()
         };
         let capabilities = Capabilities::new(host, &name, Family::alone(), reserved);
-        Asked::examine(manifest, &capabilities)
+        Asked::examine(manifest, &module, &capabilities)
     });
     let text = match args.json {
         true => say::json(&module.as_json(asked.as_ref()), true) + "\n",
@@ -200,8 +204,11 @@ fn inspect_module(args: InspectArgs) -> Result<u8, Failed> {
     let written = io::stdout().write_all(text.as_bytes());
     written.map_err(|error| Failed::host(format!("can't write: {error}")))?;
     // As `run` would end.
-    let starts = asked.is_none_or(|asked| asked.starts());
-    Ok(if starts { 0 } else { codes::HOST })
+    Ok(match asked {
+        Some(asked) if !asked.is_module() => codes::MODULE,
+        Some(asked) if !asked.starts() => codes::HOST,
+        _ => 0,
+    })
 }
 
 /// The exit code where nothing that is stored can be read.
@@ -284,6 +291,8 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     let compiler = Compiler::of_this_command();
     let load = || {
         let wasm = engine::read(&settings.program)?;
+        // These bytes, and no others, are compiled.
+        ModuleError::check_digest(&name, &wasm, settings.program_digest.as_deref())?;
         let mut slow = || {
             if !args.quiet {
                 let kilobytes = wasm.len().div_ceil(1000);

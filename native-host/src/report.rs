@@ -132,6 +132,7 @@ pub fn refused(missing: &[Lack]) -> serde_json::Value {
 pub fn module_refused(error: &ModuleError, code: u8) -> serde_json::Value {
     let refusal = match error {
         ModuleError::Refused { refusal, .. } => Some(refusal.code()),
+        ModuleError::OtherDigest { .. } => Some("MODULE_DIGEST"),
         _ => None,
     };
     json!({

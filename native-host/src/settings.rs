@@ -40,6 +40,8 @@ pub enum SettingsError {
 pub struct Settings {
     /// The program's file.
     pub program: PathBuf,
+    /// The digest that its module must have, if a manifest says so.
+    pub program_digest: Option<String>,
     /// Who it is, if somebody says so.
     pub id: Option<Identity>,
     /// Arguments, the program's name first.
@@ -90,6 +92,7 @@ impl Settings {
         }
         Ok(Settings {
             program,
+            program_digest: manifest.program_digest,
             id: args.id.clone().or(manifest.id),
             args: all,
             env: env(&manifest.env, &args.env)?,

@@ -179,11 +179,15 @@ fn inspecting_shows_types_and_compiles_nothing() {
          export   pair: func (f64) -> (i32, i32)\n\
          refused  it imports what no host provides: env.table (table) (MODULE_IMPORTS)\n"
             .to_owned()
-            + &format!("identity {}\n", digest(&fs::read(&agent).unwrap()))
+            + &format!(
+                "digest   {} (of the module; who it is, unless told otherwise)\n",
+                digest(&fs::read(&agent).unwrap())
+            )
     );
     let output = bench.command("inspect").arg("--json").arg(&agent).output();
     let described: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     assert_eq!(described["command"], true);
+    assert_eq!(described["digest"], digest(&fs::read(&agent).unwrap()));
     assert_eq!(described["imports"][1]["status"], "missing");
     assert!(!bench.path("cache").exists());
     let cut = fs::read(&agent).unwrap();

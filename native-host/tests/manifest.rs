@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Output, Stdio};
 
 use bench::{Bench, FD_WRITE, assert_ended, hello, program};
+use capfs_devices::identity::digest;
 
 /// Writes its arguments, each with its end of a byte 0, and gives 0.
 fn tells_args() -> String {
@@ -327,6 +328,74 @@ device = 'dom'
         (&"100ms".into(), &false.into(), &vec!["NOT_SET"].into())
     );
     assert!(!String::from_utf8_lossy(&output.stdout).contains("secret"));
+}
+
+#[test]
+fn a_manifest_names_the_very_module_that_may_run() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let module = digest(&std::fs::read(&agent).unwrap());
+    let manifest = |digest: &str| {
+        format!(
+            "agent = {{ program = 'agent.wasm', digest = '{digest}' }}\nlimits = {{ files = 9 }}\n"
+        )
+    };
+    let inspect = || {
+        let mut command = bench.command("inspect");
+        command.arg("--manifest").arg(bench.path("agent.toml"));
+        command.output().unwrap()
+    };
+    let upper = format!("sha256:{}", module["sha256:".len()..].to_uppercase());
+    for digest in [&module, &upper] {
+        let output = run(&bench, "agent.toml", &manifest(digest), &[]);
+        assert_eq!(output.stdout, b"hello\n", "{}", stderr(&output));
+    }
+    let output = inspect();
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_ended(&output, 0, "");
+    // First what it may have, then who it is.
+    let order = [
+        "limit ",
+        &format!("module   {module}, as"),
+        "starts   yes",
+        "kind ",
+        &format!("digest   {module} (of the module"),
+    ];
+    let at = order.map(|text| {
+        said.find(text)
+            .unwrap_or_else(|| panic!("`{text}`: {said}"))
+    });
+    assert!(at.is_sorted(), "{at:?} {said}");
+    // A module that was put in its place, kept code or not, is not run.
+    bench.agent(&program(
+        FD_WRITE,
+        "(func $main (result i32) (i32.const 7))",
+    ));
+    let other = run(
+        &bench,
+        "agent.toml",
+        "agent = { program = 'agent.wasm' }",
+        &[],
+    );
+    assert_ended(&other, 7, "");
+    let found = digest(&std::fs::read(&agent).unwrap());
+    let output = run(&bench, "agent.toml", &manifest(&module), &["--json"]);
+    let told = format!("has the digest {found}, and not {module}");
+    assert_ended(&output, 126, &told);
+    assert_eq!(report(&output)["error"], "MODULE_DIGEST");
+    let output = inspect();
+    assert_ended(&output, 126, "");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("starts   no: the module is not the one that the manifest names"),
+        "{said}"
+    );
+    let output = run(&bench, "agent.toml", &manifest("sha256:12"), &[]);
+    assert_ended(
+        &output,
+        125,
+        "agent.toml:1:44: expected `sha256:` and 64 hexadecimal digits",
+    );
 }
 
 #[test]

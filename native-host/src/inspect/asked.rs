@@ -4,7 +4,7 @@ use capfs_devices::identity::Identity;
 use capfs_runtime::ClockGrant;
 use serde_json::{Value, json};
 
-use super::line;
+use super::{Description, line};
 use crate::capabilities::Capabilities;
 use crate::grants::{Grant, Lack};
 use crate::manifest::{Bounds, Manifest, Need, Variable, Want};
@@ -12,6 +12,8 @@ use crate::manifest::{Bounds, Manifest, Need, Variable, Want};
 /// A manifest, held against this host.
 pub struct Asked {
     manifest: Manifest,
+    /// Whether the module has the digest that the manifest says, if it says one.
+    is_module: bool,
     /// For each thing that is asked for, what is missing of it.
     lacks: Vec<Option<Lack>>,
 }
@@ -35,11 +37,17 @@ impl Fate {
 }
 
 impl Asked {
-    /// Looks for everything that a manifest asks for, and makes nothing.
-    pub fn examine(manifest: Manifest, capabilities: &Capabilities) -> Asked {
+    /// Looks for everything that a manifest asks for, and makes nothing; the program is the module of this description.
+    pub fn examine(manifest: Manifest, module: &Description, capabilities: &Capabilities) -> Asked {
+        let wanted = manifest.program_digest.as_deref();
+        let is_module = wanted.is_none_or(|digest| digest == module.digest);
         let wants = manifest.wants.iter();
         let lacks = wants.map(|want| want.examine(capabilities)).collect();
-        Asked { manifest, lacks }
+        Asked {
+            manifest,
+            is_module,
+            lacks,
+        }
     }
 
     fn fates(&self) -> impl Iterator<Item = (&Want, Option<&Lack>, Fate)> {
@@ -54,9 +62,14 @@ impl Asked {
         })
     }
 
-    /// Whether the program would be started.
+    /// Whether the program would be started, if it is one.
     pub fn starts(&self) -> bool {
-        self.fates().all(|(_, _, fate)| fate != Fate::Missing)
+        self.is_module && self.fates().all(|(_, _, fate)| fate != Fate::Missing)
+    }
+
+    /// Whether the module is the one that the manifest names.
+    pub fn is_module(&self) -> bool {
+        self.is_module
     }
 
     pub(super) fn as_json(&self) -> Value {
@@ -100,11 +113,13 @@ impl Asked {
             "inherits": self.manifest.env.iter().filter(|variable| variable.value.is_none()).map(|variable| &variable.name).collect::<Vec<_>>(),
             "not_set": self.manifest.env.iter().filter(|variable| is_not_set(variable)).map(|variable| &variable.name).collect::<Vec<_>>(),
             "digest": self.manifest.digest,
+            "module_digest": self.manifest.program_digest,
             "id": self.manifest.id.as_ref().map(Identity::as_str),
             "listen": listen.collect::<Vec<_>>(),
         })
     }
 
+    /// What it may touch first, then its limits, and then who it is.
     pub(super) fn as_text(&self) -> String {
         let mut text = String::new();
         let mut line = |key: &str, what: String| line(&mut text, key, what);
@@ -120,6 +135,20 @@ impl Asked {
                 what += &without.map_or_else(String::new, |text| format!("; {text}"));
             }
             line(fate.word(), what);
+        }
+        for address in &self.manifest.listen {
+            line("listen", address.to_string());
+        }
+        for variable in &self.manifest.env {
+            let Variable { name, value } = variable;
+            match value {
+                Some(_) => line("variable", name.clone()),
+                None if is_not_set(variable) => line(
+                    "inherits",
+                    format!("{name}, which is not set on this machine"),
+                ),
+                None => line("inherits", format!("{name}, as it is set on this machine")),
+            }
         }
         let Bounds {
             memory,
@@ -151,20 +180,6 @@ impl Asked {
             };
             line("random", what.to_owned());
         }
-        for address in &self.manifest.listen {
-            line("listen", address.to_string());
-        }
-        for variable in &self.manifest.env {
-            let Variable { name, value } = variable;
-            match value {
-                Some(_) => line("variable", name.clone()),
-                None if is_not_set(variable) => line(
-                    "inherits",
-                    format!("{name}, which is not set on this machine"),
-                ),
-                None => line("inherits", format!("{name}, as it is set on this machine")),
-            }
-        }
         if !self.manifest.args.is_empty() {
             line("args", format!("{:?}", self.manifest.args));
         }
@@ -178,9 +193,17 @@ impl Asked {
             "digest",
             format!("{} (of the manifest)", self.manifest.digest),
         );
-        let starts = match self.starts() {
-            true => "yes",
-            false => "no: something that it requires is missing here",
+        if let Some(digest) = &self.manifest.program_digest {
+            let what = match self.is_module {
+                true => "as the module has it",
+                false => "which the module below has not",
+            };
+            line("module", format!("{digest}, {what}"));
+        }
+        let starts = match (self.is_module, self.starts()) {
+            (true, true) => "yes",
+            (false, _) => "no: the module is not the one that the manifest names",
+            (true, false) => "no: something that it requires is missing here",
         };
         line("starts", starts.to_owned());
         text

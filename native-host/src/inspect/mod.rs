@@ -20,8 +20,8 @@ pub use asked::{Asked, lacks};
 /// A module's imports and exports.
 #[derive(Debug, Default)]
 pub struct Description {
-    /// Who it is, unless somebody says otherwise.
-    identity: String,
+    /// Its digest, which is who it is unless somebody says otherwise.
+    digest: String,
     imports: Vec<Import>,
     exports: Vec<Export>,
     /// Why it can't run, if it can't.
@@ -53,7 +53,7 @@ pub fn describe(engine: &Engine, wasm: &[u8], name: &str) -> Result<Description,
     let definitions = Definitions::read(wasm);
     let definitions = definitions.map_err(|error| refused(Refusal::Invalid(error.to_string())))?;
     Ok(Description {
-        identity: digest(wasm),
+        digest: digest(wasm),
         verdict: capfs_modules::read(wasm).err(),
         ..definitions.description
     })
@@ -279,7 +279,8 @@ impl Description {
         json!({
             "command": self.is_command(),
             "refused": refused.map(|refusal| json!({ "code": refusal.code(), "text": refusal.to_string() })),
-            "identity": self.identity,
+            "identity": self.digest,
+            "digest": self.digest,
             "imports": imports,
             "exports": exports,
             "needs": self.needs(),
@@ -287,9 +288,9 @@ impl Description {
         })
     }
 
-    /// The description as text, a line each, with what a manifest asks for.
+    /// The description as text, a line each, behind what a manifest asks for: many modules have more to tell than fits a screen.
     pub fn as_text(&self, asked: Option<&Asked>) -> String {
-        let mut text = String::new();
+        let mut text = asked.map_or_else(String::new, Asked::as_text);
         let kind = match self.is_command() {
             true => "a WASI command",
             false => "not a command: no `_start`",
@@ -316,10 +317,14 @@ impl Description {
             let code = refusal.code();
             line(&mut text, "refused", format!("it {refusal} ({code})"));
         }
-        line(&mut text, "identity", &self.identity);
-        if let Some(asked) = asked {
-            text += &asked.as_text();
-        }
+        line(
+            &mut text,
+            "digest",
+            format!(
+                "{} (of the module; who it is, unless told otherwise)",
+                self.digest
+            ),
+        );
         text
     }
 }

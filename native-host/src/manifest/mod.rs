@@ -122,6 +122,8 @@ pub struct Manifest {
     pub digest: String,
     /// The program.
     pub program: Option<PathBuf>,
+    /// The digest that the program's module must have, as `sha256:` and hexadecimal digits in lower case.
+    pub program_digest: Option<String>,
     /// Who the program is.
     pub id: Option<Identity>,
     /// Its arguments.
@@ -272,6 +274,7 @@ mod tests {
     const SAMPLE: &str = r#"
 [agent]
 program = "feeds.wasm"
+digest = "sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
 args = ["--all", "naïve"]
 inherit-env = ["TERM"]
 clock = "100ms"
@@ -315,6 +318,7 @@ required = false
     fn everything_is_read() {
         let manifest = read(SAMPLE).unwrap();
         assert_eq!(manifest.program, Some(PathBuf::from("/folder/feeds.wasm")));
+        assert_eq!(manifest.program_digest, Some(digest(b"")));
         assert_eq!(manifest.clock, Some(ClockGrant::Steps(100_000_000)));
         assert_eq!(
             manifest.limits,
@@ -342,7 +346,16 @@ required = false
         assert_eq!(manifest.wants[2].need, Need::Optional(Some("x".to_owned())));
         assert_eq!(manifest.wants[4].need, Need::Optional(None));
         let place = manifest.wants[3].place.as_ref().unwrap();
-        assert_eq!(place.to_string(), "m.toml:19:1");
+        assert_eq!(place.to_string(), "m.toml:20:1");
+    }
+
+    #[test]
+    fn a_digest_is_whole() {
+        for bad in ["", "sha256:00", "sha512:00"] {
+            let error = read(&format!("agent = {{ digest = '{bad}' }}")).unwrap_err();
+            let told = "m.toml:1:20: expected `sha256:` and 64 hexadecimal digits";
+            assert_eq!(error.lines(), [told], "{bad}");
+        }
     }
 
     #[test]

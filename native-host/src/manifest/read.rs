@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use capfs::{MOUNTS_MAX, Rights};
 use capfs_devices::grant::{DeviceKind, Grant as Capability, GrantError, Term};
-use capfs_devices::identity::Identity;
+use capfs_devices::identity::{Identity, read_digest};
 use capfs_devices::storage::paths_beside;
 use capfs_devices::terms;
 use capfs_runtime::ClockGrant;
@@ -182,6 +182,7 @@ impl Reader<'_> {
     fn agent(&mut self, node: &Node) {
         const KNOWN: &[&str] = &[
             "program",
+            "digest",
             "id",
             "args",
             "inherit-env",
@@ -192,6 +193,7 @@ impl Reader<'_> {
         for (key, node) in self.table(node) {
             match key.name.as_str() {
                 "program" => self.manifest.program = self.file(node),
+                "digest" => self.manifest.program_digest = self.digest(node),
                 "id" => {
                     let id = self.text(node).map(|text| Identity::named(&text));
                     self.manifest.id = id.and_then(|id| self.checked(node.at, id));
@@ -215,6 +217,15 @@ impl Reader<'_> {
                 _ => self.unknown(key, "agent", KNOWN),
             }
         }
+    }
+
+    fn digest(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        let digest = read_digest(&text);
+        if digest.is_none() {
+            self.wrong(node.at, "expected `sha256:` and 64 hexadecimal digits");
+        }
+        digest
     }
 
     fn clock(&mut self, key: &Key, node: &Node) -> Option<ClockGrant> {
