@@ -13,7 +13,7 @@ use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use capfs_host::listen::ListenGrant;
 use capfs_host::manifest::Variable;
 use capfs_runtime::ClockGrant;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 const EXIT_CODES: &str = "\
@@ -42,7 +42,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a WASI preview 1 program
-    #[command(after_help = EXIT_CODES, override_usage = "capfs-host run [OPTIONS] <AGENT.wasm> [ARGS]...\n       capfs-host run [OPTIONS] --manifest <FILE> [ARGS]...")]
+    #[command(after_help = EXIT_CODES, override_usage = "capfs-host run [OPTIONS] <AGENT.wasm> [ARGS]...\n       capfs-host run [OPTIONS] --manifest <FILE> [--] [ARGS]...")]
     Run(Box<RunArgs>),
     /// Show what a module imports, exports and will need
     Inspect(InspectArgs),
@@ -72,7 +72,8 @@ pub struct RunArgs {
     /// Read what the program requires, what it can do without, and its limits from this file (TOML, or .json)
     ///
     /// Options here add to it; those for the same path, variable or limit replace what it says. If it names a
-    /// program, everything behind the options are arguments. See docs/manifest.md.
+    /// program, everything behind the options are arguments: options for the program itself stand behind `--`. See
+    /// docs/manifest.md.
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 
@@ -166,7 +167,8 @@ pub struct RunArgs {
     ordered: Vec<Grant>,
 
     /// The program, unless the manifest names it, and behind it its arguments, `--help` included: none of them is an
-    /// option of this command
+    /// option of this command. Where the manifest names it, its own options stand behind `--`:
+    /// `capfs-host run --manifest agent.toml -- --help`
     #[arg(
         value_name = "AGENT.wasm",
         required_unless_present = "manifest",
@@ -178,7 +180,8 @@ pub struct RunArgs {
 impl Cli {
     /// Parses the process's arguments; ends it with a message when they are wrong.
     pub fn parse() -> Cli {
-        let matches = Cli::command().get_matches();
+        let matches = Cli::command().try_get_matches();
+        let matches = matches.unwrap_or_else(|error| with_place(error, std::env::args_os()).exit());
         let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let (Command::Run(args), Some(("run", matches))) =
             (&mut cli.command, matches.subcommand())
@@ -203,6 +206,54 @@ impl Cli {
             args.ordered = ordered.into_iter().map(|(_, grant)| grant).collect();
         }
         cli
+    }
+}
+
+/// An error that says where options for the program stand, if it is about one that may have been meant for it.
+fn with_place(mut error: clap::Error, words: impl Iterator<Item = OsString>) -> clap::Error {
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let unknown = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(unknown))) => unknown.clone(),
+        _ => return error,
+    };
+    if words.get(1).is_none_or(|verb| verb != "run") {
+        return error;
+    }
+    let after = |flag: &str| {
+        let at = words.iter().position(|word| word == flag)?;
+        words.get(at + 1).cloned()
+    };
+    let joined = || {
+        words
+            .iter()
+            .find_map(|word| word.strip_prefix("--manifest="))
+    };
+    let manifest = after("--manifest").or_else(|| joined().map(str::to_owned));
+    let tip = match manifest {
+        Some(manifest) => format!(
+            "options for the program stand behind `--`: capfs-host run --manifest {} -- {}",
+            shell_word(&manifest),
+            shell_word(&unknown)
+        ),
+        None => format!(
+            "options for the program stand behind it: capfs-host run AGENT.wasm {}",
+            shell_word(&unknown)
+        ),
+    };
+    let tip = Foreign(tip).to_string();
+    let tips = ContextValue::StyledStrs(vec![tip.into()]);
+    error.insert(ContextKind::Suggested, tips);
+    error
+}
+
+/// A word as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -361,6 +412,36 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_the_program_have_their_place() {
+        let told = |words: &[&str]| {
+            let error = Cli::command().try_get_matches_from(words).unwrap_err();
+            let words = words.iter().map(OsString::from);
+            with_place(error, words).to_string()
+        };
+        for (words, tip) in [
+            (
+                &["capfs-host", "run", "--manifest", "a.toml", "--since", "1"][..],
+                "behind `--`: capfs-host run --manifest a.toml -- --since",
+            ),
+            (
+                &["capfs-host", "run", "--manifest=it's.toml", "-a"],
+                "behind `--`: capfs-host run --manifest 'it'\\''s.toml' -- -a",
+            ),
+            (
+                &["capfs-host", "run", "--since", "a.wasm"],
+                "behind it: capfs-host run AGENT.wasm --since",
+            ),
+        ] {
+            let told = told(words);
+            assert!(told.contains(tip), "{told}");
+            assert!(!told.contains("as a value"), "{told}");
+        }
+        // Another verb has no program.
+        let told = told(&["capfs-host", "inspect", "--since", "a.wasm"]);
+        assert!(!told.contains("for the program"), "{told}");
     }
 
     #[test]
