@@ -39,6 +39,7 @@ export const SUITES = [
   { name: 'devices', about: 'the capabilities, and what they do on this system', command: cargo('test', '--package', 'capfs-devices', '--package', 'capfs-native-devices'), count: 'cargo', minutes: 15 },
   { name: 'runtime', about: 'WASI calls over a namespace; hostile guests', command: cargo('test', '--package', 'capfs-runtime'), count: 'cargo', minutes: 15 },
   { name: 'modules', about: 'verdicts about modules, and their translation', command: cargo('test', '--package', 'capfs-modules', '--all-features'), count: 'cargo', minutes: 10 },
+  { name: 'worker-shim', about: 'what of the kernel needs no engine around it', command: cargo('test', '--package', 'capfs-worker-shim', '--lib'), count: 'cargo', minutes: 10 },
   { name: 'capfs-build', about: 'stub, adapters and their signatures', command: cargo('test', '--release', '--package', 'capfs-build'), count: 'cargo', minutes: 10 },
   { name: 'capfs-host', about: 'the command, against real modules', command: cargo('test', '--release', '--package', 'capfs-host'), count: 'cargo', minutes: 20 },
 

@@ -11,17 +11,31 @@
 //!
 //! The design, with figures, is in `docs/syscall-path.md`.
 
-// The kernel exists as WebAssembly alone: for any other target this crate is empty.
-#![cfg(target_family = "wasm")]
+// The kernel exists as WebAssembly alone: for any other target this crate is empty, but for tests of what needs no engine.
 
+#[cfg(target_family = "wasm")]
 mod control;
+#[cfg(target_family = "wasm")]
 mod devices;
+#[cfg(target_family = "wasm")]
 mod files;
+#[cfg(target_family = "wasm")]
 mod grants;
+#[cfg(target_family = "wasm")]
 mod machine;
+#[cfg(target_family = "wasm")]
 mod narrow;
+#[cfg(target_family = "wasm")]
 mod opfs;
+#[cfg(target_family = "wasm")]
 mod remote;
+#[cfg(target_family = "wasm")]
 mod stdio;
+#[cfg(target_family = "wasm")]
 mod wake;
+#[cfg(target_family = "wasm")]
 mod web;
+
+#[cfg(all(test, not(target_family = "wasm")))]
+#[path = "remote/numbers.rs"]
+mod numbers;
