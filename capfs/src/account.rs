@@ -363,6 +363,11 @@ impl Buffer {
         Ok(&mut self.bytes)
     }
 
+    /// Gives up what is behind so many bytes, and keeps the memory.
+    pub fn cut(&mut self, length: usize) {
+        self.bytes.truncate(length);
+    }
+
     /// Gives up what is in it, and its memory.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();

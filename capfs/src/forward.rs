@@ -53,6 +53,11 @@ macro_rules! forward_open_file {
             self.$inner.finish()
         }
     };
+    (@ $inner:ident unfinished) => {
+        fn unfinished(&self) -> bool {
+            self.$inner.unfinished()
+        }
+    };
     (@ $inner:ident seekable) => {
         fn seekable(&self) -> bool {
             self.$inner.seekable()

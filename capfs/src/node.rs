@@ -264,6 +264,12 @@ pub trait OpenFile: MaybeSend {
         Op::ok(())
     }
 
+    /// Whether [`OpenFile::finish`] has something to do or to tell. What wraps a file that can't tell, such as one that is
+    /// elsewhere, may say so of one that has not.
+    fn unfinished(&self) -> bool {
+        false
+    }
+
     /// Whether offsets mean something. What can't be seeked answers `ESPIPE` to the guest.
     fn seekable(&self) -> bool;
 

@@ -291,6 +291,10 @@ impl OpenFile for LateFile {
         lock(&self.inner).finish()
     }
 
+    fn unfinished(&self) -> bool {
+        lock(&self.inner).unfinished()
+    }
+
     fn seekable(&self) -> bool {
         self.seekable
     }

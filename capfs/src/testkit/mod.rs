@@ -19,6 +19,7 @@ mod contents;
 mod late;
 mod names;
 mod read_only;
+mod refusals;
 mod renames;
 
 use std::sync::Arc;
@@ -66,6 +67,19 @@ pub fn writable(make_root: impl Fn() -> NodeRef) {
         check(&make_root());
         // And where everything comes later.
         check(&late(&make_root()));
+    }
+}
+
+/// Checks files for which there is no room: in the tree that `make_root` makes, empty each time, `over` bytes in one file are too many,
+/// and some hundred are not.
+///
+/// # Panics
+/// When a check fails.
+pub fn refuses(make_root: impl Fn() -> NodeRef, over: usize) {
+    for (name, check) in refusals::CHECKS {
+        let _announced = Announced(name);
+        check(&make_root(), over);
+        check(&late(&make_root()), over);
     }
 }
 

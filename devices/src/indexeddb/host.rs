@@ -1,7 +1,7 @@
 //! What a host does for the device: one ordered map of bytes, with transactions.
 
 use capfs::account::{Account, Charge, Holding};
-use capfs::{BoxedFuture, Errno, MaybeSend, MaybeSync};
+use capfs::{MaybeSend, MaybeSync};
 
 pub use crate::answer::{Answer, Failure};
 
@@ -116,7 +116,4 @@ pub trait Space: MaybeSend + MaybeSync + 'static {
     /// committed when the answer comes; if anything fails, nothing has changed. The values are charged until then.
     fn update(&self, reads: Vec<Vec<u8>>, account: &Account, decide: Box<dyn Decide>)
     -> Answer<()>;
-
-    /// Goes on with something that nobody waits for.
-    fn detach(&self, future: BoxedFuture<Result<(), Errno>>);
 }

@@ -58,61 +58,134 @@ impl Record {
         self.store.explained(size)?.ok_or(Errno::Noent)
     }
 
-    /// Replaces the value by what `change` makes of it, in one transaction: at most `more` bytes longer. It is charged until it is
-    /// through, beside the one that is there.
-    async fn change(
-        self,
-        more: usize,
-        may_make: bool,
-        change: impl FnOnce(&mut Vec<u8>) -> Result<(), Failure> + capfs::MaybeSend + 'static,
-    ) -> Result<(), Errno> {
+    /// Changes the value, in one transaction; what it becomes is charged until it is through, beside the one that is there. Returns
+    /// the offset behind what was written. Only one that has been committed changes how the next one starts.
+    async fn change(self, start: Arc<Mutex<Start>>, edit: Edit) -> Result<u64, Errno> {
         let account = self.store.engine.device.account().clone();
-        let held: Arc<Mutex<Option<Charge>>> = Arc::default();
-        let holds = held.clone();
-        let changed = self.store.change(&self.key, move |old| {
-            if old.is_none() && !may_make {
-                return Err(Failure::new(Errno::Noent, "the record was removed"));
+        let changed: Arc<Mutex<Changed>> = Arc::default();
+        let (starts, changes) = (*lock(&start), changed.clone());
+        let committed = self.store.change(&self.key, move |old| {
+            let kept = match (starts, old) {
+                // It was removed after it was truncated: there is nothing to be done.
+                (Start::Emptied, None) if matches!(edit, Edit::Nothing) => return Ok(None),
+                (Start::Kept | Start::Emptied, None) => {
+                    return Err(Failure::new(Errno::Noent, "the record was removed"));
+                }
+                (Start::Kept, Some(old)) => &old[..],
+                (Start::Emptied | Start::Made, _) => &[],
+            };
+            let length = edit.length(kept.len());
+            if length > VALUE_MAX {
+                let text = format!("a value has {VALUE_MAX} bytes at most");
+                return Err(Failure::new(Errno::Fbig, text));
             }
-            let length = old.map_or(0, Vec::len);
-            let charge = account.charge(Holding::Descriptors, (length + more) as u64);
+            let charge = account.charge(Holding::Descriptors, length as u64);
             let text = "the agent may not hold the value";
-            *lock(&holds) = Some(charge.map_err(|errno| Failure::new(errno, text))?);
-            let mut value = Vec::with_capacity(length + more);
-            value.extend_from_slice(old.map_or(&[], Vec::as_slice));
-            change(&mut value)?;
+            let charge = charge.map_err(|errno| Failure::new(errno, text))?;
+            let mut value = Vec::with_capacity(kept.len().max(length));
+            value.extend_from_slice(kept);
+            let end = edit.apply(&mut value) as u64;
+            *lock(&changes) = Changed {
+                end,
+                _charge: Some(charge),
+            };
             Ok(Some(value))
         });
-        let changed = changed.await;
-        drop(held);
-        self.store.explained(changed)
+        let committed = committed.await;
+        self.store.explained(committed)?;
+        *lock(&start) = Start::Kept;
+        let end = lock(&changed).end;
+        Ok(end)
     }
 
-    fn set_size(&self, fresh: bool, change: SetStat) -> Op<()> {
-        let Some(size) = change.size else {
-            return set_device_stat(change);
-        };
+    fn resize(&self, start: Arc<Mutex<Start>>, size: u64) -> Op<()> {
         if size > VALUE_MAX as u64 {
             return Op::err(Errno::Fbig);
         }
-        let size = size as usize;
-        let resized = self.clone().change(size, fresh, move |value| {
-            value.resize(size, 0);
-            Ok(())
-        });
-        Op::run(resized)
+        let resized = self.clone().change(start, Edit::Resize(size as usize));
+        Op::run(async move { resized.await.map(drop) })
     }
 
-    /// Opens a record; with `fresh` it has no value yet, or is to lose the one that it has, by the first write.
-    pub(super) fn open(&self, how: OpenHow, fresh: bool) -> Box<dyn OpenFile> {
+    /// Opens a record.
+    pub(super) fn open(&self, how: OpenHow, start: Start) -> Box<dyn OpenFile> {
         Box::new(OpenRecord {
             record: self.clone(),
             how,
-            fresh,
+            start: Arc::new(Mutex::new(start)),
             snapshot: None,
             reading: None,
             writing: None,
         })
     }
+}
+
+/// How the first change of an open record begins. Every other begins with the value that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// With the value that is there.
+    Kept,
+    /// With no bytes: it was truncated by opening.
+    Emptied,
+    /// With no bytes: there was no record, and it is this change that makes one.
+    Made,
+}
+
+/// What is done to a value.
+enum Edit {
+    /// Nothing more than what opening began.
+    Nothing,
+    Write {
+        at: WriteAt,
+        bytes: Vec<u8>,
+        _charge: Charge,
+    },
+    /// It is cut, or zeroes are added.
+    Resize(usize),
+    /// Zeroes are added up to this length.
+    Extend(usize),
+}
+
+impl Edit {
+    /// How many bytes the value has afterwards.
+    fn length(&self, before: usize) -> usize {
+        match self {
+            Edit::Nothing => before,
+            Edit::Write { at, bytes, .. } => {
+                let at = Edit::at(*at, before);
+                at.saturating_add(bytes.len()).max(before)
+            }
+            Edit::Resize(length) => *length,
+            Edit::Extend(length) => before.max(*length),
+        }
+    }
+
+    /// Where a write begins.
+    fn at(at: WriteAt, end: usize) -> usize {
+        match at {
+            WriteAt::Offset(offset) => usize::try_from(offset).unwrap_or(usize::MAX),
+            WriteAt::End => end,
+        }
+    }
+
+    /// Changes the value; returns the offset behind what was written, or the value's end.
+    fn apply(self, value: &mut Vec<u8>) -> usize {
+        let (before, length) = (value.len(), self.length(value.len()));
+        value.resize(length, 0);
+        let Edit::Write { at, bytes, .. } = self else {
+            return length;
+        };
+        let at = Edit::at(at, before);
+        let end = at + bytes.len();
+        value[at..end].copy_from_slice(&bytes);
+        end
+    }
+}
+
+/// What a transaction has decided, and what is charged until it is through.
+#[derive(Default)]
+struct Changed {
+    end: u64,
+    _charge: Option<Charge>,
 }
 
 impl Node for Record {
@@ -129,11 +202,18 @@ impl Node for Record {
     }
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
-        Op::ok(self.open(how, how.truncate))
+        let start = match how.truncate {
+            true => Start::Emptied,
+            false => Start::Kept,
+        };
+        Op::ok(self.open(how, start))
     }
 
     fn set_stat(&self, change: SetStat) -> Op<()> {
-        self.set_size(false, change)
+        match change.size {
+            Some(size) => self.resize(Arc::new(Mutex::new(Start::Kept)), size),
+            None => set_device_stat(change),
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -144,18 +224,16 @@ impl Node for Record {
 /// A write under way.
 struct Writing {
     bytes: usize,
-    end: u64,
-    /// It is the one that replaces all of the value.
-    fresh: bool,
-    done: BoxedFuture<Result<(), Errno>>,
+    /// Yields the offset behind what was written.
+    done: BoxedFuture<Result<u64, Errno>>,
 }
 
 /// An open record.
 struct OpenRecord {
     record: Record,
     how: OpenHow,
-    /// The first write replaces all of the value. Where none comes, closing does.
-    fresh: bool,
+    /// What opening began is a part of the first change that is committed. Where none comes, closing makes it.
+    start: Arc<Mutex<Start>>,
     /// The value as this descriptor read it last: reads agree with each other until it writes.
     snapshot: Option<Held<Vec<u8>>>,
     reading: Option<BoxedFuture<Result<Held<Vec<u8>>, Errno>>>,
@@ -163,16 +241,49 @@ struct OpenRecord {
 }
 
 impl OpenRecord {
-    /// What makes the fresh value that no write has made.
-    fn settle(&mut self) -> Op<()> {
-        if !std::mem::take(&mut self.fresh) {
-            return Op::ok(());
-        }
+    /// Changes the value by another way than a write.
+    fn change(&mut self, edit: Edit) -> Op<()> {
         self.snapshot = None;
-        Op::run(self.record.clone().change(0, true, |value| {
-            value.clear();
-            Ok(())
-        }))
+        let changed = self.record.clone().change(self.start.clone(), edit);
+        Op::run(async move { changed.await.map(drop) })
+    }
+
+    /// Begins a write.
+    fn write(&self, at: WriteAt, source: &mut dyn GuestSource) -> Result<Writing, Errno> {
+        let most = source.remaining().min(WRITE_MAX);
+        let account = self.record.store.engine.device.account();
+        let charge = account.charge(Holding::Descriptors, most as u64)?;
+        let mut bytes = vec![0; most];
+        let count = source.take(&mut bytes);
+        bytes.truncate(count);
+        let record = self.record.clone();
+        if count == 0 {
+            let (starts, at) = (*lock(&self.start), at);
+            return Ok(Writing {
+                bytes: 0,
+                done: Box::pin(async move {
+                    match at {
+                        WriteAt::Offset(offset) => Ok(offset),
+                        WriteAt::End if starts != Start::Kept => Ok(0),
+                        WriteAt::End => record.size().await,
+                    }
+                }),
+            });
+        }
+        if let WriteAt::Offset(offset) = at {
+            let end = offset.checked_add(count as u64);
+            let fits = end.is_some_and(|end| end <= VALUE_MAX as u64);
+            fits.then_some(()).ok_or(Errno::Fbig)?;
+        }
+        let edit = Edit::Write {
+            at,
+            bytes,
+            _charge: charge,
+        };
+        Ok(Writing {
+            bytes: count,
+            done: Box::pin(record.change(self.start.clone(), edit)),
+        })
     }
 }
 
@@ -186,7 +297,7 @@ impl OpenFile for OpenRecord {
         if !self.how.read {
             return Poll::Ready(Err(Errno::Badf));
         }
-        if self.fresh {
+        if self.unfinished() {
             return Poll::Ready(Ok(0));
         }
         // A read from the start sees what is there now.
@@ -224,46 +335,8 @@ impl OpenFile for OpenRecord {
             return Poll::Ready(Err(Errno::Badf));
         }
         if self.writing.is_none() {
-            let offset = match at {
-                WriteAt::Offset(offset) => Some(offset),
-                WriteAt::End => None,
-            };
-            let most = source.remaining().min(WRITE_MAX);
-            let account = self.record.store.engine.device.account();
-            let charge = account.charge(Holding::Descriptors, most as u64)?;
-            let mut bytes = vec![0; most];
-            let count = source.take(&mut bytes);
-            bytes.truncate(count);
-            if count == 0 {
-                let end = offset.unwrap_or(0);
-                return Poll::Ready(Ok(Written { bytes: 0, end }));
-            }
-            let end = offset.unwrap_or(0).checked_add(count as u64);
-            let Some(end) = end.filter(|end| *end <= VALUE_MAX as u64) else {
-                return Poll::Ready(Err(Errno::Fbig));
-            };
-            let fresh = std::mem::take(&mut self.fresh);
             self.snapshot = None;
-            let more = offset.map_or(count, |_| end as usize);
-            let write = self.record.clone().change(more, fresh, move |value| {
-                let _charge = charge;
-                if fresh {
-                    value.clear();
-                }
-                let at = offset.map_or(value.len(), |offset| offset as usize);
-                let end = at + bytes.len();
-                if value.len() < end {
-                    value.resize(end, 0);
-                }
-                value[at..end].copy_from_slice(&bytes);
-                Ok(())
-            });
-            self.writing = Some(Writing {
-                bytes: count,
-                end,
-                fresh,
-                done: Box::pin(write),
-            });
+            self.writing = Some(self.write(at, source)?);
         }
         let Some(writing) = &mut self.writing else {
             return Poll::Ready(Err(Errno::Io));
@@ -271,17 +344,30 @@ impl OpenFile for OpenRecord {
         let Poll::Ready(outcome) = writing.done.as_mut().poll(context) else {
             return Poll::Pending;
         };
-        let (bytes, end) = (writing.bytes, writing.end);
+        let bytes = writing.bytes;
         self.writing = None;
-        Poll::Ready(outcome.map(|()| Written { bytes, end }))
+        Poll::Ready(outcome.map(|end| Written { bytes, end }))
     }
 
     /// A transaction that is given up has not happened, but for one whose commit is on its way.
     fn cancel(&mut self) {
         self.reading = None;
-        if let Some(writing) = self.writing.take() {
-            self.fresh |= writing.fresh;
+        self.writing = None;
+    }
+
+    /// Makes what opening began and no write has made: a record without bytes.
+    ///
+    /// # Errors
+    /// As those of a write.
+    fn finish(&mut self) -> Op<()> {
+        match self.unfinished() {
+            true => self.change(Edit::Nothing),
+            false => Op::ok(()),
         }
+    }
+
+    fn unfinished(&self) -> bool {
+        *lock(&self.start) != Start::Kept
     }
 
     fn seekable(&self) -> bool {
@@ -289,55 +375,33 @@ impl OpenFile for OpenRecord {
     }
 
     fn stat(&self) -> Op<Stat> {
-        match self.fresh {
+        match self.unfinished() {
             true => Op::ok(self.record.stat_of(0)),
             false => Node::stat(&self.record),
         }
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
-        let fresh = self.fresh;
-        self.fresh = fresh && change.size.is_none();
+        let Some(size) = change.size else {
+            return set_device_stat(change);
+        };
         self.snapshot = None;
-        self.record.set_size(fresh, change)
+        self.record.resize(self.start.clone(), size)
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
-        let end = offset
-            .checked_add(length)
-            .filter(|end| *end <= VALUE_MAX as u64);
-        let Some(end) = end else {
-            return Op::err(Errno::Fbig);
-        };
-        let fresh = std::mem::take(&mut self.fresh);
-        self.snapshot = None;
-        let end = end as usize;
-        Op::run(self.record.clone().change(end, fresh, move |value| {
-            if fresh {
-                value.clear();
-            }
-            if value.len() < end {
-                value.resize(end, 0);
-            }
-            Ok(())
-        }))
+        match offset.checked_add(length) {
+            Some(end) if end <= VALUE_MAX as u64 => self.change(Edit::Extend(end as usize)),
+            _ => Op::err(Errno::Fbig),
+        }
     }
 
-    /// Every write has been committed when it returns; what is left is a value without any.
+    /// Every write has been committed when it returns; what is left is a record without any.
     fn sync(&mut self, _data_only: bool) -> Op<()> {
-        self.settle()
+        self.finish()
     }
 
     fn subject(&self) -> Option<String> {
         Some(self.record.store.path())
-    }
-}
-
-impl Drop for OpenRecord {
-    fn drop(&mut self) {
-        // Closing reports nothing; a host that answers later goes on with it by itself.
-        if let Op::Later(settled) = self.settle() {
-            self.record.store.detach(settled);
-        }
     }
 }

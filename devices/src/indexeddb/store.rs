@@ -10,16 +10,16 @@ use capfs::device::conversations::LastError;
 use capfs::device::parts::{lock, set_device_stat, stream_stat};
 use capfs::device::synthetic::{DynamicNames, text_file};
 use capfs::{
-    BoxedFuture, DirEntry, Directory, EditDirectory, Entries, Errno, FileKind, GuestSink,
-    GuestSource, MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, SetStat, Stat,
-    WriteAt, Written,
+    DirEntry, Directory, EditDirectory, Entries, Errno, FileKind, GuestSink, GuestSource,
+    MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, SetStat, Stat, WriteAt,
+    Written,
 };
 
 use super::codec::{self, IndexKey};
 use super::engine::Engine;
 use super::host::{Failure, Held};
 use super::query::Query;
-use super::record::Record;
+use super::record::{Record, Start};
 use crate::exchange;
 
 /// Names that are read from the host in one piece.
@@ -81,11 +81,6 @@ impl Store {
         change: impl FnOnce(Option<&Vec<u8>>) -> Result<Option<Vec<u8>>, Failure> + MaybeSend + 'static,
     ) -> Result<(), Failure> {
         self.engine.change(&self.db, &self.name, key, change).await
-    }
-
-    /// Lets the host end what nobody waits for.
-    pub(super) fn detach(&self, future: BoxedFuture<Result<(), Errno>>) {
-        self.engine.space.detach(future);
     }
 
     /// Its directory.
@@ -188,7 +183,7 @@ impl EditDirectory for Data {
             if record.store.has(&record.key).await? {
                 return Err(Errno::Exist);
             }
-            let file = record.open(how, true);
+            let file = record.open(how, Start::Made);
             let node: NodeRef = Arc::new(record);
             Ok(Opened { node, file })
         })

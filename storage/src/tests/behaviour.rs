@@ -47,6 +47,11 @@ fn passes_the_conformance_suite() {
 }
 
 #[test]
+fn what_is_refused_has_not_happened() {
+    testkit::refuses(|| small(&Disk::default()).root(), 2 * QUOTA as usize);
+}
+
+#[test]
 fn everything_is_there_again() {
     let disk = Disk::default();
     let first = volume(&disk);

@@ -12,7 +12,9 @@ use capfs::{
 
 use super::client::{Fid, later};
 use super::connection::{Answer, Number};
-use super::wire::{Code, DATA_MAX, Decoder, Encoder, FILE_WRITE_MAX, LIST_MAX, WRITE_MAX};
+use super::wire::{
+    Code, DATA_MAX, Decoder, Encoder, FILE_WRITE_MAX, LIST_MAX, SEEKABLE, UNFINISHED, WRITE_MAX,
+};
 
 /// A transfer that has been asked for: where, and its answer.
 struct Transfer {
@@ -32,8 +34,8 @@ pub(super) struct RemoteFile {
     taken: Option<Answer>,
     /// What became of it, to be told by the next.
     owed: Result<(), Errno>,
-    /// A stream has been written to, so that closing it may begin something.
-    written: bool,
+    /// Closing may begin something: opening did, or a stream has been written to.
+    unfinished: bool,
     /// What a read brought and its caller had no room for, of a stream: it would be lost.
     rest: Vec<u8>,
     /// Waits that have been asked for, for reading and for writing.
@@ -83,7 +85,7 @@ impl RemoteFile {
             nonblocking: false,
             taken: None,
             owed: Ok(()),
-            written: false,
+            unfinished: false,
             rest: Vec::new(),
             ready: [None, None],
             subject: RefCell::default(),
@@ -101,11 +103,12 @@ impl RemoteFile {
             // Where it wasn't opened there is nothing to be closed.
             let bytes = results.outcome.inspect_err(|_| drop(closing.file.take()))?;
             let mut decoder = Decoder(&bytes);
-            let seekable = decoder.u8()? == 1;
+            let told = decoder.u8()?;
             let rest = decoder.0.to_vec();
             let number = closing.file.take().ok_or(Errno::Io)?;
             let mut file = RemoteFile::new(closing.fid.clone(), number);
-            file.seekable = seekable;
+            file.seekable = told & SEEKABLE != 0;
+            file.unfinished = told & UNFINISHED != 0;
             file.subject = RefCell::new(results.subject);
             Ok((file, rest))
         })
@@ -225,7 +228,7 @@ impl OpenFile for RemoteFile {
         self.ready[1] = None;
         ready!(self.poll_taken(context));
         std::mem::replace(&mut self.owed, Ok(()))?;
-        self.written = !self.seekable;
+        self.unfinished |= !self.seekable;
         if !self.goes_on(self.write.as_ref(), at) {
             self.write = None;
             let most = match self.seekable {
@@ -337,10 +340,15 @@ impl OpenFile for RemoteFile {
     }
 
     fn finish(&mut self) -> Op<()> {
-        match self.written || self.owed.is_err() {
+        match self.unfinished() {
             true => self.behind_taken(Code::Finish, |request| request),
             false => Op::ok(()),
         }
+    }
+
+    /// As far as this side knows: it is told of what opening began.
+    fn unfinished(&self) -> bool {
+        self.unfinished || self.owed.is_err()
     }
 
     fn subject(&self) -> Option<String> {

@@ -10,7 +10,7 @@ use capfs::{
 };
 
 use super::server::{Client, ClientRef, SharedFile, Table, failed};
-use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX, SUBJECT};
+use super::wire::{Code, DATA_MAX, Decoder, Encoder, LIST_MAX, SEEKABLE, SUBJECT, UNFINISHED};
 use crate::files::Gathered;
 use crate::machine::{Agent, with_machine};
 
@@ -100,7 +100,9 @@ fn keep_open(making: Making<'_, Rc<SharedFile>>, file: Box<dyn OpenFile>) -> (u3
         Some(subject) => (SUBJECT, Encoder::default().bytes(subject.as_bytes())),
         None => (0, Encoder::default()),
     };
-    let told = told.u8(file.seekable().into());
+    let seekable = if file.seekable() { SEEKABLE } else { 0 };
+    let unfinished = if file.unfinished() { UNFINISHED } else { 0 };
+    let told = told.u8(seekable | unfinished);
     making.end(Rc::new(SharedFile {
         file: RefCell::new(file),
         told: RefCell::new(subject),

@@ -8,6 +8,12 @@ use capfs::{DirEntry, Errno, FileKind, Interest, OpenHow, Qid, SetStat, SetTime,
 /// In a status: a text, the open file's subject, comes before the results.
 pub const SUBJECT: u32 = 1 << 31;
 
+/// Of a file that was opened: its offsets mean something.
+pub const SEEKABLE: u8 = 1;
+
+/// Of a file that was opened: closing it finishes what opening it began.
+pub const UNFINISHED: u8 = 1 << 1;
+
 /// Bytes that one read moves at most: what fits several times into a worker's mailbox.
 pub const DATA_MAX: usize = 64 << 10;
 

@@ -20,8 +20,6 @@ pub(super) struct GatedFile {
     /// When the read and the write under way began.
     read_began: Option<u64>,
     write_began: Option<u64>,
-    /// Something was written that closing may have to finish.
-    wrote: bool,
     /// Whether the gate would wake somebody.
     waits: bool,
 }
@@ -35,7 +33,6 @@ impl GatedFile {
             path,
             read_began: None,
             write_began: None,
-            wrote: false,
             waits: false,
         }
     }
@@ -120,9 +117,8 @@ impl OpenFile for GatedFile {
             Ok(()) => self.inner.poll_write(context, at, source),
             Err(errno) => Poll::Ready(Err(errno)),
         };
-        match &outcome {
-            Poll::Pending => self.write_began = Some(began),
-            Poll::Ready(outcome) => self.wrote |= outcome.is_ok(),
+        if outcome.is_pending() {
+            self.write_began = Some(began);
         }
         self.settle(context, OperationKind::Write, began, outcome, |written| {
             written.bytes as u64
@@ -187,10 +183,9 @@ impl OpenFile for GatedFile {
     fn finish(&mut self) -> Op<()> {
         if let Err(errno) = self.pass() {
             // What was written and not done yet is lost, and whoever wrote it is told; of other files nothing is.
-            return if self.wrote {
-                Op::err(errno)
-            } else {
-                Op::ok(())
+            return match self.inner.unfinished() {
+                true => Op::err(errno),
+                false => Op::ok(()),
             };
         }
         // Most files have nothing to finish, and closing alone is no operation.
@@ -202,6 +197,10 @@ impl OpenFile for GatedFile {
             }
             finished => finished,
         }
+    }
+
+    fn unfinished(&self) -> bool {
+        self.inner.unfinished()
     }
 
     fn subject(&self) -> Option<String> {

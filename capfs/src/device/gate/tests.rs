@@ -261,18 +261,22 @@ fn what_was_refused_is_told_with_what_it_stands_for() {
 }
 
 #[test]
-fn closing_what_was_taken_away_fails_only_where_something_was_written() {
-    for writes in [false, true] {
-        let root = MemoryFs::new(Arc::new(ManualClock::new(1)), MemoryLimits::default()).root();
-        testkit::write(&root, "f", b"contents").unwrap();
+fn closing_what_was_taken_away_fails_only_where_something_is_left_to_do() {
+    let files = MemoryFs::new(Arc::new(ManualClock::new(1)), MemoryLimits::default()).root();
+    testkit::write(&files, "f", b"contents").unwrap();
+    let ctl = SyntheticDir::builder().ctl("f", |_: &str| Ok(())).build();
+    for (root, written, expected) in [
+        (files, b"more", Ok(())),
+        (ctl.clone(), b"all\n", Ok(())),
+        (ctl, b"half", Err(REVOKED)),
+    ] {
         let (gate, root) = Gate::new(root, None);
         let node = walk(&root, "f").unwrap();
+        let mut unused = now(node.open(READ_WRITE)).unwrap();
         let mut file = now(node.open(READ_WRITE)).unwrap();
-        if writes {
-            testkit::write_at(&mut *file, WriteAt::End, b"more").unwrap();
-        }
+        testkit::write_at(&mut *file, WriteAt::End, written).unwrap();
         gate.revoke();
-        let expected = if writes { Err(REVOKED) } else { Ok(()) };
         assert_eq!(now(file.finish()), expected);
+        assert_eq!(now(unused.finish()), Ok(()));
     }
 }

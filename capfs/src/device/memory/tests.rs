@@ -23,6 +23,15 @@ fn conforms() {
 }
 
 #[test]
+fn what_is_refused_has_not_happened() {
+    let limits = MemoryLimits {
+        bytes: 64 << 10,
+        nodes: 9,
+    };
+    testkit::refuses(|| files(limits).root(), 100_000);
+}
+
+#[test]
 fn everything_is_given_back_with_the_last_close() {
     let files = files(MemoryLimits::default());
     let root = files.root();

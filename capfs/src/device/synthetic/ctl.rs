@@ -1,12 +1,14 @@
 //! Ctl files.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use super::text::{Contents, TextSource, snapshot};
 use crate::account::{Account, Buffer, Holding};
 use crate::device::Device;
+use crate::device::lock::lock;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::maybe_send::boxed;
@@ -143,12 +145,14 @@ pub(in crate::device) struct OpenCtl {
     contents: Contents,
     /// Bytes of it that were read.
     read: usize,
-    /// The line that has not ended yet.
-    line: Buffer,
+    /// The line that has not ended yet. The command that ends it takes it away when that has been done, so that one that is
+    /// given up leaves it as it was.
+    line: Arc<Mutex<Buffer>>,
     command: Arc<dyn Command>,
     /// Whoever writes does not wait for commands.
     nonblocking: bool,
-    write: Option<Write>,
+    /// The write under way, which is shared with who waits for it by another way.
+    write: Arc<Mutex<Option<Write>>>,
     account: Account,
     /// What became of a write that nobody waited for, to be told by the next.
     owed: Result<(), Errno>,
@@ -160,42 +164,78 @@ struct Write {
     bytes: usize,
     /// It has returned already: its writer does not wait.
     taken: bool,
-    work: BoxedFuture<(Buffer, Result<(), Errno>)>,
+    work: BoxedFuture<Result<(), Errno>>,
 }
 
-/// Does the commands that end in `given`, of which the first began with `line`, one after the other. Returns the line that
-/// has not ended, and the error that ended them.
+/// Goes on with the write that waits until it has ended; returns the bytes that it took.
+fn poll_write(
+    write: &Mutex<Option<Write>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<usize, Errno>> {
+    let mut write = lock(write);
+    let Some(waits) = &mut *write else {
+        return Poll::Ready(Ok(0));
+    };
+    let bytes = waits.bytes;
+    let outcome = ready!(waits.work.as_mut().poll(context));
+    *write = None;
+    Poll::Ready(outcome.map(|()| bytes))
+}
+
+/// Does the commands that end in `given`, of which the first began with what `line` holds, one after the other, and keeps there
+/// what has not ended. What is behind a command that fails is dropped.
 async fn run(
     command: Arc<dyn Command>,
-    mut line: Buffer,
+    line: Arc<Mutex<Buffer>>,
     given: Buffer,
-) -> (Buffer, Result<(), Errno>) {
+) -> Result<(), Errno> {
     for part in given.bytes().split_inclusive(|byte| *byte == b'\n') {
-        let room = match line.bytes().len() + part.len() > CTL_LINE_MAX {
-            true => Err(Errno::Nospc),
-            false => line.extend(part),
-        };
-        let done = match room {
-            Ok(()) if part.ends_with(b"\n") => {
-                let (ended, _charge) = line.take();
-                end_line(&*command, ended).wait().await
-            }
-            room => room,
-        };
-        if let Err(errno) = done {
-            line.clear();
-            return (line, Err(errno));
+        let begun = lock(&line).len();
+        if begun + part.len() > CTL_LINE_MAX {
+            // Nothing could end it any more.
+            lock(&line).clear();
+            return Err(Errno::Nospc);
+        }
+        if !part.ends_with(b"\n") {
+            lock(&line).extend(part)?;
+        } else if begun == 0 {
+            end_line(&*command, part).wait().await?;
+        } else {
+            end_begun(&*command, &line, part).wait().await?;
         }
     }
-    (line, Ok(()))
+    Ok(())
+}
+
+/// Does the command that the line begins and `rest` ends. When it has ended, the line has gone.
+///
+/// # Errors
+/// - whatever the command answers
+/// - [`Errno::Nomem`]: the account has no room for it; the line stays
+fn end_begun(command: &dyn Command, line: &Arc<Mutex<Buffer>>, rest: &[u8]) -> Op<()> {
+    let done = {
+        let mut begun = lock(line);
+        let length = begun.len();
+        if let Err(errno) = begun.extend(rest) {
+            return Op::err(errno);
+        }
+        let done = end_line(command, begun.bytes());
+        begun.cut(length);
+        done
+    };
+    let line = line.clone();
+    done.then_result(move |done| {
+        lock(&line).clear();
+        done.into()
+    })
 }
 
 /// What is around a command and no part of it: blanks, and the line's end. What else Unicode takes for white space may be
 /// a byte of something.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-fn end_line(command: &dyn Command, line: Vec<u8>) -> Op<()> {
-    match str::from_utf8(&line).map(|line| line.trim_matches(BLANKS)) {
+fn end_line(command: &dyn Command, line: &[u8]) -> Op<()> {
+    match str::from_utf8(line).map(|line| line.trim_matches(BLANKS)) {
         Ok("") => Op::ok(()),
         Ok(line) => command.run(line),
         Err(_) => Op::err(Errno::Ilseq),
@@ -219,37 +259,20 @@ impl OpenCtl {
             how,
             contents: Contents::new(contents, account)?,
             read: 0,
-            line: Buffer::new(account, Holding::Descriptors),
+            line: Arc::new(Mutex::new(Buffer::new(account, Holding::Descriptors))),
             command,
             nonblocking: false,
-            write: None,
+            write: Arc::default(),
             account: account.clone(),
             owed: Ok(()),
         })
     }
 
-    /// Takes the line that has not ended.
-    fn take_line(&mut self) -> Buffer {
-        let none = Buffer::new(&self.account, Holding::Descriptors);
-        std::mem::replace(&mut self.line, none)
-    }
-
-    /// Goes on with the write that waits until it has ended; returns the bytes that it took.
-    fn poll_commands(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Errno>> {
-        let Some(write) = &mut self.write else {
-            return Poll::Ready(Ok(0));
-        };
-        let bytes = write.bytes;
-        let (line, outcome) = ready!(write.work.as_mut().poll(context));
-        self.write = None;
-        self.line = line;
-        Poll::Ready(outcome.map(|()| bytes))
-    }
-
     /// Goes on with a write that has returned already, until its outcome is owed to the next.
     fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.write.as_ref().is_some_and(|write| write.taken) {
-            self.owed = ready!(self.poll_commands(context)).map(drop);
+        let taken = lock(&self.write).as_ref().is_some_and(|write| write.taken);
+        if taken {
+            self.owed = ready!(poll_write(&self.write, context)).map(drop);
         }
         Poll::Ready(())
     }
@@ -290,26 +313,29 @@ impl OpenFile for OpenCtl {
         }
         ready!(self.poll_taken(context));
         std::mem::replace(&mut self.owed, Ok(()))?;
-        if self.write.is_none() {
-            let mut bytes = vec![0; source.remaining().min(CTL_WRITE_MAX)];
-            let total = source.take(&mut bytes);
+        let begun = lock(&self.write).is_some();
+        if !begun {
             let mut given = Buffer::new(&self.account, Holding::Descriptors);
-            given.extend(&bytes[..total])?;
-            let line = self.take_line();
-            self.write = Some(Write {
+            let most = source.remaining().min(CTL_WRITE_MAX);
+            let total = source.take(given.resize(most)?);
+            given.cut(total);
+            let (command, line) = (self.command.clone(), self.line.clone());
+            *lock(&self.write) = Some(Write {
                 bytes: total,
                 taken: false,
-                work: boxed(run(self.command.clone(), line, given)),
+                work: boxed(run(command, line, given)),
             });
         }
         let written = |bytes| Written { bytes, end: 0 };
-        match (self.poll_commands(context), &mut self.write) {
-            (Poll::Pending, Some(write)) if self.nonblocking => {
-                write.taken = true;
-                Poll::Ready(Ok(written(write.bytes)))
-            }
-            (outcome, _) => outcome.map_ok(written),
+        let outcome = poll_write(&self.write, context);
+        if outcome.is_pending()
+            && self.nonblocking
+            && let Some(write) = &mut *lock(&self.write)
+        {
+            write.taken = true;
+            return Poll::Ready(Ok(written(write.bytes)));
         }
+        outcome.map_ok(written)
     }
 
     /// It can be written when what was written before has been done.
@@ -331,9 +357,10 @@ impl OpenFile for OpenCtl {
         self.nonblocking = nonblocking;
     }
 
-    /// A command that has begun is given up, and those behind it don't begin.
+    /// A command that has begun is given up, and those behind it don't begin. What earlier writes have begun of it is there for the
+    /// next write.
     fn cancel(&mut self) {
-        self.write.take_if(|write| !write.taken);
+        lock(&self.write).take_if(|write| !write.taken);
     }
 
     /// Does the command that no newline has ended yet.
@@ -342,19 +369,16 @@ impl OpenFile for OpenCtl {
     /// What the command answers.
     fn finish(&mut self) -> Op<()> {
         let owed = std::mem::replace(&mut self.owed, Ok(()));
-        let command = self.command.clone();
-        match self.write.take() {
-            None => {
-                let (line, _charge) = self.line.take();
-                Op::from(owed).then(move |()| end_line(&*command, line))
-            }
-            Some(write) => Op::run(async move {
-                let (mut line, outcome) = write.work.await;
-                outcome?;
-                let (line, _charge) = line.take();
-                end_line(&*command, line).wait().await
-            }),
-        }
+        let (command, line, write) = (self.command.clone(), self.line.clone(), self.write.clone());
+        Op::run(async move {
+            owed?;
+            poll_fn(|context| poll_write(&write, context)).await?;
+            end_begun(&*command, &line, b"").wait().await
+        })
+    }
+
+    fn unfinished(&self) -> bool {
+        self.owed.is_err() || lock(&self.write).is_some() || !lock(&self.line).is_empty()
     }
 
     fn subject(&self) -> Option<String> {

@@ -196,6 +196,11 @@ impl OpenFile for OpenStream {
         both.unwrap_or(Op::ok(()))
     }
 
+    fn unfinished(&self) -> bool {
+        let sides = [&self.reader, &self.writer];
+        sides.into_iter().flatten().any(|side| side.unfinished())
+    }
+
     fn subject(&self) -> Option<String> {
         let sides = [&self.reader, &self.writer];
         sides.into_iter().flatten().find_map(|side| side.subject())

@@ -193,6 +193,43 @@ fn a_command_that_is_given_up_is_not_taken_for_another() {
 }
 
 #[test]
+fn what_was_taken_of_a_command_outlives_what_is_given_up() {
+    let (node, slow) = slow_ctl();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut file = now(node.open(WRITE)).unwrap();
+    assert_eq!(try_to_tell(&mut *file, b"star"), Poll::Ready(Ok(4)));
+    assert_eq!(try_to_tell(&mut *file, b"t\n"), Poll::Pending);
+    file.cancel();
+    assert!(file.unfinished());
+    // By another way, too.
+    let Op::Later(mut syncing) = file.sync(false) else {
+        panic!("the command waits");
+    };
+    assert!(syncing.as_mut().poll(&mut context).is_pending());
+    drop(syncing);
+    *slow.go.lock().unwrap() = 1;
+    assert_eq!(try_to_tell(&mut *file, b"t\n"), Poll::Ready(Ok(2)));
+    assert_eq!(told(&slow.begun), ["start", "star", "start"]);
+    assert_eq!(told(&slow.done), ["start"]);
+    assert!(!file.unfinished());
+    // A command that ended is not there again, though one behind it was given up.
+    *slow.go.lock().unwrap() = 1;
+    assert_eq!(try_to_tell(&mut *file, b"o"), Poll::Ready(Ok(1)));
+    assert_eq!(try_to_tell(&mut *file, b"ne\ntwo\n"), Poll::Pending);
+    file.cancel();
+    *slow.go.lock().unwrap() = 1;
+    assert_eq!(try_to_tell(&mut *file, b"three\n"), Poll::Ready(Ok(6)));
+    assert_eq!(told(&slow.done), ["one", "three"]);
+    // Nor does a sync that is given up take what a write has returned.
+    file.set_nonblocking(true);
+    assert_eq!(try_to_tell(&mut *file, b"four\n"), Poll::Ready(Ok(5)));
+    drop(file.sync(false));
+    *slow.go.lock().unwrap() = 1;
+    assert_eq!(now(file.finish()), Ok(()));
+    assert_eq!(told(&slow.done), ["four"]);
+}
+
+#[test]
 fn the_write_with_a_bad_command_fails() {
     let (node, said) = ctl();
     let mut file = now(node.open(READ_WRITE)).unwrap();
@@ -423,9 +460,62 @@ fn values_are_replaced_by_what_is_written() {
         refused(&mut *file, WriteAt::Offset(0), b"bad"),
         Some(Errno::Inval)
     );
+    // It is not begun, and the text that it was to be is gone with it.
+    write_at(&mut *file, WriteAt::Offset(0), b"good").unwrap();
+    assert_eq!(*value.lock().unwrap(), "good");
+    for at in [WriteAt::Offset(0), WriteAt::Offset(2), WriteAt::End] {
+        assert_eq!(refused(&mut *file, at, b"d and bad"), Some(Errno::Inval));
+        assert_eq!(
+            refused(&mut *file, at, &[b'd', 0xff, b'x']),
+            Some(Errno::Ilseq)
+        );
+        assert_eq!(now(file.stat()).unwrap().size, 4);
+    }
+    write_at(&mut *file, WriteAt::End, b"bye").unwrap();
+    assert_eq!(*value.lock().unwrap(), "goodbye");
+    assert_eq!(now(file.finish()), Ok(()));
+    // What ends within a character is told when it is closed.
+    write_at(&mut *file, WriteAt::End, &[0xe2, 0x82]).unwrap();
+    assert!(file.unfinished());
+    assert_eq!(now(file.finish()), Err(Errno::Ilseq));
     drop(file);
     drop(now(node.open(WRITE)).unwrap());
+    assert_eq!(*value.lock().unwrap(), "goodbye", "nobody closed it");
+    let mut file = now(node.open(WRITE)).unwrap();
+    assert!(file.unfinished());
+    now(file.finish()).unwrap();
     assert_eq!(*value.lock().unwrap(), "");
+}
+
+#[test]
+fn a_value_that_may_not_be_empty_is_kept() {
+    let value = Arc::new(Mutex::new("old".to_owned()));
+    let takes = value.clone();
+    let sink = move |text: &str| {
+        if text.is_empty() {
+            return Err(Errno::Inval);
+        }
+        text.clone_into(&mut takes.lock().unwrap());
+        Ok(())
+    };
+    let says = value.clone();
+    let text = move || says.lock().unwrap().clone();
+    let device = SyntheticDir::builder().value("value", text, sink).build();
+    let node = walk(&device, "value").unwrap();
+    let mut file = now(node.open(WRITE)).unwrap();
+    assert_eq!(
+        now(file.finish()),
+        Err(Errno::Inval),
+        "whoever closes it is told"
+    );
+    write_at(&mut *file, WriteAt::Offset(0), b"new").unwrap();
+    let empty = SetStat {
+        size: Some(0),
+        ..SetStat::default()
+    };
+    assert_eq!(now(file.set_stat(empty)), Err(Errno::Inval));
+    write_at(&mut *file, WriteAt::End, b"er").unwrap();
+    assert_eq!(*value.lock().unwrap(), "newer");
 }
 
 #[test]

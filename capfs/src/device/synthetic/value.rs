@@ -82,6 +82,7 @@ impl Node for ValueNode {
                 written: Buffer::new(&account, Holding::Descriptors),
                 told: !how.truncate,
                 sink,
+                account,
             });
             opened
                 .map(|file| Box::new(file) as Box<dyn OpenFile>)
@@ -112,6 +113,7 @@ struct OpenValue {
     /// The sink knows what is in `written`.
     told: bool,
     sink: Arc<dyn ValueSink>,
+    account: Account,
 }
 
 impl OpenValue {
@@ -125,8 +127,27 @@ impl OpenValue {
                 str::from_utf8(&written[..error.valid_up_to()]).map_err(|_| Errno::Ilseq)?
             }
         };
+        self.sink.set(text)?;
         self.told = true;
-        self.sink.set(text)
+        Ok(())
+    }
+
+    /// Writes behind what is there from `begin` on; what the sink refuses is taken back.
+    fn write(&mut self, begin: usize, source: &mut dyn GuestSource) -> Result<usize, Errno> {
+        let before = self.written.len();
+        let end = begin + source.remaining();
+        let mut replaced = Buffer::new(&self.account, Holding::Descriptors);
+        replaced.extend(&self.written.bytes()[begin..end.min(before)])?;
+        let written = self.written.resize(end.max(before))?;
+        let bytes = source.take(&mut written[begin..end]);
+        let told = self.tell();
+        if told.is_err() {
+            let replaced = replaced.bytes();
+            self.written.cut(before);
+            let written = self.written.resize(before)?;
+            written[begin..begin + replaced.len()].copy_from_slice(replaced);
+        }
+        told.map(|()| bytes)
     }
 }
 
@@ -145,6 +166,8 @@ impl OpenFile for OpenValue {
         Poll::Ready(Ok(rest.map_or(0, |rest| sink.put(rest))))
     }
 
+    /// A text that is refused leaves the one before as it was.
+    ///
     /// # Errors
     /// - whatever the sink answers
     /// - [`Errno::Msgsize`]: more than [`VALUE_MAX`] bytes
@@ -171,13 +194,35 @@ impl OpenFile for OpenValue {
         if end > VALUE_MAX {
             return Poll::Ready(Err(Errno::Msgsize));
         }
-        let written = self.written.resize(end.max(self.written.len()))?;
-        let bytes = source.take(&mut written[begin..end]);
-        self.tell()?;
-        Poll::Ready(Ok(Written {
+        let written = self.write(begin, source).map(|bytes| Written {
             bytes,
             end: (begin + bytes) as u64,
-        }))
+        });
+        Poll::Ready(written)
+    }
+
+    /// Tells the sink of a text that opening has truncated and no write has replaced.
+    ///
+    /// # Errors
+    /// - whatever the sink answers
+    /// - [`Errno::Ilseq`]: a character that was begun has not ended; the text before it has been taken
+    fn finish(&mut self) -> Op<()> {
+        if !self.told {
+            return self.tell().into();
+        }
+        match str::from_utf8(self.written.bytes()) {
+            Ok(_) => Op::ok(()),
+            Err(_) => Op::err(Errno::Ilseq),
+        }
+    }
+
+    fn unfinished(&self) -> bool {
+        !self.told || str::from_utf8(self.written.bytes()).is_err()
+    }
+
+    /// As [`OpenValue::finish`].
+    fn sync(&mut self, _data_only: bool) -> Op<()> {
+        self.finish()
     }
 
     fn seekable(&self) -> bool {
@@ -198,20 +243,16 @@ impl OpenFile for OpenValue {
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
         match change.size {
             Some(0) => {
-                self.written.clear();
-                self.tell().into()
+                let empty = Buffer::new(&self.account, Holding::Descriptors);
+                let written = std::mem::replace(&mut self.written, empty);
+                let told = self.tell();
+                if told.is_err() {
+                    self.written = written;
+                }
+                told.into()
             }
             Some(_) => Op::err(Errno::Inval),
             None => Op::ok(()),
-        }
-    }
-}
-
-impl Drop for OpenValue {
-    fn drop(&mut self) {
-        // Truncated, and nothing written: the new text is empty.
-        if !self.told {
-            let _ = self.tell();
         }
     }
 }

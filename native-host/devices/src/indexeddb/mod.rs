@@ -7,11 +7,10 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Waker};
 use std::time::Duration;
 
+use capfs::Errno;
 use capfs::account::Account;
-use capfs::{BoxedFuture, Errno};
 use capfs_devices::indexeddb::{Answer, Change, Decide, Failure, Held, Reading, Space};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
@@ -235,12 +234,5 @@ impl Space for SqliteSpace {
         decide: Box<dyn Decide>,
     ) -> Answer<()> {
         answer(self.with(|connection| SqliteSpace::change(connection, &reads, account, decide)))
-    }
-
-    /// Everything here answers at once.
-    fn detach(&self, mut future: BoxedFuture<Result<(), Errno>>) {
-        let _ = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
     }
 }

@@ -193,9 +193,9 @@ fn a_created_file_is_there_from_its_first_write() {
             .unwrap()
             .file
     };
-    let file = create("a");
+    let mut file = create("a");
     assert_eq!(text(&root, "feeds/items/count"), "0\n");
-    drop(file);
+    now(file.finish()).unwrap();
     assert_eq!(text(&root, "feeds/items/data/a"), "");
     let mut file = create("b");
     now(file.sync(false)).unwrap();

@@ -1,11 +1,9 @@
 //! An agent's databases in the origin's IndexedDB: one database for each name, whose keys and values are bytes.
 
 use capfs::account::Account;
-use capfs::{BoxedFuture, Errno};
 use capfs_devices::indexeddb::{Answer, Change, Decide, Held, Reading, Space};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::spawn_local;
 use web_sys::{
     IdbCursor, IdbCursorDirection, IdbKeyRange, IdbObjectStore, IdbRequest, IdbTransactionMode,
 };
@@ -198,12 +196,5 @@ impl Space for WebSpace {
             Ok::<(), Stop>(())
         };
         Box::pin(async move { within(&database, IdbTransactionMode::Readwrite, update).await })
-    }
-
-    fn detach(&self, future: BoxedFuture<Result<(), Errno>>) {
-        spawn_local(async move {
-            // Nobody is there who could be told.
-            let _ = future.await;
-        });
     }
 }

@@ -1,10 +1,11 @@
 //! What is read of databases is charged before it is held, and what is given up is given up.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use capfs::{BoxedFuture, OpenFile};
+use capfs::OpenFile;
 use capfs_devices::indexeddb::{Answer, Decide, Held, Policy, Space, device};
 
 use super::*;
@@ -169,6 +170,45 @@ fn what_an_index_orders_by_is_charged() {
     assert_eq!(replaced("d", plain + MIB / 2), Err(Errno::Nomem));
 }
 
+#[test]
+fn what_is_refused_has_not_happened() {
+    let quota = Account::unlimited;
+    let memory = || Account::new(64 << 10);
+    for (flag, account) in [
+        ("indexeddb,quota=65536", quota as fn() -> Account),
+        ("indexeddb", memory),
+    ] {
+        let kept = RefCell::new(Vec::new());
+        let make_root = || {
+            let (state, _root) = feeds();
+            let root = charged(flag, state.path(), &account());
+            kept.borrow_mut().push(state);
+            walk(&root, "feeds/items/data").unwrap()
+        };
+        testkit::refuses(make_root, 100_000);
+    }
+}
+
+#[test]
+fn a_file_that_nobody_closes_makes_nothing() {
+    let (_state, root) = feeds();
+    put(&root, "feeds/items", "k", "what was there").unwrap();
+    let data = walk(&root, "feeds/items/data").unwrap();
+    drop(now(walk(&data, "k").unwrap().open(WRITE)).unwrap());
+    drop(
+        now(testkit::edit(&data)
+            .unwrap()
+            .create(testkit::name("new"), WRITE))
+        .unwrap(),
+    );
+    assert_eq!(text(&root, "feeds/items/data/k"), "what was there");
+    assert_eq!(names(&root, "feeds/items/data"), ["k"]);
+    // Nothing is written where nothing is there to write.
+    let mut file = now(walk(&data, "k").unwrap().open(READ_WRITE)).unwrap();
+    let written = write_at(&mut *file, WriteAt::End, b"").unwrap();
+    assert_eq!((written.bytes, written.end), (0, 14));
+}
+
 /// SQLite, as it would be elsewhere: an answer is begun when it is asked for a second time.
 struct Elsewhere(Arc<SqliteSpace>);
 
@@ -228,11 +268,6 @@ impl Space for Elsewhere {
         let account = account.clone();
         elsewhere(&self.0, move |space| space.update(reads, &account, decide))
     }
-
-    fn detach(&self, future: BoxedFuture<Result<(), Errno>>) {
-        let mut future = future;
-        let _ = testkit::wait(|context| future.as_mut().poll(context));
-    }
 }
 
 /// Polls a read or a write once, which waits, and gives it up.
@@ -263,7 +298,7 @@ fn a_write_that_is_given_up_has_not_happened_and_is_not_taken_for_the_next_one()
         file.poll_read(context, 0, &mut &mut [0; 10][..])
     });
     let second = write_at(&mut *file, WriteAt::End, b", and more").unwrap();
-    assert_eq!((second.bytes, second.end), (10, 10));
+    assert_eq!((second.bytes, second.end), (10, 24));
     drop(file);
     assert_eq!(
         text(&root, "feeds/items/data/k"),
@@ -278,7 +313,7 @@ fn a_write_that_is_given_up_has_not_happened_and_is_not_taken_for_the_next_one()
     // Closing does it where none comes.
     let mut file = now(node.open(WRITE)).unwrap();
     given_up(&mut *file, first);
-    drop(file);
+    now(file.finish()).unwrap();
     assert_eq!(text(&root, "feeds/items/data/k"), "");
     assert_eq!(account.used(), 0);
 }
