@@ -179,6 +179,9 @@ impl Namespace {
     /// # Errors
     /// - [`Errno::Isdir`]: a directory is to be written
     /// - [`Errno::Rofs`], [`Errno::Acces`]: the mount does not allow it; of a union, that of a member whose names it would show
+    /// - [`Errno::Nomem`]: the agent's account has no room for the members of a union
+    ///
+    /// A directory of a mount that may not be read can be opened for nothing; listing it is `EACCES`.
     pub fn open_place(&self, place: &Place, how: OpenHow) -> Op<Box<dyn OpenFile>> {
         self.open_shown(place, how, None)
     }
@@ -201,9 +204,15 @@ impl Namespace {
         if let Err(errno) = place.demand(rights) {
             return Op::err(errno);
         }
-        let shown = || place.is_union() || exports.is_some() || self.table.touches(place.device());
+        let shown = || {
+            place.is_union()
+                || exports.is_some()
+                || self.table.touches(place.device())
+                // Of a mount that may not be read nothing is listed, whatever it was opened for.
+                || place.demand(Rights::READ).is_err()
+        };
         if is_directory && shown() {
-            return UnitedDirectory::open(self.table.clone(), place, how, exports);
+            return UnitedDirectory::open(self.table.clone(), place, exports);
         }
         place.node().open(how)
     }

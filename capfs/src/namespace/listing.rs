@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use super::seen::Seen;
 use super::table::{Member, MountTable, Place};
 use super::view::Exports;
+use crate::account::Charge;
 use crate::device::parts::lock;
 use crate::maybe_send::breathe;
 use crate::{
-    DirEntry, DirectoryFile, Entries, Errno, Name, Op, OpenDirectory, OpenFile, OpenHow, SetStat,
-    Stat,
+    DirEntry, DirectoryFile, Entries, Errno, Name, Op, OpenDirectory, OpenFile, OpenHow, Rights,
+    SetStat, Stat,
 };
 
 /// Entries that a listing leaves out before it lets others have their turn.
@@ -28,11 +29,14 @@ struct United {
     members: Vec<Member>,
     /// The member that speaks for the directory.
     face: usize,
-    /// It was opened for reading.
-    readable: bool,
+    /// Whether its mounts let it be listed. What it was opened for doesn't matter: programs list directories that they have opened
+    /// for nothing at all.
+    readable: Result<(), Errno>,
     /// Set where another namespace looks at it.
     exports: Option<Arc<Exports>>,
     open: Mutex<Open>,
+    /// For the members.
+    _charge: Option<Charge>,
 }
 
 struct Open {
@@ -57,15 +61,22 @@ struct Found {
 }
 
 impl UnitedDirectory {
-    /// Opens all members of a place. Its rights have been checked.
+    /// Opens all members of a place.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account of the namespace has no room for them
     pub(super) fn open(
         table: Arc<MountTable>,
         place: &Place,
-        how: OpenHow,
         exports: Option<Arc<Exports>>,
     ) -> Op<Box<dyn OpenFile>> {
         let members: Vec<Member> = place.members().collect();
         let face = place.face();
+        let readable = place.demand(Rights::READ);
+        let charge = match table.listings.open(members.len()) {
+            Ok(charge) => charge,
+            Err(errno) => return Op::err(errno),
+        };
         Op::run(async move {
             let mut files = Vec::with_capacity(members.len());
             for member in &members {
@@ -80,7 +91,7 @@ impl UnitedDirectory {
                     table,
                     members,
                     face,
-                    readable: how.read,
+                    readable,
                     exports,
                     open: Mutex::new(Open {
                         files,
@@ -88,6 +99,7 @@ impl UnitedDirectory {
                         told: 0,
                         seen: None,
                     }),
+                    _charge: charge,
                 }))));
             Ok(file)
         })
@@ -103,8 +115,8 @@ impl UnitedDirectory {
 impl Entries for UnitedDirectory {
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
         match self.0.readable {
-            true => Op::run(self.0.clone().list(cookie, max)),
-            false => Op::err(Errno::Badf),
+            Ok(()) => Op::run(self.0.clone().list(cookie, max)),
+            Err(errno) => Op::err(errno),
         }
     }
 }

@@ -142,7 +142,7 @@ impl Namespace {
         }
     }
 
-    /// Charges what listings of its unions remember of names to the account of its agent, in this namespace and in clones that are
+    /// Charges what listings of its unions remember of names, and the members of open ones, to the account of its agent, in this namespace and in clones that are
     /// made of it from now on. A listing that the account has no room for asks the members of the union about each name instead,
     /// which is slower and shows the same.
     pub fn charge(&mut self, account: &Account) {

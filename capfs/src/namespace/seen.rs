@@ -14,12 +14,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::account::{Account, Charge, Holding};
 use crate::number_hash::NumberHasher;
-use crate::{UNION_LISTINGS_MAX, UNION_NAMES_MAX};
+use crate::{Errno, UNION_LISTINGS_MAX, UNION_NAMES_MAX};
 
 /// Bytes that an account is charged for a name that is remembered: what it takes at most, in a table that has just grown.
 const NAME: usize = 34;
 
-/// How many listings remember names, and whom they are charged to. A clone counts the same.
+/// Bytes that an account is charged for each member of a directory that is open beside the first, which is what a descriptor is charged for:
+/// as much as for a descriptor, 1 KiB.
+const MEMBER: u64 = 1 << 10;
+
+/// How many listings remember names, and whom they and the members that are open are charged to. A clone counts the same.
 #[derive(Clone, Default)]
 pub(super) struct Listings {
     count: Arc<AtomicUsize>,
@@ -50,6 +54,16 @@ impl Listings {
             charge: self.account.nothing(Holding::Descriptors),
             _permit: Permit(self.count.clone()),
         })
+    }
+
+    /// Charges what an open directory of so many members holds.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: the account has no room for it
+    pub(super) fn open(&self, members: usize) -> Result<Option<Charge>, Errno> {
+        let further = members.saturating_sub(1) as u64;
+        let charge = || self.account.charge(Holding::Descriptors, further * MEMBER);
+        (further > 0).then(charge).transpose()
     }
 
     #[cfg(test)]

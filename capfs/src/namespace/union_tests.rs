@@ -272,18 +272,26 @@ fn a_listing_holds_as_much_as_is_said() {
 #[test]
 fn what_a_listing_remembers_is_charged() {
     let (mut namespace, all) = overlapping(|node| node);
-    for (max, remembers) in [(1 << 20, true), (1 << 10, false)] {
+    for (room, remembers) in [(1 << 20, true), (1 << 10, false)] {
+        let unbounded = Account::unlimited();
+        namespace.charge(&unbounded);
+        let file = now(namespace.open_place(&place(&namespace, "u"), READ)).unwrap();
+        let members = unbounded.used();
+        drop(file);
+        let max = members + room;
         let account = Account::new(max);
         namespace.charge(&account);
         let mut file = now(namespace.open_place(&place(&namespace, "u"), READ)).unwrap();
         list_from(&mut *file, 0, 1).unwrap();
-        let half_read = account.used();
+        let half_read = account.used() - members;
         assert_eq!(sorted(listed(&mut *file, 9)), all, "with room or without");
         let usage = account.usage();
         assert!(half_read > 0 && half_read <= max);
         assert_eq!(usage.peak >= 400 * 16, remembers, "{}", usage.peak);
         assert_eq!(usage.refused == 0, remembers);
-        assert_eq!(account.used(), 0, "nothing is kept at the end");
+        assert_eq!(account.used(), members, "nothing is kept at the end");
+        drop(file);
+        assert_eq!(account.used(), 0);
     }
 }
 
@@ -431,8 +439,78 @@ fn a_union_shows_no_names_of_a_member_that_may_not_be_read() {
     assert_eq!(opened.err(), Some(Errno::Acces));
     let none = OpenHow::default();
     let mut file = now(namespace.open_place(&place(&namespace, "d"), none)).unwrap();
-    assert_eq!(list_from(&mut *file, 0, 9), Err(Errno::Badf));
+    assert_eq!(list_from(&mut *file, 0, 9), Err(Errno::Acces));
     assert_eq!(text(&namespace, "d/f").err(), Some(Errno::Acces));
+}
+
+#[test]
+fn what_a_directory_was_opened_for_says_nothing_of_listing_it() {
+    let hidden = Rights::RW - Rights::READ;
+    let namespace = mounted(&[
+        (
+            "/plain",
+            memory(&[("f", "")]),
+            Rights::RW,
+            BindFlags::REPLACE,
+        ),
+        ("/u", memory(&[("f", "")]), Rights::RW, BindFlags::REPLACE),
+        ("/u", memory(&[("g", "")]), Rights::RW, BindFlags::AFTER),
+        ("/hidden", memory(&[("f", "")]), hidden, BindFlags::REPLACE),
+        (
+            "/half",
+            memory(&[("f", "")]),
+            Rights::RW,
+            BindFlags::REPLACE,
+        ),
+        ("/half", memory(&[("g", "")]), hidden, BindFlags::AFTER),
+    ]);
+    for (directory, expected) in [
+        ("plain", Ok(1)),
+        ("u", Ok(2)),
+        ("hidden", Err(Errno::Acces)),
+        ("half", Err(Errno::Acces)),
+    ] {
+        let place = place(&namespace, directory);
+        let mut for_nothing = now(namespace.open_place(&place, OpenHow::default())).unwrap();
+        let counted = match list_from(&mut *for_nothing, 0, 1) {
+            Ok(_) => Ok(listed(&mut *for_nothing, 9).len()),
+            Err(errno) => Err(errno),
+        };
+        assert_eq!(counted, expected, "{directory}");
+        let for_reading = now(namespace.open_place(&place, READ));
+        assert_eq!(for_reading.err(), expected.err(), "{directory}");
+    }
+}
+
+#[test]
+fn open_members_are_charged() {
+    const MEMBERS: u64 = 8;
+    let mounts: Vec<_> = (0..MEMBERS)
+        .map(|index| {
+            (
+                "/u",
+                memory(&[(&*format!("f{index}"), "")]),
+                Rights::RW,
+                if index == 0 {
+                    BindFlags::REPLACE
+                } else {
+                    BindFlags::AFTER
+                },
+            )
+        })
+        .collect();
+    let mut namespace = mounted(&mounts);
+    let account = Account::new(3 * (MEMBERS - 1) << 10);
+    namespace.charge(&account);
+    let open = || now(namespace.open_place(&place(&namespace, "u"), READ));
+    let first = open().unwrap();
+    assert_eq!(account.used(), (MEMBERS - 1) << 10);
+    let others = [open().unwrap(), open().unwrap()];
+    assert_eq!(open().err(), Some(Errno::Nomem));
+    drop(first);
+    drop(open().unwrap());
+    drop(others);
+    assert_eq!(account.used(), 0);
 }
 
 #[test]
