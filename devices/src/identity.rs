@@ -22,7 +22,7 @@ pub struct Identity(String);
 /// What an identity that a host gives may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected letters, digits, `-`, `_` and `.`, 100 at most, no `.` in front and not `sha256`"
+    "expected letters, digits, `-`, `_` and `.`, {ID_MAX} at most, no `.` in front and no `.wasm` at the end"
 )]
 pub struct InvalidId;
 
@@ -96,6 +96,16 @@ mod tests {
             &"x".repeat(65),
         ] {
             assert_eq!(Identity::named(bad), Err(InvalidId), "{bad}");
+        }
+        // What is refused is what the message says.
+        let said = InvalidId.to_string();
+        for part in [
+            "letters, digits, `-`, `_` and `.`",
+            "64 at most",
+            "no `.` in front",
+            "no `.wasm` at the end",
+        ] {
+            assert!(said.contains(part), "{said}");
         }
         let empty = Identity::of_module(b"");
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -166,8 +166,8 @@ struct Life {
     args: String,
     env: String,
     dir: String,
-    binds: Vec<Bind>,
-    grants: Vec<Grant>,
+    binds: Vec<Given<Bind>>,
+    grants: Vec<Given<Grant>>,
     /// It is not there any more.
     deleted: bool,
     /// Those who wait for its end, by the number of their wait.
@@ -176,7 +176,45 @@ struct Life {
     charge: Charge,
 }
 
+/// What a task was given, and the bytes that it is charged for.
+struct Given<T> {
+    what: T,
+    bytes: usize,
+}
+
+/// Takes out what is at a path; returns the bytes that it was charged for, if there was something.
+fn take_out<T>(given: &mut Vec<Given<T>>, is_there: impl Fn(&T) -> bool) -> Option<usize> {
+    let mut taken = None;
+    given.retain(|one| {
+        let stays = !is_there(&one.what);
+        if !stays {
+            *taken.get_or_insert(0) += one.bytes;
+        }
+        stays
+    });
+    given.shrink_to_fit();
+    taken
+}
+
 impl Life {
+    /// Takes away the binds at a path; says whether there were any.
+    fn unbind(&mut self, to: &str) -> bool {
+        let taken = take_out(&mut self.binds, |bind| same_path(&bind.to, to));
+        self.give_back(taken)
+    }
+
+    /// Takes away the grants at a path; says whether there were any.
+    fn ungrant(&mut self, at: &str) -> bool {
+        let taken = take_out(&mut self.grants, |grant| same_path(&grant.at, at));
+        self.give_back(taken)
+    }
+
+    fn give_back(&mut self, taken: Option<usize>) -> bool {
+        let bytes = taken.unwrap_or(0);
+        self.charge.shrink(GIVEN * bytes as u64);
+        taken.is_some()
+    }
+
     /// Charges so many bytes more of what the task is to be given, and so many fewer.
     fn charge(&mut self, more: usize, fewer: usize) -> Result<(), Errno> {
         let now = self.charge.bytes() + GIVEN * more as u64;
@@ -520,9 +558,9 @@ impl Task {
 
     fn given(&self) -> String {
         let life = lock(&self.life);
-        let binds = life.binds.iter().map(|bind| format!("{bind}\n"));
+        let binds = life.binds.iter().map(|given| format!("{}\n", given.what));
         let grants = life.grants.iter();
-        let grants = grants.map(|grant| format!("grant {}\n", grant.to_flag()));
+        let grants = grants.map(|given| format!("grant {}\n", given.what.to_flag()));
         binds.chain(grants).collect()
     }
 
@@ -550,7 +588,11 @@ impl Task {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match words[..] {
             ["bind", ..] => match parse_bind(&words[1..]) {
-                Some(bind) => self.give(line.len(), |life| life.binds.push(bind)).into(),
+                Some(bind) => {
+                    let bytes = line.len();
+                    let add = |life: &mut Life| life.binds.push(Given { what: bind, bytes });
+                    self.give(bytes, add).into()
+                }
                 None => self.malformed(line),
             },
             ["unbind", at] | ["revoke", at] if self.is_under_way() => self.take_away(at),
@@ -587,7 +629,7 @@ impl Task {
         Op::err(self.explain(Errno::Inval, format!("can't understand `{line}`")))
     }
 
-    /// Adds something that takes so many bytes; those stay charged until the task goes.
+    /// Adds something that takes so many bytes; those stay charged until it is taken away, or the task goes.
     fn give(&self, bytes: usize, add: impl FnOnce(&mut Life)) -> Result<(), Errno> {
         let mut life = self.unstarted_life()?;
         if life.binds.len() + life.grants.len() >= GIVEN_MAX {
@@ -606,7 +648,11 @@ impl Task {
             let grant = Grant::from_flag(flag)
                 .map_err(|error| self.explain(Errno::Inval, error.to_string()))?;
             let taken = |other: &Grant| same_path(&other.at, &grant.at);
-            match lock(&self.life).grants.iter().any(taken) {
+            match lock(&self.life)
+                .grants
+                .iter()
+                .any(|given| taken(&given.what))
+            {
                 true => {
                     let text = format!("something is granted at {} already", grant.at);
                     Err(self.explain(Errno::Exist, text))
@@ -621,27 +667,20 @@ impl Task {
         let checked = self.shared.spawner.check(self.clone(), &grant);
         let task = self.clone();
         let bytes = flag.len();
-        checked.then(move |()| task.give(bytes, |life| life.grants.push(grant)).into())
+        checked.then(move |()| {
+            let add = |life: &mut Life| life.grants.push(Given { what: grant, bytes });
+            task.give(bytes, add).into()
+        })
     }
 
     fn unbind(&self, to: &str) -> Result<(), Errno> {
-        let mut life = self.unstarted_life()?;
-        let before = life.binds.len();
-        life.binds.retain(|bind| !same_path(&bind.to, to));
-        match life.binds.len() < before {
-            true => Ok(()),
-            false => Err(Errno::Inval),
-        }
+        let taken = self.unstarted_life()?.unbind(to);
+        taken.then_some(()).ok_or(Errno::Inval)
     }
 
     fn ungrant(&self, at: &str) -> Result<(), Errno> {
-        let mut life = self.unstarted_life()?;
-        let before = life.grants.len();
-        life.grants.retain(|grant| !same_path(&grant.at, at));
-        match life.grants.len() < before {
-            true => Ok(()),
-            false => Err(Errno::Inval),
-        }
+        let taken = self.unstarted_life()?.ungrant(at);
+        taken.then_some(()).ok_or(Errno::Inval)
     }
 
     /// While it runs.
@@ -650,8 +689,8 @@ impl Task {
         let taken = self.shared.spawner.revoke(self.number, at);
         taken.map(move |()| {
             let mut life = lock(&task.life);
-            life.binds.retain(|bind| !same_path(&bind.to, &path));
-            life.grants.retain(|grant| !same_path(&grant.at, &path));
+            life.unbind(&path);
+            life.ungrant(&path);
         })
     }
 
@@ -677,8 +716,8 @@ impl Task {
             args,
             env: env.ok_or("`env` has a line without `=`")?,
             dir: (!dir.is_empty()).then(|| dir.to_owned()),
-            binds: life.binds.clone(),
-            grants: life.grants.clone(),
+            binds: life.binds.iter().map(|given| given.what.clone()).collect(),
+            grants: life.grants.iter().map(|given| given.what.clone()).collect(),
         })
     }
 

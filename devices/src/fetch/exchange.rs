@@ -272,12 +272,14 @@ impl Exchange {
             return Err(Failure::new(Errno::Inval, text));
         }
         policies.check(&url, &method)?;
-        let place = policies.begin()?;
         let account = self.fetch.device.account();
         let under_way = account.charge(Holding::Transfers, UNDER_WAY);
         let under_way = under_way.map_err(|errno| {
             Failure::new(errno, "the agent may not hold a request more under way")
         })?;
+        // The last that can fail: what gives a place back wakes others, which is not done under a lock, and a request that is
+        // refused has not been made.
+        let place = policies.begin()?;
         let most = policies.least(|policy| policy.timeout);
         let cancel = Cancel::new();
         let body = match (state.streaming, has_body) {

@@ -110,6 +110,42 @@ fn what_the_account_refuses_is_no_task() {
 }
 
 #[test]
+fn what_is_taken_away_is_given_back() {
+    let account = Account::unlimited();
+    let scripted = Arc::new(Scripted::default());
+    let grant = Grant::from_flag("task").unwrap();
+    let device = TaskDevice::new(scripted, &grant, &account).unwrap();
+    let root = device.root();
+    assert_eq!(says(&root, "new/wasi"), "1\n");
+    let tell = |command: &str| put(&root, "1/ctl", &format!("{command}\n"));
+    let before = account.used();
+    for (give, take) in [
+        ("bind /data /in ro", "unbind /in"),
+        ("grant random,at=/random", "revoke /random"),
+    ] {
+        for _ in 0..3 {
+            tell(give).unwrap();
+            assert_eq!(
+                account.used(),
+                before + GIVEN * give.strip_prefix("grant ").unwrap_or(give).len() as u64
+            );
+            tell(take).unwrap();
+            assert_eq!(account.used(), before, "{take}");
+            assert_eq!(tell(take), Err(Errno::Inval));
+        }
+    }
+    // While it runs, too.
+    tell("bind /data /in").unwrap();
+    tell("bind /more /in after").unwrap();
+    put(&root, "1/cmd", "/bin/tool.wasm").unwrap();
+    let command = "/bin/tool.wasm".len() as u64;
+    tell("start").unwrap();
+    tell("unbind /in").unwrap();
+    assert_eq!(account.used(), before + GIVEN * command);
+    assert_eq!(says(&root, "1/ns"), "");
+}
+
+#[test]
 fn a_task_is_described_started_and_waited_for() {
     let (root, _, scripted) = device("task");
     assert_eq!(says(&root, "new/wasi"), "1\n");

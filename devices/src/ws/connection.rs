@@ -172,29 +172,34 @@ impl Connection {
         let policies = &self.ws.policies;
         self.asked_for(&url.href);
         policies.check(&url)?;
-        let mut state = lock(&self.state);
-        match &state.phase {
-            Phase::Idle | Phase::Failed(_) => {}
-            Phase::Connected(connected, _) => {
-                if let Status::Open | Status::Closing = connected.socket.status() {
-                    return Err(Failure::new(Errno::Isconn, "connected already"));
+        let ended = {
+            let mut state = lock(&self.state);
+            match &state.phase {
+                Phase::Idle | Phase::Failed(_) => {}
+                Phase::Connected(connected, _) => {
+                    if let Status::Open | Status::Closing = connected.socket.status() {
+                        return Err(Failure::new(Errno::Isconn, "connected already"));
+                    }
                 }
+                Phase::Connecting(_) => {
+                    return Err(Failure::new(Errno::Already, "connecting already"));
+                }
+                Phase::Over => return Err(Failure::new(Errno::Canceled, "")),
             }
-            Phase::Connecting(_) => {
-                return Err(Failure::new(Errno::Already, "connecting already"));
-            }
-            Phase::Over => return Err(Failure::new(Errno::Canceled, "")),
-        }
-        // A connection that has ended no longer counts.
-        state.phase = Phase::Idle;
-        let place = policies.begin()?;
-        let charge = self
-            .ws
-            .device
-            .account()
-            .charge(Holding::Transfers, self.ws.under_way());
+            std::mem::replace(&mut state.phase, Phase::Idle)
+        };
+        // A connection that has ended no longer counts. What gives its place back wakes others, which is not done under the lock.
+        drop(ended);
+        let account = self.ws.device.account();
+        let charge = account.charge(Holding::Transfers, self.ws.under_way());
         let charge = charge
             .map_err(|errno| Failure::new(errno, "the agent may not hold a connection more"))?;
+        let place = policies.begin()?;
+        let mut state = lock(&self.state);
+        if !matches!(state.phase, Phase::Idle) {
+            drop(state);
+            return Err(Failure::new(Errno::Already, "connecting already"));
+        }
         let cancel = Cancel::new();
         state.phase = Phase::Connecting(cancel.clone());
         (state.read, state.reading, state.empty) = (None, None, false);
