@@ -176,10 +176,11 @@ impl Process {
             offset.map_or(u64::MAX, |at| at),
             nwritten
         ));
-        if let Some(Pending::Control(sync)) = self.resume(call) {
-            return self.finish_synced_write(context, memory, nwritten, call, sync);
-        }
+        let resumed = self.resume(call);
         self.usage.calls += 1;
+        if let Some(Pending::Synced(sync)) = resumed {
+            return self.sync_written(context, call, sync);
+        }
         memory.check(nwritten, 4)?;
         let descriptor = self.fds.get(fd)?;
         let from = transfers(descriptor, Rights::FD_WRITE, offset)?;
@@ -200,46 +201,41 @@ impl Process {
             descriptor.offset = written.end;
         }
         self.usage.bytes_written += written.bytes as u64;
-        if descriptor.flags.intersects(FdFlags::SYNC | FdFlags::DSYNC) {
-            let sync = self.sync_after_write(fd, written.bytes as u32)?;
-            return self.finish_synced_write(context, memory, nwritten, call, sync);
+        let syncs = descriptor.flags & (FdFlags::SYNC | FdFlags::DSYNC);
+        memory.write_u32(nwritten, written.bytes as u32)?;
+        match syncs.is_empty() {
+            true => Poll::Ready(Ok(())),
+            false => self.sync_after_write(context, call, fd),
         }
-        Poll::Ready(memory.write_u32(nwritten, written.bytes as u32))
     }
 
-    /// Starts the sync that a descriptor with `SYNC` or `DSYNC` owes after a write.
+    /// The sync that a descriptor with `SYNC` or `DSYNC` owes after a write. The bytes have been taken by now, whatever becomes of it.
+    #[cold]
     fn sync_after_write(
         &mut self,
+        context: &mut Context<'_>,
+        call: impl FnOnce() -> Call,
         fd: u32,
-        count: u32,
-    ) -> Result<BoxedFuture<Result<Outcome, Errno>>, Errno> {
+    ) -> Poll<Result<(), Errno>> {
         let descriptor = self.fds.get(fd)?;
         let data_only = !descriptor.flags.contains(FdFlags::SYNC);
-        let op = descriptor
-            .file
-            .sync(data_only)
-            .map(move |()| Outcome::Count(count));
-        Ok(match op {
-            Op::Ready(result) => Box::pin(std::future::ready(result)),
-            Op::Later(future) => future,
-        })
+        match descriptor.file.sync(data_only) {
+            Op::Ready(result) => Poll::Ready(result),
+            Op::Later(sync) => self.sync_written(context, call, sync),
+        }
     }
 
-    fn finish_synced_write<M: GuestMemory + ?Sized>(
+    #[cold]
+    fn sync_written(
         &mut self,
         context: &mut Context<'_>,
-        memory: &mut M,
-        nwritten: u32,
         call: impl FnOnce() -> Call,
-        mut sync: BoxedFuture<Result<Outcome, Errno>>,
+        mut sync: BoxedFuture<Result<(), Errno>>,
     ) -> Poll<Result<(), Errno>> {
-        let Poll::Ready(outcome) = sync.as_mut().poll(context) else {
-            return self.suspend(call, Pending::Control(sync));
-        };
-        let Outcome::Count(count) = outcome? else {
-            return Poll::Ready(Err(Errno::Io));
-        };
-        Poll::Ready(memory.write_u32(nwritten, count))
+        match sync.as_mut().poll(context) {
+            Poll::Pending => self.suspend(call, Pending::Synced(sync)),
+            synced => synced,
+        }
     }
 
     /// `fd_seek`: moves the descriptor's offset.

@@ -142,7 +142,7 @@ impl ConfigError {
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// WASI calls; one that waits may count each time that it is tried.
+    /// WASI calls. One that waits is one, however often it is tried.
     pub calls: u64,
     /// Bytes that descriptors gave.
     pub bytes_read: u64,

@@ -51,6 +51,8 @@ pub(super) struct UnderWay {
 pub(super) enum Pending {
     /// A control operation of a device.
     Control(BoxedFuture<Result<Outcome, Errno>>),
+    /// A write whose bytes were taken: the sync that it owes.
+    Synced(BoxedFuture<Result<(), Errno>>),
     /// A read, a write or an accept of the open file with this number, which keeps the rest of the state.
     Transfer(u32),
     /// `fd_readdir`, in the middle of a buffer.
@@ -73,7 +75,6 @@ pub(super) enum Pending {
 /// What a control operation yields to the call that awaits it.
 pub(super) enum Outcome {
     Done,
-    Count(u32),
     Stat(u64, Stat),
     /// What was opened, and the rights that its directory hands on.
     Opened(Place, Box<dyn OpenFile>, Rights),
@@ -131,6 +132,8 @@ impl Process {
             .is_some_and(|under_way| under_way.call == *call)
         {
             self.deadline = None;
+            // It counts itself again.
+            self.usage.calls -= 1;
             return self.pending.take().map(|under_way| under_way.state);
         }
         self.cancel();
@@ -157,24 +160,28 @@ impl Process {
     /// asked of a device is cancelled; bytes that a read would have brought stay for the next read, and a write that
     /// has not returned has written nothing, as far as the device can tell. Does nothing where no call waits.
     ///
-    /// To be called by a host that won't make the call again: it answers with an errno instead, or ends the program.
-    pub fn cancel(&mut self) {
+    /// To be called by a host that won't make the call again: it answers with an errno instead, or ends the program. Where
+    /// `true` is returned the call has happened all the same, and what it yields is in the guest's memory: the answer is success.
+    /// This is a write with `SYNC` whose bytes were taken and whose sync is waited for: they are as durable as without.
+    pub fn cancel(&mut self) -> bool {
         self.deadline = None;
         let Some(UnderWay { state, .. }) = self.pending.take() else {
-            return;
+            return false;
         };
         let (fd, received) = match state {
             Pending::Transfer(fd) => (fd, None),
             Pending::Received(fd, received) => (fd, Some(received)),
-            _ => return,
+            Pending::Synced(_) => return true,
+            _ => return false,
         };
         let Ok(descriptor) = self.fds.get(fd) else {
-            return;
+            return false;
         };
         descriptor.file.cancel();
         if let Some(received) = received.filter(|received| !received.is_empty()) {
             give_back(descriptor, received);
         }
+        false
     }
 
     /// Closes every descriptor of a program that has ended by its own will, and goes on until what closing them
@@ -203,15 +210,14 @@ impl Process {
         call: impl Fn() -> Call,
         start: impl FnOnce(&mut Self) -> Result<Op<Outcome>, Errno>,
     ) -> Poll<Result<Outcome, Errno>> {
-        let mut future = match self.resume(&call) {
+        let resumed = self.resume(&call);
+        self.usage.calls += 1;
+        let mut future = match resumed {
             Some(Pending::Control(future)) => future,
-            _ => {
-                self.usage.calls += 1;
-                match start(self)? {
-                    Op::Ready(result) => return Poll::Ready(result),
-                    Op::Later(future) => future,
-                }
-            }
+            _ => match start(self)? {
+                Op::Ready(result) => return Poll::Ready(result),
+                Op::Later(future) => future,
+            },
         };
         let answer = future.as_mut().poll(context);
         match answer {

@@ -93,11 +93,9 @@ impl Process {
         let call = call!(poll_oneoff(subscriptions, events, count, nevents));
         let resumed = match self.resume(call) {
             Some(Pending::Poll(moments)) => Some(moments),
-            _ => {
-                self.usage.calls += 1;
-                None
-            }
+            _ => None,
         };
+        self.usage.calls += 1;
         if count == 0 || count > SUBSCRIPTIONS_MAX {
             return Poll::Ready(Err(Errno::Inval));
         }

@@ -158,10 +158,10 @@ impl Process {
     ) -> Poll<Result<(), Errno>> {
         memory.check(buf, snapshot.filestat_size())?;
         let resumed = self.resume(&call);
+        self.usage.calls += 1;
         let mut future = match resumed {
             Some(Pending::Control(future)) => future,
             _ => {
-                self.usage.calls += 1;
                 // Not by way of an `Outcome`: this is the call that programs make most.
                 match start(self, memory)? {
                     Op::Ready(found) => {

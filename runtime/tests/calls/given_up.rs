@@ -4,13 +4,17 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use capfs::account::Account;
+use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::pipe::pipe;
 use capfs::device::socket::socket_pair;
 use capfs::device::synthetic::SyntheticDir;
-use capfs::{BindFlags, Errno, Op, OpenFile, Rights};
+use capfs::testkit::{self, ManualClock, READ_WRITE};
+use capfs::{
+    BindFlags, Errno, GuestSink, GuestSource, Op, OpenFile, Rights, SetStat, Stat, WriteAt, Written,
+};
 use capfs_runtime::TRANSFER_MAX;
 
-use crate::guest::{DATA, Guest, NONBLOCK, OUT, PATH, SIZE, rights};
+use crate::guest::{DATA, Guest, NONBLOCK, OUT, PATH, SIZE, SYNC, rights};
 
 /// Ends what waits for it; shared by a test and its devices.
 #[derive(Clone, Default)]
@@ -44,7 +48,7 @@ fn guest(go: &Go, done: &Done) -> Guest {
     let file = |text: &'static [u8]| {
         let (reader, mut writer) = pipe(64);
         let mut context = Context::from_waker(Waker::noop());
-        let written = writer.poll_write(&mut context, capfs::WriteAt::End, &mut { text });
+        let written = writer.poll_write(&mut context, WriteAt::End, &mut { text });
         assert!(written.is_ready());
         Box::new(reader) as Box<dyn OpenFile>
     };
@@ -132,7 +136,7 @@ fn bytes_of_a_read_that_was_given_up_stay_for_the_next() {
     assert!(read.is_pending());
     guest.process.cancel();
     let mut context = Context::from_waker(Waker::noop());
-    let written = writer.poll_write(&mut context, capfs::WriteAt::End, &mut &b"hello"[..]);
+    let written = writer.poll_write(&mut context, WriteAt::End, &mut &b"hello"[..]);
     assert!(written.is_ready());
     assert_eq!(guest.read(0, 2), Ok(b"he".to_vec()));
     assert_eq!(guest.read(0, 9), Ok(b"llo".to_vec()));
@@ -145,7 +149,7 @@ fn bytes_of_a_receive_of_all_that_was_given_up_stay_for_the_next() {
     let (mut near, far) = socket_pair(64);
     let mut send = |bytes: &[u8]| {
         let mut context = Context::from_waker(Waker::noop());
-        let sent = near.poll_write(&mut context, capfs::WriteAt::End, &mut { bytes });
+        let sent = near.poll_write(&mut context, WriteAt::End, &mut { bytes });
         assert!(sent.is_ready());
     };
     let account = Account::new(1 << 20);
@@ -210,6 +214,122 @@ fn a_write_that_was_given_up_does_nothing() {
     assert_eq!(try_to_write(&mut guest, ctl, b"x\n"), Poll::Ready(Ok(2)));
     assert_eq!(*done.lock().unwrap(), ["x"]);
     assert_eq!(guest.process.usage().bytes_written, 2);
+}
+
+/// A file whose sync waits.
+struct SlowSync {
+    inner: Box<dyn OpenFile>,
+    go: Go,
+}
+
+impl OpenFile for SlowSync {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        offset: u64,
+        sink: &mut dyn GuestSink,
+    ) -> Poll<Result<usize, Errno>> {
+        self.inner.poll_read(context, offset, sink)
+    }
+
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        at: WriteAt,
+        source: &mut dyn GuestSource,
+    ) -> Poll<Result<Written, Errno>> {
+        self.inner.poll_write(context, at, source)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn stat(&self) -> Op<Stat> {
+        self.inner.stat()
+    }
+
+    fn set_stat(&mut self, change: SetStat) -> Op<()> {
+        self.inner.set_stat(change)
+    }
+
+    fn sync(&mut self, _data_only: bool) -> Op<()> {
+        self.go.wait(|| ())
+    }
+}
+
+#[test]
+fn a_write_whose_sync_is_given_up_has_happened() {
+    let clock = Arc::new(ManualClock::new(1));
+    let files = MemoryFs::new(clock, MemoryLimits::default()).root();
+    let file = testkit::now(
+        testkit::edit(&files)
+            .unwrap()
+            .create(testkit::name("f"), READ_WRITE),
+    );
+    let (go, inner) = (Go::default(), file.unwrap().file);
+    let slow = SlowSync {
+        inner,
+        go: go.clone(),
+    };
+    let mut guest = Guest::with(&[], |config| config.handed = vec![Box::new(slow)]);
+    let fd = 4;
+    guest.set_flags(fd, SYNC).unwrap();
+    guest.put(OUT, &[0xff; 4]);
+    assert!(try_to_write(&mut guest, fd, b"taken").is_pending());
+    assert!(guest.process.cancel(), "no byte is both taken and refused");
+    assert_eq!(guest.u32_at(OUT), 5);
+    assert_eq!(guest.tell(fd), Ok(5));
+    assert!(!guest.process.cancel(), "nothing is under way any more");
+    // The same write is another one.
+    assert!(try_to_write(&mut guest, fd, b"again").is_pending());
+    go.go();
+    assert_eq!(try_to_write(&mut guest, fd, b"again"), Poll::Ready(Ok(5)));
+    assert_eq!(testkit::read(&files, "f").unwrap(), b"takenagain");
+    assert_eq!(guest.process.usage().bytes_written, 10);
+}
+
+#[test]
+fn a_call_that_is_tried_often_is_one() {
+    let (reader, mut writer) = pipe(64);
+    let mut guest = Guest::with(&[], |config| config.stdio[0] = Box::new(reader));
+    let (iovs, count) = guest.iovecs(&[(DATA, 100)]);
+    let before = guest.process.usage().calls;
+    let read = |guest: &mut Guest| {
+        guest.call(|process, context, memory| process.fd_read(context, memory, 0, iovs, count, OUT))
+    };
+    for _ in 0..5 {
+        assert!(read(&mut guest).is_pending());
+        assert_eq!(guest.process.usage().calls, before + 1);
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    let written = writer.poll_write(&mut context, WriteAt::End, &mut &b"x"[..]);
+    assert!(written.is_ready());
+    assert!(read(&mut guest).is_ready());
+    assert_eq!(guest.process.usage().calls, before + 1);
+    // One that is given up, and one that takes its place.
+    assert!(read(&mut guest).is_pending());
+    guest.process.cancel();
+    assert!(read(&mut guest).is_pending());
+    assert_eq!(guest.process.usage().calls, before + 3);
+    // So are one that lets the host look at its clock now and then, and one that waits for a device.
+    let random = |guest: &mut Guest| {
+        guest.call(|process, context, memory| process.random_get(context, memory, 0, SIZE as u32))
+    };
+    let mut tries = 1;
+    while random(&mut guest).is_pending() {
+        tries += 1;
+    }
+    assert_eq!(guest.process.usage().calls, before + 4, "{tries} tries");
+    let (go, done) = (Go::default(), Done::default());
+    let mut guest = self::guest(&go, &done);
+    let before = guest.process.usage().calls;
+    for _ in 0..3 {
+        assert!(try_to_open(&mut guest, "dev/slow").is_pending());
+    }
+    go.go();
+    assert!(try_to_open(&mut guest, "dev/slow").is_ready());
+    assert_eq!(guest.process.usage().calls, before + 1);
 }
 
 #[test]

@@ -36,8 +36,10 @@ fn enter(
                 Poll::Pending
                     if *patience == Patience::ClockOnly && process.deadline().is_none() =>
                 {
-                    process.cancel();
-                    i32::from(Errno::Deadlk.code())
+                    match process.cancel() {
+                        true => 0,
+                        false => i32::from(Errno::Deadlk.code()),
+                    }
                 }
                 Poll::Pending => WOULD_BLOCK,
             }
