@@ -293,53 +293,51 @@ impl Journal {
         }
     }
 
-    /// Finds the index that counts and hands every payload of it to `replay`; with `repair`, what can be read
-    /// of a damaged one. `empty` says that there is no data, as in a volume that was never used.
-    pub fn open(
+    /// Finds the index that counts and reads it into a new image: every payload is handed to `replay`, whose errors say what is
+    /// wrong with it. With `repair`, what can be read of a damaged one is: another new image takes every payload by `salvage`, which
+    /// passes over what makes no sense. `empty` says that there is no data, as in a volume that was never used.
+    pub fn open<I>(
         files: [Box<dyn BlockFile>; 2],
         geometry: Geometry,
-        empty: bool,
-        repair: bool,
-        replay: impl FnMut(&[u8]) -> Result<(), &'static str>,
-    ) -> Result<Found, StorageError> {
+        (empty, repair): (bool, bool),
+        new: impl Fn() -> I,
+        replay: impl Fn(&mut I, &[u8]) -> Result<(), &'static str>,
+        salvage: impl Fn(&mut I, &[u8]),
+    ) -> Result<(Found, I), StorageError> {
         let halves = [Half::read(&*files[0])?, Half::read(&*files[1])?];
         let latest = latest(&halves);
         let choice = choose(&halves, empty);
+        let mut image = new();
         if matches!(choice, Ok(None)) {
             for file in &files {
                 file.truncate(0)?;
                 file.flush()?;
             }
-            return Ok(Found::Nothing(Journal::new(files, geometry, 1, 0, None)));
+            let journal = Journal::new(files, geometry, 1, 0, None);
+            return Ok((Found::Nothing(journal), image));
         }
+        let unwritten = |files, file| Journal::new(files, geometry, file, latest, None);
         if repair && choice.is_err() {
             // The file that held the most stays until the new index is durable in the other one.
-            let from = salvage(&halves, replay);
-            return Ok(Found::Index(Journal::new(
-                files, geometry, from, latest, None,
-            )));
+            let from = salvage_both(&halves, |payload| salvage(&mut image, payload));
+            return Ok((Found::Index(unwritten(files, from)), image));
         }
         let file = choice?.unwrap_or_default();
-        let mut replay = replay;
-        if let Err(error) = halves[file].replay(file, &mut replay) {
+        if let Err(error) = halves[file].replay(file, |payload| replay(&mut image, payload)) {
             if !repair {
                 return Err(error);
             }
-            // Whoever wrote it wrote what makes no sense; what follows may. The file stays until the new index is durable in the other one.
+            // Whoever wrote it wrote what makes no sense; what follows may. It is read from the start into an image that knows
+            // nothing yet: what was removed is known to be, and no number has had another meaning. The file stays until the
+            // new index is durable in the other one.
+            let mut image = new();
             for (_, payload) in halves[file].payloads() {
-                let _ = replay(payload);
+                salvage(&mut image, payload);
             }
-            return Ok(Found::Index(Journal::new(
-                files, geometry, file, latest, None,
-            )));
+            return Ok((Found::Index(unwritten(files, file)), image));
         }
-        Ok(Found::Index(Journal::new(
-            files,
-            geometry,
-            file,
-            latest,
-            Some(&halves[file]),
-        )))
+        let journal = Journal::new(files, geometry, file, latest, Some(&halves[file]));
+        Ok((Found::Index(journal), image))
     }
 
     /// Reads the index as [`open`](Journal::open) does and changes nothing. Says whether there is one.
@@ -383,7 +381,7 @@ impl Journal {
     /// - [`Errno::Nospc`]: the host has no room
     pub fn reserve(&mut self, bytes: u64, spare: u64) -> Result<(), Errno> {
         let needed = self.end + bytes + HEADER as u64 + 8;
-        if needed + spare > INDEX_MAX {
+        if needed + spare > self.geometry.index_max {
             return Err(Errno::Nospc);
         }
         if needed + spare <= self.capacity {
@@ -437,12 +435,13 @@ impl Journal {
     /// Writes the index anew: `fill` adds every record, and calls what it is given whenever it has some.
     ///
     /// # Errors
-    /// As [`append`](Journal::append): when not fatal, the index is as it was.
+    /// As [`append`](Journal::append): when not fatal, the index is as it was. [`Errno::Nospc`] also for one that would be longer
+    /// than an index may be.
     pub fn replace(
         &mut self,
         fill: impl FnOnce(&mut dyn FnMut(&mut Vec<u8>) -> Result<(), Errno>) -> Result<(), Errno>,
     ) -> Result<(), (Errno, bool)> {
-        let frame_min = self.geometry.transfer_max / 16;
+        let (frame_min, index_max) = (self.geometry.transfer_max / 16, self.geometry.index_max);
         let to = 1 - self.active;
         self.latest += 1;
         let generation = self.latest;
@@ -450,6 +449,10 @@ impl Journal {
         let (mut end, mut sequence) = (0, 0);
         let mut put = |kind: Kind, payload: &[u8]| {
             let frame = encode(generation, sequence, kind, end, payload);
+            // A longer one could not be read again.
+            if end + frame.len() as u64 > index_max {
+                return Err(Errno::Nospc);
+            }
             file.write_at(end, &frame)?;
             end += frame.len() as u64;
             sequence += 1;
@@ -519,15 +522,14 @@ fn choose(halves: &[Half; 2], empty: bool) -> Result<Option<usize>, StorageError
 
 /// Hands out what can be read of both files, in the order in which it was written, and says which of them
 /// held the most.
-fn salvage(halves: &[Half; 2], mut replay: impl FnMut(&[u8]) -> Result<(), &'static str>) -> usize {
+fn salvage_both(halves: &[Half; 2], mut salvage: impl FnMut(&[u8])) -> usize {
     let mut frames: Vec<_> = (0..2)
         .flat_map(|file| frames_from(&halves[file].bytes, 0).map(move |frame| (file, frame)))
         .filter(|(_, frame)| matches!(frame.kind, Kind::Snapshot | Kind::Transaction))
         .collect();
     frames.sort_by_key(|(_, frame)| (frame.generation, frame.sequence));
     for (_, frame) in &frames {
-        // What is no record is left out; what is known by then stays.
-        let _ = replay(frame.payload);
+        salvage(frame.payload);
     }
     let held = |of: usize| -> usize {
         let frames = frames.iter().filter(|(file, _)| *file == of);

@@ -67,6 +67,8 @@ pub(crate) struct Geometry {
     pub keep_free: u32,
     /// Bytes by which the index grows, and of which only what frees room may take the last.
     pub index_step: u64,
+    /// Bytes that an index has at most; [`INDEX_MAX`] at most.
+    pub index_max: u64,
     /// Bytes of transactions behind a snapshot from which the index is written anew, or four times the snapshot, if that is more.
     pub journal_min: u64,
     /// Blocks by which the data file grows at least.
@@ -85,6 +87,7 @@ impl Geometry {
         read_ahead_max: 256 << 10,
         keep_free: 64,
         index_step: 64 << 10,
+        index_max: INDEX_MAX,
         journal_min: 1 << 20,
         grow_min: 256,
         trim_min: 1024,
@@ -100,6 +103,7 @@ impl Geometry {
         read_ahead_max: 16 << 10,
         keep_free: 4,
         index_step: 16 << 10,
+        index_max: INDEX_MAX,
         journal_min: 1 << 10,
         grow_min: 16,
         trim_min: 24,

@@ -36,10 +36,14 @@ impl State {
     ) -> Result<State, StorageError> {
         let size = files.data.size()?;
         let total = u32::try_from(size / BLOCK as u64).map_err(|_| Errno::Fbig)?;
-        let mut image = Image::new(total);
-        let found = Journal::open(files.index, geometry, size == 0, repair, |payload| {
-            image.replay(payload)
-        })?;
+        let (found, image) = Journal::open(
+            files.index,
+            geometry,
+            (size == 0, repair),
+            || Image::new(total),
+            Image::replay,
+            Image::salvage,
+        )?;
         let Image {
             mut nodes,
             next,
@@ -141,13 +145,23 @@ impl Image {
     /// Does what the records of a frame say.
     pub fn replay(&mut self, payload: &[u8]) -> Result<(), &'static str> {
         for record in Records(payload) {
-            let record = record.map_err(|_| "a record can't be read")?;
-            if let Record::Map { start, sums, .. } = record {
-                self.sums.take(start, sums, self.total);
-            }
-            apply(&mut self.nodes, &mut self.next, record)?;
+            self.take(record.map_err(|_| "a record can't be read")?)?;
         }
         Ok(())
+    }
+
+    /// Does what those records of a frame say that make sense, up to one that can't be read.
+    pub fn salvage(&mut self, payload: &[u8]) {
+        for record in Records(payload).map_while(Result::ok) {
+            let _ = self.take(record);
+        }
+    }
+
+    fn take(&mut self, record: Record<'_>) -> Result<(), &'static str> {
+        if let Record::Map { start, sums, .. } = record {
+            self.sums.take(start, sums, self.total);
+        }
+        apply(&mut self.nodes, &mut self.next, record)
     }
 }
 

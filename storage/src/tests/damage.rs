@@ -1,11 +1,14 @@
 //! An index that something else than a crash has changed: it is noticed, and what can be read is kept.
 
 use capfs::testkit::{self, edit, name, now};
-use capfs::{Errno, NodeRef};
+use capfs::{Errno, FileKind, NodeRef};
 
 use super::disk::{Disk, Random};
 use super::tree::{Dump, Tree, action, dump};
-use super::{volume, volume_with};
+use super::{volume, volume_of, volume_with};
+use crate::journal::tests_only_index;
+use crate::limits::Geometry;
+use crate::record::{Attributes, Record};
 use crate::{StorageError, StorageOptions, Volume};
 use proptest::prelude::*;
 
@@ -101,6 +104,96 @@ fn every_spoilt_byte_is_noticed_or_means_nothing() {
         }
     }
     assert!(noticed > end / 2, "{noticed} of {end}");
+}
+
+fn node(number: u64, kind: FileKind) -> Record<'static> {
+    let attributes = Attributes {
+        kind,
+        size: 0,
+        atime: 1,
+        mtime: 1,
+        ctime: 1,
+        target: None,
+    };
+    Record::Node { number, attributes }
+}
+
+fn named(name: &str, number: u64) -> Record<'_> {
+    Record::Name {
+        directory: 1,
+        name,
+        number,
+    }
+}
+
+/// Records of an index with a file that was a directory before, and one that makes no sense between others.
+fn senseless() -> Vec<u8> {
+    let nowhere = Record::Map {
+        number: 3,
+        block: 0,
+        start: 0,
+        length: 0,
+        written: false,
+        sums: &[],
+    };
+    let mut records = Vec::new();
+    for record in [
+        node(1, FileKind::Directory),
+        node(2, FileKind::Directory),
+        named("was", 2),
+        Record::Unname {
+            directory: 1,
+            name: "was",
+        },
+        Record::Gone { number: 2 },
+        node(2, FileKind::RegularFile),
+        named("is", 2),
+        nowhere,
+        node(3, FileKind::RegularFile),
+        named("behind", 3),
+    ] {
+        record.encode(&mut records);
+    }
+    records
+}
+
+#[test]
+fn a_repair_reads_from_the_start_and_passes_over_what_makes_no_sense() {
+    let disk = Disk::default();
+    disk.change(0, |data| data.resize(2 * crate::BLOCK, 0));
+    disk.change(1, |index| *index = tests_only_index(2, &senseless()));
+    let refused = volume(&disk);
+    assert_eq!(dump(&refused.root()).err(), Some(Errno::Io));
+    drop(refused);
+    let repaired = repaired(&disk);
+    let names = testkit::names_in(&repaired.root()).unwrap();
+    assert_eq!(names, ["behind", "is"]);
+    for name in names {
+        assert_eq!(testkit::read(&repaired.root(), &name).unwrap(), b"");
+    }
+}
+
+#[test]
+fn an_index_is_not_written_longer_than_it_may_be() {
+    let mut records = Vec::new();
+    node(1, FileKind::Directory).encode(&mut records);
+    for number in 2..100 {
+        node(number, FileKind::RegularFile).encode(&mut records);
+        named(&format!("{number:0>100}"), number).encode(&mut records);
+    }
+    // One that is written anew when it is opened.
+    let disk = Disk::default();
+    disk.change(0, |data| data.resize(2 * crate::BLOCK, 0));
+    disk.change(1, |index| *index = tests_only_index(1, &records));
+    let short = Geometry {
+        index_max: 8 << 10,
+        ..Geometry::SMALL
+    };
+    let (refused, _) = volume_of(&disk, StorageOptions::default(), short);
+    assert_eq!(now(refused.open()), Err(Errno::Nospc));
+    drop(refused);
+    let whole = volume(&disk);
+    assert_eq!(testkit::names_in(&whole.root()).unwrap().len(), 98);
 }
 
 #[test]
