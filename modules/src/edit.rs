@@ -173,7 +173,8 @@ impl Facts {
     }
 }
 
-fn leb(bytes: &mut Vec<u8>, mut value: u64) {
+/// Adds a number as LEB128, in as few bytes as it takes.
+pub(crate) fn leb(bytes: &mut Vec<u8>, mut value: u64) {
     loop {
         let low = (value & 0x7f) as u8;
         value >>= 7;

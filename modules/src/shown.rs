@@ -1,10 +1,12 @@
 //! Names out of modules, for messages.
 
+use capfs::is_harmful;
+
 /// Characters of a name that are shown, at most.
 const SHOWN_MAX: usize = 80;
 
-/// A name out of a module, made harmless for terminals, logs and pages: what controls them, or turns the order of
-/// letters round, is written as an escape; what is too long is cut off.
+/// A name out of a module, made harmless for terminals, logs and pages: each [harmful](is_harmful) character is written as an
+/// escape; what is too long is cut off.
 pub fn shown(name: &str) -> String {
     let mut text = String::new();
     for (count, char) in name.chars().enumerate() {
@@ -14,20 +16,13 @@ pub fn shown(name: &str) -> String {
         }
         match char {
             '\\' => text.push('\\'),
-            // `escape_debug` knows controls, separators, marks and unassigned characters; quotes are no danger.
+            // `escape_debug` knows controls of ASCII by name, separators, marks and unassigned characters; quotes are no danger.
             '"' | '\'' => text.push(char),
-            _ if turns(char) => text.extend(char.escape_unicode()),
+            '\x7f'.. if is_harmful(char) => text.extend(char.escape_unicode()),
             _ => text.extend(char.escape_debug()),
         }
     }
     text
-}
-
-/// Whether a character changes how those around it are shown, and has no shape of its own.
-fn turns(char: char) -> bool {
-    matches!(char,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -42,6 +37,10 @@ mod tests {
             shown("a\u{202e}b\u{9b}c\u{200b}"),
             "a\\u{202e}b\\u{9b}c\\u{200b}"
         );
+        for hidden in ['\u{34f}', '\u{115f}', '\u{3164}', '\u{ffa0}', '\u{e0041}'] {
+            let escape = hidden.escape_unicode().to_string();
+            assert_eq!(shown(&format!("a{hidden}")), format!("a{escape}"));
+        }
         assert_eq!(shown("größe 文"), "größe 文");
     }
 

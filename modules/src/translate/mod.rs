@@ -39,6 +39,7 @@ use wasmparser::{
     ImportSectionReader, TagSectionReader, TypeRef, TypeSectionReader,
 };
 
+use crate::edit::leb;
 use body::Rewriter;
 use types::NewTypes;
 
@@ -286,17 +287,6 @@ fn write_section(to: &mut Vec<u8>, id: u8, contents: &[u8]) -> Result<(), Error>
     leb(to, size.into());
     to.extend_from_slice(contents);
     Ok(())
-}
-
-fn leb(bytes: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let low = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            return bytes.push(low);
-        }
-        bytes.push(low | 0x80);
-    }
 }
 
 /// Keeps every index as it is.
