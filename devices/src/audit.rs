@@ -21,6 +21,20 @@ use capfs::{Errno, MaybeSend, MaybeSync};
 use crate::foreign::is_harmful;
 use crate::grant::DeviceKind;
 use crate::outside::{Failure, Outside};
+use crate::url::URL_MAX;
+
+/// Bytes of the longest line: a program, a mount and a file whose names consist of what is escaped, and an address.
+///
+/// What is in it is bounded by [`PATH_MAX`](capfs::PATH_MAX) (program and mount),
+/// [`WATCHED_PATH_MAX`](capfs::device::gate::WATCHED_PATH_MAX) (the file), and in what servers say by cutting.
+pub const LINE_MAX: usize = 256 << 10;
+
+/// Bytes of an address that are told: three times those of one that an agent may write, since writing it as the standard does can make three of
+/// each. What a server redirects to can be longer, and is cut.
+const ADDRESS_MAX: usize = 3 * URL_MAX;
+
+/// Bytes that are told of what only the audit may know.
+const DETAIL_MAX: usize = URL_MAX;
 
 /// Who takes the lines, each without its newline; a closure is one.
 pub trait Sink: MaybeSend + MaybeSync + 'static {
@@ -212,14 +226,23 @@ pub fn start(agent: &str, identity: &str, time: u64) -> String {
     line
 }
 
-/// The line that says that an agent has ended: with this exit code, and one word for why, at a time in nanoseconds.
-pub fn end(agent: &str, code: u8, reason: &str, time: u64) -> String {
+/// The line that says that an agent has ended: with this exit code, and one word for why, at a time in nanoseconds; and how many lines
+/// before it are missing, if any are.
+pub fn end(agent: &str, code: u8, reason: &str, lost: u64, time: u64) -> String {
     let mut line = format!("{{\"time\":{},\"agent\":", time / 1_000_000);
     string(&mut line, agent);
     let _ = write!(line, ",\"operation\":\"end\",\"code\":{code},\"reason\":");
     string(&mut line, reason);
+    if lost > 0 {
+        let _ = write!(line, ",\"lost\":{lost}");
+    }
     line.push('}');
     line
+}
+
+/// What is told of a text that can be of any length: its beginning.
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
 }
 
 impl Audit {
@@ -241,7 +264,7 @@ impl Audit {
         string(&mut line, path);
         if let Some(subject) = subject {
             line.push_str(",\"subject\":");
-            string(&mut line, subject);
+            string(&mut line, cut(subject, ADDRESS_MAX));
         }
         line
     }
@@ -283,7 +306,7 @@ impl CallObserver for Audit {
         }
         if let Some(detail) = call.detail {
             line.push_str(",\"detail\":");
-            string(&mut line, detail);
+            string(&mut line, cut(detail, DETAIL_MAX));
         }
         self.end(line, 0, call.outcome, call.millis * 1_000);
     }
@@ -314,7 +337,8 @@ fn string(line: &mut String, text: &str) {
 mod tests {
     use std::sync::Mutex;
 
-    use capfs::device::gate::OperationKind;
+    use capfs::PATH_MAX;
+    use capfs::device::gate::{OperationKind, WATCHED_PATH_MAX};
     use capfs::testkit::ManualClock;
 
     use super::*;
@@ -357,8 +381,51 @@ mod tests {
             ]
         );
         assert_eq!(
-            end("a", 143, "terminate", 7_000_000),
+            end("a", 143, "terminate", 0, 7_000_000),
             r#"{"time":7,"agent":"a","operation":"end","code":143,"reason":"terminate"}"#
         );
+        assert_eq!(
+            end("a", 0, "exit", 2, 7_000_000),
+            r#"{"time":7,"agent":"a","operation":"end","code":0,"reason":"exit","lost":2}"#
+        );
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_longest() {
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let taken = lines.clone();
+        let harmful = |bytes| "\u{1}".repeat(bytes);
+        let audit = Audit::new(
+            &harmful(PATH_MAX),
+            DeviceKind::IndexedDb,
+            &harmful(PATH_MAX),
+            Arc::new(ManualClock::new(u64::MAX)),
+            Arc::new(move |line: &str| taken.lock().unwrap().push(line.to_owned())),
+        );
+        let address = format!("https://a/?{}", "\\".repeat(ADDRESS_MAX));
+        audit.observe(&Operation {
+            kind: OperationKind::Create,
+            path: &harmful(WATCHED_PATH_MAX),
+            subject: Some(&address),
+            amount: u64::MAX,
+            outcome: Err(Errno::Nametoolong),
+            duration: u64::MAX,
+        });
+        audit.called(&Call {
+            operation: "request",
+            method: "OPTIONS",
+            url: &address,
+            status: Some(u16::MAX),
+            outcome: Err(Errno::Nametoolong),
+            detail: Some(&harmful(DETAIL_MAX + 1)),
+            millis: u64::MAX / 1_000,
+        });
+        for line in lines.lock().unwrap().iter() {
+            assert!(
+                (LINE_MAX / 2..LINE_MAX).contains(&line.len()),
+                "{}",
+                line.len()
+            );
+        }
     }
 }

@@ -9,6 +9,7 @@ use capfs_devices::foreign::Foreign;
 use capfs_devices::grant::{Grant as CapabilityGrant, GrantError};
 use capfs_devices::identity::Identity;
 use capfs_devices::{terms, units};
+use capfs_host::audit::SIZE_MIN;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use capfs_host::listen::ListenGrant;
 use capfs_host::manifest::Variable;
@@ -110,8 +111,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
 
-    /// Let the audit's file have at most this size, 1GiB unless told: then what would be in it is refused
-    #[arg(long, value_name = "SIZE", requires = "audit")]
+    /// Let the audit's file have at most this size, 1MiB or more, 1GiB unless told: then what would be in it is refused
+    #[arg(long, value_name = "SIZE", requires = "audit", value_parser = audit_size)]
     pub audit_max: Option<SizeArg>,
 
     /// Listen at a TCP address and hand the socket to the program, behind its directories
@@ -405,6 +406,18 @@ impl FromStr for SizeArg {
     }
 }
 
+/// The size of an audit's file, which must have room for its longest line.
+fn audit_size(text: &str) -> Result<SizeArg, String> {
+    let size: SizeArg = text.parse()?;
+    match size.0 as u64 {
+        SIZE_MIN.. => Ok(size),
+        _ => Err(
+            "expected 1MiB or more: what is left free of it must have room for the longest line"
+                .to_owned(),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -456,5 +469,7 @@ mod tests {
         assert_eq!("64MiB".parse(), Ok(SizeArg(64 << 20)));
         assert_eq!("4096".parse(), Ok(SizeArg(4096)));
         assert!("x".parse::<SizeArg>().is_err());
+        assert_eq!(audit_size("1MiB"), Ok(SizeArg(1 << 20)));
+        assert!(audit_size("1MB").is_err() && audit_size("x").is_err());
     }
 }

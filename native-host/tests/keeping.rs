@@ -137,13 +137,13 @@ fn many_stored_directories_need_few_descriptors() {
 #[test]
 fn what_an_audit_has_no_room_for_is_not_done() {
     let bench = Bench::new();
-    let agent = bench.agent(&opens_random(1000, false));
+    let agent = bench.agent(&opens_random(20_000, false));
     // There is room for nothing: it does not even start.
     let full = audited(&bench, Path::new("/dev/full"), &[], &agent);
     assert_ended(&full, 125, "can't write the audit");
     let audit = bench.path("audit");
-    let output = audited(&bench, &audit, &["--audit-max", "4KiB"], &agent);
-    assert_ended(&output, ENOSPC, "it has reached its limit of 4096 bytes");
+    let output = audited(&bench, &audit, &["--audit-max", "1MiB"], &agent);
+    assert_ended(&output, ENOSPC, "it has reached its limit of 1048576 bytes");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
         told.matches("can't write to the audit").count(),
@@ -152,14 +152,84 @@ fn what_an_audit_has_no_room_for_is_not_done() {
     );
     let text = fs::read_to_string(&audit).unwrap();
     // What is left of it is for what was under way, and the end.
-    assert!((3584..=4096).contains(&text.len()), "{}", text.len());
-    assert!(text.contains(r#""outcome":"ENOSPC""#) && text.contains(r#""operation":"end""#));
-    for line in text.lines() {
-        serde_json::from_str::<serde_json::Value>(line).unwrap();
-    }
+    let full = (1 << 20) - (256 << 10);
+    assert!((full..full + 1000).contains(&text.len()), "{}", text.len());
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let end = lines.last().unwrap();
+    assert_eq!(
+        (&end["operation"], end.get("lost")),
+        (&"end".into(), None),
+        "{end}"
+    );
+    let times = lines.iter().map(|line| line["time"].as_u64().unwrap());
+    assert!(times.is_sorted(), "in the order of their times");
     // The next run begins with nothing left.
-    let output = audited(&bench, &audit, &["--audit-max", "4KiB"], &agent);
+    let output = audited(&bench, &audit, &["--audit-max", "1MiB"], &agent);
     assert_ended(&output, 125, "it has reached its limit");
+    let small = audited(&bench, &audit, &["--audit-max", "1023KiB"], &agent);
+    assert_ended(&small, 2, "expected 1MiB or more");
+}
+
+/// The longer a line is, the sooner there is no room for one: no line may be too long to be told.
+#[test]
+fn what_is_done_under_long_names_is_told() {
+    let bench = Bench::new();
+    const MAKE: &str = r#"(import "wasi_snapshot_preview1" "path_create_directory"
+        (func $make (param i32 i32 i32) (result i32)))"#;
+    // Directories whose names of control characters take six bytes each in a line, and files in the innermost.
+    let agent = bench.agent(&program(
+        &format!("{PATH_OPEN}{MAKE}"),
+        r#"(data (i32.const 1000) "storage/opfs")
+           (func $main (result i32) (local $end i32) (local $n i32) (local $errno i32)
+             (local.set $end (i32.const 1012))
+             (loop $deeper
+               (i32.store8 (local.get $end) (i32.const 47))
+               (memory.fill (i32.add (local.get $end) (i32.const 1)) (i32.const 1) (i32.const 250))
+               (local.set $end (i32.add (local.get $end) (i32.const 251)))
+               (local.set $errno (call $make (i32.const 3) (i32.const 1000)
+                 (i32.sub (local.get $end) (i32.const 1000))))
+               (if (local.get $errno) (then (return (i32.const 200))))
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (br_if $deeper (i32.lt_u (local.get $n) (i32.const 15))))
+             (i32.store8 (local.get $end) (i32.const 47))
+             (local.set $n (i32.const 0))
+             (loop $again
+               (i32.store8 (i32.add (local.get $end) (i32.const 1)) (i32.add (i32.const 48) (local.get $n)))
+               (local.set $errno (call $path_open (i32.const 3) (i32.const 0) (i32.const 1000)
+                 (i32.sub (local.get $end) (i32.const 998))
+                 (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 200)))
+               (if (local.get $errno) (then (return (local.get $errno))))
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (br_if $again (i32.lt_u (local.get $n) (i32.const 60))))
+             (i32.const 0))"#,
+    ));
+    let (audit, state) = (bench.path("audit"), bench.path("state"));
+    let [log, folder] = [&audit, &state].map(|path| path.to_str().unwrap());
+    let options = [
+        "--grant",
+        "opfs",
+        "--state",
+        folder,
+        "--audit",
+        log,
+        "--audit-max",
+        "1MiB",
+    ];
+    let output = bench.run(&options, &agent);
+    assert_ended(&output, ENOSPC, "it has reached its limit");
+    let mut innermost = state.join("files/own");
+    for _ in 0..15 {
+        innermost.push("\u{1}".repeat(250));
+    }
+    let made = fs::read_dir(innermost).unwrap().count();
+    let text = fs::read_to_string(&audit).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let told = |line: &&serde_json::Value| line["operation"] == "create" && line["outcome"] == "ok";
+    assert_eq!(lines.iter().filter(told).count(), 15 + made);
+    assert!((20..60).contains(&made), "{made}");
+    assert_eq!(lines.last().unwrap()["operation"], "end");
 }
 
 #[test]

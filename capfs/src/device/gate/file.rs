@@ -93,7 +93,13 @@ impl OpenFile for GatedFile {
         offset: u64,
         sink: &mut dyn GuestSink,
     ) -> Poll<Result<usize, Errno>> {
-        let began = self.read_began.take().unwrap_or_else(|| self.gate.now());
+        let began = match self.read_began.take() {
+            Some(began) => began,
+            None => {
+                self.gate.tellable()?;
+                self.gate.now()
+            }
+        };
         let outcome = match self.pass() {
             Ok(()) => self.inner.poll_read(context, offset, sink),
             Err(errno) => Poll::Ready(Err(errno)),
@@ -112,7 +118,13 @@ impl OpenFile for GatedFile {
         at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
-        let began = self.write_began.take().unwrap_or_else(|| self.gate.now());
+        let began = match self.write_began.take() {
+            Some(began) => began,
+            None => {
+                self.gate.tellable()?;
+                self.gate.now()
+            }
+        };
         let outcome = match self.pass() {
             Ok(()) => self.inner.poll_write(context, at, source),
             Err(errno) => Poll::Ready(Err(errno)),

@@ -16,10 +16,14 @@ use super::sync::Mutex;
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::waiters::Waiters;
 use crate::clock::Clock;
-use crate::{BoxedFuture, Errno, MaybeSend, MaybeSync, NodeRef, Op};
+use crate::{BoxedFuture, Errno, MaybeSend, MaybeSync, NodeRef, Op, PATH_MAX};
 
 /// What every operation fails with after a capability was revoked: the device is gone.
 pub const REVOKED: Errno = Errno::Nodev;
+
+/// Bytes of a file's path within a device that somebody is told of: beyond is [`Errno::Nametoolong`]. A call walks [`PATH_MAX`] at once, but
+/// from a directory that is open it goes on, and what is told must have an end.
+pub const WATCHED_PATH_MAX: usize = 4 * PATH_MAX;
 
 /// What is done with a file of a capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +94,8 @@ pub trait Observer: MaybeSend + MaybeSync + 'static {
     /// Whether note can be taken of one more operation; asked before each is begun, and before its outcome is given.
     ///
     /// # Errors
-    /// What the operation fails with instead: what can't be told is not done.
+    /// What the operation fails with instead: what can't be told is not done. It is counted, and nobody is told of it who could take note of
+    /// nothing.
     fn ready(&self) -> Result<(), Errno> {
         Ok(())
     }
@@ -184,11 +189,19 @@ impl Gate {
 struct Path(Option<Arc<str>>);
 
 impl Path {
-    fn child(&self, name: &str) -> Path {
-        Path(self.0.as_ref().map(|path| match &**path {
+    /// # Errors
+    /// [`Errno::Nametoolong`]: over [`WATCHED_PATH_MAX`]
+    fn child(&self, name: &str) -> Result<Path, Errno> {
+        let Some(path) = self.0.as_deref() else {
+            return Ok(Path(None));
+        };
+        if path.len() + name.len() >= WATCHED_PATH_MAX {
+            return Err(Errno::Nametoolong);
+        }
+        Ok(Path(Some(match path {
             "" => name.into(),
             path => format!("{path}/{name}").into(),
-        }))
+        })))
     }
 
     fn as_str(&self) -> &str {
@@ -205,6 +218,20 @@ impl Shared {
             (false, Some(watch)) => watch.observer.ready(),
             (false, None) => Ok(()),
         }
+    }
+
+    /// Whether note can be taken of an operation that is to begin; one that is refused for this is counted here.
+    ///
+    /// # Errors
+    /// Why nobody can be told.
+    fn tellable(&self) -> Result<(), Errno> {
+        let (false, Some(watch)) = (self.revoked.load(Ordering::Acquire), &self.watch) else {
+            return Ok(());
+        };
+        watch.observer.ready().inspect_err(|_| {
+            self.operations.fetch_add(1, Ordering::Relaxed);
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     /// The time, where somebody wants to know how long things take.
@@ -297,6 +324,9 @@ impl Shared {
         start: impl FnOnce() -> Op<T>,
         amount: impl FnOnce(&T) -> u64 + MaybeSend + 'static,
     ) -> Op<T> {
+        if let Err(errno) = self.tellable() {
+            return Op::err(errno);
+        }
         let began = self.now();
         let op = self.past(start);
         let (gate, path) = (self.clone(), path.clone());

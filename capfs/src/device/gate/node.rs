@@ -24,8 +24,8 @@ pub(super) fn gated(inner: NodeRef, gate: Arc<Shared>) -> NodeRef {
 }
 
 impl GatedNode {
-    fn child(&self, name: Name<'_>) -> impl FnOnce(NodeRef) -> NodeRef + use<> {
-        let (gate, path) = (self.gate.clone(), self.path.child(name.as_str()));
+    fn child(&self, path: Path) -> impl FnOnce(NodeRef) -> NodeRef + use<> {
+        let gate = self.gate.clone();
         move |inner| Arc::new(GatedNode { inner, gate, path }) as NodeRef
     }
 
@@ -44,7 +44,10 @@ impl GatedNode {
             Some(directory) => edit(directory),
             None => Op::err(Errno::Rofs),
         };
-        let path = self.path.child(name.as_str());
+        let path = match self.path.child(name.as_str()) {
+            Ok(path) => path,
+            Err(errno) => return Op::err(errno),
+        };
         self.gate.through(kind, &path, None, start, |()| 0)
     }
 }
@@ -112,7 +115,10 @@ impl Directory for GatedNode {
             Some(directory) => directory.walk(name),
             None => Op::err(Errno::Notdir),
         };
-        self.gate.past(walk).map(self.child(name))
+        match self.path.child(name.as_str()) {
+            Ok(path) => self.gate.past(walk).map(self.child(path)),
+            Err(errno) => Op::err(errno),
+        }
     }
 
     fn edit(&self) -> Option<&dyn EditDirectory> {
@@ -127,8 +133,11 @@ impl EditDirectory for GatedNode {
             Some(directory) => directory.create(name, how),
             None => Op::err(Errno::Rofs),
         };
-        let path = self.path.child(name.as_str());
-        let (child, file) = (self.child(name), self.open_file(path.clone()));
+        let path = match self.path.child(name.as_str()) {
+            Ok(path) => path,
+            Err(errno) => return Op::err(errno),
+        };
+        let (child, file) = (self.child(path.clone()), self.open_file(path.clone()));
         self.gate
             .through(OperationKind::Create, &path, None, start, |_| 0)
             .map(|opened| Opened {
@@ -142,10 +151,13 @@ impl EditDirectory for GatedNode {
             Some(directory) => directory.make_directory(name),
             None => Op::err(Errno::Rofs),
         };
-        let path = self.path.child(name.as_str());
+        let path = match self.path.child(name.as_str()) {
+            Ok(path) => path,
+            Err(errno) => return Op::err(errno),
+        };
         self.gate
             .through(OperationKind::Create, &path, None, start, |_| 0)
-            .map(self.child(name))
+            .map(self.child(path))
     }
 
     fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {

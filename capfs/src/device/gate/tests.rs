@@ -87,6 +87,73 @@ fn counts_and_tells() {
     );
 }
 
+/// An observer that can take note of so many operations.
+struct Room(AtomicU64, Lines);
+
+impl Observer for Room {
+    fn observe(&self, operation: &Operation<'_>) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.1.observe(operation);
+    }
+
+    fn ready(&self) -> Result<(), Errno> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Err(Errno::Nospc),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn what_nobody_can_be_told_of_is_counted_and_not_done() {
+    let room = Arc::new(Room(AtomicU64::new(2), Lines::default()));
+    let clock = Arc::new(Counting(AtomicU64::new(0)));
+    let (gate, root) = Gate::new(files(), Some((room.clone(), clock)));
+    let mut file = now(testkit::edit(&root)
+        .unwrap()
+        .create(testkit::name("a"), READ_WRITE))
+    .unwrap()
+    .file;
+    testkit::write_at(&mut *file, WriteAt::End, b"x").unwrap();
+    let write = testkit::write_at(&mut *file, WriteAt::End, b"y");
+    assert_eq!(write.err(), Some(Errno::Nospc));
+    assert_eq!(testkit::read_at(&mut *file, 0, 5), Err(Errno::Nospc));
+    let made = now(testkit::edit(&root)
+        .unwrap()
+        .make_directory(testkit::name("b")));
+    assert_eq!(made.err(), Some(Errno::Nospc));
+    assert_eq!(*lock(&room.1.0), ["create a 0 ok", "write a 1 ok"]);
+    assert_eq!((gate.usage().operations, gate.usage().errors), (5, 3));
+    room.0.store(2, Ordering::Relaxed);
+    assert_eq!(testkit::read_at(&mut *file, 0, 5).unwrap(), b"x");
+    assert_eq!(testkit::stat(&root, "b").err(), Some(Errno::Noent));
+}
+
+#[test]
+fn what_is_told_has_an_end() {
+    let lines = Arc::new(Lines::default());
+    let clock = Arc::new(Counting(AtomicU64::new(0)));
+    let (_gate, root) = Gate::new(files(), Some((lines.clone(), clock)));
+    let name = "n".repeat(255);
+    let (mut node, mut depth) = (root, 0);
+    let refused = loop {
+        let made = now(testkit::edit(&node)
+            .unwrap()
+            .make_directory(testkit::name(&name)));
+        match made {
+            Ok(made) => node = made,
+            Err(errno) => break errno,
+        }
+        depth += 1;
+    };
+    assert_eq!(
+        (refused, depth),
+        (Errno::Nametoolong, WATCHED_PATH_MAX / 256)
+    );
+    assert_eq!(walk(&node, &name).err(), Some(Errno::Nametoolong));
+    assert_eq!(lock(&lines.0).len(), depth);
+}
+
 #[test]
 fn nothing_goes_through_after_it_was_shut() {
     let (gate, root) = Gate::new(files(), None);
