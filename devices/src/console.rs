@@ -59,11 +59,11 @@ pub trait Terminal: MaybeSend + MaybeSync + 'static {
     /// What opening `cons` fails with.
     fn output(&self) -> Result<Box<dyn OpenFile>, Errno>;
 
-    /// Where messages go: a stream to be written, of lines.
+    /// Where messages go: a stream to be written, of lines. What it keeps until a line ends is charged to `account`.
     ///
     /// # Errors
     /// What opening the message file fails with.
-    fn messages(&self, level: Level) -> Result<Box<dyn OpenFile>, Errno>;
+    fn messages(&self, level: Level, account: &Account) -> Result<Box<dyn OpenFile>, Errno>;
 
     /// Hands over each key at once and echoes nothing, or no longer.
     ///
@@ -184,10 +184,10 @@ impl Console {
         };
         let screen = || self.screen.clone();
         let messages = |level: Level| {
-            let screen = screen();
+            let (screen, account) = (screen(), self.account.clone());
             move || {
                 allowed(policy.messages)?;
-                screen.terminal.messages(level)
+                screen.terminal.messages(level, &account)
             }
         };
         let (input, output, size, control) = (screen(), screen(), screen(), screen());
@@ -288,7 +288,7 @@ mod tests {
             Ok(Box::new(lock(&self.shown).pop().ok_or(Errno::Busy)?))
         }
 
-        fn messages(&self, _level: Level) -> Result<Box<dyn OpenFile>, Errno> {
+        fn messages(&self, _level: Level, _account: &Account) -> Result<Box<dyn OpenFile>, Errno> {
             self.output()
         }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
+use capfs::account::{Account, Buffer, Holding};
 use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     Errno, FileKind, GuestSink, GuestSource, Op, OpenFile, Qid, SetStat, Stat, WriteAt, Written,
@@ -48,11 +49,11 @@ impl Terminal for ProcessTerminal {
         Ok(Box::new(output))
     }
 
-    fn messages(&self, level: Level) -> Result<Box<dyn OpenFile>, Errno> {
+    fn messages(&self, level: Level, account: &Account) -> Result<Box<dyn OpenFile>, Errno> {
         Ok(Box::new(Messages {
             qid: Qid::unnumbered(FileKind::CharacterDevice),
             level,
-            line: Vec::new(),
+            line: Buffer::new(account, Holding::Descriptors),
         }))
     }
 
@@ -82,15 +83,36 @@ impl Terminal for ProcessTerminal {
 struct Messages {
     qid: Qid,
     level: Level,
-    line: Vec<u8>,
+    /// What there is of a line that has not ended.
+    line: Buffer,
 }
 
 impl Messages {
-    fn tell(&self, line: &[u8]) -> Result<(), Errno> {
+    fn tell(level: Level, line: &[u8]) -> Result<(), Errno> {
         let text = String::from_utf8_lossy(line);
         // What would move the cursor or change colours is shown, not done: this is somebody's terminal.
         let shown = Foreign(text);
-        writeln!(io::stderr(), "{}: {shown}", self.level.name()).map_err(errno)
+        writeln!(io::stderr(), "{}: {shown}", level.name()).map_err(errno)
+    }
+
+    /// Tells the lines that have ended, and one that is too long; what is left is kept.
+    fn tell_lines(&mut self) -> Result<(), Errno> {
+        let mut told = 0;
+        for part in self.line.bytes().split_inclusive(|byte| *byte == b'\n') {
+            if part.ends_with(b"\n") || part.len() >= MESSAGE_MAX {
+                Messages::tell(self.level, part.strip_suffix(b"\n").unwrap_or(part))?;
+                told += part.len();
+            }
+        }
+        match self.line.len() - told {
+            0 => self.line.clear(),
+            _ if told == 0 => {}
+            left => {
+                self.line.resize(left + told)?.copy_within(told.., 0);
+                self.line.resize(left)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -110,15 +132,14 @@ impl OpenFile for Messages {
         _at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
-        let mut bytes = vec![0; source.remaining().min(MESSAGE_MAX)];
-        let count = source.take(&mut bytes);
-        for part in bytes[..count].split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(part);
-            if part.ends_with(b"\n") || self.line.len() >= MESSAGE_MAX {
-                let line = std::mem::take(&mut self.line);
-                self.tell(line.strip_suffix(b"\n").unwrap_or(&line))?;
-            }
-        }
+        let before = self.line.len();
+        // A line that long has been told.
+        let more = source.remaining().min(MESSAGE_MAX - before);
+        let room = &mut self.line.resize(before + more)?[before..];
+        let count = source.take(room);
+        self.line.resize(before + count)?;
+        // What can't be told is lost, with the lines behind it.
+        self.tell_lines().inspect_err(|_| self.line.clear())?;
         Poll::Ready(Ok(Written {
             bytes: count,
             end: 0,
@@ -141,7 +162,7 @@ impl OpenFile for Messages {
 impl Drop for Messages {
     fn drop(&mut self) {
         if !self.line.is_empty() {
-            let _ = self.tell(&self.line);
+            let _ = Messages::tell(self.level, self.line.bytes());
         }
     }
 }

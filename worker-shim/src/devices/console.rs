@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use capfs::account::Account;
 use capfs::{Errno, OpenFile};
 use capfs_devices::console::{Level, Terminal};
 use js_sys::Function;
@@ -69,7 +70,8 @@ impl Terminal for PageTerminal {
         })
     }
 
-    fn messages(&self, level: Level) -> Result<Box<dyn OpenFile>, Errno> {
+    /// The page is told of each piece as it is: nothing is kept here.
+    fn messages(&self, level: Level, _account: &Account) -> Result<Box<dyn OpenFile>, Errno> {
         Ok(self.0.outputs[MESSAGES + level as usize].open(false))
     }
 
