@@ -65,7 +65,9 @@ const WAYS = {
   given: { options: grant(TASKS), errno: 'NOMEM' },
   tasks: { options: grant(TASKS), errno: 'NOMEM' },
   pipes: { options: grant(TASKS), errno: 'NOMEM' },
+  children: { options: [...grant(TASKS), '--dir', '{scratch}::/scratch'], errno: 'NOMEM' },
   lines: { options: grant(TASKS), errno: 'NOMEM' },
+  messages: { options: grant('console'), errno: 'NOMEM' },
   keys: { options: grant(KEYS), errno: 'NOMEM' },
   questions: { options: grant(KEYS), errno: 'NOMEM' },
   answers: { options: grant(KEYS), errno: 'NOMEM' },
@@ -81,6 +83,20 @@ const WAYS = {
   'memory of 64 bits': { text: () => growing(1, (index) => `(memory $${index} i64 0)`, growMemory64) },
   tables: { text: () => growing(50, (index) => `(table $${index} 0 funcref)`, growTable) },
 }
+
+/** A child that uses most of its stack, says so, and waits. */
+const DEEP = `(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\\n") (data (i32.const 0) "\\10\\00\\00\\00\\01\\00\\00\\00")
+  (func $deep (param $more i32) (result i32)
+    (if (i32.eqz (local.get $more)) (then
+      (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (return (i32.const 0))))
+    (i32.add (call $deep (i32.sub (local.get $more) (i32.const 1))) (local.get $more)))
+  (func (export "_start") (drop (call $deep (i32.const 20000)))))`
 
 /** A program that grows each definition until it is refused, says that it is full, and waits for the end of its input. */
 function growing(count, define, grow) {
@@ -209,6 +225,7 @@ async function natively() {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --release -p capfs-host`)
   mkdirSync(places.folder)
   mkdirSync(places.scratch)
+  writeFileSync(join(places.scratch, 'deep.wasm'), await assemble('deep', DEEP))
   for (let index = 0; index < 20_000; index++) writeFileSync(join(places.folder, `a-file-with-a-name-of-some-length-${index}`), '')
   await held(['run', '--json', join(guests, 'hold.wasm'), 'nothing', '0'], env)
   const { peak } = await held(['run', '--json', join(guests, 'hold.wasm'), 'nothing', '0'], env)

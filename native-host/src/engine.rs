@@ -103,6 +103,13 @@ impl ModuleError {
 /// memory, until it is used.
 const GUEST_STACK: usize = 8 << 20;
 
+/// Bytes of stack for the own frames of a child: it is charged for all of them, for nobody is told which it touches. It is what browsers give a
+/// worker.
+pub const CHILD_STACK: usize = 1 << 20;
+
+/// Bytes of stack of a child's thread: its own, and what a thread has for the calls that it makes and for what is done before it starts.
+pub const CHILD_THREAD_STACK: usize = CHILD_STACK + (2 << 20);
+
 /// Bytes of stack of a thread that runs an agent: the guest's, and as much for the calls that it makes.
 /// On a smaller one, a guest that recurses without end would take the process down.
 pub const THREAD_STACK: usize = 2 * GUEST_STACK;
@@ -126,6 +133,8 @@ const KEPT: usize = 64 << 10;
 /// with several memories say, runs on the other, which asks the operating system each time. The same code
 /// serves both.
 pub struct Engines {
+    /// Bytes of stack for a guest's own frames.
+    stack: usize,
     pooled: Option<Engine>,
     /// Made when it is needed, which is seldom.
     on_demand: OnceLock<Engine>,
@@ -135,8 +144,9 @@ impl Engines {
     /// Engines for this many agents at once.
     pub fn new(agents: u32) -> Engines {
         // Where so much address space can't be had (`ulimit -v`, say), the other engine does it all.
-        let pooled = Engine::new(config().allocation_strategy(pool(agents))).ok();
+        let pooled = Engine::new(config(GUEST_STACK).allocation_strategy(pool(agents))).ok();
         Engines {
+            stack: GUEST_STACK,
             pooled,
             on_demand: OnceLock::new(),
         }
@@ -144,7 +154,17 @@ impl Engines {
 
     /// Engines that reserve nothing.
     pub fn without_pool() -> Engines {
+        Engines::of_stack(GUEST_STACK)
+    }
+
+    /// Engines that reserve nothing, for children: on threads of [`CHILD_THREAD_STACK`] bytes of stack.
+    pub fn of_children() -> Engines {
+        Engines::of_stack(CHILD_STACK)
+    }
+
+    fn of_stack(stack: usize) -> Engines {
         Engines {
+            stack,
             pooled: None,
             on_demand: OnceLock::new(),
         }
@@ -152,7 +172,7 @@ impl Engines {
 
     /// The engine without a pool.
     pub fn on_demand(&self) -> &Engine {
-        self.on_demand.get_or_init(engine)
+        self.on_demand.get_or_init(|| engine_of(self.stack))
     }
 
     /// The engine whose pool a module fits into, as far as reading tells; or the other.
@@ -182,12 +202,17 @@ impl Engines {
 /// # Panics
 /// Never: the configuration is constant, and tested.
 pub fn engine() -> Engine {
-    Engine::new(&config()).expect("a constant configuration that is tested")
+    engine_of(GUEST_STACK)
 }
 
-fn config() -> Config {
+fn engine_of(stack: usize) -> Engine {
+    Engine::new(&config(stack)).expect("a constant configuration that is tested")
+}
+
+/// A guest's own frames have `stack` bytes.
+fn config(stack: usize) -> Config {
     let mut config = Config::new();
-    config.max_wasm_stack(GUEST_STACK);
+    config.max_wasm_stack(stack);
     // It must not be smaller, though nothing here is asynchronous.
     config.async_stack_size(THREAD_STACK);
     // A guest that computes is stopped by advancing the epoch; see `wait`.
@@ -396,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_code_serves_both_engines() {
+    fn the_same_code_serves_all_engines() {
         let engines = Engines::new(1);
         let pooled = engines.pooled.as_ref().unwrap();
         let hashes: Vec<u64> = engines
@@ -408,6 +433,11 @@ mod tests {
             })
             .collect();
         assert_eq!(hashes[0], hashes[1]);
+        let mut hasher = DefaultHasher::new();
+        let children = Engines::of_children();
+        let hash = children.on_demand().precompile_compatibility_hash();
+        hash.hash(&mut hasher);
+        assert_eq!(hashes[0], hasher.finish());
     }
 
     #[test]

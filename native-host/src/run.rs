@@ -153,7 +153,8 @@ impl Agent {
     }
 
     /// Runs the program on this thread, whose stack must have
-    /// [`THREAD_STACK`](crate::engine::THREAD_STACK) bytes, until it ends. `ended_by` is called at once, with something that
+    /// [`THREAD_STACK`](crate::engine::THREAD_STACK) bytes (a child's
+    /// [`CHILD_THREAD_STACK`](crate::engine::CHILD_THREAD_STACK)), until it ends. `ended_by` is called at once, with something that
     /// ends it from another thread, and `started` when its process stands.
     pub fn run(
         &self,

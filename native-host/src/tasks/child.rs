@@ -15,15 +15,15 @@ use super::promise::Promise;
 use super::{Family, Parent, Turn};
 use crate::capabilities::{self, Held};
 use crate::compile::{Failure, Watch};
-use crate::engine::{Compiling, ModuleError, load_bytes};
+use crate::engine::{CHILD_STACK, Compiling, ModuleError, load_bytes};
 use crate::grants::{self, Mounted, absolute};
 use crate::read::PROGRAM_MAX;
 use crate::run::{Agent, Outcome, Report, RunConfig, codes};
 use crate::wait::{Cancelled, Canceller, Parker};
 
-/// Bytes that a child is charged while it runs, beside its code and what it has: what is touched of its thread's stack, what a
-/// call keeps while it waits, what the engine knows of an instance; and its thread's buffer for scattered bytes.
-const RUNNING: u64 = (256 + 64) << 10;
+/// Bytes that a child is charged while it runs, beside its code and what it has: all of the stack of its own frames; of its thread's what calls
+/// touch, what one keeps while it waits, what the engine knows of an instance; and its thread's buffer for scattered bytes.
+const RUNNING: u64 = CHILD_STACK as u64 + ((256 + 64) << 10);
 
 /// Bytes of a program that are read at once.
 const CHUNK: usize = 256 << 10;

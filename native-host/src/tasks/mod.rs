@@ -29,7 +29,7 @@ use capfs_runtime::{ClockGrant, FileLimit};
 use crate::cache::Cache;
 use crate::capabilities::{Held, Kind};
 use crate::compile::Compiler;
-use crate::engine::{Engines, THREAD_STACK};
+use crate::engine::{CHILD_THREAD_STACK, Engines};
 use crate::limits::MEMORY_MAX;
 use child::Child;
 
@@ -73,7 +73,7 @@ impl Family {
         sink: Option<Arc<dyn Sink>>,
     ) -> Arc<Family> {
         Arc::new(Family {
-            engines: Engines::without_pool(),
+            engines: Engines::of_children(),
             compiler,
             cache: cache.map(|cache| cache.of_children()),
             account,
@@ -310,7 +310,7 @@ impl Spawner for Handle {
             let (gone, told) = (Gone(self.0.clone(), number, child), task.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("task {number}"))
-                .stack_size(THREAD_STACK)
+                .stack_size(CHILD_THREAD_STACK)
                 .spawn(move || {
                     let Gone(_, _, child) = &gone;
                     child.run(&told, plan, stdio, promise, turn);

@@ -144,6 +144,26 @@ fn hold(way: &str, most: u64) -> Held {
             let pipe = open(directory("/task"), &format!("{task}/fd/0"), 0, WRITE)?;
             write(pipe, 64 << 10)
         }),
+        // What children hold while they run.
+        "children" => until(most, |_| {
+            let task = tried("/task", "new/wasi")?;
+            let tell = |name: &str, text: &str| {
+                let file = open(directory("/task"), &format!("{task}/{name}"), 0, WRITE)?;
+                transcript::write(file, text.as_bytes())?;
+                transcript::close(file)
+            };
+            tell("cmd", "/scratch/deep.wasm")?;
+            tell("ctl", "start\n")?;
+            // It has come to its innermost frame.
+            let output = open(directory("/task"), &format!("{task}/fd/1"), 0, READ)?;
+            read(output, 1)?;
+            Ok(MIB)
+        }),
+        // Messages whose lines have not ended.
+        "messages" => until(most, |_| {
+            let log = open(directory("/cap"), "console/log", 0, WRITE)?;
+            write(log, 60_000)
+        }),
         // Texts as they were opened.
         "texts" => {
             let task = made("/task", "new/wasi");
