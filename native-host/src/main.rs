@@ -239,7 +239,6 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     let by_manifest = GrantedByManifest::default();
     let source = args.manifest.clone().map(|path| Source {
         path,
-        wanted: args.manifest_digest.clone(),
         quiet: args.quiet,
     });
     let handle_signals = || {

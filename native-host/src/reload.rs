@@ -26,16 +26,15 @@ enum Granted {
 pub struct Source {
     /// Its file.
     pub path: PathBuf,
-    /// The digest that it must have, if any.
-    pub wanted: Option<String>,
     /// Say nothing of what is taken away.
     pub quiet: bool,
 }
 
 impl Source {
-    /// Takes away what is not in it any more, or on other terms.
+    /// Takes away what is not in it any more, or on other terms. A digest that the manifest had to have says nothing here: what was granted
+    /// is in the manifest of that digest, and can only become less.
     fn reread(&self, granted: &mut Vec<(Grant, Revocable)>) {
-        let manifest = match manifest::load(&self.path, self.wanted.as_deref()) {
+        let manifest = match manifest::load(&self.path, None) {
             Ok(manifest) => manifest,
             // Nothing is taken away by mistake.
             Err(error) => return error.lines().iter().for_each(say::error),

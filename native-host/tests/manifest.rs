@@ -460,6 +460,13 @@ fn reads_again() -> String {
 
 #[test]
 fn what_a_manifest_no_longer_asks_for_is_taken_away_while_the_program_runs() {
+    // A digest that it had to have when it was granted keeps nobody from taking away.
+    for pinned in [false, true] {
+        taken_away(pinned);
+    }
+}
+
+fn taken_away(pinned: bool) {
     const ENODEV: i32 = 43;
     let bench = Bench::new();
     bench.agent(&reads_again());
@@ -473,6 +480,11 @@ fn what_a_manifest_no_longer_asks_for_is_taken_away_while_the_program_runs() {
     let manifest = bench.file("agent.toml", format!("{head}{one}{two}"));
     let mut command = bench.command("run");
     command.arg("--manifest").arg(&manifest);
+    if pinned {
+        let text = std::fs::read(&manifest).unwrap();
+        let digest = capfs_devices::identity::digest(&text);
+        command.args(["--manifest-digest", &digest]);
+    }
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
