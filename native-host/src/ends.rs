@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use capfs::account::Account;
 use capfs_host::device::console::restore;
 use capfs_host::engine::THREAD_STACK;
-use capfs_host::run::{Agent, Outcome, Report, RunConfig, codes};
+use capfs_host::run::{Agent, Outcome, Report, RunConfig};
 use capfs_host::wait::{Cancelled, Canceller};
 use capfs_native_devices::signals::{self, Signal};
 use capfs_runtime::Usage;
+
+use crate::closing::Closing;
 
 /// How long a guest has to notice that it is to end. What takes longer is a call of the operating
 /// system that may never return.
@@ -50,11 +52,14 @@ pub struct Ends {
 
 impl Ends {
     /// Ends the program on a signal, and the host with it: at once as long as there is no program, or where a second signal
-    /// comes. `hung_up`, if there is one, is done on SIGHUP instead.
+    /// comes, with what is to be settled by `closing`. `hung_up`, if there is one, is done on SIGHUP instead.
     ///
     /// # Errors
     /// Signals can't be handled.
-    pub fn by_signals(hung_up: Option<impl FnMut() + Send + 'static>) -> io::Result<Ends> {
+    pub fn by_signals(
+        hung_up: Option<impl FnMut() + Send + 'static>,
+        closing: Closing,
+    ) -> io::Result<Ends> {
         let ends = Ends {
             running: Arc::default(),
         };
@@ -69,18 +74,19 @@ impl Ends {
             if let (Signal::HangUp, Some(hung_up)) = (signal, &mut hung_up) {
                 return hung_up();
             }
+            let why = Cancelled::Signal(signal);
             let running = running.lock().unwrap_or_else(PoisonError::into_inner);
             match &running.canceller {
                 Some(canceller) if !signalled => {
-                    let why = Cancelled::Signal(signal);
                     canceller.cancel(why);
                     // Without anybody to tell, it has ended.
                     let told = running.told.as_ref();
                     let _ = told.map(|told| told.send(Event::Cancelled(why)));
                 }
                 _ => {
+                    let outcome = Outcome::Cancelled(why);
                     restore();
-                    process::exit(i32::from(codes::SIGNAL + signal.number()));
+                    closing.exit(outcome.code(), outcome.reason(), || ());
                 }
             }
             signalled = true;

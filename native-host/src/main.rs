@@ -1,6 +1,7 @@
 //! `capfs-host`: runs agents natively.
 
 mod cli;
+mod closing;
 mod ends;
 mod reload;
 mod report;
@@ -42,6 +43,7 @@ use capfs_native_devices::Host;
 use capfs_native_devices::signals::{self, Signal};
 use capfs_runtime::FileLimit;
 use cli::{CheckArgs, Cli, Command, InspectArgs, RunArgs, StorageCommand};
+use closing::{AuditedRun, Closing, Refused};
 use ends::{Beginning, Ends, GRACE};
 use reload::{GrantedByManifest, Source};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -235,6 +237,13 @@ fn check_storage(args: &CheckArgs) -> Result<u8, Failed> {
 }
 
 fn run(args: RunArgs) -> Result<u8, Failed> {
+    let closing = Closing::default();
+    let _refused = Refused(&closing);
+    launch(args, &closing)
+}
+
+/// Starts a program with what it is given, and waits for its end.
+fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     let begun = Instant::now();
     let by_manifest = GrantedByManifest::default();
     let source = args.manifest.clone().map(|path| Source {
@@ -243,7 +252,7 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     });
     let handle_signals = || {
         let hung_up = source.clone().map(|source| by_manifest.reread(source));
-        let ends = Ends::by_signals(hung_up);
+        let ends = Ends::by_signals(hung_up, closing.clone());
         ends.map_err(|error| Failed::host(format!("can't handle signals: {error}")))
     };
     // Compiling takes its time, and process 1 is ended by no signal that it does not handle; nor is another by a SIGHUP that is ignored,
@@ -254,7 +263,11 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     let within = |time: Duration| {
         let (quiet, json) = (args.quiet, args.json);
         let left = time.saturating_sub(begun.elapsed());
-        let late = move || report::late(time, quiet, json);
+        let closing = closing.clone();
+        let late = move || {
+            let told = || report::late(time, quiet, json);
+            closing.exit(codes::TIMEOUT, "timeout", told);
+        };
         Beginning::within(left, codes::TIMEOUT, late).map_err(|error| {
             let text = format!("there is no thread that could end the program in time: {error}");
             Failed::host(text)
@@ -326,17 +339,19 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     drop(wasm);
     // What may be another's comes before anything is made.
     let mut listening = listen::listen(&settings.listen).map_err(Failed::host)?;
-    let mut state = match (&args.state, &identity) {
-        (Some(path), Some(identity)) => Some(State::claim(path, identity, &name)?),
-        _ => None,
+    // From here on a signal finds something to settle.
+    let early = match early {
+        None if lasts => Some(handle_signals()?),
+        early => early,
     };
+    if let (Some(path), Some(identity)) = (&args.state, &identity) {
+        closing.claim(|| State::claim(path, identity, &name))?;
+    }
     let audit = match (&args.audit, &identity) {
-        (Some(path), Some(identity)) => Some(begin_audit(path, &args, &name, identity)?),
+        (Some(path), Some(identity)) => Some(begin_audit(path, &args, &name, identity, closing)?),
         _ => None,
     };
-    let sink = audit
-        .as_ref()
-        .map(|audit| audit.file.clone() as Arc<dyn Sink>);
+    let sink = audit.map(|file| file as Arc<dyn Sink>);
     let account = Account::new(max_memory);
     let passphrase = args.passphrase_file.as_deref();
     let host = Host {
@@ -415,9 +430,7 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
         None => handle_signals()?,
     };
     by_manifest.set(granted.revocable, source.as_ref());
-    if let Some(state) = &mut state {
-        state.keep();
-    }
+    let state = closing.begun();
     drop(beginning);
     capabilities.begin(&config.namespace);
     let ended = ends.run(agent, config, capabilities.account());
@@ -428,9 +441,7 @@ fn run(args: RunArgs) -> Result<u8, Failed> {
     let code = report.outcome.code();
     let cancelled = matches!(report.outcome, Outcome::Cancelled(_));
     let telling = cancelled.then(|| Beginning::within(GRACE, code, || {}));
-    if let Some(audit) = audit {
-        audit.end(&report.outcome);
-    }
+    closing.ended(code, report.outcome.reason());
     drop(state);
     if !args.quiet {
         report::explain(&report, settings.timeout);
@@ -472,55 +483,25 @@ fn warn_of_open_secrets(wants: &[Want], passphrase: Option<&Path>) {
     }
 }
 
-/// The audit of a run, which says at its end how the run ended.
-struct AuditedRun {
-    file: Arc<AuditFile>,
-    agent: String,
-    told: bool,
-}
-
-impl AuditedRun {
-    fn end(mut self, outcome: &Outcome) {
-        self.file.end(&self.agent, outcome.code(), outcome.reason());
-        self.told = true;
-    }
-}
-
-impl Drop for AuditedRun {
-    fn drop(&mut self) {
-        if !self.told {
-            self.file.end(&self.agent, codes::HOST, "refused");
-        }
-    }
-}
-
 /// Opens the audit, and says in it that a program starts.
 fn begin_audit(
     path: &Path,
     args: &RunArgs,
     agent: &str,
     identity: &Identity,
-) -> Result<AuditedRun, Failed> {
+    closing: &Closing,
+) -> Result<Arc<AuditFile>, Failed> {
     let max = args.audit_max.map_or(SIZE_DEFAULT, |size| size.0 as u64);
     let begin = || {
         let file = AuditFile::open(path, max)?;
         file.begin(agent, identity.as_str())?;
-        Ok(file)
+        let agent = agent.to_owned();
+        Ok(AuditedRun { file, agent })
     };
-    match begin() {
-        Ok(file) => Ok(AuditedRun {
-            file,
-            agent: agent.to_owned(),
-            told: false,
-        }),
-        Err(error) => {
-            let error: io::Error = error;
-            let path = path.display();
-            Err(Failed::host(format!(
-                "can't write the audit to `{path}`: {error}"
-            )))
-        }
-    }
+    closing.begin(begin).map_err(|error| {
+        let path = path.display();
+        Failed::host(format!("can't write the audit to `{path}`: {error}"))
+    })
 }
 
 fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, Failed> {

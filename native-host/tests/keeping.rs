@@ -491,6 +491,65 @@ fn what_is_taken_away_while_a_program_is_compiled_is_never_its() {
     }
 }
 
+/// However it ends: by its time while the host waits for a passphrase that nobody gives, and by a signal.
+#[test]
+fn a_run_that_never_begins_makes_nobody_an_owner_and_has_ended_in_the_audit() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    // Compiled beforehand.
+    assert_ended(&bench.run(&[], &agent), 0, "");
+    let (state, audit, pipe) = (bench.path("state"), bench.path("audit"), bench.path("pipe"));
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let command = || {
+        // Whoever runs the tests may ignore some of the signals (nohup(1), say).
+        let host = bench.command("run");
+        let mut command = Command::new("env");
+        command.arg("--default-signal").arg(host.get_program());
+        command.args(host.get_args()).args(["--grant", "crypto"]);
+        command
+            .arg("--state")
+            .arg(&state)
+            .arg("--audit")
+            .arg(&audit);
+        command.arg("--passphrase-file").arg(&pipe);
+        command.env("CAPFS_CACHE_DIR", bench.path("cache"));
+        command.stderr(Stdio::piped());
+        command
+    };
+    let settled = |output: &Output, code: i32, reason: &str| {
+        assert_ended(output, code, "");
+        let lines = fs::read_to_string(&audit).unwrap();
+        let end = format!(r#""operation":"end","code":{code},"reason":"{reason}"}}"#);
+        let [start, last] = lines.lines().collect::<Vec<_>>()[..] else {
+            panic!("{lines}");
+        };
+        assert!(
+            start.contains(r#""operation":"start""#) && last.contains(&end),
+            "{lines}"
+        );
+        assert!(!state.exists());
+        fs::remove_file(&audit).unwrap();
+    };
+    let late = command()
+        .args(["--timeout", "1s"])
+        .arg(&agent)
+        .output()
+        .unwrap();
+    settled(&late, 124, "timeout");
+    for (signal, code, reason) in [
+        (Signal::TERM, 143, "terminate"),
+        (Signal::INT, 130, "interrupt"),
+    ] {
+        let child = command().arg(&agent).spawn().unwrap();
+        while !fs::read_to_string(&audit).is_ok_and(|lines| lines.ends_with('\n')) {
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        settled(&child.wait_with_output().unwrap(), code, reason);
+    }
+}
+
 #[test]
 fn a_run_that_is_refused_makes_nobody_an_owner() {
     let bench = Bench::new();
