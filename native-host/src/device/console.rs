@@ -91,8 +91,9 @@ impl Messages {
     fn tell(level: Level, line: &[u8]) -> Result<(), Errno> {
         let text = String::from_utf8_lossy(line);
         // What would move the cursor or change colours is shown, not done: this is somebody's terminal.
-        let shown = Foreign(text);
-        writeln!(io::stderr(), "{}: {shown}", level.name()).map_err(errno)
+        // Written at once, for nothing gathers what goes to standard error.
+        let shown = format!("{}: {}\n", level.name(), Foreign(text));
+        io::stderr().write_all(shown.as_bytes()).map_err(errno)
     }
 
     /// Tells the lines that have ended, and one that is too long; what is left is kept.
