@@ -123,14 +123,19 @@ export class KernelInstance {
     const kernel = this.bindings;
     kernel.on_wake(() => host.wake());
     const preopens: string[] = [];
-    for (const [guest, members] of config.mounts) {
-      const at = absolute(guest);
-      members.forEach((member, index) => {
+    const mounts = config.mounts.map(([guest, members]) => ({ guest, at: absolute(guest), members }));
+    const mounted = new Set(granted.length > 0 ? ['/'] : []);
+    // Outer directories first, or they would hide the inner ones; what is at one path is united, in the order given.
+    for (const { at, members } of [...mounts].sort((one, other) => depth(one.at) - depth(other.at))) {
+      for (const member of members) {
         const device = this.#device(member, config, host);
         const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
         // Behind what is there: in the place of the root it would hide the capabilities, which are mounted already.
-        kernel.mount(device, at, index > 0 || (at === '/' && granted.length > 0), writable, member.type === 'shared');
-      });
+        kernel.mount(device, at, mounted.has(at), writable, member.type === 'shared');
+        mounted.add(at);
+      }
+    }
+    for (const { guest, at, members } of mounts) {
       const first = members[0];
       const isFile = first?.type === 'null' || first?.type === 'zero';
       const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
@@ -213,6 +218,9 @@ function absolute(guest: string): string {
   const names = guest.split('/').filter((name) => name !== '' && name !== '.');
   return `/${names.join('/')}`;
 }
+
+/** How many names a path of the namespace has. */
+const depth = (path: string): number => path.split('/').filter((name) => name !== '').length;
 
 function parent(path: string): string {
   const cut = path.replace(/\/+$/, '').lastIndexOf('/');

@@ -184,6 +184,19 @@ export const everywhere = {
     await rejects(capfs.readText('/sized', { signal: AbortSignal.abort() }), 'ABORTED')
     await capfs.remove('/sized')
   },
+  async 'mounts within mounts, in whatever order they are given'({ capfs, guest }) {
+    const memory = (files) => ({ type: 'memory', files })
+    const inner = ['/a/b/c', memory({ in: 'in c' })]
+    const middle = ['/a/b/', memory({ in: 'in b' })]
+    const outer = ['/a', memory({ in: 'in a', 'b/hidden': 'x' })]
+    for (const order of [[outer, middle, inner], [inner, middle, outer], [middle, inner, outer]]) {
+      const mounts = Object.fromEntries(order)
+      for (const [path, files] of [['/a', 'a'], ['/a/b', 'b'], ['/a/b/c', 'c']]) same((await run(capfs, guest, ['cat', `${path}/in`], { mounts })).out, `in ${files}`)
+    }
+    // Two names of one place are a union of what is given for both, as where one name is given a list.
+    const mounts = { '/a': memory({ one: '1' }), '/a/': memory({ one: 'hidden', two: '2' }) }
+    same([(await run(capfs, guest, ['cat', '/a/one'], { mounts })).out, (await run(capfs, guest, ['cat', '/a/two'], { mounts })).out], ['1', '2'])
+  },
   async 'keeps what an agent stores by its identity, and not by a name'({ capfs, guest }) {
     if (typeof globalThis.navigator?.storage?.getDirectory !== 'function') return
     // Programs that do the same and are others, here and to what ran before: by a custom section at the end.
