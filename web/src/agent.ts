@@ -12,6 +12,7 @@ import { KEPT_MAX, KEPT_MIB, type Keeper } from './kept.js';
 import { checkSize, readKillOptions, readPath } from './options.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
 import { Peer, type AgentConfig, type EndReason, type FileRequest, type Mail, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
+import { isStream } from './realms.js';
 import { InputStream, OutputStream } from './streams.js';
 import { Telling } from './telling.js';
 import type { AuditEvent, Data, Exit, KillOptions, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
@@ -499,6 +500,6 @@ function settled(action: () => void): void {
 
 /** Why nothing can be written to standard input from the start, where it is not the page that writes it. */
 function inputClosed(stdin: NonNullable<SpawnOptions['stdin']>): string | undefined {
-  if (stdin === 'pipe' || stdin instanceof ReadableStream) return undefined;
+  if (stdin === 'pipe' || isStream(stdin)) return undefined;
   return stdin === 'closed' ? "standard input is closed: spawn(program, { stdin: 'pipe' }) opens it" : 'standard input was given as a whole';
 }

@@ -6,18 +6,21 @@ const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
 /** The name of a typed array's type, of whatever window; `undefined` for anything else. */
 const typeName = getter(TYPED_ARRAY, Symbol.toStringTag);
 /** Throw for what is no such buffer, of whatever window. */
-const lengths = [ArrayBuffer, ...(typeof SharedArrayBuffer === 'function' ? [SharedArrayBuffer] : [])].map(({ prototype }) => getter(prototype, 'byteLength'));
+const length = getter(ArrayBuffer.prototype, 'byteLength');
+const sharedLength = typeof SharedArrayBuffer === 'function' ? getter(SharedArrayBuffer.prototype, 'byteLength') : undefined;
 
-function isBuffer(value: unknown): value is ArrayBufferLike {
-  return lengths.some((length) => {
-    try {
-      length.call(value);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+function has(length: (() => unknown) | undefined, value: unknown): boolean {
+  try {
+    return length?.call(value) !== undefined;
+  } catch {
+    return false;
+  }
 }
+
+/** Whether a buffer is its owner's alone, of whatever window: what lies in shared memory changes while it is read. */
+export const isUnshared = (buffer: unknown): buffer is ArrayBuffer => has(length, buffer);
+
+const isBuffer = (value: unknown): value is ArrayBufferLike => isUnshared(value) || has(sharedLength, value);
 
 /**
  * The bytes of a buffer or of a view of one, as they lie there; `undefined` for anything else.

@@ -3,7 +3,7 @@
 import { Abortable, unlessAborted } from './abort.js';
 import { Agent, type AgentOwner } from './agent.js';
 import type { Tell } from './arriving.js';
-import { CapfsError, messageOf, reportThrown, shownAddress, unloadable } from './errors.js';
+import { CapfsError, isErrno, messageOf, reportThrown, shownAddress, unloadable } from './errors.js';
 import { DeviceWorker } from './device-worker.js';
 import { FileAccess } from './file-access.js';
 import { grantPairs } from './grants.js';
@@ -12,11 +12,12 @@ import { checkId, findsByIdentity } from './identity.js';
 import { Kept } from './kept.js';
 import { loadMounts } from './mounts.js';
 import { canStream, checkModule, factsOf, type ModuleFacts } from './module.js';
-import { finite, readCapfsOptions, readGrant, readSpawnOptions } from './options.js';
+import { finite, readCapfsOptions, readData, readGrant, readSpawnOptions } from './options.js';
 import { platform } from './platform.js';
 import { WorkerPool, type PooledWorker } from './pool.js';
 import { compileKept, compileProgram, programName } from './program.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type RemoteTree } from './protocol.js';
+import { isAddress, isModule, isStream } from './realms.js';
 import type { CapfsOptions, ConsoleOptions, Grant, Program, ReadOptions, SpawnOptions, Variant } from './types.js';
 import { narrowed } from './narrow.js';
 import { TaskHost, type ChildOptions, type Running, type TaskOwner } from './task.js';
@@ -140,7 +141,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
    *   `STORAGE_DAMAGED`, `VARIANT_UNAVAILABLE`, `ABORTED`, `CLOSED`, `HOST`
    */
   async spawn(program: Program, options: SpawnOptions = {}): Promise<Agent> {
-    return this.spawnChild(program instanceof URL ? String(program) : program, readSpawnOptions(options), undefined);
+    return this.spawnChild(isAddress(program) ? String(program) : program, readSpawnOptions(options), undefined);
   }
 
   /** Starts an agent, as a task of another where there is one; not for users. */
@@ -166,7 +167,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const begun = performance.now();
     const unless = <Value>(promise: Promise<Value>) => unlessAborted(promise, signal, 'the start of the agent');
     const stdin = options.stdin ?? 'closed';
-    const streamed = stdin === 'pipe' || stdin instanceof ReadableStream;
+    const streamed = stdin === 'pipe' || isStream(stdin);
     if (streamed && this.variant.wait === 'none') {
       throw new CapfsError('VARIANT_UNAVAILABLE', 'without JSPI and without shared memory an agent can\'t wait for its standard input: give it as a whole');
     }
@@ -183,7 +184,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const id = options.id === undefined ? undefined : checkId(options.id);
     // What a task has is less of what its parent has, and found by whose that is.
     const finding = parent ? undefined : grants.find(([device, terms]) => findsByIdentity(device, terms));
-    if (finding && id === undefined && program instanceof WebAssembly.Module) {
+    if (finding && id === undefined && isModule(program)) {
       throw new CapfsError('GRANT_INVALID', `${finding[0]}: what is kept is found by the identity of the agent, and a compiled module has none: give it an id, or the grant a name`);
     }
     const name = options.name ?? programName(program);
@@ -192,6 +193,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       Promise.all([
         compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal, progress }),
         loadMounts(options.mounts ?? {}, signal, progress),
+        // What a task is given of its parent's was looked at where it was asked for.
+        parent ? undefined : this.#checkShared(options.mounts ?? {}),
       ]),
     );
     checkModule(module);
@@ -218,7 +221,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       const refused = refusable ? await unless(agent.granted) : undefined;
       agent.alive();
       if (refused !== undefined) throw refused;
-      if (stdin instanceof ReadableStream) {
+      if (isStream(stdin)) {
         if (stdin.locked) throw new CapfsError('OPTION_INVALID', 'stdin is a stream that somebody else began to read while the agent was being started: it is locked');
         agent.readFrom(stdin);
       }
@@ -227,6 +230,24 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       throw error;
     }
     return agent;
+  }
+
+  /**
+   * That what agents are to share is there: nobody could say so later but the agent, to which it is a directory that can't be used.
+   *
+   * @throws CapfsError `OPTION_INVALID`
+   */
+  async #checkShared(mounts: NonNullable<SpawnOptions['mounts']>): Promise<void> {
+    const shared = Object.entries(mounts).flatMap(([at, mount]) => [mount].flat().flatMap((member) => (member.type === 'shared' ? [[at, member.path] as const] : [])));
+    await Promise.all(
+      shared.map(async ([at, path]) => {
+        const { type } = await this.stat(path).catch((error: unknown) => {
+          if (!(error instanceof CapfsError) || !isErrno(error.code)) throw error;
+          throw new CapfsError('OPTION_INVALID', `mounts[${JSON.stringify(at)}] can't share ${path} of the page's tree: ${error.code}`, { cause: error });
+        });
+        if (type !== 'directory') throw new CapfsError('OPTION_INVALID', `mounts[${JSON.stringify(at)}] can't share ${path} of the page's tree: it is no directory`);
+      }),
+    );
   }
 
   /** Ends the agent where its page is left, as it may have stored files open. */
@@ -268,7 +289,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       files: options.limits?.files ?? 0,
       storage: options.limits?.storage ?? 0,
       held: options.limits?.memory ?? 0,
-      memory: program instanceof WebAssembly.Module ? (options.limits?.memory ?? 0) : 0,
+      memory: isModule(program) ? (options.limits?.memory ?? 0) : 0,
       ...whole(options.stdin ?? 'closed'),
     };
   }
@@ -431,9 +452,9 @@ function consoleConfig({ write, raw, size }: ConsoleOptions): NonNullable<AgentC
 
 /** Standard input that is given as a whole goes along with the start. */
 function whole(stdin: NonNullable<SpawnOptions['stdin']>): Pick<AgentConfig, 'stdin'> {
-  if (stdin === 'pipe' || stdin instanceof ReadableStream) return {};
+  if (stdin === 'pipe' || isStream(stdin)) return {};
   if (stdin === 'closed') return { stdin: new Uint8Array() };
-  return { stdin: typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin };
+  return { stdin: readData(stdin, 'stdin') };
 }
 
 /** The folder that a page names for the package's files. */

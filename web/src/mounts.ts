@@ -1,7 +1,9 @@
 /** Loads what mounts are made of, so that a worker gets bytes alone. */
 import { watch, type Tell } from './arriving.js';
+import { viewOf } from './bytes.js';
 import { CapfsError, shownAddress, unloadable } from './errors.js';
 import { TRAILER, isGzip, memberEnds, unpackedMembers } from './gzip.js';
+import { readData } from './options.js';
 import { platform } from './platform.js';
 import { versionOf } from './program.js';
 import type { AgentConfig, MountMember } from './protocol.js';
@@ -38,8 +40,8 @@ async function load(mount: Mount, own: ArrayBuffer[], signal: AbortSignal, progr
   switch (mount.type) {
     case 'memory': {
       const files = Object.entries(mount.files ?? {}).map(([path, data]): [string, Uint8Array] => {
-        const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : new Uint8Array(data);
-        own.push(bytes.buffer as ArrayBuffer);
+        const bytes = readData(data, `the file ${path}`).slice();
+        own.push(bytes.buffer);
         return [path, bytes];
       });
       return { type: 'memory', files, writable: mount.rights !== 'ro' };
@@ -74,13 +76,13 @@ const ARCHIVES_MAX = 4;
 const KEPT_SIZE_MAX = 64 << 20;
 
 /** The tar of an archive; one that is mounted again and again is unpacked once. */
-async function unpacked(data: BufferSource | URL | string, own: ArrayBuffer[], signal: AbortSignal, progress: Tell | undefined): Promise<Uint8Array> {
+async function unpacked(data: Extract<Mount, { type: 'archive' }>['data'], own: ArrayBuffer[], signal: AbortSignal, progress: Tell | undefined): Promise<Uint8Array> {
   const mine = (tar: Uint8Array<ArrayBuffer>) => {
     own.push(tar.buffer);
     return tar;
   };
-  if (ArrayBuffer.isView(data) || data instanceof ArrayBuffer) {
-    const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  const bytes = viewOf(data) as Uint8Array<ArrayBuffer> | undefined;
+  if (bytes) {
     if (bytes.length > ARCHIVE_MAX) throw tooLong('is longer than');
     if (!isGzip(bytes)) return mine(bytes.slice());
     // Whoever has written something else into them has another checksum at their end.

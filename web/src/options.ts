@@ -2,8 +2,9 @@
  * Reads options before anything is done with them: what there isn't, and values that one can't have, are refused by name. Each is read once, into a copy, and
  * it is the copy that is looked at and used: objects that answer differently each time, or are changed while a start waits, change nothing of it.
  */
-import { viewOf } from './bytes.js';
+import { isUnshared, viewOf } from './bytes.js';
 import { CapfsError, messageOf } from './errors.js';
+import { isAddress, isSignal, isStream } from './realms.js';
 import type { CapfsOptions, Data, Grant, KillOptions, Limits, Mount, ReadOptions, SpawnOptions } from './types.js';
 
 /** What a value must be: says so where it is not, and answers the value, copied as far as others could change it. */
@@ -41,11 +42,14 @@ const must =
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Something that `postMessage` copies bytes out of. Shared memory is not: what it holds changes while it is read. */
-const isBytes = (value: unknown): boolean =>
-  value instanceof ArrayBuffer || (ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer);
-
-const isFile = (value: unknown): value is Uint8Array => ArrayBuffer.isView(value) && value instanceof Uint8Array && isBytes(value);
+/**
+ * Whether things can be in it by their names. Others than plain objects may have such, too (a data set of an element has); what has things in another way, or
+ * none and is something else, is no such: a Map or a promise would be taken for nothing at all.
+ */
+function holdsByName(value: unknown): value is Record<string, unknown> {
+  if (!isObject(value) || Symbol.iterator in value) return false;
+  return Object.prototype.toString.call(value) === '[object Object]' || Object.keys(value).length > 0;
+}
 
 const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0');
 
@@ -67,15 +71,15 @@ const listOf =
 const record =
   (wanted: string, each: (name: string, value: unknown, at: string) => unknown): Reader =>
   (value, at) => {
-    if (!isObject(value)) refuse(at, wanted, value);
-    return Object.fromEntries(Object.entries(value as Record<string, unknown>).map(([name, member]) => [name, each(name, member, at)]));
+    if (!holdsByName(value)) return refuse(at, wanted, value);
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, each(name, member, at)]));
   };
 
 /** An object with options of its own, which may be another's that it inherits from. Its functions are called as its methods. */
 function options<Options>(readers: Readers<Options>): Reader {
   return (value, at) => {
-    if (!isObject(value)) refuse(at, 'an object', value);
-    const given = value as Record<string, unknown>;
+    if (!holdsByName(value)) return refuse(at, 'an object', value);
+    const given = value;
     const known = Object.keys(readers);
     for (const name of Object.keys(given)) {
       if (Object.hasOwn(readers, name)) continue;
@@ -99,6 +103,9 @@ function options<Options>(readers: Readers<Options>): Reader {
 
 const rights = anyOf('ro', 'rw');
 
+/** The names in a path. */
+const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.');
+
 /** A path without `..`, as names of mounts and of files in them are. */
 function path(value: unknown, at: string): string {
   if (!isText(value)) return refuse(at, 'a path: a string without NUL', value);
@@ -112,22 +119,48 @@ function path(value: unknown, at: string): string {
   throw new CapfsError('OPTION_INVALID', `${at}: ${shown(value)} has .. in it, which no path here may have; write ${shown(meant || '.')}`);
 }
 
-/** The bytes themselves are copied where they are loaded, before `spawn` waits for anything. */
-const files = record('an object of contents by path', (name, content, at) => {
-  path(name, at);
-  return typeof content === 'string' || isFile(content) ? content : refuse(`${at}[${shown(name)}]`, 'a string or a Uint8Array', content);
-});
+/** Bytes of a name of a file, and of a path. */
+const [NAME_MAX, PATH_MAX] = [255, 4096];
+
+/**
+ * Paths of files that can all be there: each is a file's, and not a directory's of another. The bytes themselves are copied where they are loaded, before
+ * `spawn` waits for anything.
+ */
+const files: Reader = (value, at) => {
+  const contents = record('an object of contents by path', (name, content, at) => readData(content as Data, `${at}[${shown(name)}]`))(value, at) as Record<string, Uint8Array>;
+  const invalid = (name: string, why: string) => new CapfsError('OPTION_INVALID', `${at}[${shown(name)}] ${why}`);
+  const length = (text: string) => new TextEncoder().encode(text).length;
+  const known = new Map<string, string>();
+  for (const given of Object.keys(contents)) {
+    path(given, at);
+    const names = namesOf(given);
+    if (names.length === 0 || /(^|\/)\.?$/.test(given)) throw invalid(given, 'is the name of a directory: a file has one of its own behind the last slash');
+    const long = names.find((name) => length(name) > NAME_MAX);
+    if (long !== undefined || length(given) > PATH_MAX) throw invalid(given, `is longer than a name (${NAME_MAX} bytes) or a path (${PATH_MAX}) can be`);
+    const same = known.get(names.join('/'));
+    if (same !== undefined) throw invalid(given, `is the same file as ${shown(same)}`);
+    known.set(names.join('/'), given);
+  }
+  for (const given of known.values()) {
+    const names = namesOf(given);
+    for (let count = 1; count < names.length; count += 1) {
+      const file = known.get(names.slice(0, count).join('/'));
+      if (file !== undefined) throw invalid(given, `lies in ${shown(file)}, which is a file`);
+    }
+  }
+  return contents;
+};
 
 type MountOptions<Type extends Mount['type']> = Omit<Extract<Mount, { type: Type }>, 'type'>;
 /** What kind of a mount it is has been read before the rest. */
 const type: Reader = () => undefined;
 /** An address as it is now. */
-const address: Reader = (value) => (value instanceof URL ? String(value) : value);
+const address = (value: string | URL): string => String(value);
 const MOUNTS: { [Type in Mount['type']]: Reader } = {
   memory: options<MountOptions<'memory'> & { type: unknown }>({ type, files, rights }),
   archive: options<MountOptions<'archive'> & { type: unknown }>({
     type,
-    data: (value, at) => (isBytes(value) || isText(value) || value instanceof URL ? address(value, at) : refuse(at, 'an address or bytes', value)),
+    data: (value, at) => (isText(value) || isAddress(value) ? address(value) : (bytesOf(value, at) ?? refuse(at, 'an address or bytes', value))),
   }),
   shared: options<MountOptions<'shared'> & { type: unknown }>({ type, path, rights }),
   opfs: options<MountOptions<'opfs'> & { type: unknown }>({
@@ -187,17 +220,21 @@ const LIMITS: Readers<Limits> = {
 };
 
 const stdin: Reader = (value, at) => {
-  if (value instanceof ReadableStream) {
+  if (isStream(value)) {
     if (value.locked) throw new CapfsError('OPTION_INVALID', `${at} is a stream that somebody reads already: it is locked`);
     return value;
   }
   if (typeof value === 'string') return value;
-  return isFile(value) ? new Uint8Array(value) : refuse(at, "'pipe', 'closed', a string, a Uint8Array or a ReadableStream", value);
+  return bytesOf(value, at)?.slice() ?? refuse(at, "'pipe', 'closed', a string, bytes or a ReadableStream", value);
 };
 
-const signal = must('an AbortSignal', (value) => value instanceof AbortSignal);
+const signal = must('an AbortSignal', isSignal);
 
-const READ: Readers<ReadOptions> = { maxBytes: whole(0, Number.MAX_SAFE_INTEGER), signal };
+const READ: Readers<ReadOptions> = {
+  // More than there can be is as good as no bound.
+  maxBytes: (value, at) => (value === Infinity ? Number.MAX_SAFE_INTEGER : whole(0, Number.MAX_SAFE_INTEGER)(value, at)),
+  signal,
+};
 
 const KILL: Readers<KillOptions> = { discardOutput: flag };
 
@@ -234,7 +271,7 @@ const CAPFS: Readers<CapfsOptions> = {
   spares: whole(0, 1_000),
   maxWorkers: whole(1, 1_000),
   capabilities: flag,
-  assets: (value, at) => (isText(value) || value instanceof URL ? address(value, at) : refuse(at, 'an address', value)),
+  assets: (value, at) => (isText(value) || isAddress(value) ? address(value) : refuse(at, 'an address', value)),
 };
 
 /** Reads a value with functions of the caller's in it (getters, proxies), which may throw what they like. */
@@ -269,20 +306,29 @@ export const readKillOptions = (given: KillOptions): KillOptions => reading(opti
 export const readPath = (given: string): string => text(given, 'the path') as string;
 
 /**
- * What is to be written, as bytes; `what` names it. They may lie in the caller's own buffer, unless that is shared: then they are copied as they are now.
+ * What was given as bytes, of whatever window; `undefined` for anything else. They may lie in the caller's own buffer, unless that is shared: then they are
+ * copied as they are now.
  *
- * @throws CapfsError `OPTION_INVALID`, also where the bytes were handed on to somebody else
+ * @throws CapfsError `OPTION_INVALID` where the bytes were handed on to somebody else
  */
-export function readData(given: Data, what: string): Uint8Array {
-  if (typeof given === 'string') return new TextEncoder().encode(given);
+function bytesOf(given: unknown, what: string): Uint8Array<ArrayBuffer> | undefined {
   let bytes: Uint8Array | undefined;
   try {
     bytes = viewOf(given);
   } catch (error) {
     throw new CapfsError('OPTION_INVALID', `${what} can't be read: its buffer was handed on to somebody else, or has been cut`, { cause: error });
   }
-  if (!bytes) return refuse(what, 'a string or bytes', given);
-  return bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice();
+  return bytes && (isUnshared(bytes.buffer) ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice());
+}
+
+/**
+ * What is to be written, as bytes; `what` names it. They may lie in the caller's own buffer, unless that is shared: then they are copied as they are now.
+ *
+ * @throws CapfsError `OPTION_INVALID`, also where the bytes were handed on to somebody else
+ */
+export function readData(given: Data, what: string): Uint8Array<ArrayBuffer> {
+  if (typeof given === 'string') return new TextEncoder().encode(given);
+  return bytesOf(given, what) ?? refuse(what, 'a string or bytes', given);
 }
 
 /** @throws CapfsError `OPTION_INVALID` */

@@ -6,6 +6,7 @@ import { abortError, CapfsError, shownAddress, unloadable } from './errors.js';
 import { digestOf } from './identity.js';
 import { canStream, compileArriving, compileBytes } from './module.js';
 import { platform } from './platform.js';
+import { isAddress, isModule, isResponse } from './realms.js';
 import type { Program } from './types.js';
 
 /** What a program was compiled to, and the digest of its bytes, if that was asked for. */
@@ -61,9 +62,9 @@ const underWay = new Map<string, UnderWay>();
  */
 export async function compileProgram(program: Program, how: Compiling = {}): Promise<Compiled> {
   if (how.signal?.aborted) throw abortError(how.signal, 'the start');
-  if (program instanceof WebAssembly.Module) return how.memory === undefined ? { module: program } : cancellable(limited(program, how.memory), how.signal, 'the start', () => undefined);
-  if (typeof program === 'string' || program instanceof URL) return shared(String(program), how);
-  if (program instanceof Response) return cancellable(compileResponse(program, how), how.signal, 'the start', () => undefined);
+  if (isModule(program)) return how.memory === undefined ? { module: program } : cancellable(limited(program, how.memory), how.signal, 'the start', () => undefined);
+  if (typeof program === 'string' || isAddress(program)) return shared(String(program), how);
+  if (isResponse(program)) return cancellable(compileResponse(program, how), how.signal, 'the start', () => undefined);
   return cancellable(compileGiven(bytesOf(program), how), how.signal, 'the start', () => undefined);
 }
 
@@ -106,7 +107,7 @@ function bytesOf(program: BufferSource): Uint8Array<ArrayBuffer> {
 
 /** `argv[0]` for a program without a name. */
 export function programName(program: Program): string {
-  const address = program instanceof Response ? program.url : typeof program === 'string' || program instanceof URL ? String(program) : '';
+  const address = isResponse(program) ? program.url : typeof program === 'string' || isAddress(program) ? String(program) : '';
   const file = address.split(/[?#]/)[0]!.split('/').at(-1);
   if (!file) return 'agent.wasm';
   try {

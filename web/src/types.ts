@@ -39,9 +39,11 @@ export interface CapfsOptions {
 
 /** What appears at a path of the agent's namespace. */
 export type Mount =
-  | { type: 'memory'; files?: Record<string, string | Uint8Array>; rights?: 'ro' | 'rw' }
+  /** Contents by path, of files alone: their directories are made. */
+  | { type: 'memory'; files?: Record<string, Data>; rights?: 'ro' | 'rw' }
   /** A tar or tar.gz, 1 GiB at most as it comes and unpacked; one that is damaged or longer is refused with `ARCHIVE_INVALID` before the agent begins. */
-  | { type: 'archive'; data: BufferSource | URL | string }
+  | { type: 'archive'; data: ArrayBufferLike | ArrayBufferView | URL | string }
+  /** A directory of the page's tree. */
   | { type: 'shared'; path: string; rights?: 'ro' | 'rw' }
   | OpfsMount
   | { type: 'null' }
@@ -162,7 +164,7 @@ export interface SpawnOptions {
    * Standard input: written by `agent.write`, nothing, or what is given. A stream is read as the agent reads; where it fails, the agent reads what came
    * and then `EIO`, and `Exit.message` says so. When the agent has ended, it is cancelled and unlocked.
    */
-  stdin?: 'pipe' | 'closed' | string | Uint8Array | ReadableStream<Uint8Array>;
+  stdin?: 'pipe' | 'closed' | Data | ReadableStream<Uint8Array>;
   /** The standard streams are a terminal to the agent. */
   tty?: boolean;
   limits?: Limits;
@@ -185,7 +187,7 @@ export type Data = string | ArrayBufferLike | ArrayBufferView;
 export interface ReadOptions {
   /**
    * Bytes that are read at most; what is longer is `EFBIG`. 512 MiB unless told, and no more than that; 16 MiB unless told for what is
-   * no regular file, such as a device, which may give bytes without end.
+   * no regular file, such as a device, which may give bytes without end. `Infinity` is 512 MiB.
    */
   maxBytes?: number;
   /** Gives the reading up: it rejects with `ABORTED`, and the file is closed. */

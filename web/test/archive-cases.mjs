@@ -3,7 +3,7 @@
 import { rejects, run, same } from './checks.mjs'
 
 /** A tar of one file. */
-function tar(name, content) {
+export function tar(name, content) {
   const bytes = new Uint8Array(512 + 512 * Math.ceil(content.length / 512) + 1024)
   const field = (text, at) => bytes.set(new TextEncoder().encode(text), at)
   const octal = (value, digits) => value.toString(8).padStart(digits, '0')
@@ -15,7 +15,7 @@ function tar(name, content) {
   return bytes
 }
 
-const gzipped = async (bytes) =>
+export const gzipped = async (bytes) =>
   new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer())
 
 const joined = async (...parts) => new Uint8Array(await new Blob(parts).arrayBuffer())

@@ -1,5 +1,6 @@
 // What becomes of agents and workers: how a start is refused or given up, what an ended agent keeps, what fails in a worker. Run by
 // cases.mjs, in every host and every variant.
+import { gzipped, tar as tarred } from './archive-cases.mjs'
 import { rejects, run, same } from './checks.mjs'
 
 const bytes = (stream) => new Response(stream).arrayBuffer()
@@ -19,6 +20,16 @@ async function turns(count) {
   }
   channel.port1.close()
 }
+
+/** What another window of this host has, and how it is closed: a frame, or a context of Node. */
+async function anotherWindow() {
+  if (typeof document !== 'object') return [(await import('node:vm')).runInNewContext('globalThis'), () => {}]
+  const frame = document.body.appendChild(document.createElement('iframe'))
+  return [frame.contentWindow, () => frame.remove()]
+}
+
+/** A module that does nothing. */
+const ends = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 5, 3, 1, 0, 1, 7, 19, 2, 6, 109, 101, 109, 111, 114, 121, 2, 0, 6, 95, 115, 116, 97, 114, 116, 0, 0, 10, 4, 1, 2, 0, 11]
 
 /** Hears of errors that were reported while `action` ran, one at least; they are nobody else's then. */
 async function reported(action) {
@@ -82,6 +93,23 @@ export const everywhere = {
       [memory({ rights: 'wo' }), ['mounts["/w"].rights', '"wo"']],
       [memory({ files: { 'a.txt': 1 } }), ['mounts["/w"].files["a.txt"]', '1']],
       [memory({ files: { '../a.txt': '1' } }), ['"../a.txt"']],
+      [memory({ files: { 'd/': '' } }), ['files["d/"]', 'directory']],
+      [memory({ files: { '': '' } }), ['files[""]', 'directory']],
+      [memory({ files: { 'd/.': '' } }), ['files["d/."]', 'directory']],
+      [memory({ files: { f: '', 'f/g': '' } }), ['files["f/g"]', '"f"']],
+      [memory({ files: { 'a//f/./g/h': '', 'a/f': '' } }), ['files["a//f/./g/h"]', '"a/f"']],
+      [memory({ files: { 'a//f': '', 'a/f': '' } }), ['files["a/f"]', '"a//f"']],
+      [memory({ files: { [`${'n'.repeat(254)}é`]: '' } }), ['longer']],
+      [memory({ files: { ['d/'.repeat(2048) + 'f']: '' } }), ['longer']],
+      [memory({ files: new Map([['a.txt', '1']]) }), ['files', 'not a Map']],
+      [memory({ files: Promise.resolve({}) }), ['files', 'not a Promise']],
+      [memory({ files: new Uint8Array(2) }), ['files', 'not a Uint8Array']],
+      [memory({ files: { 'a.txt': new Blob(['1']) } }), ['files["a.txt"]', 'not a Blob']],
+      [{ mounts: new Map([['/w', { type: 'memory' }]]) }, ['mounts', 'not a Map']],
+      [{ env: new Map([['A', '1']]) }, ['env', 'not a Map']],
+      [{ env: new URLSearchParams('A=1') }, ['env', 'not a URLSearchParams']],
+      [{ limits: new Map([['time', 1]]) }, ['limits', 'not a Map']],
+      [new Map([['args', []]]), ['the options', 'not a Map']],
       [{ grants: 'random' }, ['grants', 'an array']],
       [{ grants: [{ at: '/x' }] }, ['grants[0]', 'a device']],
       [{ audit: true }, ['audit', 'a function']],
@@ -106,7 +134,7 @@ export const everywhere = {
     }
     const paths = [undefined, null, 5, {}, ['/kept'], new URL('file:///kept'), Symbol('kept'), '/ke\0pt']
     const contents = [undefined, null, 5, {}, [1, 2], { [Symbol.toStringTag]: 'ArrayBuffer' }, handedOn(new Uint8Array(8)), handedOn(new Float64Array(1)), handedOn(new DataView(new ArrayBuffer(8))), handedOn(new Uint8Array(8)).buffer]
-    const readings = [null, 5, 'maxBytes', { max: 5 }, { signal: {} }, { signal: null }, ...[-1, 1.5, NaN, Infinity, '5', null].map((maxBytes) => ({ maxBytes }))]
+    const readings = [null, 5, 'maxBytes', { max: 5 }, new Map([['maxBytes', 5]]), { signal: {} }, { signal: null }, ...[-1, 1.5, NaN, -Infinity, '5', null].map((maxBytes) => ({ maxBytes }))]
     const wrong = (files) => [
       ...paths.flatMap((path) => [
         () => files.readFile(path),
@@ -215,6 +243,37 @@ export const everywhere = {
     same((await reading).out, '=once\n')
     const broken = { get args() { throw new TypeError('no arguments today') } }
     same(await failure(capfs.spawn(guest, broken)), ['OPTION_INVALID', "the options can't be read: no arguments today"])
+  },
+  async 'takes bytes, and what else the platform has, of another window'({ capfs, guest }) {
+    const [other, close] = await anotherWindow()
+    const written = new TextEncoder().encode('of another')
+    const given = other.Uint8Array.from(written)
+    same([given instanceof Uint8Array, given.buffer instanceof ArrayBuffer], [false, false])
+    const file = (content) => ({ mounts: { '/w': { type: 'memory', files: { 'a.txt': content } } } })
+    for (const content of [given, given.buffer, new other.DataView(given.buffer), written, written.buffer]) {
+      same((await run(capfs, guest, ['cat', '/w/a.txt'], file(content))).out, 'of another')
+      same((await run(capfs, guest, ['echo'], { stdin: content })).out, 'of another')
+      await capfs.writeFile('/another', content)
+      same(await capfs.readText('/another'), 'of another')
+    }
+    await capfs.remove('/another')
+    for (const content of [tarred('a.txt', 'in a tar'), await gzipped(tarred('a.txt', 'in a tar'))]) {
+      const data = other.Uint8Array.from(new Uint8Array(content))
+      for (const each of [data, data.buffer]) same((await run(capfs, guest, ['cat', '/a/a.txt'], { mounts: { '/a': { type: 'archive', data: each } } })).out, 'in a tar')
+    }
+    same((await run(capfs, other.Uint8Array.from(new Uint8Array(guest)), ['cat', '/w/a.txt'], file('run'))).out, 'run')
+    const options = new other.Object()
+    Object.assign(options, file('given'), { args: other.Array.of('cat', '/w/a.txt') })
+    same(await text((await capfs.spawn(guest, options)).stdout), 'given')
+    const module = new other.WebAssembly.Module(new Uint8Array(ends))
+    same((await run(capfs, module, [])).code, 0)
+    // A context of Node has what is JavaScript's alone.
+    if (typeof other.AbortSignal === 'function') {
+      await rejects(capfs.spawn(guest, { signal: other.AbortSignal.abort() }), 'ABORTED')
+      await rejects(capfs.spawn(new other.URL('/nowhere.wasm', location.href)), 'FETCH_FAILED')
+      same((await run(capfs, new other.Response(new Uint8Array(guest)), ['cat', '/w/a.txt'], file('answered'))).out, 'answered')
+    }
+    close()
   },
   async 'takes Infinity as no limit, and limits that are longer than timers'({ capfs, guest }) {
     const most = Number.MAX_SAFE_INTEGER
