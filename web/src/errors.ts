@@ -78,17 +78,37 @@ export class CapfsError extends Error {
   }
 }
 
+/** Whether it is an error, of whatever window: `instanceof` holds for those of one alone. */
+const isError = (thrown: unknown): thrown is Error =>
+  thrown instanceof Error || ['[object Error]', '[object DOMException]'].includes(Object.prototype.toString.call(thrown));
+
 /** What was thrown, in words. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  return isError(thrown) ? String(thrown.message) : String(thrown);
 }
 
 /** An address as messages have it: a `data:` URL is as long as its file. */
 export const shownAddress = (address: string): string => (address.length > 200 ? `${address.slice(0, 200)}…` : address);
 
+/** Causes of an error that a message has. */
+const CAUSES_MAX = 4;
+
+/** What was thrown, in words, and what caused it: Node's `fetch` says that it failed, and why only there. */
+function messagesOf(thrown: unknown): string {
+  const texts: string[] = [];
+  for (let at = thrown; at !== undefined && at !== null && texts.length < CAUSES_MAX; at = isError(at) ? at.cause : undefined) {
+    // Of several attempts (the addresses of a host) the error has no message of its own.
+    const { errors, code } = at as { errors?: unknown; code?: unknown };
+    const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
+    const text = [at, first].filter((error) => error !== undefined).map(messageOf).find((text) => text !== '') ?? (typeof code === 'string' ? code : '');
+    if (text !== '' && !texts.some((known) => known.includes(text))) texts.push(text);
+  }
+  return texts.join(': ');
+}
+
 /** What lies elsewhere could not be loaded. */
 export function unloadable(what: string, error: unknown): CapfsError {
-  return new CapfsError('FETCH_FAILED', `${what} can't be loaded: ${messageOf(error)}`, { cause: error });
+  return new CapfsError('FETCH_FAILED', `${what} can't be loaded: ${messagesOf(error)}`, { cause: error });
 }
 
 /** An error that the kernel named by an errno, or described in a sentence. */

@@ -139,6 +139,15 @@ export const nodeCases = {
     same([await code(capfs, served.address), await code(capfs, served.address), await code(capfs, served.address), answers.length], [2, 1, 1, 0])
     await served.close()
   },
+  async 'says of a server that can\'t be reached why'({ capfs, guest }) {
+    const server = await listen()
+    await server.close()
+    const archive = { mounts: { '/a': { type: 'archive', data: server.address } } }
+    for (const start of [() => capfs.spawn(server.address), () => capfs.spawn(guest, archive)]) {
+      const { code, message } = await rejection(start())
+      same([code, message.includes('fetch failed: connect ECONNREFUSED'), message], ['FETCH_FAILED', true, message])
+    }
+  },
   async 'says of a download that was cut short that it failed'({ capfs, guest }) {
     const served = await listen()
     for (const type of ['application/wasm', 'application/octet-stream']) {

@@ -96,7 +96,6 @@ fn shows_redirects() -> bool {
 }
 
 fn is_node() -> bool {
-    let property = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).ok();
     let release = property(&js_sys::global(), "process")
         .filter(JsValue::is_object)
         .and_then(|process| property(&process, "release"))
@@ -125,13 +124,26 @@ impl Drop for Pending {
     }
 }
 
-/// A browser tells no more of a failure than a sentence.
+fn property(object: &JsValue, name: &str) -> Option<JsValue> {
+    Reflect::get(object, &name.into()).ok()
+}
+
+/// What a failure says. A browser tells no more than a sentence; Node tells that there was a failure, and what of as its cause.
 fn failure(error: &JsValue) -> Failure {
-    let message = Reflect::get(error, &"message".into()).ok();
-    let message = message.and_then(|message| message.as_string());
+    let text = |of: &JsValue, name: &str| {
+        let text = property(of, name).and_then(|text| text.as_string());
+        text.filter(|text| !text.is_empty())
+    };
+    let message = text(error, "message").unwrap_or_else(|| "the request failed".to_owned());
+    let cause = property(error, "cause").filter(JsValue::is_object);
+    // Where several addresses were tried there is no message, and a code all the same.
+    let cause = cause.and_then(|cause| text(&cause, "message").or_else(|| text(&cause, "code")));
     Failure::new(
         Errno::Io,
-        message.unwrap_or_else(|| "the request failed".to_owned()),
+        match cause {
+            Some(cause) => format!("{message}: {cause}"),
+            None => message,
+        },
     )
 }
 
