@@ -185,6 +185,18 @@ export const everywhere = {
     await rejects(capfs.readText('/sized', { signal: AbortSignal.abort() }), 'ABORTED')
     await capfs.remove('/sized')
   },
+  async 'removes whole trees, and nothing of what can\'t be removed'({ capfs }) {
+    await capfs.writeFile('/tree/a/b', '1')
+    const refused = { '/': 'EBUSY', '': 'EBUSY', '.': 'EBUSY', '//./': 'EBUSY', '/tree/.': 'EINVAL', '/tree/a/..': 'EINVAL', '..': 'EINVAL' }
+    for (const [path, code] of Object.entries(refused)) await rejects(capfs.remove(path), code)
+    same(await capfs.readText('/tree/a/b'), '1')
+    // As deep as a path of 4096 bytes goes, and named from above with some bytes more.
+    const deep = Array(2043).fill('d').join('/')
+    await capfs.makeDir(`/tree/a/${deep}`)
+    await capfs.writeFile(`/tree/a/${deep}/f`, '1')
+    await capfs.remove(`/tree${'/'.repeat(20)}`)
+    await rejects(capfs.stat('/tree'), 'ENOENT')
+  },
   async 'mounts within mounts, in whatever order they are given'({ capfs, guest }) {
     const memory = (files) => ({ type: 'memory', files })
     const inner = ['/a/b/c', memory({ in: 'in c' })]

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use capfs::account::{Charge, Holding};
-use capfs::{Errno, FileKind, GuestSink, Namespace, OpenAt, OpenHow, Stat, WriteAt};
+use capfs::{Errno, FileKind, GuestSink, Namespace, OpenAt, OpenHow, Place, Stat, WriteAt};
 
 use crate::machine::account;
 
@@ -213,16 +213,27 @@ pub async fn make_directory(namespace: Namespace, path: String) -> Result<(), Er
 /// # Errors
 /// - [`Errno::Notdir`]: not a directory
 pub async fn list(namespace: Namespace, path: String) -> Result<Vec<Listed>, Errno> {
+    let (_, listed) = entered(&namespace, &namespace.root(), &path, true).await?;
+    Ok(listed)
+}
+
+/// Where a directory is, and what is in it.
+async fn entered(
+    namespace: &Namespace,
+    base: &Place,
+    path: &str,
+    follow: bool,
+) -> Result<(Place, Vec<Listed>), Errno> {
     let how = OpenAt {
         how: OpenHow {
             read: true,
             ..OpenHow::default()
         },
-        follow: true,
+        follow,
         directory: true,
         ..OpenAt::default()
     };
-    let (_, mut file) = namespace.open(&namespace.root(), &path, how).wait().await?;
+    let (place, mut file) = namespace.open(base, path, how).wait().await?;
     let mut listed = Vec::new();
     let mut cookie = 0;
     loop {
@@ -232,7 +243,7 @@ pub async fn list(namespace: Namespace, path: String) -> Result<Vec<Listed>, Err
             .list(cookie, LIST_BATCH);
         let batch = batch.wait().await?;
         let Some(last) = batch.last() else {
-            return Ok(listed);
+            return Ok((place, listed));
         };
         cookie = last.cookie;
         listed.extend(batch.into_iter().map(|entry| Listed {
@@ -257,27 +268,37 @@ pub async fn stat(namespace: Namespace, path: String) -> Result<Stat, Errno> {
 /// Removes a file, or a directory with everything in it.
 ///
 /// # Errors
-/// As the devices on the way.
+/// - [`Errno::Busy`]: the root
+/// - [`Errno::Inval`]: a path that ends in `.` or `..`
+///
+/// and as the devices on the way.
 pub async fn remove(namespace: Namespace, path: String) -> Result<(), Errno> {
-    let root = namespace.root();
-    // A stack instead of recursion: a tree may be deeper than the kernel's stack.
-    let mut pending = vec![(path, false)];
-    while let Some((path, emptied)) = pending.pop() {
+    // What can't be taken away in the end is refused while everything in it is there still.
+    let mut names = path.split('/').filter(|name| !name.is_empty());
+    if names.clone().all(|name| name == ".") {
+        return Err(Errno::Busy);
+    }
+    if matches!(names.next_back(), Some("." | "..")) {
+        return Err(Errno::Inval);
+    }
+    // A stack instead of recursion: a tree may be deeper than the kernel's stack. And names in directories instead of
+    // paths: those of what lies deep may be longer than a path can be.
+    let mut pending = vec![(namespace.root(), path, false)];
+    while let Some((base, name, emptied)) = pending.pop() {
         if emptied {
-            namespace.remove_directory(&root, &path).wait().await?;
+            namespace.remove_directory(&base, &name).wait().await?;
             continue;
         }
-        let (_, stat) = namespace.stat(&root, &path, false).wait().await?;
+        let (_, stat) = namespace.stat(&base, &name, false).wait().await?;
         if stat.qid.kind != FileKind::Directory {
-            namespace.unlink(&root, &path).wait().await?;
+            namespace.unlink(&base, &name).wait().await?;
             continue;
         }
-        let inside = list(namespace.clone(), path.clone()).await?;
-        let children: Vec<_> = inside
+        let (inside, listed) = entered(&namespace, &base, &name, false).await?;
+        pending.push((base, name, true));
+        let children = listed
             .into_iter()
-            .map(|entry| (format!("{path}/{}", entry.name), false))
-            .collect();
-        pending.push((path, true));
+            .map(|entry| (inside.clone(), entry.name, false));
         pending.extend(children);
     }
     Ok(())
