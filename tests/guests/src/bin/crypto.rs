@@ -140,6 +140,32 @@ fn main() {
     let signature = b"efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8\n";
     key.show("verify", &[&signature[..], b"sample"].concat());
     key.show("verify", &[&signature[..], b"simple"].concat());
+    let (x, y) = ("YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Y", "eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk");
+    let jwk = |x: &str, y: &str, d: &str| format!(r#"import jwk ecdsa-p256 {{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}","d":"{d}"}}"#);
+    let scalar = "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE";
+    let pkcs8 = "import pkcs8 ecdsa-p256 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgya+p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth+mzmaWIuYPKftnkD/hAIuLyZpBrp6VYovGTy8bIMLX6fUXejwpTURiKZ";
+    for secret in [&jwk(x, y, scalar), pkcs8] {
+        let mut own = Key::new();
+        own.tell(secret);
+        own.describe();
+        let signature = own.ask("sign", b"message").expect("a signature");
+        for verifier in [&own, &key] {
+            verifier.show("verify", &[&signature, &b"message"[..]].concat());
+            verifier.show("verify", &[&signature, &b"another"[..]].concat());
+        }
+    }
+    let (other_x, other_y) = ("ot4RZhoQK2YEegLsmQB_mHz4o6_X1-7UQ_NK55cOpso", "K9FygotZIe4kcDznLNKgbR4pDSgBN4Ab7uPatcPtV4o");
+    let (zero, order) = ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "_____wAAAAD__________7zm-q2nF56E87nKwvxjJVE");
+    for (what, secret) in [
+        ("of another", jwk(other_x, other_y, scalar)),
+        ("off the curve", jwk(x, x, scalar)),
+        ("of no secret", jwk(x, y, zero)),
+        ("of more than there are", jwk(x, y, order)),
+    ] {
+        // What is wrong is told in the words of each host.
+        let refused = Key::new().ctl.write_all(format!("{secret}\n").as_bytes());
+        println!("a public key {what}: {:?}", refused.map_err(|error| error.kind()));
+    }
     let mut key = Key::new();
     key.tell("generate ecdsa-p256");
     let signature = key.ask("sign", b"message").expect("a signature");

@@ -87,6 +87,12 @@ fn pkcs8_head(algorithm: Algorithm) -> &'static [u8] {
     }
 }
 
+/// What stands in front of a secret of P-256 in PKCS #8 that its public key is behind.
+const P256_HEAD: &[u8] = b"\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x04\x6d\x30\x6b\x02\x01\x01\x04\x20";
+
+/// What stands between the two.
+const P256_PUBLIC_HEAD: &[u8] = b"\xa1\x44\x03\x42\x00";
+
 /// Decodes base64url without padding, of which a JWK is made.
 fn base64url(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len() * 3 / 4);
@@ -182,9 +188,21 @@ impl WebKey {
             Algorithm::HmacSha256 | Algorithm::AesGcm | Algorithm::Hkdf => {
                 WebKey::of_secret(algorithm, &secret).await
             }
-            Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::X25519 => {
-                WebKey::of_pair(algorithm, &secret).await
-            }
+            Algorithm::EcdsaP256 => match material.public {
+                Some(public) => WebKey::of_p256(&secret, public).await,
+                // The scalar alone: not every engine works out the point of it. Firefox takes it, and can't say then.
+                None => {
+                    let pair = WebKey::of_pair(algorithm, &secret).await;
+                    pair.map_err(|failure| match failure.errno {
+                        Errno::Io => {
+                            let text = "this browser can't tell the public key of a secret, or there is none: import it with its public key";
+                            Failure::new(Errno::Notsup, text)
+                        }
+                        _ => failure,
+                    })
+                }
+            },
+            Algorithm::Ed25519 | Algorithm::X25519 => WebKey::of_pair(algorithm, &secret).await,
         }
     }
 
@@ -216,6 +234,33 @@ impl WebKey {
         };
         let key = subtle::import("pkcs8", &pkcs8, &parameters, false, may).await?;
         let verifier = subtle::import("raw", &public, &parameters, true, public_may).await?;
+        Ok(WebKey {
+            algorithm,
+            public: Some(public),
+            engine: Engine::Web {
+                secret: Some(key),
+                public: Some(verifier),
+            },
+        })
+    }
+
+    /// A secret of P-256 with the public key that it came with. Whether that belongs to it not every engine looks at, so
+    /// a signature tells.
+    async fn of_p256(secret: &[u8], public: Vec<u8>) -> Result<WebKey, Failure> {
+        let algorithm = Algorithm::EcdsaP256;
+        let (may, public_may) = usages(algorithm);
+        let parameters = parameters(algorithm);
+        let head = [P256_HEAD, secret, P256_PUBLIC_HEAD, &public];
+        let pkcs8 = Zeroizing::new(head.concat());
+        let key = subtle::import("pkcs8", &pkcs8, &parameters, false, may).await?;
+        let verifier = subtle::import("raw", &public, &parameters, true, public_may).await?;
+        let apart = || invalid("the public key does not belong to the secret");
+        // What is no scalar of the curve is taken by some engines, and signs nothing.
+        let signature = subtle::sign(&parameters, &key, b"").await;
+        let signature = signature.map_err(|_| apart())?;
+        if !subtle::verify(&parameters, &verifier, &signature, b"").await? {
+            return Err(apart());
+        }
         Ok(WebKey {
             algorithm,
             public: Some(public),

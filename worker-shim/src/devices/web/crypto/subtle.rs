@@ -163,8 +163,10 @@ pub(super) async fn import(
     usages: &[&str],
 ) -> Result<JsValue, Failure> {
     let data = bytes(data);
-    let key =
-        settled(subtle()?.import_key(format, &data, algorithm, extractable, &names(usages))).await;
+    let promise = subtle()?.import_key(format, &data, algorithm, extractable, &names(usages));
+    // Engines say this, too, of what is no key.
+    let refused = || Failure::new(Errno::Inval, "no such key can be");
+    let key = settled_or(promise, refused).await;
     // It may have been a secret.
     data.fill(0, 0, data.length());
     key
