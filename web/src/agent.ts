@@ -15,6 +15,7 @@ import { Peer, type AgentConfig, type EndReason, type FileRequest, type Mail, ty
 import { isStream } from './realms.js';
 import { InputStream, OutputStream } from './streams.js';
 import { Telling } from './telling.js';
+import { Turns } from './turns.js';
 import type { AuditEvent, Data, Exit, KillOptions, ReadOptions, SpawnOptions, Timings, Usage } from './types.js';
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
@@ -59,6 +60,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** What is ending it from outside. */
   #ending: { reason: EndReason; why: string | undefined } | undefined;
   #removeSignal: (() => void) | undefined;
+  /** Spreads what it has the page's thread do, where that is more than files. */
+  #turns: Turns | undefined;
   /** Takes the home's answers. */
   readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
   readonly #audit: ((event: AuditEvent) => void) | undefined;
@@ -226,6 +229,11 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     if (!this.#exit) this.worker.send({ type: 'forget', id: this.id, client });
   }
 
+  /** From now on the page has its turn after what it has the page's thread do; not for users. */
+  takeTurns(): void {
+    this.#turns ??= new Turns();
+  }
+
   /** The agent whose task it is has ended; not for users. */
   parentLost(): void {
     this.#peerLost(Peer.Parent);
@@ -318,6 +326,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #release(why: string): void {
     if (this.#released !== undefined) return;
     this.#released = why;
+    this.#turns?.end();
     this.worker.forget(this.id);
     this.owner.home.forget(this.id);
     this.owner.devices()?.forget(this.id);
@@ -372,8 +381,10 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #remote(peer: Peer, bytes: Uint8Array): void {
     if (peer === Peer.Parent) return this.parent?.serve(this.id, bytes);
     if (peer === Peer.Home) {
-      if (!this.owner.home.serve(this.id, bytes, this.#reply)) this.homeLost();
-      return;
+      const serve = () => {
+        if (!this.owner.home.serve(this.id, bytes, this.#reply)) this.homeLost();
+      };
+      return this.#turns ? this.#turns.add(serve) : serve();
     }
     const devices = this.owner.devices();
     if (devices?.peer === peer) devices.request(this.id, bytes);

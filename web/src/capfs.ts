@@ -344,6 +344,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     agent.atEnd(() => part.end());
     // It may have been ended meanwhile.
     agent.alive();
+    agent.takeTurns();
     try {
       return this.home.grantDom(agent.id, terms, part);
     } catch (error) {

@@ -4,7 +4,7 @@
  * many elements that have a tree of their own. It is found before a parser sees it.
  */
 
-import { HELD_MAX, weightOf } from './dom-holding.js';
+import { HELD_MAX, NODES_MAX, weightOf } from './dom-holding.js';
 
 /** Attributes of a tag, at most. */
 const ATTRIBUTES_MAX = 256;
@@ -13,7 +13,7 @@ const DECLARATIONS_MAX = 1_000;
 /** Elements that are open at a tag, of all tags together, at most: 16 Mi. */
 const OPEN_MAX = 16 << 20;
 /** The same of those alone that a parser opens again where a block was closed around them: it may make as many elements. */
-const REOPENED_MAX = 1 << 20;
+const REOPENED_MAX = 1 << 18;
 const REOPENED = new Set('a b big code em font i nobr s small strike strong tt u'.split(' '));
 /** Elements that have no end. */
 const VOID = new Set('area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr'.split(' '));
@@ -32,6 +32,10 @@ const TEXTS = new Set('iframe noembed noframes noscript plaintext script style t
 const TYPE = /\stype\s*=\s*["']?([a-z-]+)/i;
 /** Characters of a tag in which it is looked for. */
 const TYPE_WITHIN = 256;
+/** What is said of markup that would make too many nodes. */
+export const TOO_MANY_NODES = `markup of an agent makes ${NODES_MAX} nodes at most`;
+/** Tags that make an element although they end one, where there is none to end. */
+const MADE_BY_ENDS = new Set(['br', 'p']);
 /** What a tag counts that has too much of something. */
 const TOO_MUCH = ATTRIBUTES_MAX + 1;
 
@@ -111,24 +115,28 @@ export function markupProblem(markup: string): string | undefined {
  */
 function nestingProblem(markup: string, tagEnd: Int32Array, ends: Int32Array): string | undefined {
   const open: string[] = [];
-  let [certain, reopened, openSum, reopenedSum, weight] = [true, 0, 0, 0, 0];
+  let [certain, reopened, openSum, reopenedSum, weight, nodes] = [true, 0, 0, 0, 0, 0];
   for (let at = markup.indexOf('<'); at >= 0; at = markup.indexOf('<', at)) {
     const closes = markup.charCodeAt(at + 1) === SLASH;
     const begin = closes ? at + 2 : at + 1;
     if (!isLetter(markup.charCodeAt(begin))) {
       certain &&= !markup.startsWith('<![CDATA[', at);
+      // A comment, most likely: a browser's parser makes a node of it.
+      if (/[!?/]/.test(markup.charAt(at + 1)) && ++nodes > NODES_MAX) return TOO_MANY_NODES;
       at = certain ? endOfComment(markup, at) : at + 1;
       continue;
     }
     const end = tagEnd[begin]!;
     // The longest name of a tag is shorter.
     const name = markup.slice(begin, Math.min(end, begin + 32)).toLowerCase();
+    let hasEnded = false;
     if (certain && (closes || ENDED.has(name))) {
       // Those above it that end with it.
       let place = open.length - 1;
       if (!closes || BLOCKS.has(name)) while (place >= 0 && open[place] !== name && ENDED.has(open[place]!)) place -= 1;
       if (open[place] === name) {
         open.length = place;
+        hasEnded = closes;
         if (REOPENED.has(name)) reopened -= 1;
       }
     }
@@ -137,6 +145,7 @@ function nestingProblem(markup: string, tagEnd: Int32Array, ends: Int32Array): s
       if (REOPENED.has(name)) reopened += 1;
     }
     if (!closes) weight += weightOf(name, name === 'input' ? TYPE.exec(markup.slice(end, Math.min(ends[end]!, end + TYPE_WITHIN)))?.[1] : undefined);
+    if ((!closes || (MADE_BY_ENDS.has(name) && !hasEnded)) && ++nodes > NODES_MAX) return TOO_MANY_NODES;
     if (weight > HELD_MAX) return 'the elements of the markup are more than an agent may have';
     openSum += open.length;
     reopenedSum += reopened;

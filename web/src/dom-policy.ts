@@ -119,11 +119,14 @@ function parse(address: string): URL | undefined {
   }
 }
 
-/** Functions of CSS that load nothing and stand for no text that isn't seen here; `var` stands for the page's own. */
+/**
+ * Functions of CSS that load nothing and stand for no text that isn't seen here; `var` stands for the page's own. No `blur` and no `drop-shadow`: within
+ * each other, or a few of them one after the other, they keep a browser from drawing the page again at all.
+ */
 const FUNCTIONS = new Set(
   (
-    'abs acos anchor anchor-size asin atan atan2 blur brightness calc calc-size circle clamp color color-mix conic-gradient contrast cos counter counters ' +
-    'cubic-bezier device-cmyk drop-shadow ellipse exp fit-content grayscale hsl hsla hue-rotate hwb hypot inset invert lab lch light-dark linear ' +
+    'abs acos anchor anchor-size asin atan atan2 brightness calc calc-size circle clamp color color-mix conic-gradient contrast cos counter counters ' +
+    'cubic-bezier device-cmyk ellipse exp fit-content grayscale hsl hsla hue-rotate hwb hypot inset invert lab lch light-dark linear ' +
     'linear-gradient log matrix matrix3d max min minmax mod oklab oklch opacity path perspective polygon pow progress radial-gradient ray rect rem ' +
     'repeat repeating-conic-gradient repeating-linear-gradient repeating-radial-gradient rgb rgba rotate rotate3d rotatex rotatey rotatez round ' +
     'saturate scale scale3d scalex scaley scalez sepia shape sign sin skew skewx skewy sqrt steps symbols tan translate translate3d translatex ' +
@@ -154,15 +157,47 @@ const NAMES = /^(--|anchor-name$|anchor-scope$|(scroll|view)-timeline|timeline-s
 
 /** What makes columns of an element's text: within each other browsers take twice as long for each, minutes for ten. */
 const COLUMNS = /^(-\w+-)?(columns|column-(count|width))$/;
+/**
+ * What keeps browsers from drawing the page for long: shadows of texts, which elements hand on to all that is in them, and filters of what is behind an element.
+ */
+const HEAVY = /^(-\w+-)?(backdrop-filter|text-shadow)$/;
+/** What an element has of another one for as long as it says so, whatever that is: a list of pictures, or of shadows. */
+const INHERITED = /^(all|(-\w+-)?(background|border-image|box-shadow|mask)(-.*)?)$/;
+/** Shadows of an element, at most; characters of all of them; and how far each may reach, in pixels. */
+const [SHADOWS_MAX, SHADOWS_LENGTH_MAX, SHADOW_REACH_MAX] = [4, 512, 48];
+/** Colours with arguments, which have no others in them. */
+const COLOUR = /\b(rgba?|hsla?|hwb|lab|lch|oklab|oklch|color)\([^()]*\)/g;
+
+/** What is wrong with the shadows of an element, if anything. */
+function shadowProblem(text: string): string | undefined {
+  if (text.length > SHADOWS_LENGTH_MAX) return `the shadows of an element are ${SHADOWS_LENGTH_MAX} characters at most`;
+  const plain = text.toLowerCase().replace(COLOUR, '');
+  if (plain.split(',').length > SHADOWS_MAX) return `an element has ${SHADOWS_MAX} shadows at most`;
+  const lengths = plain.match(/[-+]?(\d|\.\d)[^\s,]*/g) ?? [];
+  const reaches = lengths.every((length) => /^[-+]?[\d.]+(px)?$/.test(length) && Math.abs(parseFloat(length)) <= SHADOW_REACH_MAX);
+  return reaches && !plain.includes('(') ? undefined : `lengths of shadows are in px, ${SHADOW_REACH_MAX} at most`;
+}
+
+/** What one style has painted, at most. */
+const PAINTED_MAX = 16;
+/** How often a style has a browser paint something beside texts and plain areas, at most: pictures made of colours, and shadows, each list of which counts as the longest. */
+export function paintedBy(style: string): number {
+  const found = style.match(/gradient\(|shadow/gi) ?? [];
+  return found.reduce((sum, what) => sum + (what.endsWith('(') ? 1 : SHADOWS_MAX), 0);
+}
 
 /**
  * What is wrong with a style, if anything: its properties' names, and the whole as the browser's own parser wrote it. Of a shorthand with
  * `var()` the parts have no text of their own.
  */
-export function styleProblem(properties: Iterable<string>, text: string): string | undefined {
+export function styleProblem(properties: Iterable<string>, valueOf: (property: string) => string, text: string): string | undefined {
   for (const property of properties) {
-    if (NAMES.test(property) || COLUMNS.test(property)) return `an agent can't set the property ${property.slice(0, SHOWN)}`;
+    if ([NAMES, COLUMNS, HEAVY].some((those) => those.test(property))) return `an agent can't set the property ${property.slice(0, SHOWN)}`;
+    if (INHERITED.test(property) && valueOf(property) === 'inherit') return `the property ${property} of an agent is not inherited`;
+    const problem = property === 'box-shadow' ? shadowProblem(valueOf(property)) : undefined;
+    if (problem) return problem;
   }
+  if (paintedBy(text) > PAINTED_MAX) return `a style of an agent has ${PAINTED_MAX} gradients and shadows at most`;
   if (text.includes('\\') || text.includes('/*')) return "an agent's style has no escapes and no comments";
   for (const name of called(text)) {
     if (name !== '' && !FUNCTIONS.has(name.toLowerCase())) return `an agent can't set a style to ${name.slice(0, SHOWN)}()`;

@@ -4,11 +4,11 @@
  * `dom-native.ts`.
  */
 import { Containment } from './dom-containment.js';
-import { Holding, NODE, weightOf } from './dom-holding.js';
+import { Holding, NODE, NODES_MAX, PAINTED, weightOf } from './dom-holding.js';
 import { CapfsError, reportThrown, type CapfsErrorCode } from './errors.js';
-import { markupProblem, styleTextProblem } from './dom-markup.js';
+import { markupProblem, styleTextProblem, TOO_MANY_NODES } from './dom-markup.js';
 import * as native from './dom-native.js';
-import { isTag, judgeAttribute, styleProblem, unknownAttribute, type Judged, type MayLoad } from './dom-policy.js';
+import { isTag, judgeAttribute, paintedBy, styleProblem, unknownAttribute, type Judged, type MayLoad } from './dom-policy.js';
 
 /** Characters of text or markup that are read at once, at most: 16 Mi. */
 const READ_MAX = 16 << 20;
@@ -92,10 +92,12 @@ export class DomPart {
 
   create(tag: string): number {
     if (!isTag(tag)) refuse('EACCES', `an agent can't make a ${tag}`);
-    this.#holding.charge(NODE + weightOf(tag));
+    this.#holding.room(NODE + weightOf(tag));
     const element = native.createElement(this.#document, tag);
     harden(element);
-    return this.#take(element);
+    const number = this.#take(element);
+    this.#holding.changed(counted(element));
+    return number;
   }
 
   has(number: number): boolean {
@@ -139,21 +141,17 @@ export class DomPart {
   set(number: number, part: string, text: string): void {
     const element = this.#element(number);
     this.#mayChange(element);
-    // What markup makes is counted node by node.
-    if (part !== 'html' || this.#raw) this.#holding.charge(text.length);
     switch (part) {
       case 'attrs':
-        return this.#attribute(this.#own(number, element), text);
+        return this.#altered(this.#own(number, element), text, () => this.#attribute(element, text));
       case 'style':
-        return this.#style(this.#own(number, element), text);
+        return this.#altered(this.#own(number, element), text, () => this.#style(element, text));
       case 'text':
-        native.setTextContent(element, text);
-        return;
+        return this.#filled(element, text === '' ? 0 : NODE + text.length, () => native.setTextContent(element, text));
       case 'html':
         return this.#html(element, text);
       case 'value':
-        this.#field(element).set(element, text);
-        return;
+        return this.#altered(element, text, () => this.#field(element).set(element, text));
       default:
         refuse('EINVAL', `there is no part ${part} to set`);
     }
@@ -173,9 +171,10 @@ export class DomPart {
         return native.remove(this.#own(number, element));
       case 'delete':
         native.remove(this.#own(number, element));
-        for (const event of this.#listeners.get(number)?.keys() ?? []) this.#unlisten(number, element, event);
+        for (const event of [...(this.#listeners.get(number)?.keys() ?? [])]) this.#unlisten(number, element, event);
         this.#elements.delete(number);
         this.#numbers.delete(element);
+        this.#holding.changed(-this.#letGo(element));
         return;
       case 'listen':
         return this.#listen(number, element, first as string);
@@ -227,6 +226,45 @@ export class DomPart {
     }
     for (const events of this.#listeners.values()) sum += NODE * events.size;
     return sum;
+  }
+
+  /** What of a node that is taken out nobody has any more: nothing, where an element in it has a number, by which all around it can be reached. */
+  #letGo(node: Node): number {
+    const has = (of: Node): boolean => native.isElement(of) && this.#numbers.has(of);
+    let sum = 0;
+    const add = (of: Node): void => {
+      if (!this.#before.has(of)) sum += counted(of);
+    };
+    if (has(node)) return 0;
+    add(node);
+    for (const inside of native.nodesBelow(node)) {
+      if (has(inside)) return 0;
+      add(inside);
+    }
+    return sum;
+  }
+
+  /** What nobody has any more of what is in an element, once that is replaced. */
+  #within(element: Element): number {
+    let sum = 0;
+    for (const child of native.nodesIn(element)) sum += this.#letGo(child);
+    return sum;
+  }
+
+  /** Changes what an element itself has, its attributes or its value, by a text: it counts as what it is afterwards instead of as what it was. */
+  #altered(element: Element, text: string, change: () => void): void {
+    this.#holding.room(text.length + PAINTED * paintedBy(text));
+    const before = counted(element);
+    change();
+    this.#holding.changed(counted(element) - before);
+  }
+
+  /** Replaces all that is in an element by what counts as so much. */
+  #filled(element: Element, amount: number, change: () => void): void {
+    const gone = this.#within(element);
+    this.#holding.room(amount - gone);
+    change();
+    this.#holding.changed(amount - gone);
   }
 
   #number(element: Element, number: number): void {
@@ -312,7 +350,7 @@ export class DomPart {
       if ('problem' in judged) return refuse('EACCES', judged.problem);
       const names = native.getAttributeNames(element);
       if (names.length >= native.ATTRIBUTES_MAX && !names.includes(name)) refuse('ENOSPC', `an element has ${native.ATTRIBUTES_MAX} attributes at most`);
-      if (name === 'type') this.#holding.charge(weightOf(native.localName(element), judged.value));
+      if (name === 'type') this.#holding.room(weightOf(native.localName(element), judged.value));
       native.setAttribute(element, name, judged.value);
     }
     harden(element);
@@ -338,7 +376,7 @@ export class DomPart {
     const style = native.style(native.createElement(this.#inert, 'p'));
     style.cssText = text;
     const value = style.cssText;
-    const problem = styleProblem(style, value);
+    const problem = styleProblem(style, (property) => style.getPropertyValue(property), value);
     return problem === undefined ? { value } : { problem };
   }
 
@@ -357,36 +395,34 @@ export class DomPart {
     }
     this.#deep(element, native.heightOf(box));
     const made = native.createDocumentFragment(this.#document);
-    if (this.#raw) for (const node of native.nodesIn(box)) native.insertBefore(made, native.adoptNode(this.#document, node), null);
-    else {
-      const { held } = this.#holding;
-      try {
-        this.#copy(box, made);
-      } catch (error) {
-        // Nothing of it is left.
-        this.#holding.undo(held);
-        throw error;
-      }
-    }
-    native.replaceChildren(element, made);
+    let amount = 0;
+    if (this.#raw) {
+      amount = markup.length;
+      for (const node of native.nodesIn(box)) native.insertBefore(made, native.adoptNode(this.#document, node), null);
+    } else amount = this.#copy(box, made, this.#within(element));
+    this.#filled(element, amount, () => native.replaceChildren(element, made));
   }
 
-  /** Copies what is allowed: texts, and elements with their attributes; with an element that isn't goes what is in it. */
-  #copy(from: Node, to: Node): void {
+  /** Copies what is allowed: texts, and elements with their attributes; with an element that isn't goes what is in it. What it counts as, in the place of what is `gone` then. */
+  #copy(from: Node, to: Node, gone: number): number {
+    let [nodes, amount] = [0, 0];
     const pending: [from: Node, to: Node][] = [[from, to]];
     for (let next = pending.pop(); next; next = pending.pop()) {
       const [source, target] = next;
       for (const node of native.nodesIn(source)) {
         const kind = native.nodeType(node);
-        if (kind === TEXT || kind === ELEMENT) this.#holding.charge(counted(node));
-        if (kind === TEXT) native.insertBefore(target, native.createTextNode(this.#document, native.textContent(node) ?? ''), null);
-        if (kind !== ELEMENT) continue;
-        const copy = this.#copied(node as Element);
+        nodes += 1;
+        if (nodes > NODES_MAX) refuse('EFBIG', TOO_MANY_NODES);
+        if (kind !== TEXT && kind !== ELEMENT) continue;
+        const copy = kind === TEXT ? native.createTextNode(this.#document, native.textContent(node) ?? '') : this.#copied(node as Element);
         if (!copy) continue;
+        amount += counted(copy);
+        this.#holding.room(amount - gone);
         native.insertBefore(target, copy, null);
-        pending.push([node, copy]);
+        if (kind === ELEMENT) pending.push([node, copy]);
       }
     }
+    return amount;
   }
 
   #copied(element: Element): Element | undefined {
@@ -411,10 +447,11 @@ export class DomPart {
     const listeners = this.#listeners.get(number) ?? new Map<string, (event: Event) => void>();
     if (listeners.has(event)) return;
     if (listeners.size >= LISTENERS_MAX) refuse('ENOSPC', `an element listens for ${LISTENERS_MAX} kinds of events at most`);
-    this.#holding.charge(NODE);
+    this.#holding.room(NODE);
     const listener = (happened: Event): void => this.#tell(number, this.#line(happened));
     native.addEventListener(element, event, listener);
     this.#listeners.set(number, listeners.set(event, listener));
+    this.#holding.changed(NODE);
   }
 
   #unlisten(number: number, element: Element, event: string): void {
@@ -423,6 +460,7 @@ export class DomPart {
     if (!listeners || !listener) return;
     native.removeEventListener(element, event, listener);
     listeners.delete(event);
+    this.#holding.changed(-NODE);
     if (listeners.size === 0) this.#listeners.delete(number);
   }
 
@@ -475,7 +513,8 @@ function counted(node: Node): number {
   const characters = NODE + native.charactersOf(node);
   if (!native.isElement(node) || !native.isHtml(node)) return characters;
   const tag = native.localName(node);
-  return characters + weightOf(tag, tag === 'input' ? native.inputType(node as HTMLInputElement) : undefined);
+  const painted = PAINTED * paintedBy(native.getAttribute(node, 'style') ?? '');
+  return characters + painted + weightOf(tag, tag === 'input' ? native.inputType(node as HTMLInputElement) : undefined);
 }
 
 function harden(element: Element): void {

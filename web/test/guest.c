@@ -85,6 +85,7 @@ static int grow_memory(void) {
 
 // Does what standard input says, a line each, and answers each with a line: `=TEXT` (newlines as `|`) or `!ERRNO`.
 //   cat FILE   once FILE (one read)   put FILE TEXT (with a newline)   set FILE TEXT (without; \v is one)   ls DIRECTORY
+//   adds FILE COUNT TEXT (at the end, so many times)   again FILE COUNT TEXT (in the place of what it was, so many times)
 static void script(void) {
   static char line[1 << 16], data[1 << 16];
   while (fgets(line, sizeof line, stdin)) {
@@ -99,6 +100,15 @@ static void script(void) {
         if (entry->d_name[0] != '.') total += sprintf(data + total, "%s ", entry->d_name);
       if (directory) closedir(directory);
       else count = -1;
+    } else if (!strcmp(what, "adds") || !strcmp(what, "again")) {
+      char *times = strtok(text, " "), *piece = strtok(NULL, "");
+      int fd = open(path, O_WRONLY);
+      count = fd < 0 ? -1 : 0;
+      for (long left = atol(times); left > 0 && count >= 0; left--)
+        count = what[1] == 'd' ? write(fd, piece, strlen(piece)) : pwrite(fd, piece, strlen(piece), 0);
+      int error = errno;
+      if (fd >= 0) close(fd);
+      errno = error;
     } else {
       int writes = what[0] == 'p' || what[0] == 's';
       int fd = open(path, writes ? O_WRONLY | O_TRUNC : O_RDONLY);
