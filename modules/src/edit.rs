@@ -12,6 +12,12 @@ const PAGE: u64 = 65_536;
 /// Pages that 32 bits can address.
 const PAGES_MAX: u64 = 65_536;
 
+/// Names that may be the start function's and are exported already, at most.
+const TAKEN_MAX: usize = 1000;
+
+/// Digits of the number that has [`TAKEN_MAX`] before it.
+const DIGITS: usize = 4;
+
 /// The name under which a start function is exported; digits follow where a module has it already.
 const START: &str = "capfs-start";
 
@@ -39,7 +45,7 @@ pub(crate) struct Layout {
     exports: Option<Exports>,
     /// The section of the start function, its head included.
     start: Option<Range<u64>>,
-    /// The exports whose names begin as the start function's would.
+    /// The exports whose names the start function could have.
     taken: BTreeSet<String>,
 }
 
@@ -69,10 +75,13 @@ impl Layout {
         }
     }
 
-    pub(crate) fn exported(&mut self, name: &str) {
-        if name.starts_with(START) {
+    /// A name is exported. `false` if there are too many that the start function could have.
+    pub(crate) fn exported(&mut self, name: &str) -> bool {
+        // Longer names are never reached, however many are taken.
+        if name.starts_with(START) && name.len() <= START.len() + 1 + DIGITS {
             self.taken.insert(name.to_owned());
         }
+        self.taken.len() <= TAKEN_MAX
     }
 }
 

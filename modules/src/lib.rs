@@ -29,7 +29,7 @@ mod translate;
 pub use edit::Edit;
 pub use facts::{Facts, Unanswered};
 pub use imports::{Answer, answer, is_wasi, type_answer};
-pub use reader::{Reader, read, whole};
+pub use reader::{Reader, held, read, whole};
 pub use refusal::{BadMemory, Refusal};
 pub use shown::shown;
 #[cfg(feature = "translate")]

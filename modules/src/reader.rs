@@ -4,13 +4,12 @@ use std::mem;
 use std::ops::Range;
 
 use wasmparser::{
-    BinaryReader, CompositeInnerType, ExportSectionReader, ExternalKind, FuncType,
-    FunctionSectionReader, ImportSectionReader, MemorySectionReader, MemoryType,
-    TableSectionReader, TypeRef, TypeSectionReader,
+    BinaryReader, CompositeInnerType, ExportSectionReader, ExternalKind, FunctionSectionReader,
+    ImportSectionReader, MemorySectionReader, MemoryType, SubType, TableSectionReader, TypeRef,
 };
 
 use crate::facts::{Facts, Unanswered};
-use crate::imports::{Answer, type_answer};
+use crate::imports::{Answer, Shape};
 use crate::refusal::{BadMemory, Refusal};
 use crate::shown::shown;
 
@@ -32,8 +31,22 @@ const MEMORIES_MAX: usize = 100;
 /// Functions that are answered with `ENOSYS`, at most; there are hosts with dozens of their own.
 const UNANSWERED_MAX: usize = 1000;
 
+/// Bytes that their names have together, at most.
+const UNANSWERED_NAMES_MAX: usize = 64 << 10;
+
 /// Imports that can't be answered and are told, at most; the rest is counted.
 const UNKNOWN_MAX: usize = 1000;
+
+/// Bytes that a reader holds at most: what is kept of a million types and functions, the imports that are told, and names.
+const HELD_MAX: u64 = 4 << 20;
+
+/// Bytes that it holds however short the file is.
+const HELD_LEAST: u64 = 128 << 10;
+
+/// Bytes that reading a file of so many holds beside the file, at most.
+pub fn held(len: u64) -> u64 {
+    len.saturating_add(HELD_LEAST).min(HELD_MAX)
+}
 
 /// The identifiers of the sections that are looked at.
 mod section {
@@ -80,13 +93,39 @@ pub struct Reader {
     state: State,
     /// Whether it looks into sections.
     looks: bool,
-    types: Vec<Option<FuncType>>,
-    /// The type of each function, imported ones first.
-    functions: Vec<u32>,
+    types: Vec<Shape>,
+    functions: Functions,
+    /// Bytes of the names of what is answered with `ENOSYS`.
+    unanswered_names: usize,
     unknown: Vec<String>,
     exported_start: Option<u32>,
     exported_memory: Option<u32>,
     facts: Facts,
+}
+
+/// Which functions take and return nothing, imported ones first: of the others only that they are there is of interest.
+#[derive(Debug, Default)]
+struct Functions {
+    count: usize,
+    /// A bit for each.
+    nothing: Vec<u64>,
+}
+
+impl Functions {
+    fn push(&mut self, nothing: bool) {
+        let (word, bit) = (self.count / 64, self.count % 64);
+        if bit == 0 {
+            self.nothing.push(0);
+        }
+        self.nothing[word] |= u64::from(nothing) << bit;
+        self.count += 1;
+    }
+
+    /// Whether a function has neither parameters nor results; `None` where there is none.
+    fn takes_nothing(&self, index: usize) -> Option<bool> {
+        let there = index < self.count;
+        there.then(|| self.nothing[index / 64] >> (index % 64) & 1 == 1)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +150,8 @@ impl Reader {
             state: State::Header,
             looks: true,
             types: Vec::new(),
-            functions: Vec::new(),
+            functions: Functions::default(),
+            unanswered_names: 0,
             unknown: Vec::new(),
             exported_start: None,
             exported_memory: None,
@@ -274,17 +314,35 @@ impl Reader {
         Ok(())
     }
 
-    fn read_types(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
-        for group in TypeSectionReader::new(reader).map_err(words)? {
-            for ty in group.map_err(words)?.into_types() {
+    /// One type at a time: a group of them, as the parser builds it, can take fifty times the bytes that it has in the file.
+    fn read_types(&mut self, mut reader: BinaryReader<'_>) -> Result<(), String> {
+        /// In front of the number of types of a recursive group.
+        const GROUP: u8 = 0x4e;
+        let groups = reader.read_var_u32().map_err(words)?;
+        for _ in 0..groups {
+            let types = match reader.clone().read_u8() {
+                Ok(GROUP) => {
+                    reader.read_u8().map_err(words)?;
+                    reader.read_var_u32().map_err(words)?
+                }
+                _ => 1,
+            };
+            for _ in 0..types {
                 bounded(self.types.len(), "types", DEFINITIONS_MAX)?;
-                self.types.push(match ty.composite_type.inner {
-                    CompositeInnerType::Func(ty) => Some(ty),
-                    _ => None,
+                let ty: SubType = reader.read().map_err(words)?;
+                self.types.push(match &ty.composite_type.inner {
+                    CompositeInnerType::Func(ty) => Shape::of(ty),
+                    _ => Shape::OTHER,
                 });
             }
         }
-        Ok(())
+        match reader.eof() {
+            true => Ok(()),
+            false => Err(format!(
+                "section size mismatch: unexpected data at the end of the section (at offset {:#x})",
+                reader.original_position()
+            )),
+        }
     }
 
     fn read_imports(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
@@ -294,10 +352,11 @@ impl Reader {
             bounded(count, "imports", DEFINITIONS_MAX)?;
             let kind = match import.ty {
                 TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
-                    self.functions.push(ty);
+                    self.functions.push(self.nothing(ty));
                     match self.function(import.module, import.name, ty) {
                         Answer::Provided => continue,
-                        Answer::Nosys if self.facts.unanswered.len() < UNANSWERED_MAX => {
+                        Answer::Nosys if self.has_room_for(import.name) => {
+                            self.unanswered_names += import.name.len();
                             self.facts.unanswered.push(Unanswered {
                                 module: import.module.to_owned(),
                                 name: import.name.to_owned(),
@@ -310,6 +369,7 @@ impl Reader {
                 }
                 TypeRef::Table(_) => "table",
                 TypeRef::Memory(memory) => {
+                    bounded(self.facts.memories.len(), "memories", MEMORIES_MAX)?;
                     self.facts.memories.push(memory);
                     "memory"
                 }
@@ -325,17 +385,28 @@ impl Reader {
     }
 
     fn function(&self, module: &str, name: &str, ty: u32) -> Answer {
-        match self.types.get(ty as usize) {
-            Some(Some(ty)) => type_answer(module, name, ty),
-            // The module is invalid, which validation says better.
-            _ => Answer::Provided,
-        }
+        let shape = self.types.get(ty as usize);
+        // Without one the module is invalid, which validation says better.
+        let answer = shape.and_then(|shape| shape.answer(module, name));
+        answer.unwrap_or(Answer::Provided)
+    }
+
+    /// Whether one more function of this name can be answered with `ENOSYS`.
+    fn has_room_for(&self, name: &str) -> bool {
+        self.facts.unanswered.len() < UNANSWERED_MAX
+            && self.unanswered_names + name.len() <= UNANSWERED_NAMES_MAX
+    }
+
+    /// Whether a function of this type takes and returns nothing. Of one that the module hasn't validation says better that it is invalid.
+    fn nothing(&self, ty: u32) -> bool {
+        let shape = self.types.get(ty as usize);
+        shape.is_none_or(|shape| [Shape::NOTHING, Shape::OTHER].contains(shape))
     }
 
     fn read_functions(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
         for ty in FunctionSectionReader::new(reader).map_err(words)? {
-            bounded(self.functions.len(), "functions", DEFINITIONS_MAX)?;
-            self.functions.push(ty.map_err(words)?);
+            bounded(self.functions.count, "functions", DEFINITIONS_MAX)?;
+            self.functions.push(self.nothing(ty.map_err(words)?));
         }
         Ok(())
     }
@@ -358,7 +429,9 @@ impl Reader {
                 ("memory", ExternalKind::Memory) => self.exported_memory = Some(export.index),
                 _ => {}
             }
-            self.facts.layout.exported(export.name);
+            if !self.facts.layout.exported(export.name) {
+                return Err("it exports too many names that begin with `capfs-start`".to_owned());
+            }
         }
         Ok(())
     }
@@ -409,11 +482,8 @@ impl Reader {
 
     /// Whether a function has neither parameters nor results. One that the module hasn't is for validation to refuse.
     fn takes_nothing(&self, function: u32) -> bool {
-        let ty = self.functions.get(function as usize);
-        match ty.and_then(|ty| self.types.get(*ty as usize)) {
-            Some(Some(ty)) => ty.params().is_empty() && ty.results().is_empty(),
-            _ => true,
-        }
+        let nothing = self.functions.takes_nothing(function as usize);
+        nothing.unwrap_or(true)
     }
 }
 

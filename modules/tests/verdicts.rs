@@ -338,10 +338,11 @@ fn repeated(id: u8, entry: &[u8], count: u32) -> Vec<u8> {
 #[test]
 fn what_is_held_of_definitions_is_bounded() {
     const MILLION: u32 = 1_000_000;
-    let sections: [(u8, &[u8], u32, &str); 6] = [
+    let sections: [(u8, &[u8], u32, &str); 7] = [
         (1, &[0x60, 0, 0], MILLION, "types"),
         (1, &[0x4e, 2, 0x60, 0, 0, 0x60, 0, 0], MILLION / 2, "types"),
         (2, &[0, 0, 3, 0x7f, 0], MILLION, "imports"),
+        (2, &[0, 0, 2, 0, 0], 100, "memories"),
         (3, &[0], MILLION, "functions"),
         (5, &[0, 0], 100, "memories"),
         (7, &[0, 0, 0], MILLION, "exports"),
@@ -356,6 +357,22 @@ fn what_is_held_of_definitions_is_bounded() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn names_that_a_start_function_could_have_are_counted() {
+    let module = |count: u32| {
+        let exports =
+            (1..=count).map(|number| format!(r#"(export "capfs-start-{number}" (func 0))"#));
+        format!("(module {COMMAND} {})", exports.collect::<String>())
+    };
+    let facts = verdict(&module(1000)).unwrap();
+    assert_eq!(facts.start_name(), "capfs-start");
+    refused(
+        &module(1001),
+        "MODULE_INVALID",
+        "too many names that begin with `capfs-start`",
+    );
 }
 
 #[test]

@@ -343,7 +343,31 @@ pub fn load_bytes(
     cache: Option<&Cache>,
     compiling: Compiling<'_>,
 ) -> Result<Loaded, ModuleError> {
-    let facts = capfs_modules::read(wasm).map_err(|refusal| ModuleError::refused(name, refusal))?;
+    let facts = read_facts(wasm, name)?;
+    load_read(engines, wasm, name, facts, cache, compiling)
+}
+
+/// Reads what must be known of a module before it is compiled; `name` is for messages. Meanwhile it holds as much as
+/// [`held`](capfs_modules::held) says.
+///
+/// # Errors
+/// [`ModuleError::Refused`]
+pub fn read_facts(wasm: &[u8], name: &str) -> Result<Facts, ModuleError> {
+    capfs_modules::read(wasm).map_err(|refusal| ModuleError::refused(name, refusal))
+}
+
+/// Like [`load_bytes`], of a module of which the facts have been read.
+///
+/// # Errors
+/// See [`ModuleError`].
+pub fn load_read(
+    engines: &Engines,
+    wasm: &[u8],
+    name: &str,
+    facts: Facts,
+    cache: Option<&Cache>,
+    compiling: Compiling<'_>,
+) -> Result<Loaded, ModuleError> {
     let engine = engines.fit_for(&facts);
     let keyed = cache.map(|cache| (cache, Cache::key(engine, wasm)));
     if let Some((cache, key)) = &keyed

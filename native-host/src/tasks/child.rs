@@ -15,7 +15,7 @@ use super::promise::Promise;
 use super::{Family, Parent, Turn};
 use crate::capabilities::{self, Held};
 use crate::compile::{Failure, Watch};
-use crate::engine::{CHILD_STACK, Compiling, ModuleError, load_bytes};
+use crate::engine::{CHILD_STACK, Compiling, ModuleError, load_read, read_facts};
 use crate::grants::{self, Mounted, absolute};
 use crate::read::PROGRAM_MAX;
 use crate::run::{Agent, Outcome, Report, RunConfig, codes};
@@ -199,16 +199,6 @@ impl Child {
             errno,
             text: format!("{program} needs more memory to be compiled than there is left"),
         };
-        let watch = Watch {
-            parker,
-            max: self.account.left(),
-            charge: Some(&mut code),
-            slow: &mut || (),
-        };
-        let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
-        let compiling = Compiling::Apart(&self.family.compiler, watch);
-        let loaded = load_bytes(engines, &wasm, program, cache, compiling);
-        drop(wasm);
         let refused = |error: ModuleError| match &error {
             ModuleError::Compile {
                 failure: Failure::Memory(_),
@@ -219,6 +209,21 @@ impl Child {
                 text: error.to_string(),
             },
         };
+        let reading = capfs_modules::held(wasm.len() as u64);
+        let reading = self.account.charge(Holding::Programs, reading);
+        let reading = reading.map_err(larger)?;
+        let facts = read_facts(&wasm, program).map_err(refused)?;
+        drop(reading);
+        let watch = Watch {
+            parker,
+            max: self.account.left(),
+            charge: Some(&mut code),
+            slow: &mut || (),
+        };
+        let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
+        let compiling = Compiling::Apart(&self.family.compiler, watch);
+        let loaded = load_read(engines, &wasm, program, facts, cache, compiling);
+        drop(wasm);
         let loaded = loaded.map_err(refused)?;
         let image = loaded.module.image_range();
         let image = image.end as usize - image.start as usize;
