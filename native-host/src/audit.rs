@@ -153,10 +153,10 @@ fn is_torn(path: &Path, size: u64) -> bool {
 impl Appended {
     /// Whether there is room for one more operation, whatever its line is.
     fn room(&mut self) -> io::Result<()> {
-        if !self.sized || self.size < self.full {
+        if !self.sized {
             return Ok(());
         }
-        // Somebody may have put what is in it elsewhere, and emptied it.
+        // Other runs may write to it, too; and somebody may have put what is in it elsewhere, and emptied it.
         self.size = self.file.metadata()?.len();
         match self.size < self.full {
             true => Ok(()),
@@ -254,7 +254,7 @@ impl Sink for AuditFile {
 
     fn ready(&self) -> Result<(), capfs::Errno> {
         let mut audit = self.lock();
-        if audit.kept.is_empty() && !audit.told && (!audit.sized || audit.size < audit.full) {
+        if audit.kept.is_empty() && !audit.told && audit.room().is_ok() {
             return Ok(());
         }
         let outcome = audit.flush().and_then(|()| audit.room());

@@ -8,6 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 mod bench;
 
+use capfs_devices::audit::Sink as _;
+use capfs_host::audit::AuditFile;
+
 use bench::{Bench, FD_WRITE, assert_ended, hello, program};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -230,6 +233,22 @@ fn what_is_done_under_long_names_is_told() {
     assert_eq!(lines.iter().filter(told).count(), 15 + made);
     assert!((20..60).contains(&made), "{made}");
     assert_eq!(lines.last().unwrap()["operation"], "end");
+}
+
+#[test]
+fn what_other_runs_have_filled_an_audit_with_is_seen() {
+    const MAX: u64 = 4 << 20;
+    let bench = Bench::new();
+    let path = bench.path("audit");
+    let [one, other] = [(); 2].map(|()| AuditFile::open(&path, MAX).unwrap());
+    one.begin("one", "a").unwrap();
+    other.begin("other", "b").unwrap();
+    while other.ready().is_ok() {
+        other.line(&"x".repeat(64 << 10));
+    }
+    assert_eq!(one.ready(), Err(capfs::Errno::Nospc));
+    fs::File::create(&path).unwrap();
+    assert_eq!(one.ready(), Ok(()));
 }
 
 #[test]
