@@ -482,7 +482,7 @@ fn taken_away(pinned: bool) {
     command.arg("--manifest").arg(&manifest);
     if pinned {
         let text = std::fs::read(&manifest).unwrap();
-        let digest = capfs_devices::identity::digest(&text);
+        let digest = digest(&text);
         command.args(["--manifest-digest", &digest]);
     }
     command
