@@ -500,7 +500,7 @@ fn open_members_are_charged() {
         })
         .collect();
     let mut namespace = mounted(&mounts);
-    let account = Account::new(3 * (MEMBERS - 1) << 10);
+    let account = Account::new((3 * (MEMBERS - 1)) << 10);
     namespace.charge(&account);
     let open = || now(namespace.open_place(&place(&namespace, "u"), READ));
     let first = open().unwrap();

@@ -131,6 +131,71 @@ fn names_that_lead_to_this_machine() {
     assert_eq!(get.get("http://localhost/").unwrap(), b"secret");
 }
 
+/// A resolver that answers for `*.slow.example` not before it is told to, and for other names at once.
+struct Slow {
+    address: SocketAddr,
+    asked: AtomicUsize,
+    answers: tokio::sync::watch::Sender<bool>,
+}
+
+impl Resolve for Slow {
+    fn resolve(
+        &self,
+        host: &str,
+        _port: u16,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+        let found = vec![self.address];
+        let slow = host.ends_with(".slow.example");
+        self.asked.fetch_add(usize::from(slow), Ordering::SeqCst);
+        let mut answers = self.answers.subscribe();
+        Box::pin(async move {
+            if slow {
+                answers
+                    .wait_for(|answer| *answer)
+                    .await
+                    .map_err(io::Error::other)?;
+            }
+            Ok(found)
+        })
+    }
+}
+
+#[test]
+fn names_that_nobody_answers_for_keep_nobody_else_waiting() {
+    let server = Server::start(|call| call.answer("200 OK", "", b"here"));
+    let resolver = Arc::new(Slow {
+        address: server.address,
+        asked: AtomicUsize::new(0),
+        answers: tokio::sync::watch::Sender::new(false),
+    });
+    let options = NetworkOptions {
+        resolver: resolver.clone(),
+        ..NetworkOptions::default()
+    };
+    let host = Host {
+        network: Network::new(options),
+        ..Host::default()
+    };
+    let device = |terms: &str| host.device(&grant(terms)).unwrap();
+    let slow = device("fetch,origin=http://*.slow.example,network=127.0.0.0/8");
+    let mut get = Conversation::begin(&slow).unwrap();
+    get.tell("timeout 1").unwrap();
+    for number in 0..100 {
+        let url = format!("http://a{number}.slow.example/");
+        assert_eq!(get.get(&url), Err(Errno::Timedout));
+    }
+    let asked = || resolver.asked.load(Ordering::SeqCst);
+    assert!(asked() <= 8, "{} names are looked up at once", asked());
+    // Others are not held up by it.
+    let other = device("fetch,origin=http://quick.example,network=127.0.0.0/8");
+    let mut quick = Conversation::begin(&other).unwrap();
+    assert_eq!(quick.get("http://quick.example/").unwrap(), b"here");
+    // What ends gives its turn back.
+    resolver.answers.send_replace(true);
+    get.tell("timeout 20000").unwrap();
+    assert_eq!(get.get("http://b.slow.example/").unwrap(), b"here");
+}
+
 #[test]
 fn answers_that_change() {
     // The first answer is granted and nobody listens there, the second is not granted: what is connected to is what was

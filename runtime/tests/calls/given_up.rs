@@ -314,7 +314,7 @@ fn a_call_that_is_tried_often_is_one() {
     assert_eq!(guest.process.usage().calls, before + 3);
     // So are one that lets the host look at its clock now and then, and one that waits for a device.
     let random = |guest: &mut Guest| {
-        guest.call(|process, context, memory| process.random_get(context, memory, 0, SIZE as u32))
+        guest.call(|process, context, memory| process.random_get(context, memory, 0, SIZE))
     };
     let mut tries = 1;
     while random(&mut guest).is_pending() {

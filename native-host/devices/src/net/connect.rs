@@ -13,6 +13,7 @@ use capfs_devices::origin::Origin;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -24,6 +25,10 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// How long a connection may take to come about, TLS included, whoever waits for it: hyper's pool goes on with one that it has begun.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
+
+/// Names that one device has looked up at a time. A lookup can't be given up, and goes on for nobody where its request is over; so many
+/// that never end leave those of other devices their turn (see [`LOOKUPS_MAX`](super::LOOKUPS_MAX)).
+const LOOKUPS_OF_DEVICE: usize = 8;
 
 /// Addresses of a name that are tried, at most.
 const ADDRESSES_MAX: usize = 16;
@@ -106,12 +111,17 @@ pub fn errno_of(error: &io::Error) -> Errno {
 pub struct Connector {
     network: Network,
     addresses: Arc<dyn Addresses>,
+    lookups: Arc<Semaphore>,
 }
 
 impl Connector {
     /// A connector that asks `addresses`.
     pub fn new(network: Network, addresses: Arc<dyn Addresses>) -> Connector {
-        Connector { network, addresses }
+        Connector {
+            network,
+            addresses,
+            lookups: Arc::new(Semaphore::new(LOOKUPS_OF_DEVICE)),
+        }
     }
 
     /// Connects to an origin's server, with TLS where its scheme says so. `protocols` are offered by ALPN.
@@ -167,20 +177,34 @@ impl Connector {
         }
     }
 
+    /// The addresses of a name. Whoever waits for its turn leaves with its request; a lookup that has begun keeps its turn until it ends.
+    async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let turn = |lookups: &Arc<Semaphore>| lookups.clone().acquire_owned();
+        let mine = turn(&self.lookups).await.map_err(io::Error::other)?;
+        let one = turn(self.network.lookups())
+            .await
+            .map_err(io::Error::other)?;
+        let lookup = self.network.resolver().resolve(host, port);
+        let looking = self.network.handle()?.spawn(async move {
+            let found = lookup.await;
+            drop((mine, one));
+            found
+        });
+        looking.await.map_err(io::Error::other)?
+    }
+
     /// The addresses of an origin that may be connected to; at least one.
     async fn resolve(&self, origin: &Origin) -> Result<Vec<SocketAddr>, ConnectError> {
         let literal = origin.host.trim_matches(['[', ']']).parse::<IpAddr>();
         let found = match literal {
             Ok(address) => vec![SocketAddr::new(address, origin.port)],
-            Err(_) => self
-                .network
-                .resolver()
-                .resolve(&origin.host, origin.port)
-                .await
-                .map_err(|error| ConnectError::Resolve {
+            Err(_) => {
+                let found = self.look_up(&origin.host, origin.port).await;
+                found.map_err(|error| ConnectError::Resolve {
                     host: origin.host.clone(),
                     error,
-                })?,
+                })?
+            }
         };
         let mut refused = None;
         let mut allowed = Vec::new();

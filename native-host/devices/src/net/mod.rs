@@ -19,6 +19,7 @@ use capfs_devices::url::Url;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 
 pub use connect::{ConnectError, Connector, errno_of};
 pub use failure::{failure, is_too_large};
@@ -26,6 +27,10 @@ pub use stream::NetStream;
 
 /// Threads that do the network's work for all agents of a host; agents wait in threads of their own.
 const THREADS: usize = 2;
+
+/// Names that a host has looked up at a time, for all devices of all agents: each takes a thread and a socket for as long as the system's
+/// resolver waits, whoever has given up meanwhile. The others wait for their turn.
+pub const LOOKUPS_MAX: usize = 64;
 
 /// Finds the addresses of a host.
 pub trait Resolve: Send + Sync + 'static {
@@ -76,6 +81,7 @@ struct Shared {
     options: NetworkOptions,
     runtime: OnceLock<Option<Runtime>>,
     tls: OnceLock<Result<Arc<ClientConfig>, String>>,
+    lookups: Arc<Semaphore>,
     began: Instant,
 }
 
@@ -92,12 +98,18 @@ impl Network {
             options,
             runtime: OnceLock::new(),
             tls: OnceLock::new(),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             began: Instant::now(),
         }))
     }
 
     fn resolver(&self) -> &dyn Resolve {
         &*self.0.options.resolver
+    }
+
+    /// The turns of lookups.
+    fn lookups(&self) -> &Arc<Semaphore> {
+        &self.0.lookups
     }
 
     /// Starts the threads, unless they run.
@@ -116,6 +128,7 @@ impl Network {
         let runtime = self.0.runtime.get_or_init(|| {
             Builder::new_multi_thread()
                 .worker_threads(THREADS)
+                .max_blocking_threads(LOOKUPS_MAX)
                 .thread_name("capfs-network")
                 .enable_all()
                 .build()
