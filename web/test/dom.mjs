@@ -11,11 +11,6 @@ const { values: options } = parseArgs({ options: { browser: { type: 'string', de
 const launch = BROWSERS[options.browser]
 if (!launch) throw new Error(`no browser is called ${options.browser}: there are ${Object.keys(BROWSERS).join(', ')}`)
 
-/** WebKitGTK takes more than a minute for each: it lays a text of a megabyte out each time that it is set. They hold in the other two. */
-const TOO_SLOW = { webkit: ['has as much as is there, however often it was replaced', 'adds to a text as often as it likes'] }
-const without = TOO_SLOW[options.browser] ?? []
-for (const name of without) console.log(`left out in ${options.browser}, which takes minutes for it: ${name}`)
-
 const guest = Buffer.from(buildGuest()).toString('base64')
 const browser = await launch()
 const outside = await serveOutside()
@@ -24,16 +19,16 @@ for (const [isolated, wait] of [[false, 'jspi'], [true, 'sab']]) {
   const server = await serve({ folder: fileURLToPath(new URL('..', import.meta.url)), isolated })
   const page = await browser.open(`${server.address}test/blank.html`)
   const results = await page.run(
-    async (wait, guest, outside, only, without) => {
+    async (wait, guest, outside, only) => {
       const { Capfs } = await import('/dist/index.js')
       const { runDomCases } = await import('/test/dom-cases.mjs')
       const bytes = Uint8Array.from(atob(guest), (char) => char.charCodeAt(0))
       const results = []
       const report = (name, error) => results.push([name, error ? `${error}\n${error.stack}` : null])
-      await runDomCases(Capfs, wait, bytes, report, outside, window.picture, { only, without })
+      await runDomCases(Capfs, wait, bytes, report, outside, window.picture, only)
       return results
     },
-    [wait, guest, outside.address, options.case, without],
+    [wait, guest, outside.address, options.case],
     options.pictures && ((name) => `${options.pictures}/dom-${name}-${options.browser}-${wait}.png`),
   )
   for (const [name, error] of results) count(`${options.browser} dom ${wait}: ${name}`, error && { stack: error })
