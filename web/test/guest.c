@@ -153,11 +153,13 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "trap")) __builtin_trap();
   if (!strcmp(what, "spin"))
     for (;;) spun++;
-  if (!strcmp(what, "call"))
+  if (!strcmp(what, "call")) {
+    if (argc > 2) puts(argv[2]), fflush(stdout);
     for (;;) {
       struct stat status;
       fstat(1, &status);
     }
+  }
   if (!strcmp(what, "sleep")) {
     struct timespec time = {atol(argv[2]) / 1000, atol(argv[2]) % 1000 * 1000000};
     return nanosleep(&time, NULL);

@@ -463,9 +463,9 @@ export const everywhere = {
         return agent.exit
       },
     }
-    const programs = { exit: 'hello', trap: 'trap', killed: 'call', spinning: 'spin', host: 'call' }
+    const programs = { exit: ['hello'], trap: ['trap'], killed: ['call', 'called'], spinning: ['spin'], host: ['call'] }
     for (const [how, end] of Object.entries(ends)) {
-      const agent = await capfs.spawn(guest, { args: [programs[how]] })
+      const agent = await capfs.spawn(guest, { args: programs[how] })
       // That it began is known when its worker tells of its start, and with it of what it has then.
       const started = new Promise((resolve) => {
         const { receive } = agent
@@ -475,10 +475,12 @@ export const everywhere = {
         }
       })
       await started
+      // What it says is a call, and so it has made one.
+      if (how === 'killed') await agent.stdout.getReader().read()
       const { reason, usage } = await end(agent)
       same([how, reason], [how, how === 'spinning' ? 'killed' : how])
-      // What is ended as soon as it has begun may have made no call yet.
-      if (how === 'killed' || how === 'spinning' || how === 'host') same([how, usage.memory > 0, usage.held.memory === usage.memory, usage.heldPeak > 0], [how, true, true, true])
+      // What begins to spin at once has made calls to read its arguments, and none after that.
+      if (how === 'spinning' || how === 'host') same([how, usage.memory > 0, usage.held.memory === usage.memory, usage.heldPeak > 0], [how, true, true, true])
       else same([how, ...used(usage)], [how, true, true, true, true])
       same(await agent.usage(), usage)
     }
