@@ -218,6 +218,13 @@ fn main() {
         println!("{} [{}] {}", key.text("type"), key.text("usages"), key.text("pub").len());
     }
 
+    // An engine may fail at one of a hundred.
+    let refused = (0..400).filter_map(|_| {
+        let mut ctl = Key::new().ctl;
+        ctl.write_all(b"generate ed25519\n").err()
+    });
+    println!("of 400 keys: {:?} not made", refused.map(|error| error.kind()).collect::<Vec<_>>());
+
     println!("-- refusals");
     let mut key = Key::new();
     // 2 is no y of a point of the curve.
