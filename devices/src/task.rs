@@ -26,6 +26,8 @@
 //! Errors: `EMFILE` for more tasks than granted, `EINVAL` for malformed commands, `EBUSY` for changes after the start, `ESRCH` for
 //! `kill` of a task that doesn't run, `ENOEXEC` and others for what can't be started, with its reason in `error`.
 
+mod host;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
@@ -36,9 +38,11 @@ use capfs::device::conversations::LastError;
 use capfs::device::parts::{Waiters, Woken, lock, open_text};
 use capfs::device::pipe::{PIPE_CAPACITY, pipe_nodes};
 use capfs::device::synthetic::DynamicNames;
-use capfs::{BindOrder, DirEntry, Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile, OpenHow};
+use capfs::{BindOrder, DirEntry, Errno, NodeRef, Op, OpenFile, OpenHow};
 
 use crate::grant::{Grant, GrantError, same_path};
+
+pub use host::{Bind, Ended, Plan, Refusal, Spawner};
 
 /// Tasks that there may be at once, unless told.
 const CHILDREN: usize = 64;
@@ -53,93 +57,8 @@ const GIVEN_MAX: usize = 256;
 /// thread takes on a 64-bit host.
 const TASK: u64 = 16 << 10;
 
-/// Bytes that it is charged for each of what a task is given: once as it was written, once as the child has it.
+/// How often the bytes of what a task is given are charged: once as they were written, once as the child has them.
 const GIVEN: u64 = 2;
-
-/// Why something was not done: what the parent gets, and the text for `error`.
-pub struct Refusal {
-    /// What the call fails with.
-    pub errno: Errno,
-    /// A sentence.
-    pub text: String,
-}
-
-/// A part of the parent's namespace that a task sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bind {
-    /// Where the parent has it.
-    pub from: String,
-    /// Where the task has it.
-    pub to: String,
-    /// Whether it can be changed, as far as the parent can.
-    pub writable: bool,
-    /// Where it goes among what is there already.
-    pub order: BindOrder,
-}
-
-impl std::fmt::Display for Bind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "bind {} {}", self.from, self.to)?;
-        if !self.writable {
-            f.write_str(" ro")?;
-        }
-        match self.order {
-            BindOrder::Replace => Ok(()),
-            BindOrder::Before => f.write_str(" before"),
-            BindOrder::After => f.write_str(" after"),
-        }
-    }
-}
-
-/// Everything that a task is started with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// The program: a path of the parent's, or what else its host takes.
-    pub program: String,
-    /// Arguments behind the program's name.
-    pub args: Vec<String>,
-    /// Environment.
-    pub env: Vec<(String, String)>,
-    /// The directory that it knows as `.`, if any.
-    pub dir: Option<String>,
-    /// Its files.
-    pub binds: Vec<Bind>,
-    /// Its capabilities.
-    pub grants: Vec<Grant>,
-}
-
-/// How a task has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Its code, as a shell knows it.
-    pub code: u32,
-    /// One word: `exit`, `trap`, `killed` …
-    pub reason: String,
-}
-
-/// Starts and ends children for one parent.
-pub trait Spawner: MaybeSend + MaybeSync + 'static {
-    /// Whether a grant may be handed to a child at all; it must give at most what the parent has.
-    ///
-    /// # Errors
-    /// What writing the command fails with; the refusal's text is told by [`Task::refused`].
-    fn check(&self, task: Arc<Task>, grant: &Grant) -> Op<()>;
-
-    /// Starts a child; `task` is told of its end. Ends when the child runs.
-    ///
-    /// # Errors
-    /// What writing `start` fails with; the refusal's text is told by [`Task::refused`].
-    fn start(&self, task: Arc<Task>, plan: Plan, stdio: [Box<dyn OpenFile>; 3]) -> Op<()>;
-
-    /// Ends a child, whatever it does.
-    fn kill(&self, number: u64);
-
-    /// Takes what was bound or granted at a path away from a child that runs.
-    ///
-    /// # Errors
-    /// - `EINVAL`: there is nothing of the kind
-    fn revoke(&self, number: u64, at: &str) -> Op<()>;
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
