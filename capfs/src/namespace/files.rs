@@ -118,6 +118,9 @@ impl Namespace {
                 return Op::later(async move { again.open(resolved.await?).await });
             }
         };
+        if matches!(opened, Op::Ready(Ok(_))) {
+            return opened;
+        }
         match opened {
             Op::Later(opened) if how.create => {
                 let again = self.again(base, path, follow, how);

@@ -152,13 +152,13 @@ impl Descriptor {
         kind: FileKind,
         base: Rights,
         inheriting: Rights,
-    ) -> Self {
+    ) -> Box<Self> {
         let sensible = match kind {
             FileKind::Directory => Rights::DIRECTORY,
             _ if file.seekable() => Rights::FILE,
             _ => Rights::STREAM,
         };
-        Descriptor {
+        Box::new(Descriptor {
             file,
             kind,
             place: None,
@@ -171,11 +171,11 @@ impl Descriptor {
             flags: FdFlags::empty(),
             base: base & sensible,
             inheriting,
-        }
+        })
     }
 
     /// That the file was reached through a place: its device, and what the mount allows.
-    pub(super) fn at(mut self, place: Place) -> Self {
+    pub(super) fn at(mut self: Box<Self>, place: Place) -> Box<Self> {
         self.device = place.device();
         self.mount = place.rights();
         if self.kind == FileKind::Directory {
@@ -289,7 +289,7 @@ impl DescriptorTable {
     /// # Errors
     /// - [`Errno::Mfile`]: as many are open as may be
     /// - [`Errno::Nomem`]: the account has no room for it
-    pub(super) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
+    pub(super) fn insert(&mut self, descriptor: Box<Descriptor>) -> Result<u32, Errno> {
         // No table has more slots than a limit has descriptors, so every number fits.
         self.limit.take()?;
         let open = u64::from(self.open()) + 1;
@@ -297,7 +297,7 @@ impl DescriptorTable {
             self.limit.give_back(1);
             return Err(errno);
         }
-        let slot = Some(Box::new(descriptor));
+        let slot = Some(descriptor);
         let fd = match self.free.pop() {
             Some(Reverse(fd)) => {
                 self.slots[fd as usize] = slot;

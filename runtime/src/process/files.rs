@@ -7,7 +7,7 @@ use capfs::{BoxedFuture, Errno, Op, WriteAt};
 use super::Process;
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::iovecs::Iovecs;
-use super::pending::{Call, Outcome, Pending, call, closing, done};
+use super::pending::{Call, Pending, call, closing};
 use crate::GuestMemory;
 
 /// `whence` of preview 1.
@@ -311,14 +311,11 @@ impl Process {
             Whence::Current => descriptor.offset,
             Whence::End => {
                 let call = call!(fd_seek(fd, offset, newoffset));
-                let outcome = ready!(self.control(context, call, |process| {
+                let (_, stat) = ready!(self.control(context, call, |process| {
                     let descriptor = process.fds.get(fd)?;
-                    Ok(descriptor.file.stat().map(|stat| Outcome::Stat(0, stat)))
+                    Ok(descriptor.file.stat().map(|stat| (0, stat)))
                 }))?;
-                match outcome {
-                    Outcome::Stat(_, stat) => stat.size,
-                    _ => return Poll::Ready(Err(Errno::Io)),
-                }
+                stat.size
             }
         };
         let target = start.checked_add_signed(offset).ok_or(Errno::Inval)?;
@@ -377,9 +374,8 @@ impl Process {
         self.control(context, call, |process| {
             let descriptor = process.fds.get(fd)?;
             descriptor.demand(rights)?;
-            Ok(done(descriptor.file.sync(data_only)))
+            Ok(descriptor.file.sync(data_only))
         })
-        .map_ok(|_| ())
     }
 
     /// `fd_allocate`: makes sure that a range can be written without running out of room.
@@ -402,9 +398,8 @@ impl Process {
                 return Err(Errno::Inval);
             }
             checked_offset(offset.checked_add(len).ok_or(Errno::Fbig)?).map_err(|_| Errno::Fbig)?;
-            Ok(done(descriptor.file.allocate(offset, len)))
+            Ok(descriptor.file.allocate(offset, len))
         })
-        .map_ok(|_| ())
     }
 
     /// `fd_advise`: checks its arguments; advice changes nothing that a guest can see.
@@ -444,9 +439,8 @@ impl Process {
         fd: u32,
     ) -> Poll<Result<(), Errno>> {
         self.control(context, call!(fd_close(fd)), |process| {
-            Ok(done(closing(process.fds.remove(fd)?)))
+            Ok(closing(process.fds.remove(fd)?))
         })
-        .map_ok(|_| ())
     }
 
     /// `fd_renumber`: moves a descriptor to the number of another open one, which is closed as by `fd_close`.
@@ -459,9 +453,8 @@ impl Process {
     ) -> Poll<Result<(), Errno>> {
         self.control(context, call!(fd_renumber(fd, to)), |process| {
             let replaced = process.fds.renumber(fd, to)?;
-            Ok(done(replaced.map_or(Op::ok(()), closing)))
+            Ok(replaced.map_or(Op::ok(()), closing))
         })
-        .map_ok(|_| ())
     }
 }
 

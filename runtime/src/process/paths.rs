@@ -10,7 +10,7 @@ use capfs::{Errno, Namespace, Op, OpenAt, OpenHow, PATH_MAX, Place, SYMLINK_TARG
 use super::Process;
 use super::fds::{Descriptor, FdFlags, Rights};
 use super::layout::Snapshot;
-use super::pending::{Call, Outcome, call, done};
+use super::pending::{Call, call};
 use super::status::times;
 use crate::GuestMemory;
 
@@ -144,24 +144,24 @@ impl Process {
             fdflags,
             opened_fd,
         ));
-        let outcome = ready!(self.control(context, call, |process| {
+        let opened = self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (directory, place) = process.fds.directory(fd, request.demanded)?;
-            let inherited = directory.inheriting;
-            if !inherited.contains(request.base | request.inheriting) {
+            if !directory
+                .inheriting
+                .contains(request.base | request.inheriting)
+            {
                 return Err(Errno::Notcapable);
             }
             // Before anything is made or truncated.
             process.fds.room()?;
-            let op = process.namespace.open(place, path, request.at);
-            Ok(op.map(move |(place, file)| Outcome::Opened(place, file, inherited)))
-        }))?;
-        let Outcome::Opened(place, mut file, inherited) = outcome else {
-            return Poll::Ready(Err(Errno::Io));
-        };
+            Ok(process.namespace.open(place, path, request.at))
+        });
+        let (place, mut file) = ready!(opened)?;
         if request.flags.contains(FdFlags::NONBLOCK) {
             file.set_nonblocking(true);
         }
+        let inherited = self.fds.get(fd)?.inheriting;
         let base = request.granted() & inherited;
         let mut descriptor = Descriptor::new(file, place.kind(), base, inherited).at(place);
         descriptor.flags = request.flags;
@@ -245,14 +245,10 @@ impl Process {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
             let change = times(atim, mtim, fst_flags)?;
-            Ok(done(process.namespace.set_stat(
-                place,
-                path,
-                follows(flags)?,
-                change,
-            )))
+            Ok(process
+                .namespace
+                .set_stat(place, path, follows(flags)?, change))
         })
-        .map_ok(|_| ())
     }
 
     /// Does something to one path that yields nothing.
@@ -268,9 +264,8 @@ impl Process {
         self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, rights)?;
-            Ok(done(operate(&process.namespace, place, path)))
+            Ok(operate(&process.namespace, place, path))
         })
-        .map_ok(|_| ())
     }
 
     /// `path_create_directory`: makes a directory.
@@ -362,9 +357,8 @@ impl Process {
             if target.len() > SYMLINK_TARGET_MAX {
                 return Err(Errno::Nametoolong);
             }
-            Ok(done(process.namespace.make_symlink(target, place, path)))
+            Ok(process.namespace.make_symlink(target, place, path))
         })
-        .map_ok(|_| ())
     }
 
     /// `path_readlink`: the target of a symbolic link, cut off where the buffer ends.
@@ -382,14 +376,11 @@ impl Process {
         memory.check(bufused, 4)?;
         memory.check(buf, buf_len)?;
         let call = call!(path_readlink(fd, path, path_len, buf, buf_len, bufused));
-        let outcome = ready!(self.control(context, call, |process| {
+        let target = ready!(self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;
             let (_, place) = process.fds.directory(fd, Rights::PATH_READLINK)?;
-            Ok(process.namespace.read_link(place, path).map(Outcome::Text))
+            Ok(process.namespace.read_link(place, path))
         }))?;
-        let Outcome::Text(target) = outcome else {
-            return Poll::Ready(Err(Errno::Io));
-        };
         let len = target.len().min(buf_len as usize);
         memory.write(buf, &target.as_bytes()[..len])?;
         Poll::Ready(memory.write_u32(bufused, len as u32))
@@ -423,13 +414,10 @@ impl Process {
             let (_, old_place) = process.fds.directory(old_fd, Rights::PATH_LINK_SOURCE)?;
             let (_, new_place) = process.fds.directory(new_fd, Rights::PATH_LINK_TARGET)?;
             let follow = follows(old_flags)?;
-            Ok(done(
-                process
-                    .namespace
-                    .link(old_place, old, follow, new_place, new),
-            ))
+            Ok(process
+                .namespace
+                .link(old_place, old, follow, new_place, new))
         })
-        .map_ok(|_| ())
     }
 
     /// `path_rename`: moves a file, replacing what is there.
@@ -457,10 +445,7 @@ impl Process {
             let new = load_path(memory, &mut process.other_path, new_path, new_path_len)?;
             let (_, old_place) = process.fds.directory(fd, Rights::PATH_RENAME_SOURCE)?;
             let (_, new_place) = process.fds.directory(new_fd, Rights::PATH_RENAME_TARGET)?;
-            Ok(done(
-                process.namespace.rename(old_place, old, new_place, new),
-            ))
+            Ok(process.namespace.rename(old_place, old, new_place, new))
         })
-        .map_ok(|_| ())
     }
 }

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use capfs::account::Buffer;
 use capfs::device::null::Null;
 use capfs::device::parts::Unread;
-use capfs::{BoxedFuture, DirEntry, Errno, Op, OpenFile, Place, Stat};
+use capfs::{BoxedFuture, DirEntry, Errno, MaybeSend, Op, OpenFile, Place, Stat};
 
 use super::Process;
-use super::fds::{Descriptor, Rights};
+use super::fds::Descriptor;
 use super::poll::Moments;
 
 /// Parameters of the call that has most of them, `path_open`.
@@ -72,20 +72,52 @@ pub(super) enum Pending {
     Filled(u32),
 }
 
-/// What a control operation yields to the call that awaits it.
+/// What a control operation that ends later yields to the call that awaits it.
 pub(super) enum Outcome {
     Done,
-    Stat(u64, Stat),
-    /// What was opened, and the rights that its directory hands on.
-    Opened(Place, Box<dyn OpenFile>, Rights),
+    Stat((u64, Stat)),
+    Opened((Place, Box<dyn OpenFile>)),
     Text(String),
 }
 
-/// A call whose control operation yields nothing.
-pub(super) fn done(op: Op<()>) -> Op<Outcome> {
-    match op {
-        Op::Ready(result) => Op::Ready(result.map(|()| Outcome::Done)),
-        later => later.map(|()| Outcome::Done),
+/// What a control operation may yield. It is an [`Outcome`] only while the call waits: what ends at once, as most do, is
+/// handed on as it is.
+pub(super) trait Yielded: MaybeSend + Sized + 'static {
+    fn keep(self) -> Outcome;
+    /// `None` for what another operation yields.
+    fn take(kept: Outcome) -> Option<Self>;
+}
+
+macro_rules! yielded {
+    ($($yielded:ty: $outcome:ident;)*) => {$(
+        impl Yielded for $yielded {
+            fn keep(self) -> Outcome {
+                Outcome::$outcome(self)
+            }
+
+            fn take(kept: Outcome) -> Option<Self> {
+                match kept {
+                    Outcome::$outcome(yielded) => Some(yielded),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+yielded! {
+    (u64, Stat): Stat;
+    (Place, Box<dyn OpenFile>): Opened;
+    String: Text;
+}
+
+impl Yielded for () {
+    fn keep(self) -> Outcome {
+        Outcome::Done
+    }
+
+    fn take(kept: Outcome) -> Option<Self> {
+        matches!(kept, Outcome::Done).then_some(())
     }
 }
 
@@ -204,25 +236,38 @@ impl Process {
     }
 
     /// Runs a control operation, or goes on with the one under way.
-    pub(super) fn control(
+    #[inline]
+    pub(super) fn control<T: Yielded>(
         &mut self,
         context: &mut Context<'_>,
         call: impl Fn() -> Call,
-        start: impl FnOnce(&mut Self) -> Result<Op<Outcome>, Errno>,
-    ) -> Poll<Result<Outcome, Errno>> {
+        start: impl FnOnce(&mut Self) -> Result<Op<T>, Errno>,
+    ) -> Poll<Result<T, Errno>> {
         let resumed = self.resume(&call);
         self.usage.calls += 1;
-        let mut future = match resumed {
+        let future = match resumed {
             Some(Pending::Control(future)) => future,
             _ => match start(self)? {
                 Op::Ready(result) => return Poll::Ready(result),
-                Op::Later(future) => future,
+                Op::Later(future) => Box::pin(async move { future.await.map(T::keep) }),
             },
         };
-        let answer = future.as_mut().poll(context);
-        match answer {
+        self.control_later(context, call, future)
+    }
+
+    /// Polls the control operation of a call.
+    fn control_later<T: Yielded>(
+        &mut self,
+        context: &mut Context<'_>,
+        call: impl Fn() -> Call,
+        mut future: BoxedFuture<Result<Outcome, Errno>>,
+    ) -> Poll<Result<T, Errno>> {
+        match future.as_mut().poll(context) {
             Poll::Pending => self.suspend(call, Pending::Control(future)),
-            answer => answer,
+            Poll::Ready(outcome) => {
+                // A call is taken for no other, so this is what it yields.
+                Poll::Ready(outcome.and_then(|outcome| T::take(outcome).ok_or(Errno::Io)))
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What is known about descriptors: flags, rights, stat.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use capfs::{Errno, FileKind, Op, SetStat, SetTime, Stat};
 
 use super::Process;
 use super::fds::{FdFlags, Rights};
 use super::layout::{Snapshot, store_fdstat};
-use super::pending::{Call, Outcome, Pending, call, done};
+use super::pending::{Call, call};
 use crate::GuestMemory;
 
 /// `fstflags`: which times to set, and to what.
@@ -157,31 +157,8 @@ impl Process {
         start: impl FnOnce(&mut Self, &mut M) -> Result<Op<(u64, Stat)>, Errno>,
     ) -> Poll<Result<(), Errno>> {
         memory.check(buf, snapshot.filestat_size())?;
-        let resumed = self.resume(&call);
-        self.usage.calls += 1;
-        let mut future = match resumed {
-            Some(Pending::Control(future)) => future,
-            _ => {
-                // Not by way of an `Outcome`: this is the call that programs make most.
-                match start(self, memory)? {
-                    Op::Ready(found) => {
-                        let (device, stat) = found?;
-                        let stat = self.granted_stat(stat);
-                        return Poll::Ready(snapshot.store_filestat(memory, buf, device, &stat));
-                    }
-                    Op::Later(found) => Box::pin(async move {
-                        let (device, stat) = found.await?;
-                        Ok(Outcome::Stat(device, stat))
-                    }),
-                }
-            }
-        };
-        let Poll::Ready(outcome) = future.as_mut().poll(context) else {
-            return self.suspend(call, Pending::Control(future));
-        };
-        let Outcome::Stat(device, stat) = outcome? else {
-            return Poll::Ready(Err(Errno::Io));
-        };
+        let found = self.control(context, call, |process| start(process, memory));
+        let (device, stat) = ready!(found)?;
         let stat = self.granted_stat(stat);
         Poll::Ready(snapshot.store_filestat(memory, buf, device, &stat))
     }
@@ -206,9 +183,8 @@ impl Process {
                 size: Some(size),
                 ..SetStat::default()
             };
-            Ok(done(descriptor.file.set_stat(change)))
+            Ok(descriptor.file.set_stat(change))
         })
-        .map_ok(|_| ())
     }
 
     /// `fd_filestat_set_times`: sets access and modification times.
@@ -230,9 +206,8 @@ impl Process {
             if !descriptor.mount.contains(capfs::Rights::WRITE) {
                 return Err(Errno::Rofs);
             }
-            Ok(done(descriptor.file.set_stat(change)))
+            Ok(descriptor.file.set_stat(change))
         })
-        .map_ok(|_| ())
     }
 
     /// `fd_prestat_get`: that a descriptor is a preopened directory, and the length of its name.

@@ -331,8 +331,7 @@ impl OpenFile for HostFile {
 
 /// What a file takes.
 fn taken(file: &File) -> Result<Taken, Errno> {
-    let metadata = Metadata::from_file(file).map_err(errno)?;
-    Ok(Taken::of(&metadata))
+    Taken::of_open(file).map_err(errno)
 }
 
 /// Does a change of a file that needs no room, and counts what it takes then.

@@ -4,15 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, Metadata, MetadataExt};
 use capfs::Errno;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, SeekFrom};
 
 use super::file::Held;
+use super::options;
 use crate::device::errors::errno;
 
 /// Bytes in a block: contents are counted in these, as in a browser. A directory and a symbolic link count as one.
@@ -82,13 +84,11 @@ impl Count {
     }
 
     /// Notes that something has lost a name. A file that has lost its last one counts until nobody has it open.
-    fn lost(&mut self, file: &Metadata) {
+    fn lost(&mut self, taken: &Taken) {
         self.names = self.names.saturating_sub(1);
-        let last = file.is_dir() || file.nlink() <= 1;
-        if !last {
+        if taken.names > 1 {
             return;
         }
-        let taken = Taken::of(file);
         match self.open.get_mut(&taken.id) {
             Some(open) => open.nameless = Some(taken.bytes),
             None => self.adjust(taken.bytes, 0),
@@ -96,14 +96,13 @@ impl Count {
     }
 
     /// Notes that a file was opened. Another program may have taken its name away just before.
-    fn opened(&mut self, file: &Metadata) -> Id {
-        let Taken { id, bytes, .. } = Taken::of(file);
-        let open = self.open.entry(id).or_default();
+    fn opened(&mut self, taken: &Taken) -> Id {
+        let open = self.open.entry(taken.id).or_default();
         open.handles += 1;
-        if file.nlink() == 0 {
-            open.nameless.get_or_insert(bytes);
+        if taken.names == 0 {
+            open.nameless.get_or_insert(taken.bytes);
         }
-        id
+        taken.id
     }
 
     /// Makes sure that there is room for a name, and for so many bytes more.
@@ -218,14 +217,14 @@ impl Ledger {
     /// Whatever `change` fails with.
     pub(super) fn take_away(
         &self,
-        goes: impl FnOnce() -> Option<Metadata>,
+        goes: impl FnOnce() -> Option<Taken>,
         change: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
         let mut counted = self.lock();
         let goes = goes();
         change()?;
-        if let Some(file) = goes {
-            counted.lost(&file);
+        if let Some(taken) = goes {
+            counted.lost(&taken);
         }
         Ok(())
     }
@@ -259,8 +258,7 @@ impl Ledger {
     }
 
     fn held(self: &Arc<Self>, counted: &mut Count, file: File) -> Result<Held, Errno> {
-        let metadata = Metadata::from_file(&file).map_err(errno)?;
-        let id = counted.opened(&metadata);
+        let id = counted.opened(&Taken::of_open(&file).map_err(errno)?);
         let ledger = self.clone();
         Ok(Held {
             counted: Some(Counted { ledger, id }),
@@ -313,17 +311,54 @@ pub(super) struct Taken {
     size: u64,
     /// It has no holes.
     whole: bool,
+    /// How many names it has; 1 for a directory, which has no others.
+    names: u64,
 }
 
 impl Taken {
-    pub(super) fn of(file: &Metadata) -> Taken {
+    /// What an open file takes.
+    ///
+    /// # Errors
+    /// Whatever looking at it ends with.
+    pub(super) fn of_open(file: &File) -> io::Result<Taken> {
+        let mut taken = Taken::of(&Metadata::from_file(file)?);
+        taken.look_for_holes(file);
+        Ok(taken)
+    }
+
+    /// What something in a directory takes.
+    ///
+    /// # Errors
+    /// Whatever looking at it ends with.
+    pub(super) fn of_name(dir: &Dir, name: impl AsRef<Path>) -> io::Result<Taken> {
+        let metadata = dir.symlink_metadata(&name)?;
+        Ok(Taken::of_entry(dir, name, &metadata))
+    }
+
+    /// As [`of_name`](Taken::of_name), where its metadata are known.
+    fn of_entry(dir: &Dir, name: impl AsRef<Path>, metadata: &Metadata) -> Taken {
+        let mut taken = Taken::of(metadata);
+        if !taken.whole {
+            let mut options = options();
+            options.read(true);
+            // Where it can't be read, what the file system has set aside will do.
+            if let Ok(file) = dir.open_with(name, &options) {
+                taken.look_for_holes(&file.into_std());
+            }
+        }
+        taken
+    }
+
+    fn of(file: &Metadata) -> Taken {
         let id = id(file);
         if !file.is_file() {
+            let names = if file.is_dir() { 1 } else { file.nlink() };
             return Taken {
                 id,
                 bytes: BLOCK,
                 size: 0,
                 whole: true,
+                names,
             };
         }
         let size = file.len().next_multiple_of(BLOCK);
@@ -335,6 +370,27 @@ impl Taken {
             bytes,
             size: file.len(),
             whole: bytes == size,
+            names: file.nlink(),
+        }
+    }
+
+    /// Whether it is of this very file.
+    pub(super) fn is(&self, file: &Metadata) -> bool {
+        self.id == id(file)
+    }
+
+    /// A file system that finds places for what was written later (ext4's delayed allocation) says for a moment, while it does,
+    /// that a file takes less. A file without holes takes its size whatever it says.
+    fn look_for_holes(&mut self, file: &File) {
+        if self.whole {
+            return;
+        }
+        // Nobody reads or writes where this leaves the file's own offset.
+        if let Ok(hole) = rustix::fs::seek(file, SeekFrom::Hole(0))
+            && hole >= self.size
+        {
+            self.bytes = self.size.next_multiple_of(BLOCK);
+            self.whole = true;
         }
     }
 
@@ -432,7 +488,7 @@ impl Sum {
             } else if metadata.nlink() > 1 && !self.linked.insert(id(&metadata)) {
                 continue;
             }
-            self.bytes += Taken::of(&metadata).bytes;
+            self.bytes += Taken::of_entry(dir, entry.file_name(), &metadata).bytes;
         }
         let id = id(&dir.dir_metadata()?);
         Ok(Level { id, below })
@@ -441,7 +497,7 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use cap_std::ambient_authority;
     use capfs::account::Account;
@@ -517,10 +573,22 @@ mod tests {
                 open.truncate(8);
             }
         };
+        let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for seed in 0..4 {
-                scope.spawn(move || work(seed));
-            }
+            // While the file system finds places for them, files seem to take less.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for path in NAMES {
+                        let _ =
+                            File::open(scratch.path().join(path)).and_then(|file| file.sync_all());
+                    }
+                }
+            });
+            let workers: Vec<_> = (0..4).map(|seed| scope.spawn(move || work(seed))).collect();
+            // Also where one has failed.
+            let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            done.store(true, Ordering::Relaxed);
+            assert!(ended.iter().all(Result::is_ok), "none has failed");
         });
         assert_eq!(counted(&ledger), measure(&dir(scratch.path())).unwrap());
         for name_left in NAMES {

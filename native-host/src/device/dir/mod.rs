@@ -35,6 +35,7 @@ use super::errors::errno;
 use crate::reserved::{Bars, FileId, is_procfs};
 use file::{Held, HostDirectory, HostFile, counted};
 pub use ledger::Ledger;
+use ledger::Taken;
 
 /// A folder of the host that is open, and is not an agent's yet.
 pub struct HostFolder(Dir);
@@ -289,7 +290,7 @@ impl Folder {
     fn take_away(&self, name: Name<'_>, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         match &self.ledger {
             Some(ledger) => {
-                ledger.take_away(|| self.dir.symlink_metadata(name.as_str()).ok(), remove)
+                ledger.take_away(|| Taken::of_name(&self.dir, name.as_str()).ok(), remove)
             }
             None => remove(),
         }
@@ -374,10 +375,10 @@ impl EditDirectory for Folder {
             return Op::err(Errno::Xdev);
         }
         let goes = || {
-            let goes = to.dir.symlink_metadata(to_name.as_str()).ok()?;
+            let goes = Taken::of_name(&to.dir, to_name.as_str()).ok()?;
             let moved = self.dir.symlink_metadata(name.as_str()).ok()?;
             // Two names of one file stay as they are (rename(2)).
-            (qid(&moved) != qid(&goes)).then_some(goes)
+            (!goes.is(&moved)).then_some(goes)
         };
         let rename = || self.dir.rename(name.as_str(), &to.dir, to_name.as_str());
         let renamed = match &self.ledger {
