@@ -440,14 +440,26 @@ fn answers_whose_first_lines_no_answer_has() {
             "/3" => "HTTP/3 200 OK\r\ncontent-length: 4\r\n\r\nbody",
             "/lower" => "http/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody",
             "/status" => "HTTP/1.1 20 OK\r\ncontent-length: 4\r\n\r\nbody",
+            // Bytes that aren't ASCII are words that nobody can read.
+            "/latin" => {
+                return call.send(b"HTTP/1.1 200 \xe9t\xe9\r\ncontent-length: 4\r\n\r\nbody");
+            }
+            "/words" => "HTTP/1.1 200 Very well\r\ncontent-length: 4\r\n\r\nbody",
             other => panic!("{other}"),
         };
         call.send(answer.as_bytes());
     });
     let root = server.device("");
     let mut get = Conversation::begin(&root).unwrap();
-    for path in ["/same", "/zeros", "/1.0"] {
+    for (path, status) in [
+        ("/same", "200 OK\n"),
+        ("/zeros", "200 OK\n"),
+        ("/1.0", "200 OK\n"),
+        ("/words", "200 Very well\n"),
+        ("/latin", "200 OK\n"),
+    ] {
         assert_eq!(get.get(&server.url(path)).unwrap(), b"body", "{path}");
+        assert_eq!(get.text("status"), status, "{path}");
     }
     for path in [
         "/word",
