@@ -10,6 +10,10 @@
 //   refuses        gives up the first request of a connection as not begun, and answers the next
 //   pushes         an answer to what nobody asked for
 //   later          an answer, and pings without end behind it
+//   half, half-told, nothing   takes an answer back, without an error, when half of it was sent; told its length; before anything of it was
+//   whole, trailed   does so behind the end of an answer, which is one
+//   empty-status, not-changed   content in answers that have none, of the status 204 and 304
+//   spaced         white space around the value of a header
 //
 // `node hostile-h2.mjs KEY CERTIFICATE` (files: PKCS 8 and X.509, both DER) prints a line `NAME PORT` for each and then `ready`; when a connection has ended,
 // `closed NAME N`, with how many frames the client has sent. It ends with its standard input.
@@ -31,6 +35,7 @@ const CONTINUATION = 9
 const END_STREAM = 1
 const END_HEADERS = 4
 
+const NO_ERROR = 0
 const REFUSED_STREAM = 7
 const ENHANCE_YOUR_CALM = 11
 
@@ -66,14 +71,25 @@ function flood(socket, bytes) {
 /** `:status: 200`, from the table that everybody has (RFC 7541, appendix A), and 103, as a literal. */
 const OK = Buffer.from([0x88])
 const EARLY = Buffer.from([0x08, 3, ...Buffer.from('103')])
+const NO_CONTENT = Buffer.from([0x89])
+const NOT_MODIFIED = Buffer.from([0x8b])
+
+/** A field as it is. */
+const field = (name, value) => Buffer.from([0, name.length, ...Buffer.from(name), value.length, ...Buffer.from(value)])
 
 /** A field, to be kept in the table of the connection: `x` with so many bytes, of fewer than 127. */
 const kept = (length) => Buffer.from([0x40, 1, ...Buffer.from('x'), length, ...Buffer.alloc(length, 'v')])
 /** The field that was kept last. */
 const AGAIN = Buffer.from([0xbe])
 
-const answer = (socket, stream, text) => {
-  socket.write(Buffer.concat([frame(HEADERS, END_HEADERS, stream, OK), frame(DATA, END_STREAM, stream, text)]))
+const answer = (socket, stream, text, head = OK) => {
+  socket.write(Buffer.concat([frame(HEADERS, END_HEADERS, stream, head), frame(DATA, END_STREAM, stream, text)]))
+}
+
+/** An answer with these fields that is taken back, without an error, when these frames of it were sent. */
+const takeBack = (socket, stream, fields, ...frames) => {
+  const head = frame(HEADERS, END_HEADERS, stream, Buffer.concat([OK, ...fields]))
+  socket.write(Buffer.concat([head, ...frames, frame(RST_STREAM, 0, stream, word(NO_ERROR))]))
 }
 
 /** What is done when a request has come, by its stream's number. */
@@ -110,6 +126,17 @@ const ACTS = {
     answer(socket, stream, 'for now')
     flood(socket, frame(PING, 0, 0, 'whatever'))
   },
+  half: (socket, stream) => takeBack(socket, stream, [], frame(DATA, 0, stream, 'half')),
+  'half-told': (socket, stream) => takeBack(socket, stream, [field('content-length', '9')], frame(DATA, 0, stream, 'half')),
+  nothing: (socket, stream) => takeBack(socket, stream, [field('content-length', '9')]),
+  whole: (socket, stream) => takeBack(socket, stream, [], frame(DATA, 0, stream, 'all '), frame(DATA, END_STREAM, stream, 'of it')),
+  trailed: (socket, stream) => {
+    const trailers = frame(HEADERS, END_HEADERS | END_STREAM, stream, field('x-sum', '1'))
+    takeBack(socket, stream, [], frame(DATA, 0, stream, 'all of it'), trailers)
+  },
+  'empty-status': (socket, stream) => answer(socket, stream, 'more', NO_CONTENT),
+  'not-changed': (socket, stream) => answer(socket, stream, 'more', NOT_MODIFIED),
+  spaced: (socket, stream) => answer(socket, stream, 'all of it', Buffer.concat([OK, field('x-v', ' \tin the  middle\t ')])),
 }
 
 /** Tells of each request that comes, and at the end how many frames came. */

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use capfs::testkit::READ;
+use capfs::testkit::{READ, read_at};
 use capfs::{Errno, NodeRef};
 use capfs_native_devices::Host;
 use capfs_native_devices::net::{Network, NetworkOptions};
@@ -194,4 +194,50 @@ fn what_a_server_gives_up_costs_a_request_each() {
     // What was not begun is asked again, where a connection has proven itself; the first of one has not.
     assert_eq!(get.get(&server.url("refuses")), Err(Errno::Connreset));
     assert_eq!(get.get(&server.url("refuses")).unwrap(), b"at last");
+}
+
+#[test]
+fn an_answer_that_is_taken_back_is_whole_only_if_it_was_said_to_be() {
+    let server = Hostile::start();
+    let mut get = server.agent();
+    for (name, before) in [("half", "half"), ("half-told", "half"), ("nothing", "")] {
+        get.tell(&format!("url {}", server.url(name))).unwrap();
+        let mut body = get.open("body", READ).unwrap();
+        let mut seen = Vec::new();
+        let outcome = loop {
+            match read_at(&mut *body, 0, 100) {
+                Ok(part) if part.is_empty() => break Ok(()),
+                Ok(part) => seen.extend(part),
+                Err(errno) => break Err(errno),
+            }
+        };
+        assert_eq!(seen, before.as_bytes(), "{name}");
+        assert_eq!(outcome, Err(Errno::Connreset), "{name}");
+        drop(body);
+        assert!(get.text("error").contains("before its end"), "{name}");
+    }
+    for name in ["whole", "trailed"] {
+        let outcome = get.get(&server.url(name));
+        assert_eq!(outcome.unwrap(), b"all of it", "{name}");
+    }
+}
+
+#[test]
+fn answers_that_have_no_content_have_none() {
+    let server = Hostile::start();
+    let mut get = server.agent();
+    for (name, status) in [("empty-status", "204 "), ("not-changed", "304 ")] {
+        assert_eq!(get.get(&server.url(name)).unwrap(), b"", "{name}");
+        assert!(get.text("status").starts_with(status), "{name}");
+    }
+    // The connection is still there.
+    assert!(server.closed.try_recv().is_err());
+}
+
+#[test]
+fn white_space_around_a_header_is_no_part_of_it() {
+    let server = Hostile::start();
+    let mut get = server.agent();
+    assert_eq!(get.get(&server.url("spaced")).unwrap(), b"all of it");
+    assert_eq!(get.text("headers/x-v"), "in the  middle\n");
 }

@@ -4,9 +4,10 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use capfs::GuestSink;
 use capfs::account::Account;
+use capfs::{Errno, GuestSink};
 use capfs_devices::fetch::host::{Failure, ResponseBody};
+use hyper::Version;
 use hyper::body::Body as _;
 use std::pin::Pin;
 
@@ -22,6 +23,8 @@ const LEFT_BEHIND: usize = ROOM_OF_REQUEST;
 pub struct Incoming {
     frames: hyper::body::Incoming,
     line: Option<Line>,
+    /// It comes over HTTP/2, where the last frame says so.
+    h2: bool,
     #[expect(dead_code, reason = "what comes of the body has room while it is here")]
     room: Option<Room>,
     /// The request's own body, while it is on its way out.
@@ -33,9 +36,10 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The body of an answer.
+    /// The body of an answer of this version of HTTP.
     pub fn new(
         frames: hyper::body::Incoming,
+        version: Version,
         line: Option<Line>,
         room: Option<Room>,
         lingering: Option<Box<Lingering>>,
@@ -43,6 +47,7 @@ impl Incoming {
         Incoming {
             frames,
             line,
+            h2: version == Version::HTTP_2,
             room,
             lingering,
         }
@@ -59,6 +64,16 @@ impl Incoming {
 
     fn failure(&self, error: &hyper::Error) -> Failure {
         failure(error, self.line.as_ref())
+    }
+
+    /// There are no more frames. A server that takes an answer back without a reason (`NO_ERROR`) looks the same to hyper, whose callers may
+    /// not care for the rest; here nothing is whole but what was said to be.
+    fn ended(&self) -> Result<usize, Failure> {
+        if self.h2 && !self.frames.is_end_stream() {
+            let text = "the server broke the answer off before its end";
+            return Err(Failure::new(Errno::Connreset, text));
+        }
+        Ok(0)
     }
 }
 
@@ -79,16 +94,16 @@ pub enum Body {
 }
 
 impl Body {
-    /// The body of a response with these headers. The answer to a `HEAD` has none, whatever they say.
+    /// The body of a response with these headers, which has none if `bodiless`, whatever they say and whatever comes.
     /// What it is decompressed in is charged to the account.
     pub fn new(
         incoming: Incoming,
         headers: &[(String, String)],
-        head: bool,
+        bodiless: bool,
         account: &Account,
     ) -> Body {
-        let empty = head || incoming.frames.is_end_stream();
-        let frames = Frames::new(incoming);
+        let empty = bodiless || incoming.frames.is_end_stream();
+        let frames = Frames::new(incoming, bodiless);
         // Several lines are one list (RFC 9110, section 5.3).
         let lines = headers
             .iter()
@@ -128,15 +143,18 @@ impl ResponseBody for Body {
 pub struct Frames {
     incoming: Incoming,
     chunk: Bytes,
+    /// Nothing that comes is looked at.
+    bodiless: bool,
     /// What came behind bytes that are to be given first.
     failed: Option<Box<Failure>>,
 }
 
 impl Frames {
-    fn new(incoming: Incoming) -> Frames {
+    fn new(incoming: Incoming, bodiless: bool) -> Frames {
         Frames {
             incoming,
             chunk: Bytes::new(),
+            bodiless,
             failed: None,
         }
     }
@@ -151,9 +169,9 @@ impl Frames {
         if let Some(failed) = self.failed.take() {
             return Poll::Ready(Err(*failed));
         }
-        while self.chunk.is_empty() {
+        while self.chunk.is_empty() && !self.bodiless {
             match ready!(Pin::new(&mut self.incoming.frames).poll_frame(context)) {
-                None => return Poll::Ready(Ok(0)),
+                None => return Poll::Ready(self.incoming.ended()),
                 Some(Err(error)) => return Poll::Ready(Err(self.incoming.failure(&error))),
                 // What is no data is trailers, which nobody asks for.
                 Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),

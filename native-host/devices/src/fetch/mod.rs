@@ -189,12 +189,16 @@ async fn ask(
     let headers: Vec<(String, String)> = parts
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), decoded(value.as_bytes())))
+        // Around a value there may be white space (RFC 9110, section 5.5), which over HTTP/2 the client leaves.
+        .map(|(name, value)| (name.as_str(), decoded(value.as_bytes().trim_ascii())))
+        .map(|(name, value)| (name.to_owned(), value))
         .collect();
     let length = |(name, value): &(String, String)| name.len() + value.len();
     if let Some(line) = &line {
         line.given(headers.iter().map(length).sum());
     }
+    // They end with their headers (RFC 9112, section 6.3), also where a server sends more over HTTP/2.
+    let bodiless = head || matches!(parts.status.as_u16(), 204 | 304);
     let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
     let reason = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
     Ok(Response {
@@ -203,9 +207,9 @@ async fn ask(
         status: parts.status.as_u16(),
         reason: reason.unwrap_or_default(),
         body: Box::new(Body::new(
-            Incoming::new(body, line, room, lingering),
+            Incoming::new(body, parts.version, line, room, lingering),
             &headers,
-            head,
+            bodiless,
             &account,
         )),
         headers,
