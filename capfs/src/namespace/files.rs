@@ -108,21 +108,21 @@ impl Namespace {
     pub fn open(&self, base: &Place, path: &str, how: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
         // O_CREAT|O_EXCL never follows (open(2)): a dangling link at the end exists.
         let follow = how.follow && !(how.create && how.exclusive);
-        let (existed, opened) = match self.walk(base, path, follow, how.create) {
-            Op::Ready(Ok(resolved)) => {
-                (resolved.place.is_some(), self.open_resolved(resolved, how))
-            }
+        let resolved = match self.walk(base, path, follow, how.create) {
+            Op::Ready(Ok(resolved)) => resolved,
             Op::Ready(Err(errno)) => return Op::err(errno),
             Op::Later(resolved) => {
                 let again = self.again(base, path, follow, how);
                 return Op::later(async move { again.open(resolved.await?).await });
             }
         };
-        if matches!(opened, Op::Ready(Ok(_))) {
-            return opened;
+        if !how.create {
+            // Nothing that comes or goes meanwhile matters.
+            return self.open_resolved(resolved, how);
         }
-        match opened {
-            Op::Later(opened) if how.create => {
+        let existed = resolved.place.is_some();
+        match self.open_resolved(resolved, how) {
+            Op::Later(opened) => {
                 let again = self.again(base, path, follow, how);
                 Op::later(async move { again.settle(existed, opened.await).await })
             }
@@ -145,11 +145,10 @@ impl Namespace {
     }
 
     fn open_resolved(&self, resolved: Resolved, at: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
-        let must_be_directory = match &resolved.place {
-            // A final slash behind a file that has names opens the file.
-            Some(place) if place.has_names() => at.directory,
-            _ => resolved.must_be_directory || at.directory,
-        };
+        // A final slash behind a file that has names opens the file.
+        let slash =
+            resolved.must_be_directory && !resolved.place.as_ref().is_some_and(Place::has_names);
+        let must_be_directory = at.directory || slash;
         let Some(place) = resolved.place else {
             return match resolved.parent {
                 Some(parent) if at.create => {

@@ -31,7 +31,11 @@ impl Mount {
     /// The number of the device that has a file of this mount. No two devices of a namespace have the same: what was
     /// mounted is told by the lower half, and which of the devices behind it by the upper.
     pub(super) fn device_of(&self, qid: Qid) -> u64 {
-        u64::from(qid.device) << 32 | u64::from(self.device)
+        self.device_behind(qid.device)
+    }
+
+    fn device_behind(&self, qid_device: u32) -> u64 {
+        u64::from(qid_device) << 32 | u64::from(self.device)
     }
 
     pub(super) fn key_of(&self, qid: Qid) -> Key {
@@ -98,6 +102,9 @@ pub struct Place {
     /// Set where several members stand; `node` and `mount` are then those of its face.
     union: Option<Arc<Union>>,
     origin: Key,
+    /// The node's. Neither changes while there is a node, and each call asks for them several times.
+    kind: FileKind,
+    qid_device: u32,
 }
 
 impl Place {
@@ -108,7 +115,7 @@ impl Place {
 
     /// The kind of the node.
     pub fn kind(&self) -> FileKind {
-        self.node.qid().kind
+        self.kind
     }
 
     /// Whether there may be names below: a directory, or what is opened as a file and has names all the same (see
@@ -129,16 +136,23 @@ impl Place {
     /// A number for the device that the node belongs to; becomes `dev` in a `filestat`. It follows from the order of the
     /// namespace's mounts alone, and no two devices have the same; 0 is none's.
     pub fn device(&self) -> u64 {
-        self.mount.device_of(self.node.qid())
+        self.mount.device_behind(self.qid_device)
     }
 
     pub(super) fn new(node: NodeRef, mount: Arc<Mount>) -> Place {
-        let origin = mount.key_of(node.qid());
+        let qid = node.qid();
+        Place::of(qid, node, mount)
+    }
+
+    /// The place of a node with this qid, where nothing is mounted on it.
+    fn of(qid: Qid, node: NodeRef, mount: Arc<Mount>) -> Place {
         Place {
+            origin: mount.key_of(qid),
             node,
             mount,
             union: None,
-            origin,
+            kind: qid.kind,
+            qid_device: qid.device,
         }
     }
 
@@ -258,20 +272,15 @@ impl MountTable {
     }
 
     fn found(&self, node: NodeRef, mount: &Arc<Mount>, member: usize) -> Found {
-        let origin = mount.key_of(node.qid());
+        let qid = node.qid();
+        let origin = mount.key_of(qid);
         let mounted = self.points.get(&origin);
         let place = match mounted {
-            None => Place {
-                node,
-                mount: mount.clone(),
-                union: None,
-                origin,
-            },
+            None => Place::of(qid, node, mount.clone()),
             Some(union) => Place {
-                node: union.face().node.clone(),
-                mount: union.face().mount.clone(),
                 union: (union.members.len() > 1).then(|| union.clone()),
                 origin,
+                ..Place::new(union.face().node.clone(), union.face().mount.clone())
             },
         };
         Found {
