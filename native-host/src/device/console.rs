@@ -96,8 +96,12 @@ impl Messages {
         io::stderr().write_all(shown.as_bytes()).map_err(errno)
     }
 
-    /// Tells the lines that have ended, and one that is too long; what is left is kept.
-    fn tell_lines(&mut self) -> Result<(), Errno> {
+    /// Tells the lines that have ended, and one that is too long; what is left is kept. `before` bytes were kept already: none of
+    /// them ends a line, and whoever writes byte by byte has them looked at once.
+    fn tell_lines(&mut self, before: usize) -> Result<(), Errno> {
+        if self.line.len() < MESSAGE_MAX && !self.line.bytes()[before..].contains(&b'\n') {
+            return Ok(());
+        }
         let mut told = 0;
         for part in self.line.bytes().split_inclusive(|byte| *byte == b'\n') {
             if part.ends_with(b"\n") || part.len() >= MESSAGE_MAX {
@@ -140,7 +144,7 @@ impl OpenFile for Messages {
         let count = source.take(room);
         self.line.resize(before + count)?;
         // What can't be told is lost, with the lines behind it.
-        self.tell_lines().inspect_err(|_| self.line.clear())?;
+        self.tell_lines(before).inspect_err(|_| self.line.clear())?;
         Poll::Ready(Ok(Written {
             bytes: count,
             end: 0,

@@ -253,7 +253,7 @@ impl Process {
             memory,
             fd,
             offset,
-            whence_of(WHENCE, whence)?,
+            whence_of(WHENCE, whence),
             newoffset,
         )
     }
@@ -273,7 +273,7 @@ impl Process {
             memory,
             fd,
             offset,
-            whence_of(UNSTABLE_WHENCE, whence)?,
+            whence_of(UNSTABLE_WHENCE, whence),
             newoffset,
         )
     }
@@ -284,12 +284,11 @@ impl Process {
         memory: &mut M,
         fd: u32,
         offset: i64,
-        whence: Whence,
+        whence: Result<Whence, Errno>,
         newoffset: u32,
     ) -> Poll<Result<(), Errno>> {
-        if !matches!(whence, Whence::End) {
-            self.usage.calls += 1;
-        }
+        self.usage.calls += 1;
+        let whence = whence?;
         memory.check(newoffset, 8)?;
         let descriptor = self.fds.get(fd)?;
         if descriptor.place.is_some() {
@@ -311,6 +310,8 @@ impl Process {
             Whence::Current => descriptor.offset,
             Whence::End => {
                 let call = call!(fd_seek(fd, offset, newoffset));
+                // The operation counts itself.
+                self.usage.calls -= 1;
                 let (_, stat) = ready!(self.control(context, call, |process| {
                     let descriptor = process.fds.get(fd)?;
                     Ok(descriptor.file.stat().map(|stat| (0, stat)))

@@ -142,7 +142,8 @@ impl ConfigError {
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// WASI calls. One that waits is one, however often it is tried.
+    /// WASI calls, those that were refused included. One that waits is one, however often it is tried. `proc_exit`, which no program
+    /// returns from, is none.
     pub calls: u64,
     /// Bytes that descriptors gave.
     pub bytes_read: u64,

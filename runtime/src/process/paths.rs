@@ -130,9 +130,10 @@ impl Process {
         fdflags: u32,
         opened_fd: u32,
     ) -> Poll<Result<(), Errno>> {
-        memory.check(opened_fd, 4)?;
-        let request =
-            OpenRequest::parse(dirflags, oflags, rights_base, rights_inheriting, fdflags)?;
+        let request = memory.check(opened_fd, 4).and_then(|()| {
+            OpenRequest::parse(dirflags, oflags, rights_base, rights_inheriting, fdflags)
+        });
+        let request = self.counted(request)?;
         let call = call!(path_open(
             fd,
             dirflags,
@@ -373,8 +374,8 @@ impl Process {
         buf_len: u32,
         bufused: u32,
     ) -> Poll<Result<(), Errno>> {
-        memory.check(bufused, 4)?;
-        memory.check(buf, buf_len)?;
+        let room = memory.check(bufused, 4);
+        self.counted(room.and_then(|()| memory.check(buf, buf_len)))?;
         let call = call!(path_readlink(fd, path, path_len, buf, buf_len, bufused));
         let target = ready!(self.control(context, call, |process| {
             let path = load_path(memory, &mut process.path, path, path_len)?;

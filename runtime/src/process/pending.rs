@@ -235,6 +235,15 @@ impl Process {
         }
     }
 
+    /// Counts a call that is refused before its control operation, which counts the others.
+    #[inline]
+    pub(super) fn counted<T>(&mut self, checked: Result<T, Errno>) -> Result<T, Errno> {
+        if checked.is_err() {
+            self.usage.calls += 1;
+        }
+        checked
+    }
+
     /// Runs a control operation, or goes on with the one under way.
     #[inline]
     pub(super) fn control<T: Yielded>(

@@ -156,7 +156,7 @@ impl Process {
         call: impl Fn() -> Call,
         start: impl FnOnce(&mut Self, &mut M) -> Result<Op<(u64, Stat)>, Errno>,
     ) -> Poll<Result<(), Errno>> {
-        memory.check(buf, snapshot.filestat_size())?;
+        self.counted(memory.check(buf, snapshot.filestat_size()))?;
         let found = self.control(context, call, |process| start(process, memory));
         let (device, stat) = ready!(found)?;
         let stat = self.granted_stat(stat);

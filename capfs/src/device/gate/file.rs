@@ -37,9 +37,10 @@ impl GatedFile {
         }
     }
 
-    /// What is asked of the gate before each poll of the file.
+    /// What is asked of the gate before each poll of the file. What was under way is given up where it may not pass: what is
+    /// refused is not done, and what follows is not taken for it.
     fn pass(&mut self) -> Result<(), Errno> {
-        self.gate.pass()
+        self.gate.pass().inspect_err(|_| self.cancel())
     }
 
     /// What is done after a poll of the file: whoever waits is to be woken by the gate, too.
@@ -48,18 +49,19 @@ impl GatedFile {
         context: &Context<'_>,
         kind: OperationKind,
         began: u64,
-        outcome: Poll<Result<T, Errno>>,
+        mut outcome: Poll<Result<T, Errno>>,
         amount: impl FnOnce(&T) -> u64,
     ) -> Poll<Result<T, Errno>> {
-        match &outcome {
-            Poll::Pending => {
-                self.gate.wait(self.id, context);
-                self.waits = true;
-                // It may have been shut before the waker was there.
-                if let Err(errno) = self.gate.pass() {
-                    return Poll::Ready(Err(errno));
-                }
+        if outcome.is_pending() {
+            self.gate.wait(self.id, context);
+            self.waits = true;
+            // It may have been shut before the waker was there.
+            if let Err(errno) = self.pass() {
+                outcome = Poll::Ready(Err(errno));
             }
+        }
+        match &outcome {
+            Poll::Pending => {}
             // A call that found nothing and asks again later has not happened.
             Poll::Ready(Err(Errno::Again)) => {}
             Poll::Ready(result) => {

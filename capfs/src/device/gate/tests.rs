@@ -130,6 +130,49 @@ fn what_nobody_can_be_told_of_is_counted_and_not_done() {
 }
 
 #[test]
+fn what_is_refused_while_it_waits_is_given_up() {
+    let go = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let (may, note) = (go.clone(), done.clone());
+    let ctl = SyntheticDir::builder().ctl("ctl", move |line: &str| {
+        let (may, note, line) = (may.clone(), note.clone(), line.to_owned());
+        Op::later(poll_fn(move |_| match may.load(Ordering::Relaxed) {
+            true => {
+                lock(&note).push(line.clone());
+                Poll::Ready(Ok(()))
+            }
+            false => Poll::Pending,
+        }))
+    });
+    let room = Arc::new(Room(AtomicU64::new(9), Lines::default()));
+    let clock = Arc::new(Counting(AtomicU64::new(0)));
+    let (gate, root) = Gate::new(ctl.build(), Some((room.clone(), clock)));
+    let mut file = now(walk(&root, "ctl").unwrap().open(READ_WRITE)).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut write = |file: &mut dyn OpenFile, bytes: &[u8]| {
+        let written = file.poll_write(&mut context, WriteAt::End, &mut { bytes });
+        written.map_ok(|written| written.bytes)
+    };
+    assert_eq!(write(&mut *file, b"start\n"), Poll::Pending);
+    room.0.store(0, Ordering::Relaxed);
+    let refused = write(&mut *file, b"start\n");
+    assert_eq!(refused, Poll::Ready(Err(Errno::Nospc)));
+    room.0.store(9, Ordering::Relaxed);
+    go.store(true, Ordering::Relaxed);
+    assert_eq!(write(&mut *file, b"kill\n"), Poll::Ready(Ok(5)));
+    assert_eq!(*lock(&done), ["kill"]);
+    let told = ["open ctl 0 ok", "write ctl 0 ENOSPC", "write ctl 5 ok"];
+    assert_eq!(*lock(&room.1.0), told);
+    // By a revocation, too.
+    go.store(false, Ordering::Relaxed);
+    assert_eq!(write(&mut *file, b"start\n"), Poll::Pending);
+    gate.revoke();
+    go.store(true, Ordering::Relaxed);
+    assert_eq!(write(&mut *file, b"start\n"), Poll::Ready(Err(REVOKED)));
+    assert_eq!(*lock(&done), ["kill"]);
+}
+
+#[test]
 fn what_is_told_has_an_end() {
     let lines = Arc::new(Lines::default());
     let clock = Arc::new(Counting(AtomicU64::new(0)));
