@@ -58,6 +58,11 @@ macro_rules! forward_open_file {
             self.$inner.unfinished()
         }
     };
+    (@ $inner:ident position) => {
+        fn position(&self) -> u64 {
+            self.$inner.position()
+        }
+    };
     (@ $inner:ident seekable) => {
         fn seekable(&self) -> bool {
             self.$inner.seekable()

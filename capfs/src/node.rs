@@ -273,6 +273,12 @@ pub trait OpenFile: MaybeSend {
     /// Whether offsets mean something. What can't be seeked answers `ESPIPE` to the guest.
     fn seekable(&self) -> bool;
 
+    /// Where whoever is handed the open file begins to read and to write, in bytes from its start: the host's own file may have been read
+    /// before, as by the shell that starts a program.
+    fn position(&self) -> u64 {
+        0
+    }
+
     /// What is known about the file, by the open file: it may have no name any more.
     fn stat(&self) -> Op<Stat>;
 

@@ -461,7 +461,7 @@ impl Drop for Stay {
 
 #[deny(clippy::missing_trait_methods)]
 impl OpenFile for Held {
-    forward_open_file!(file: poll_read poll_write poll_ready set_nonblocking cancel finish unfinished seekable stat set_stat allocate sync subject entries socket listener);
+    forward_open_file!(file: poll_read poll_write poll_ready set_nonblocking cancel finish unfinished seekable position stat set_stat allocate sync subject entries socket listener);
 }
 
 /// What wrote its last words: the text of a conversation's `error` file.

@@ -64,7 +64,7 @@ impl WithFront {
 
 #[deny(clippy::missing_trait_methods)]
 impl OpenFile for WithFront {
-    forward_open_file!(file: poll_write set_nonblocking cancel finish unfinished seekable stat set_stat allocate sync subject entries listener);
+    forward_open_file!(file: poll_write set_nonblocking cancel finish unfinished seekable position stat set_stat allocate sync subject entries listener);
 
     fn poll_read(
         &mut self,

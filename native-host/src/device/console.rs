@@ -41,12 +41,12 @@ pub struct ProcessTerminal;
 impl Terminal for ProcessTerminal {
     fn input(&self) -> Result<Box<dyn OpenFile>, Errno> {
         let [input, _, _] = HostStream::standard().map_err(errno)?;
-        Ok(Box::new(input))
+        Ok(Box::new(input.sequential()))
     }
 
     fn output(&self) -> Result<Box<dyn OpenFile>, Errno> {
         let [_, output, _] = HostStream::standard().map_err(errno)?;
-        Ok(Box::new(output))
+        Ok(Box::new(output.sequential()))
     }
 
     fn messages(&self, level: Level, account: &Account) -> Result<Box<dyn OpenFile>, Errno> {

@@ -258,8 +258,10 @@ impl Process {
     async fn hand(&mut self, file: Box<dyn OpenFile>, rights: Rights) -> Result<(), ConfigError> {
         let stat = file.stat().wait().await;
         let kind = stat.map_or(FileKind::Unknown, |stat| stat.qid.kind);
+        let position = file.position();
         let mut descriptor = Descriptor::new(file, kind, rights, rights);
         descriptor.number = self.next_number();
+        descriptor.offset = position;
         self.fds.insert(descriptor).map_err(ConfigError::no_place)?;
         Ok(())
     }

@@ -308,6 +308,11 @@ impl OpenFile for RemoteFile {
         self.seekable
     }
 
+    /// What is elsewhere was opened by its name, and begins at its start.
+    fn position(&self) -> u64 {
+        0
+    }
+
     fn stat(&self) -> Op<Stat> {
         later(
             &self.fid,

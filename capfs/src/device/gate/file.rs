@@ -159,6 +159,10 @@ impl OpenFile for GatedFile {
         self.inner.seekable()
     }
 
+    fn position(&self) -> u64 {
+        self.inner.position()
+    }
+
     fn stat(&self) -> Op<Stat> {
         let start = || self.inner.stat();
         self.gate

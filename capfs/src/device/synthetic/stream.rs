@@ -210,6 +210,10 @@ impl OpenFile for OpenStream {
         false
     }
 
+    fn position(&self) -> u64 {
+        0
+    }
+
     fn stat(&self) -> Op<Stat> {
         Op::ok(stream_stat(self.qid))
     }
