@@ -32,6 +32,10 @@ const KEPT_MAX: usize = 1 << 20;
 /// That part of a file's limit is left free, where it is less, but never less than the longest line.
 const FREE_PART: u64 = 8;
 
+/// Bytes of the limit that all lines but the ends of runs leave free: several runs share a file, and there is room for the ends of
+/// fifty.
+const ENDINGS: u64 = 16 << 10;
+
 /// Words that say why a run ended, at most as long as this one.
 const LONGEST_REASON: &str = "its end has no longer name";
 
@@ -49,7 +53,7 @@ struct Appended {
     max: u64,
     /// From this size on operations are refused.
     full: u64,
-    /// Bytes of the line that says how this run ended, for which there is always room.
+    /// Bytes that are left free for the lines that say how runs ended: this one's, for which there is always room, and others'.
     ending: u64,
     /// Lines that could not be written yet.
     kept: VecDeque<String>,
@@ -120,7 +124,7 @@ impl AuditFile {
         let audit = &mut *self.lock();
         audit.room()?;
         let ending = end(agent, u8::MAX, LONGEST_REASON, u64::MAX, u64::MAX);
-        audit.ending = ending.len() as u64 + 2;
+        audit.ending = ENDINGS.max(ending.len() as u64 + 2);
         audit.append(&line, audit.ending)
     }
 
@@ -319,19 +323,24 @@ mod tests {
     fn the_end_is_told_and_how_much_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let (audit, file) = audit(&folder);
-        // There is room for the end, and for nothing else.
+        // There is room for two ends, as two runs share it, and for nothing else.
         let ending = audit.lock().ending;
+        let other = AuditFile::open(&folder.path().join("audit"), SIZE_MIN).unwrap();
+        other.begin("b", "c").unwrap();
         file.set_len(0).unwrap();
         file.set_len(SIZE_MIN - ending).unwrap();
         for _ in 0..3 {
             audit.line(&"x".repeat(KEPT_MAX / 2));
         }
         audit.end("a", u8::MAX, "terminate");
-        let line: serde_json::Value = serde_json::from_str(lines(&folder).trim()).unwrap();
-        assert_eq!(
-            (&line["operation"], &line["lost"]),
-            (&"end".into(), &3.into())
-        );
+        other.end("b", u8::MAX, "terminate");
+        let told = lines(&folder);
+        for (line, lost) in told.lines().zip([3, 0]) {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let missing = line["lost"].as_u64().unwrap_or_default();
+            assert_eq!((&line["operation"], missing), (&"end".into(), lost));
+        }
+        assert_eq!(told.lines().count(), 2);
         assert!(file.metadata().unwrap().len() <= SIZE_MIN);
     }
 }
