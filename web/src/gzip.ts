@@ -10,8 +10,17 @@ const MEMBERS_MAX = 1 << 16;
 const HEAD = 10;
 /** Bytes at a member's end: the checksum and the length of what is packed. */
 export const TRAILER = 8;
-/** Codes of deflate that are passed over before the event loop runs. */
+/** Steps that are taken before the event loop runs: a code of deflate that is passed over is one, a place in a table of codes another. */
 const SLICE = 1 << 19;
+/** Steps that a block's codes take beside that: some 300 lengths are read, and three tables made. */
+const CODES_STEPS = 512;
+/** Symbols that a block may tell lengths of, for literals and lengths, and for distances, as engines have it. */
+const LITERALS_MAX = 286;
+const DISTANCES_MAX = 30;
+/** The symbol that ends a block. */
+const BLOCK_END = 256;
+/** Bits of the longest code. */
+const BITS_MAX = 15;
 /** The order in which a block tells the lengths of the codes of lengths (RFC 1951, section 3.2.7). */
 const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
@@ -42,10 +51,11 @@ export function unpackedMembers(file: Blob, ends: readonly number[] = [file.size
  */
 export async function memberEnds(bytes: Uint8Array): Promise<number[]> {
   const ends: number[] = [];
+  const pace = new Pace();
   let at = 0;
   while (at < bytes.length) {
     if (ends.length === MEMBERS_MAX) throw new Error(`it is made of more than ${MEMBERS_MAX} gzip files`);
-    at = await afterDeflate(bytes, afterHead(bytes, at)) + TRAILER;
+    at = await afterDeflate(bytes, afterHead(bytes, at), pace) + TRAILER;
     if (at > bytes.length) throw new Error('it is cut short');
     ends.push(at);
   }
@@ -70,32 +80,60 @@ interface Codes {
   readonly bits: number;
 }
 
-/** The codes whose symbols have these lengths (RFC 1951, section 3.2.2). */
-function codesOf(lengths: ArrayLike<number>): Codes {
-  const all = Array.from(lengths);
-  const bits = Math.max(1, ...all);
+/** How many steps are left until the event loop is to run, in a whole file. */
+class Pace {
+  #left = SLICE;
+
+  /** Takes these steps; whether it is time for a `turn`. */
+  take(steps: number): boolean {
+    this.#left -= steps;
+    if (this.#left > 0) return false;
+    this.#left = SLICE;
+    return true;
+  }
+}
+
+/**
+ * The codes whose symbols have these lengths (RFC 1951, section 3.2.2); none where engines refuse them: of codes that take more room than there is, or leave
+ * some, there may be one alone, of one bit, or none at all.
+ *
+ * @param whole none may be left over at all
+ */
+function codesOf(lengths: ArrayLike<number>, whole = false): Codes | undefined {
+  const counts = new Uint16Array(BITS_MAX + 1);
+  for (let symbol = 0; symbol < lengths.length; symbol++) counts[lengths[symbol]!]! += 1;
+  let bits = BITS_MAX;
+  while (bits > 1 && counts[bits] === 0) bits -= 1;
+  // The first code of each length, and the room that those of all have taken.
+  const codes = new Uint16Array(BITS_MAX + 1);
+  let end = 0;
+  for (let length = 1; length <= bits; length++) {
+    codes[length] = end <<= 1;
+    end += counts[length]!;
+    if (end > 1 << length) return undefined;
+  }
+  const none = counts[0] === lengths.length;
+  if (end < 1 << bits && !none && (whole || bits > 1)) return undefined;
   const table = new Uint16Array(1 << bits);
-  let code = 0;
-  for (let length = 1; length <= bits; length++, code <<= 1) {
-    all.forEach((own, symbol) => {
-      if (own !== length) return;
-      // Codes come with their first bit first.
-      let turned = 0;
-      for (let bit = 0; bit < length; bit++) turned |= ((code >> bit) & 1) << (length - 1 - bit);
-      for (let at = turned; at < table.length; at += 1 << length) table[at] = symbol * 16 + length;
-      code += 1;
-    });
+  for (let symbol = 0; symbol < lengths.length; symbol++) {
+    const length = lengths[symbol]!;
+    if (length === 0) continue;
+    const code = codes[length]!++;
+    // Codes come with their first bit first.
+    let turned = 0;
+    for (let bit = 0; bit < length; bit++) turned |= ((code >> bit) & 1) << (length - 1 - bit);
+    for (let at = turned; at < table.length; at += 1 << length) table[at] = symbol * 16 + length;
   }
   return { table, bits };
 }
 
 const FIXED = [
-  codesOf(Array.from({ length: 288 }, (_, symbol) => (symbol < 144 ? 8 : symbol < 256 ? 9 : symbol < 280 ? 7 : 8))),
-  codesOf(new Uint8Array(30).fill(5)),
+  codesOf(Array.from({ length: 288 }, (_, symbol) => (symbol < 144 ? 8 : symbol < 256 ? 9 : symbol < 280 ? 7 : 8)))!,
+  codesOf(new Uint8Array(32).fill(5))!,
 ] as const;
 
 /** Where what is packed by deflate (RFC 1951) ends that begins here. It is read as far as that takes: nothing is unpacked. */
-async function afterDeflate(bytes: Uint8Array, at: number): Promise<number> {
+async function afterDeflate(bytes: Uint8Array, at: number, pace: Pace): Promise<number> {
   let held = 0;
   let count = 0;
   const wrong = () => new Error('it is cut short, or damaged');
@@ -123,22 +161,30 @@ async function afterDeflate(bytes: Uint8Array, at: number): Promise<number> {
   };
   const told = (): readonly [Codes, Codes] => {
     const [literals, distances, lengths] = [take(5) + 257, take(5) + 1, take(4) + 4];
+    if (literals > LITERALS_MAX || distances > DISTANCES_MAX) throw wrong();
     const order = new Uint8Array(ORDER.length);
     for (const place of ORDER.slice(0, lengths)) order[place] = take(3);
-    const codes = codesOf(order);
-    const all: number[] = [];
-    while (all.length < literals + distances) {
+    const codes = codesOf(order, true);
+    if (!codes) throw wrong();
+    const all = new Uint8Array(literals + distances);
+    for (let known = 0; known < all.length; ) {
       const next = symbol(codes);
-      if (next < 16) all.push(next);
-      else if (next === 16) {
-        const last = all.at(-1);
-        if (last === undefined) throw wrong();
-        for (let times = take(2) + 3; times > 0; times--) all.push(last);
-      } else for (let times = next === 17 ? take(3) + 3 : take(7) + 11; times > 0; times--) all.push(0);
+      if (next < 16) {
+        all[known++] = next;
+        continue;
+      }
+      if (next === 16 && known === 0) throw wrong();
+      const repeated = next === 16 ? all[known - 1]! : 0;
+      const end = known + (next === 16 ? take(2) + 3 : next === 17 ? take(3) + 3 : take(7) + 11);
+      if (end > all.length) throw wrong();
+      all.fill(repeated, known, end);
+      known = end;
     }
-    return [codesOf(all.slice(0, literals)), codesOf(all.slice(literals, literals + distances))];
+    const [first, second] = [codesOf(all.subarray(0, literals)), codesOf(all.subarray(literals))];
+    if (!first || !second || all[BLOCK_END] === 0) throw wrong();
+    return [first, second];
   };
-  for (let passed = 1; ; passed++) {
+  for (;;) {
     const last = take(1);
     const kind = take(2);
     if (kind === 0) {
@@ -149,8 +195,9 @@ async function afterDeflate(bytes: Uint8Array, at: number): Promise<number> {
     } else if (kind === 3) throw wrong();
     else {
       const [literals, distances] = kind === 1 ? FIXED : told();
-      for (let next = symbol(literals); next !== 256; next = symbol(literals)) {
-        if (next > 256) {
+      if (kind === 2 && pace.take(CODES_STEPS + literals.table.length + distances.table.length)) await turn();
+      for (let next = symbol(literals); next !== BLOCK_END; next = symbol(literals)) {
+        if (next > BLOCK_END) {
           // How many bits more tell a length, and how far back it is.
           if (next > 285) throw wrong();
           take(next < 265 || next === 285 ? 0 : (next - 261) >> 2);
@@ -158,11 +205,11 @@ async function afterDeflate(bytes: Uint8Array, at: number): Promise<number> {
           if (distance > 29) throw wrong();
           take(distance < 4 ? 0 : (distance - 2) >> 1);
         }
-        if (++passed % SLICE === 0) await turn();
+        if (pace.take(1)) await turn();
       }
     }
     if (!(at - (count >> 3) <= bytes.length)) throw wrong();
+    if (pace.take(1)) await turn();
     if (last) return at - (count >> 3);
-    if (passed % SLICE === 0) await turn();
   }
 }

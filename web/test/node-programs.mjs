@@ -5,8 +5,10 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { format, promisify } from 'node:util'
-import { gzipSync } from 'node:zlib'
+import { constants, deflateRawSync, gzipSync, inflateRawSync } from 'node:zlib'
+import { memberEnds } from '../dist/gzip.js'
 import { createMailbox, MailboxReader, MailboxWriter } from '../dist/mailbox.js'
+import { deflated } from './archive-cases.mjs'
 import { same } from './cases.mjs'
 
 const printed = async (capfs, program, args = ['hello'], options = {}) => {
@@ -68,7 +70,68 @@ const code = async (capfs, program) => {
   return code
 }
 
+/** A gzip file of what is packed; its checksum and length are nobody's. */
+const member = (packed) => new Uint8Array(Buffer.concat([Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255), packed, new Uint8Array(8)]))
+
+/** Lengths of the codes of 257 symbols or more; 0 but for these. */
+const literals = (given, count = 257) => Array.from({ length: count }, (_, symbol) => given[symbol] ?? 0)
+
 export const nodeCases = {
+  async 'finds the ends of what zlib packs'() {
+    const texts = ['', 'a', 'a'.repeat(100_000), Array.from({ length: 50_000 }, (_, index) => (index * index).toString(36)).join(' ')]
+    const packed = texts.flatMap((text) =>
+      [0, 1, 6, 9].flatMap((level) => ['Z_DEFAULT_STRATEGY', 'Z_HUFFMAN_ONLY', 'Z_RLE', 'Z_FIXED'].map((strategy) => member(deflateRawSync(text, { level, strategy: constants[strategy] })))),
+    )
+    const ends = []
+    for (const { length } of packed) ends.push(length + (ends.at(-1) ?? 0))
+    same(await memberEnds(new Uint8Array(Buffer.concat(packed))), ends)
+  },
+  async 'refuses the codes in a gzip file that zlib refuses'() {
+    const whole = literals({ 0: 1, 256: 1 })
+    const short = [...Array(15).fill(4), 0, 0, 0, 0]
+    const cases = [
+      [true, { literals: whole, distances: [1, 1] }],
+      [true, { literals: whole, distances: [2, 2, 2, 2] }],
+      // One code alone may leave room, or none.
+      [true, { literals: whole, distances: [1] }],
+      [true, { literals: whole, distances: [0] }],
+      [true, { literals: literals({ 256: 1 }), distances: [0] }],
+      [true, { literals: literals({ 0: 1, 256: 2, 285: 2 }, 286), distances: Array(30).fill(0) }],
+      [true, { literals: whole, distances: [0], order: [2, 2, ...Array(15).fill(0), 0, 1], told: [[1], [18, 127, 7], [18, 106, 7], [1], [0]] }],
+      // Too many for their lengths.
+      [false, { literals: literals({ 0: 1, 1: 1, 256: 1 }), distances: [0] }],
+      [false, { literals: literals({ 0: 1, 1: 2, 2: 2, 256: 15 }), distances: [0] }],
+      [false, { literals: whole, distances: [1, 1, 1] }],
+      [false, { literals: whole, distances: [1], order: [...Array(17).fill(4), 0, 0] }],
+      // Too few.
+      [false, { literals: literals({ 256: 2 }), distances: [0] }],
+      [false, { literals: literals({ 0: 1, 256: 2 }), distances: [0] }],
+      [false, { literals: literals({ 0: 15, 256: 15 }), distances: [0] }],
+      [false, { literals: whole, distances: [2] }],
+      [false, { literals: whole, distances: [1, 2] }],
+      [false, { literals: whole, distances: [1], order: short }],
+      [false, { literals: whole, distances: [1], order: Array(19).fill(0) }],
+      // No end.
+      [false, { literals: literals({ 0: 1, 1: 1 }), distances: [0] }],
+      // More symbols than there are, lengths behind the last, and before the first.
+      [false, { literals: literals({ 0: 1, 256: 1 }, 287), distances: [0] }],
+      [false, { literals: whole, distances: Array(31).fill(0) }],
+      [false, { literals: whole, distances: [0], order: [2, 2, ...Array(15).fill(0), 0, 1], told: [[1], [18, 127, 7], [18, 106, 7], [1], [18, 0, 7]] }],
+      [false, { literals: whole, distances: [0], order: [2, 2, ...Array(14).fill(0), 1, 0, 0], told: [[16, 0, 2]] }],
+    ]
+    for (const [taken, block] of cases) {
+      const packed = deflated(block)
+      let inflates = true
+      try {
+        inflateRawSync(packed)
+      } catch {
+        inflates = false
+      }
+      const file = member(packed)
+      const ends = await memberEnds(file).catch(({ message }) => message)
+      same([block, inflates, ends], [block, taken, taken ? [file.length] : 'it is cut short, or damaged'])
+    }
+  },
   async 'writes no commands for a terminal to its own console'({ capfs, guest }) {
     const told = []
     const { log } = console
