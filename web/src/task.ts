@@ -1,8 +1,10 @@
 /** Starts and ends the tasks of one parent: the page, or an agent. */
 import { unlessAborted } from './abort.js';
 import type { Agent } from './agent.js';
+import { ENDINGS } from './endings.js';
 import { CapfsError, isErrno, type CapfsErrorCode, type Errno } from './errors.js';
 import { grantPairs } from './grants.js';
+import { readPath, readSpawnOptions } from './options.js';
 import { turn } from './telling.js';
 import type { Mount, Program, SpawnOptions, Stat } from './types.js';
 
@@ -46,8 +48,15 @@ export interface TaskOwner {
   checkNarrowed(parent: Agent, flag: string): Promise<void>;
 }
 
+/** A task that was started. */
+interface Child {
+  readonly agent: Agent;
+  /** Ends the wait for somebody who reads what it has printed. */
+  giveUp: () => void;
+}
+
 export class TaskHost {
-  readonly #children = new Map<number, Agent>();
+  readonly #children = new Map<number, Child>();
   /** Tasks that are to end before they have begun. */
   readonly #starting = new Map<number, AbortController>();
   #ended = false;
@@ -75,21 +84,19 @@ export class TaskHost {
     const abort = new AbortController();
     this.#starting.set(number, abort);
     try {
+      const given = readPlan(args, env, dir);
       const module = await this.#program(program, abort.signal);
       await unlessAborted(this.#check(binds), abort.signal, 'the start of the task');
       const options: ChildOptions = {
         ...this.inherited,
         name: program.split('/').at(-1) || program,
-        args,
-        env: Object.fromEntries(Array.from({ length: env.length / 2 }, (_, index) => [env[2 * index]!, env[2 * index + 1]!])),
+        ...given,
         mounts: mounts(binds),
-        ...(dir === undefined ? {} : { dir }),
         grants,
         stdin: 'pipe',
         signal: abort.signal,
       };
       const agent = await this.owner.spawnChild(module, options, this.parent);
-      this.#children.set(number, agent);
       void this.#follow(number, agent, child);
     } catch (error) {
       this.running.count -= 1;
@@ -101,11 +108,14 @@ export class TaskHost {
 
   kill(number: number): void {
     this.#starting.get(number)?.abort(new CapfsError('ECANCELED', 'the task was ended before it began'));
-    void this.#children.get(number)?.kill();
+    const child = this.#children.get(number);
+    if (!child) return;
+    void child.agent.kill();
+    child.giveUp();
   }
 
   async revoke(number: number, at: string): Promise<void> {
-    const found = await this.#children.get(number)?.revoke(at);
+    const found = await this.#children.get(number)?.agent.revoke(at);
     if (!found) throw new CapfsError('EINVAL', `the task has no capability at ${at}`);
   }
 
@@ -130,8 +140,9 @@ export class TaskHost {
     }
   }
 
-  /** Moves what a child reads and prints, until it has ended. */
+  /** Moves what a child reads and prints, until it has ended and that was taken, or it was killed. */
   async #follow(number: number, agent: Agent, child: TaskChild): Promise<void> {
+    const givenUp = new Promise<true>((resolve) => this.#children.set(number, { agent, giveUp: () => resolve(true) }));
     void (async () => {
       for (let bytes = await child.read_input(); bytes; bytes = await child.read_input()) await agent.write(bytes);
       await agent.closeStdin();
@@ -144,18 +155,32 @@ export class TaskHost {
         moved += 1;
       }
     };
-    const printed = Promise.all([pump(1, agent.stdout), pump(2, agent.stderr)])
-      .catch(() => undefined)
-      .finally(() => (over = true));
-    const { code, reason } = await agent.exit;
+    const printed = Promise.all([pump(1, agent.stdout), pump(2, agent.stderr)]).then(
+      () => void (over = true),
+      () => void (over = true),
+    );
+    let { code, reason } = await agent.exit;
     this.running.count -= 1;
-    if (reason === 'exit' || reason === 'signal' || reason === 'trap') await printed;
+    const byItself = reason === 'exit' || reason === 'signal' || reason === 'trap';
+    // Natively it would still be printing, and so it is killed as it would be there.
+    if (byItself && (await Promise.race([printed, givenUp])) === true) [code, reason] = [ENDINGS.killed, 'killed'];
     // One that was ended doesn't wait for somebody who reads: what has no room any more is lost, as natively.
-    else for (let before = -1; !over && before !== moved; await turn()) before = moved;
+    if (reason !== 'exit' && reason !== 'signal' && reason !== 'trap') for (let before = -1; !over && before !== moved; await turn()) before = moved;
     child.ended(code, reason);
     this.#children.delete(number);
     await agent.dispose();
   }
+}
+
+/**
+ * What a task is given as text, as `spawn` takes it.
+ *
+ * @throws CapfsError `OPTION_INVALID`, for what can't be handed to a program
+ */
+function readPlan(args: string[], env: string[], dir: string | undefined): Pick<ChildOptions, 'args' | 'env' | 'dir'> {
+  const variables = Array.from({ length: env.length / 2 }, (_, index) => [env[2 * index]!, env[2 * index + 1]!]);
+  const read = readSpawnOptions({ args, env: Object.fromEntries(variables) as Record<string, string> });
+  return { ...read, ...(dir === undefined ? {} : { dir: readPath(dir) }) };
 }
 
 /** A task's mounts: those at one path are a union, in the order that bind(1) gives them. */

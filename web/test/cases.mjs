@@ -452,6 +452,34 @@ export const waiting = {
     await capfs.writeFile(`task/${silent}/fd/0`, 'not for a program')
     same([await printed, await capfs.readText(`task/${silent}/wait`)], ['not for a program', '0\n'])
   },
+  async 'ends a task whose output nobody reads'({ capfs, guest }) {
+    await capfs.writeFile('/bin/guest.wasm', guest)
+    const known = new Set(capfs.agents)
+    const task = `task/${(await capfs.readText('task/new/wasi')).trim()}`
+    await capfs.writeFile(`${task}/cmd`, '/bin/guest.wasm many-bytes 300000')
+    await capfs.writeFile(`${task}/ctl`, 'start')
+    const child = [...capfs.agents].find((agent) => !known.has(agent))
+    same((await child.exit).code, 0)
+    same(await capfs.readText(`${task}/status`), 'running\n')
+    const waiting = capfs.readText(`${task}/wait`)
+    await capfs.writeFile(`${task}/ctl`, 'kill')
+    same([await waiting, await capfs.readText(`${task}/status`)], ['137\n', 'ended killed\n'])
+    await capfs.writeFile(`${task}/ctl`, 'delete')
+  },
+  async 'starts no task with what no program can be given'({ capfs, guest }) {
+    await capfs.writeFile('/bin/guest.wasm', guest)
+    for (const [file, text] of [['env', '=x\n'], ['env', 'A=b\0c\n'], ['args', 'a\0b\n'], ['dir', '/a\0b']]) {
+      const task = `task/${(await capfs.readText('task/new/wasi')).trim()}`
+      await capfs.writeFile(`${task}/cmd`, '/bin/guest.wasm hello')
+      // Some of it is refused as it is written.
+      const written = await capfs.writeFile(`${task}/${file}`, text).catch(({ code }) => code)
+      if (written === undefined) {
+        await rejects(capfs.writeFile(`${task}/ctl`, 'start'), 'EINVAL')
+        same([file, text, await capfs.readText(`${task}/status`)], [file, text, 'failed EINVAL\n'])
+      } else same(written, 'EINVAL')
+      await capfs.writeFile(`${task}/ctl`, 'delete')
+    }
+  },
   async 'takes what a task was granted away'({ capfs, guest }) {
     await capfs.writeFile('/bin/guest.wasm', guest)
     await capfs.readText('task/new/wasi')
