@@ -163,9 +163,11 @@ export class AgentRun implements Waitable, KernelHost {
   usage(): Usage {
     if (this.#usage) return this.#usage;
     const [calls = 0, bytesRead = 0, bytesWritten = 0, filesPeak = 0] = this.kernel.bindings.usage();
-    const [, , heldPeak = 0, , ...bytes] = this.kernel.bindings.account_usage();
+    const [, , peak = 0, , ...bytes] = this.kernel.bindings.account_usage();
     const memory = this.#memory?.buffer.byteLength ?? 0;
     const held = { ...heldOf(bytes), memory };
+    // The kernel hears of memory that has grown at the next call.
+    const heldPeak = Math.max(peak, Object.values(held).reduce((sum, each) => sum + each));
     return { memory, calls, bytesRead, bytesWritten, filesPeak, held, heldPeak };
   }
 

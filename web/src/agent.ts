@@ -20,6 +20,8 @@ import type { AuditEvent, Data, Exit, KillOptions, ReadOptions, SpawnOptions, Ti
 
 /** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
 const KILL_GRACE = 250;
+/** Milliseconds that an agent has to say what it uses, before what is known of it is told. */
+const USAGE_GRACE = 100;
 
 /** What an agent needs of the Capfs that started it. */
 export interface AgentOwner {
@@ -74,6 +76,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   /** Whether its worker knows of it. */
   #begun = false;
   #lost: string | undefined;
+  /** The question for what it uses. */
+  #asked: Promise<Usage> | undefined;
   readonly #time: number | undefined;
   /** What is to be done when it has ended. */
   readonly #endings: (() => void)[] = [];
@@ -169,9 +173,37 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     return this.#exit ? false : ((await this.worker.ask({ type: 'revoke', id: this.id, at })) as boolean);
   }
 
-  /** What the agent uses, or has used. */
+  /**
+   * What the agent uses, or has used at its end. One that makes no system call where its worker blocks can't answer: then, 0.1 s later, it is what it
+   * used when it was last heard of.
+   *
+   * @throws CapfsError `HOST` where it can't be asked
+   */
   async usage(): Promise<Usage> {
-    return this.#exit?.usage ?? ((await this.worker.ask({ type: 'usage', id: this.id })) as Usage);
+    if (this.#exit) return this.#exit.usage;
+    let stop: (() => void) | undefined;
+    const known = new Promise<Usage>((resolve) => {
+      stop = after(USAGE_GRACE, () => this.#used && resolve(this.#used));
+    });
+    try {
+      // One question at a time: as long as it isn't answered, another one wouldn't be either.
+      this.#asked ??= this.#askUsage();
+      return await Promise.race([this.#asked, known]);
+    } finally {
+      stop?.();
+    }
+  }
+
+  async #askUsage(): Promise<Usage> {
+    try {
+      return (await this.worker.ask({ type: 'usage', id: this.id })) as Usage;
+    } catch (error) {
+      // It has ended, or is about to: nobody but its end knows any more.
+      if (!(error instanceof CapfsError && error.code === 'CLOSED')) throw error;
+      return (await this.exit).usage;
+    } finally {
+      this.#asked = undefined;
+    }
   }
 
   /** Kills the agent if it runs, and lets go of its files. */

@@ -450,7 +450,8 @@ export const everywhere = {
     same([most <= 4 * SLICE || most, turn >= LINES / (4 * SLICE) || turn], [true, true])
   },
   async 'tells what an agent had used at its end, however it ended'({ capfs, guest }) {
-    const used = ({ calls, memory, held, heldPeak }) => [calls > 0, memory > 0, held.memory === memory, heldPeak >= memory]
+    const sum = (held) => Object.values(held).reduce((sum, each) => sum + each)
+    const used = ({ calls, memory, held, heldPeak }) => [calls > 0, memory > 0, held.memory === memory, heldPeak >= sum(held)]
     const ends = {
       exit: (agent) => agent.exit,
       trap: (agent) => agent.exit,
@@ -477,10 +478,15 @@ export const everywhere = {
       await started
       // What it says is a call, and so it has made one.
       if (how === 'killed') await agent.stdout.getReader().read()
+      // What computes can't answer everywhere, and is known of all the same.
+      if (how === 'spinning') same((await agent.usage()).memory > 0, true)
+      // Nobody awaits this one before the end: it is answered by that at the latest.
+      const asked = agent.usage()
       const { reason, usage } = await end(agent)
+      same([how, (await asked).memory > 0], [how, true])
       same([how, reason], [how, how === 'spinning' ? 'killed' : how])
       // What begins to spin at once has made calls to read its arguments, and none after that.
-      if (how === 'spinning' || how === 'host') same([how, usage.memory > 0, usage.held.memory === usage.memory, usage.heldPeak > 0], [how, true, true, true])
+      if (how === 'spinning' || how === 'host') same([how, usage.memory > 0, usage.held.memory === usage.memory, usage.heldPeak >= sum(usage.held)], [how, true, true, true])
       else same([how, ...used(usage)], [how, true, true, true, true])
       same(await agent.usage(), usage)
     }
