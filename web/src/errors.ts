@@ -108,13 +108,23 @@ function messagesOf(thrown: unknown): string {
 
 /** What lies elsewhere could not be loaded. */
 export function unloadable(what: string, error: unknown): CapfsError {
-  return new CapfsError('FETCH_FAILED', `${what} can't be loaded: ${messagesOf(error)}`, { cause: error });
+  return new CapfsError('FETCH_FAILED', `${what} can't be loaded: ${messagesOf(error)}${isUnexplained(error) ? UNEXPLAINED : ''}`, { cause: error });
 }
+
+/** A page isn't told why a request failed: that is to stay between the browser and the server. */
+const UNEXPLAINED = " (the server can't be reached, or doesn't allow this page's origin by CORS, or the page's policy doesn't allow the server)";
+
+/** A failure of `fetch` in a browser. Node's has a cause. */
+const isUnexplained = (error: unknown): boolean => error instanceof TypeError && error.cause === undefined && /fetch|NetworkError|Load failed/i.test(error.message);
+
+/** What to do about an errno, where that isn't plain. */
+const HINTS: Partial<Record<Errno, string>> = { EFBIG: 'it is longer than maxBytes, or endless: { maxBytes } allows more (16 MiB unless told, 512 MiB for a regular file)' };
 
 /** An error that the kernel named by an errno, or described in a sentence. */
 export function kernelError(error: unknown, context: string): CapfsError {
   const text = messageOf(error);
-  return new CapfsError(isErrno(text) ? text : 'HOST', `${context}: ${text}`, typeof error === 'string' ? undefined : { cause: error });
+  const hint = context.startsWith('read ') && isErrno(text) ? HINTS[text] : undefined;
+  return new CapfsError(isErrno(text) ? text : 'HOST', `${context}: ${text}${hint === undefined ? '' : `: ${hint}`}`, typeof error === 'string' ? undefined : { cause: error });
 }
 
 /** What was aborted, as an error of the package; an abort for a reason of the package's own is that. */

@@ -2,10 +2,20 @@
 import { CapfsError } from './errors.js';
 import type { Grant } from './types.js';
 
+/** Characters of a key in a message, at most. */
+const SHOWN_MAX = 80;
+
 /** The device and its terms, keys and values in turn. */
 export function grantPairs(grant: Grant): [device: string, terms: string[]] {
   if (typeof grant === 'string') return fromFlag(grant);
   const { device, ...terms } = grant;
+  for (const key of Object.keys(terms)) {
+    if (/^[a-z0-9-]+$/.test(key)) continue;
+    const near = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).replaceAll('_', '-');
+    const meant = near !== key && /^[a-z0-9-]+$/.test(near) ? `; is ${near} meant?` : '';
+    // A name in an object is no part of a value that was to stay secret.
+    throw new CapfsError('GRANT_INVALID', `${device}: there is no term ${JSON.stringify(key.slice(0, SHOWN_MAX))}: terms are lower-case, with dashes${meant}`);
+  }
   const pairs = Object.entries(terms).flatMap(([key, value]) => {
     const values = value === undefined ? [] : Array.isArray(value) ? value : [value];
     return values.flatMap((each) => [key, String(each)]);
