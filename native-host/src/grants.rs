@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use capfs::account::Account;
-use capfs::device::archive::Archive;
+use capfs::device::archive::{Archive, LeftOut};
 use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
@@ -316,6 +316,8 @@ pub struct Granted {
     pub preopens: Vec<Preopen>,
     /// What it has to do without.
     pub degraded: Vec<Lack>,
+    /// Archives of which something is left out, and what: a text each, for the user.
+    pub left_out: Vec<String>,
     /// What a manifest asked for, and how it is taken away again.
     pub revocable: Vec<(Grant, Revocable)>,
 }
@@ -358,6 +360,7 @@ pub fn namespace(
     let mut preopens: Vec<Preopen> = Vec::new();
     let mut tops: Vec<String> = Vec::new();
     let (mut missing, mut degraded, mut revocable) = (Vec::new(), Vec::new(), Vec::new());
+    let mut left_out = Vec::new();
     for want in wants {
         let lack = match want.examine(capabilities) {
             // The command line is answered by the device itself, as it always was.
@@ -369,7 +372,8 @@ pub fn namespace(
         };
         let opened = match lack.or_else(|| want.taken(capabilities.places())) {
             Some(lack) => Err(lack),
-            None => open(&want.grant, memory, capabilities).map_err(|why| want.lack(why, false)),
+            None => open(&want.grant, memory, capabilities, &mut left_out)
+                .map_err(|why| want.lack(why, false)),
         };
         let mut opened = match (opened, &want.need) {
             (Ok(opened), _) => opened,
@@ -410,6 +414,7 @@ pub fn namespace(
         namespace,
         preopens,
         degraded,
+        left_out,
         revocable,
     })
 }
@@ -474,11 +479,12 @@ pub fn mounted(mut mounts: Vec<Mounted>, account: &Account) -> Result<Namespace,
     Ok(namespace)
 }
 
-/// Opens or makes what a grant stands for.
+/// Opens or makes what a grant stands for. Of an archive of which something is left out it is told.
 fn open(
     grant: &Grant,
     memory: MemoryLimits,
     capabilities: &mut Capabilities,
+    left_out: &mut Vec<String>,
 ) -> Result<Vec<Mounted>, String> {
     let path = absolute(grant.guest())?;
     match grant {
@@ -488,8 +494,13 @@ fn open(
             Ok(vec![(path, folder, grant.rights)])
         }
         Grant::Mount(grant) => {
-            let tree = device(grant, memory, capabilities.account())?;
-            Ok(vec![(path, tree, grant.rights)])
+            let tree = device(grant, memory, capabilities.account(), left_out)?;
+            let rights = match &grant.device {
+                // Nobody writes one, so its mount says so.
+                Device::Archive(_) => grant.rights & Rights::RO,
+                _ => grant.rights,
+            };
+            Ok(vec![(path, tree, rights)])
         }
         Grant::Capability(grant) => {
             let opened = capabilities.open(grant)?.into_iter();
@@ -536,25 +547,38 @@ fn open_folder(grant: &DirGrant, capabilities: &Capabilities) -> Result<NodeRef,
     folder.root(bars, capabilities.account()).map_err(failed)
 }
 
-fn device(grant: &MountGrant, memory: MemoryLimits, account: &Account) -> Result<NodeRef, String> {
+fn device(
+    grant: &MountGrant,
+    memory: MemoryLimits,
+    account: &Account,
+    left_out: &mut Vec<String>,
+) -> Result<NodeRef, String> {
     Ok(match &grant.device {
         Device::Memory => MemoryFs::charged(Arc::new(SystemClock), memory, account).root(),
         Device::Null => Null::node(),
         Device::Zero => Zero::node(),
-        Device::Archive(file) => archive(file)
-            .map_err(|error| format!("can't mount the archive `{}`: {error}", file.display()))?,
+        Device::Archive(file) => {
+            let shown = file.display();
+            let archive = archive(file)
+                .map_err(|error| format!("can't mount the archive `{shown}`: {error}"))?;
+            if let Some(LeftOut { first, entries }) = archive.left_out() {
+                left_out.push(match entries {
+                    1 => format!("`{first}` of `{shown}`, which is a device or a FIFO"),
+                    _ => format!("{entries} devices and FIFOs of `{shown}`, such as `{first}`"),
+                });
+            }
+            archive.root()
+        }
     })
 }
 
-fn archive(file: &Path) -> Result<NodeRef, String> {
+fn archive(file: &Path) -> Result<Archive, String> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
     let mut bytes = read_at_most(file, ARCHIVE_MAX).map_err(|error| error.to_string())?;
     if bytes.starts_with(GZIP) {
         bytes = gunzip(&bytes, ARCHIVE_MAX)?;
     }
-    Ok(Archive::from_tar(bytes)
-        .map_err(|error| error.to_string())?
-        .root())
+    Archive::from_tar(bytes).map_err(|error| error.to_string())
 }
 
 /// Unpacks gzip to at most `max` bytes.

@@ -402,6 +402,9 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
         for lack in &granted.degraded {
             say::note("degraded", lack);
         }
+        for entries in &granted.left_out {
+            say::note("left out", entries);
+        }
         for socket in &listening {
             let (address, descriptor) = (socket.address, socket.descriptor);
             eprintln!("listening at {address}, descriptor {descriptor}");

@@ -235,3 +235,35 @@ fn a_manifest_can_be_pinned_and_what_starts_no_program_ends_so() {
     assert_ended(&output, 125, "");
     assert!(String::from_utf8_lossy(&output.stdout).contains("starts   no"));
 }
+
+/// A tar of empty entries of these kinds and names.
+fn tar(entries: &[(u8, &str)]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (kind, name) in entries {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[156] = *kind;
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        archive.extend(header);
+    }
+    archive
+}
+
+#[test]
+fn what_is_left_out_of_an_archive_is_told() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    let name = forged();
+    let one = bench.file("one.tar", tar(&[(b'0', "file"), (b'6', &name)]));
+    let two = bench.file("two.tar", tar(&[(b'3', "null"), (b'4', "disk")]));
+    let mounts = [("/one", &one), ("/two", &two)]
+        .map(|(path, file)| format!("--mount=archive={}:{path}", file.display()));
+    let output = bench.run(&[&mounts[0], &mounts[1]], &agent);
+    assert_ended(&output, 0, "which is a device or a FIFO");
+    assert_ended(&output, 0, "left out: 2 devices and FIFOs of `");
+    assert_harmless(&output.stderr);
+    let quiet = bench.run(&["--quiet", &mounts[1]], &agent);
+    assert!(quiet.stderr.is_empty());
+}

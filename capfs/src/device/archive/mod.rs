@@ -54,7 +54,7 @@ pub enum ArchiveError {
         /// The field.
         field: &'static str,
     },
-    /// A kind of entry that an archive of files has no use for, such as a device or a sparse file.
+    /// A kind of entry whose contents can't be told, such as a sparse file.
     #[error("{path}: entries of type {kind:?} are not supported")]
     Unsupported {
         /// The entry's path.
@@ -74,7 +74,7 @@ pub enum ArchiveError {
         /// The path, with whatever isn't UTF-8 replaced.
         path: String,
     },
-    /// An entry where the archive has another kind of file, or below something that is no directory.
+    /// An entry below something that is no directory, or a root that is none.
     #[error("{path}: is in the way of another entry")]
     Conflict {
         /// The path.
@@ -98,6 +98,15 @@ pub trait ArchiveBytes: AsRef<[u8]> + MaybeSend + MaybeSync + 'static {}
 
 impl<T: AsRef<[u8]> + MaybeSend + MaybeSync + 'static> ArchiveBytes for T {}
 
+/// Entries that are no files, such as devices, and so are not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The path of the first, of which [`ARCHIVE_SHOWN_MAX`] characters are shown at most.
+    pub first: String,
+    /// How many there are.
+    pub entries: usize,
+}
+
 /// An archive. A clone is the same archive.
 #[derive(Clone)]
 pub struct Archive {
@@ -105,12 +114,13 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Indexes a tar archive: ustar, GNU's long names, and pax headers (`path`, `linkpath`, `size`,
-    /// `mtime`).
+    /// Indexes a tar archive: ustar, GNU's long names and labels, and pax headers (`path`, `linkpath`, `size`,
+    /// `mtime`), for one entry and for all that follow. An empty value of those is none: the entry's own header holds.
     ///
     /// Directories that no entry names are there nonetheless; the last of several entries of one path
-    /// counts; a leading `/` or `./` is left out; the blocks that should end the archive may be
-    /// missing.
+    /// counts, and what is no directory is there in place of one with all that it had; a leading `/` or `./` is left out; the
+    /// blocks that should end the archive may be missing. Devices and FIFOs are left out, and hard links to them
+    /// ([`Archive::left_out`]).
     ///
     /// # Errors
     /// See [`ArchiveError`]. No input makes this panic.
@@ -119,6 +129,11 @@ impl Archive {
         Ok(Archive {
             tree: Arc::new(tree),
         })
+    }
+
+    /// What is left out, if anything is.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.tree.left_out()
     }
 
     /// The root directory.

@@ -113,6 +113,134 @@ fn pax_headers_count_for_one_entry() {
     assert_eq!(walk(&root, "a").err(), Some(crate::Errno::Noent));
 }
 
+/// pax's records, as an entry of this kind.
+fn records(builder: Builder, kind: tar::EntryType, records: &[(&str, &str)]) -> Builder {
+    let mut text = String::new();
+    for (key, value) in records {
+        let rest = format!(" {key}={value}\n");
+        let digits = (1..).find(|digits| (rest.len() + digits).to_string().len() == *digits);
+        text += &format!("{}{rest}", rest.len() + digits.unwrap());
+    }
+    builder.raw(kind, b"pax", b"", text.as_bytes())
+}
+
+#[test]
+fn an_empty_record_is_none() {
+    use tar::EntryType::{XGlobalHeader, XHeader};
+    let empty = [("mtime", ""), ("size", ""), ("path", ""), ("linkpath", "")];
+    let builder = records(Builder::new(), XHeader, &empty).file("a", b"alpha");
+    // It takes back what was said before, of the same entry or of all.
+    let builder = records(builder, XHeader, &[("mtime", "5"), ("mtime", "")]);
+    let builder = records(builder.file("b", b""), XGlobalHeader, &[("mtime", "7.5")]);
+    let builder = records(builder.file("c", b""), XHeader, &[("mtime", "")]);
+    let builder = records(builder.file("d", b""), XHeader, &[("mtime", "8")]);
+    let builder = builder.file("e", b"").file("f", b"");
+    let builder = records(builder, XGlobalHeader, &[("mtime", ""), ("comment", "")]);
+    let builder = records(builder.file("g", b""), XGlobalHeader, &[("linkpath", "a")]);
+    let root = builder.link(tar::EntryType::Symlink, "l", "b").open();
+    let root = root.unwrap().root();
+    let link = walk(&root, "l").unwrap();
+    assert_eq!(now(link.read_link()).unwrap(), "a");
+    assert_eq!(testkit::read(&root, "a").unwrap(), b"alpha");
+    let own = 1_700_000_000_000_000_000;
+    for (path, mtime) in [
+        ("a", own),
+        ("b", own),
+        ("c", 7_500_000_000),
+        ("d", own),
+        ("e", 8_000_000_000),
+        ("f", 7_500_000_000),
+        ("g", own),
+    ] {
+        assert_eq!(stat(&root, path).mtime, mtime, "{path}");
+    }
+}
+
+#[test]
+fn what_no_file_can_be_is_left_out() {
+    use tar::EntryType;
+    let archive = Builder::new()
+        .file("a", b"1")
+        .raw(EntryType::Char, b"dev/null", b"", b"")
+        .raw(EntryType::Block, b"dev/sda", b"", b"")
+        .raw(EntryType::Fifo, b"dev/pipe", b"", b"")
+        .link(EntryType::Link, "dev/same", "dev/pipe")
+        .file("dev/file", b"2")
+        // They are in the place of what was there, and something else in theirs.
+        .file("gone", b"3")
+        .raw(EntryType::Fifo, b"gone", b"", b"")
+        .raw(EntryType::Char, b"back", b"", b"")
+        .file("back", b"4")
+        .open()
+        .unwrap();
+    let root = archive.root();
+    assert_eq!(testkit::names_in(&root).unwrap(), ["a", "back", "dev"]);
+    let dev = walk(&root, "dev").unwrap();
+    assert_eq!(testkit::names_in(&dev).unwrap(), ["file"]);
+    for path in ["dev/null", "dev/sda", "dev/pipe", "dev/same", "gone"] {
+        assert_eq!(walk(&root, path).err(), Some(crate::Errno::Noent), "{path}");
+    }
+    assert_eq!(testkit::read(&root, "back").unwrap(), b"4");
+    let left_out = LeftOut {
+        first: "dev/null".to_owned(),
+        entries: 6,
+    };
+    assert_eq!(archive.left_out(), Some(&left_out));
+    testkit::read_only(&root);
+}
+
+#[test]
+fn labels_and_lists_of_names_are_no_files() {
+    use tar::EntryType;
+    // A label may be anything.
+    let archive = Builder::new()
+        .raw(EntryType::new(b'V'), b"../Backup of \xff", b"", b"")
+        .raw(EntryType::new(b'D'), b"d/", b"", b"Yf\0\0")
+        .file("d/f", b"1")
+        .open()
+        .unwrap();
+    let root = archive.root();
+    assert_eq!(testkit::names_in(&root).unwrap(), ["d"]);
+    assert_eq!(testkit::read(&root, "d/f").unwrap(), b"1");
+    assert_eq!(archive.left_out(), None);
+}
+
+#[test]
+fn the_last_of_several_entries_counts_whatever_it_is() {
+    use tar::EntryType;
+    let root = Builder::new()
+        .file("file", b"1")
+        .link(EntryType::Link, "kept", "file")
+        .directory("file/")
+        .file("file/in", b"2")
+        .link(EntryType::Symlink, "link", "file")
+        .directory("link/")
+        .file("d/a", b"3")
+        .file("d/e/b", b"4")
+        .link(EntryType::Link, "b", "d/e/b")
+        .file("d", b"5")
+        .directory("e/")
+        .link(EntryType::Symlink, "e", "d")
+        // A link to what is in the directory that it replaces.
+        .file("l/x", b"6")
+        .link(EntryType::Link, "l", "l/x")
+        .open()
+        .unwrap()
+        .root();
+    let names = ["b", "d", "e", "file", "kept", "l", "link"];
+    assert_eq!(testkit::names_in(&root).unwrap(), names);
+    assert_eq!(testkit::read(&root, "file/in").unwrap(), b"2");
+    for (path, contents) in [("kept", b"1"), ("b", b"4"), ("d", b"5"), ("l", b"6")] {
+        assert_eq!(testkit::read(&root, path).unwrap(), contents, "{path}");
+        assert_eq!(stat(&root, path).nlink, 1, "{path}");
+    }
+    assert_eq!(stat(&root, "e").qid.kind, crate::FileKind::SymbolicLink);
+    assert_eq!(stat(&root, "link").qid.kind, crate::FileKind::Directory);
+    // Of a root with two directories.
+    assert_eq!(stat(&root, "").nlink, 4);
+    testkit::read_only(&root);
+}
+
 #[test]
 fn contents_are_slices_of_what_was_handed_over() {
     let bytes: Arc<[u8]> = Builder::new().file("f", b"contents").bytes().into();
@@ -158,14 +286,19 @@ fn what_is_wrong_is_said() {
     assert!(matches!(error(builder), ArchiveError::DanglingLink { .. }));
     let builder = Builder::new().raw(EntryType::Link, b"l", b"../f", b"");
     assert!(matches!(error(builder), ArchiveError::Escapes { .. }));
-    let builder = Builder::new().raw(EntryType::Char, b"tty", b"", b"");
+    let builder = Builder::new().raw(EntryType::GNUSparse, b"holes", b"", b"");
     assert!(matches!(
         error(builder),
-        ArchiveError::Unsupported { kind: '3', .. }
+        ArchiveError::Unsupported { kind: 'S', .. }
     ));
     let builder = Builder::new().file("f", b"").file("f/g", b"");
     assert!(matches!(error(builder), ArchiveError::Conflict { .. }));
-    let builder = Builder::new().file("d/g", b"").file("d", b"");
+    let builder = Builder::new().raw(EntryType::Char, b"d", b"", b"");
+    assert!(matches!(
+        error(builder.file("d/g", b"")),
+        ArchiveError::Conflict { .. }
+    ));
+    let builder = Builder::new().raw(EntryType::Regular, b".", b"", b"");
     assert!(matches!(error(builder), ArchiveError::Conflict { .. }));
     let builder = Builder::new()
         .link(EntryType::Symlink, "l", "/")

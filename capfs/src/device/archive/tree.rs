@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{ARCHIVE_NODES_MAX, ArchiveBytes, ArchiveError};
+use super::{ARCHIVE_NODES_MAX, ArchiveBytes, ArchiveError, LeftOut, shown};
 use crate::{
     DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Name, Node, NodeRef, Op,
     OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
@@ -17,6 +17,7 @@ use crate::{
 pub(super) struct Tree {
     bytes: Box<dyn ArchiveBytes>,
     files: Vec<File>,
+    left_out: Option<LeftOut>,
 }
 
 /// The index of the root directory.
@@ -36,6 +37,8 @@ pub(super) enum Body {
     Directory(Names),
     /// A target.
     Symlink(String),
+    /// What is left out: its name is taken, and shows nothing. A hard link to it is left out as well.
+    LeftOut,
 }
 
 /// The names in a directory; the cookie of a name is its place in the order, from 1.
@@ -55,6 +58,24 @@ impl Tree {
         Tree {
             bytes,
             files: vec![root],
+            left_out: None,
+        }
+    }
+
+    pub(super) fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_ref()
+    }
+
+    /// Counts an entry that is left out.
+    pub(super) fn leave_out(&mut self, path: &str) {
+        match &mut self.left_out {
+            Some(left_out) => left_out.entries += 1,
+            none => {
+                *none = Some(LeftOut {
+                    first: shown(path),
+                    entries: 1,
+                });
+            }
         }
     }
 
@@ -70,7 +91,11 @@ impl Tree {
         self.files[index].mtime = mtime;
     }
 
-    /// Finds a name in a directory; none in anything else.
+    pub(super) fn is_left_out(&self, index: usize) -> bool {
+        matches!(self.files[index].body, Body::LeftOut)
+    }
+
+    /// Finds a name in a directory, also one of what is left out; none in anything else.
     pub(super) fn find(&self, directory: usize, name: &str) -> Option<usize> {
         match &self.files[directory].body {
             Body::Directory(names) => {
@@ -94,24 +119,40 @@ impl Tree {
         Ok(self.files.len() - 1)
     }
 
-    /// Gives a file a name, in place of what had it. The directory is one.
+    /// Gives a file a name, in place of what had it, with all that is in that. The directory is one.
     pub(super) fn name(&mut self, directory: usize, name: &str, file: usize) {
         self.files[file].nlink += 1;
-        let subdirectory = self.is_directory(file);
-        let parent = &mut self.files[directory];
-        let Body::Directory(names) = &mut parent.body else {
+        let Body::Directory(names) = &mut self.files[directory].body else {
             return;
         };
-        match names.places.get(name) {
-            Some(place) => {
-                let old = std::mem::replace(&mut names.order[*place].1, file);
-                self.files[old].nlink -= 1;
-            }
+        let old = match names.places.get(name) {
+            Some(place) => Some(std::mem::replace(&mut names.order[*place].1, file)),
             None => {
                 let name: Arc<str> = name.into();
                 names.places.insert(name.clone(), names.order.len());
                 names.order.push((name, file));
-                parent.nlink += u64::from(subdirectory);
+                None
+            }
+        };
+        if self.is_directory(file) {
+            self.files[directory].nlink += 1;
+        }
+        if let Some(old) = old {
+            if self.is_directory(old) {
+                self.files[directory].nlink -= 1;
+            }
+            self.unname(old);
+        }
+    }
+
+    /// A name of a file is gone, and if it was a directory all that it had. Every name goes once at most, so an archive makes this no more
+    /// work than it has names.
+    fn unname(&mut self, index: usize) {
+        let mut gone = vec![index];
+        while let Some(index) = gone.pop() {
+            self.files[index].nlink -= 1;
+            if let Body::Directory(names) = &mut self.files[index].body {
+                gone.extend(std::mem::take(names).order.iter().map(|(_, file)| file));
             }
         }
     }
@@ -121,6 +162,7 @@ impl Tree {
             Body::File(_) => FileKind::RegularFile,
             Body::Directory(_) => FileKind::Directory,
             Body::Symlink(_) => FileKind::SymbolicLink,
+            Body::LeftOut => FileKind::Unknown,
         }
     }
 
@@ -135,7 +177,7 @@ impl Tree {
             nlink: file.nlink,
             size: match &file.body {
                 Body::File(range) => range.len() as u64,
-                Body::Directory(_) => 0,
+                Body::Directory(_) | Body::LeftOut => 0,
                 Body::Symlink(target) => target.len() as u64,
             },
             atime: file.mtime,
@@ -207,7 +249,8 @@ impl Node for ArchiveNode {
 
 impl Directory for ArchiveNode {
     fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
-        match self.tree.find(self.index, name.as_str()) {
+        let found = self.tree.find(self.index, name.as_str());
+        match found.filter(|index| !self.tree.is_left_out(*index)) {
             Some(index) => Op::ok(Arc::new(ArchiveNode {
                 tree: self.tree.clone(),
                 index,
@@ -276,9 +319,11 @@ impl Entries for ArchiveNode {
             return Op::err(Errno::Notdir);
         };
         let from = usize::try_from(cookie).unwrap_or(usize::MAX);
-        let entries = names.order.iter().enumerate().skip(from).take(max);
+        let entries = names.order.iter().enumerate().skip(from);
+        let shown = entries.filter(|(_, (_, index))| !self.tree.is_left_out(*index));
         Op::ok(
-            entries
+            shown
+                .take(max)
                 .map(|(place, (name, index))| DirEntry {
                     name: name.to_string(),
                     qid: self.tree.qid(*index),

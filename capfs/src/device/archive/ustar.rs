@@ -9,22 +9,53 @@ use crate::{Name, PATH_MAX};
 /// Bytes in a block; headers are one, contents are padded to whole ones.
 const BLOCK: usize = 512;
 
-/// What extended headers say about the next entry, instead of its own header.
+/// What extended headers say about the next entry, or global ones about all that follow, instead of the entry's own header.
 #[derive(Default)]
 struct Extended {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<usize>,
-    mtime: Option<u64>,
+    path: Said<Vec<u8>>,
+    link: Said<Vec<u8>>,
+    size: Said<usize>,
+    mtime: Said<u64>,
     sparse: bool,
+}
+
+/// What a field is said to be; `Some(None)` where it is said that it is not told at all.
+type Said<T> = Option<Option<T>>;
+
+/// What extended headers have said so far.
+#[derive(Default)]
+struct Headers {
+    /// About all entries that follow.
+    global: Extended,
+    /// About the next one, which goes before.
+    next: Extended,
+}
+
+impl Headers {
+    /// Where the next entry is said to be.
+    fn path(&mut self) -> Option<Vec<u8>> {
+        let next = self.next.path.take();
+        next.or_else(|| self.global.path.clone()).flatten()
+    }
+
+    /// What the next entry is said to link to.
+    fn link(&mut self) -> Option<Vec<u8>> {
+        let next = self.next.link.take();
+        next.or_else(|| self.global.link.clone()).flatten()
+    }
+
+    /// What it is said to have of contents, in bytes.
+    fn size(&self) -> Option<usize> {
+        self.next.size.or(self.global.size).flatten()
+    }
 }
 
 /// Reads all headers of a tar.
 pub(super) fn index(bytes: Box<dyn ArchiveBytes>) -> Result<Tree, ArchiveError> {
     let mut tree = Tree::new(bytes);
-    let mut extended = Extended::default();
+    let mut headers = Headers::default();
     let mut offset = 0;
-    while let Some(next) = read_entry(&mut tree, &mut extended, offset)? {
+    while let Some(next) = read_entry(&mut tree, &mut headers, offset)? {
         offset = next;
     }
     Ok(tree)
@@ -33,7 +64,7 @@ pub(super) fn index(bytes: Box<dyn ArchiveBytes>) -> Result<Tree, ArchiveError> 
 /// Reads the entry at `offset` and returns where the next one is; none at the end.
 fn read_entry(
     tree: &mut Tree,
-    extended: &mut Extended,
+    headers: &mut Headers,
     offset: usize,
 ) -> Result<Option<usize>, ArchiveError> {
     let bytes = tree.bytes();
@@ -50,16 +81,16 @@ fn read_entry(
 
     let malformed = |field| ArchiveError::Malformed { offset, field };
     let kind = header[156];
-    let is_extension = matches!(kind, b'x' | b'g' | b'L' | b'K');
+    let is_extension = matches!(kind, b'x' | b'X' | b'g' | b'L' | b'K');
     let mut size = number(&header[124..136])
         .and_then(|size| usize::try_from(size).ok())
         .ok_or_else(|| malformed("size"))?;
-    if !is_extension && let Some(real) = extended.size {
+    if !is_extension && let Some(real) = headers.size() {
         size = real;
     }
-    // Links and directories have no contents, whatever their header says.
+    // Links, directories, devices and FIFOs have no contents, whatever their header says.
     let length = match kind {
-        b'1' | b'2' | b'5' => 0,
+        b'1'..=b'6' => 0,
         _ => size,
     };
     let start = offset + BLOCK;
@@ -71,30 +102,41 @@ fn read_entry(
     let next = contents.end.next_multiple_of(BLOCK);
 
     match kind {
-        b'L' => extended.path = Some(until_nul(&bytes[contents]).to_vec()),
-        b'K' => extended.link = Some(until_nul(&bytes[contents]).to_vec()),
-        b'x' => {
-            read_pax(&bytes[contents], extended).ok_or_else(|| malformed("extended header"))?;
+        b'L' => headers.next.path = Some(Some(until_nul(&bytes[contents]).to_vec())),
+        b'K' => headers.next.link = Some(Some(until_nul(&bytes[contents]).to_vec())),
+        // Solaris had them before pax.
+        b'x' | b'X' => {
+            read_pax(&bytes[contents], &mut headers.next)
+                .ok_or_else(|| malformed("extended header"))?;
         }
-        // A global header's records are comments in practice, and defaults that no file needs.
-        b'g' => {}
+        b'g' => {
+            read_pax(&bytes[contents], &mut headers.global)
+                .ok_or_else(|| malformed("global header"))?;
+        }
+        // A label of the archive, which is no file.
+        b'V' => headers.next = Extended::default(),
         _ => {
-            let path = extended.path.take().unwrap_or_else(|| full_name(header));
-            let link = extended
-                .link
-                .take()
-                .unwrap_or_else(|| until_nul(&header[157..257]).to_vec());
-            let mtime = match extended.mtime {
+            let path = headers.path().unwrap_or_else(|| full_name(header));
+            let link = match kind {
+                b'1' | b'2' => headers
+                    .link()
+                    .unwrap_or_else(|| until_nul(&header[157..257]).to_vec()),
+                _ => Vec::new(),
+            };
+            let Headers { global, next: said } = &*headers;
+            let mtime = match said.mtime.or(global.mtime).flatten() {
                 Some(mtime) => mtime,
                 None => number(&header[136..148])
                     .ok_or_else(|| malformed("modification time"))?
                     .saturating_mul(NANOS_PER_SEC),
             };
             let entry = Entry {
-                kind: match (kind, extended.sparse) {
+                kind: match (kind, said.sparse || global.sparse) {
                     (b'0' | 0, true) => b'S',
                     // Before ustar, a directory was a file whose name ends so.
                     (b'0' | 0, _) if path.ends_with(b"/") => b'5',
+                    // A directory of an incremental archive of GNU's, whose contents are a list of its names.
+                    (b'D', _) => b'5',
                     (kind, _) => kind,
                 },
                 path,
@@ -102,7 +144,7 @@ fn read_entry(
                 mtime,
                 contents,
             };
-            *extended = Extended::default();
+            headers.next = Extended::default();
             entry.place(tree)?;
         }
     }
@@ -146,17 +188,17 @@ impl Entry {
         }
 
         let there = tree.find(directory, name);
-        if let Some(index) = there.filter(|index| tree.is_directory(*index)) {
-            if self.kind != b'5' {
-                return Err(conflict());
-            }
+        if self.kind == b'5'
+            && let Some(index) = there.filter(|index| tree.is_directory(*index))
+        {
             tree.set_mtime(index, self.mtime);
             return Ok(());
         }
         let index = match self.kind {
             b'0' | b'7' | 0 => tree.add(self.mtime, Body::File(self.contents))?,
-            b'5' if there.is_some() => return Err(conflict()),
             b'5' => tree.add(self.mtime, Body::Directory(Names::default()))?,
+            // Devices and FIFOs.
+            b'3' | b'4' | b'6' => tree.add(self.mtime, Body::LeftOut)?,
             b'2' => {
                 let target = text(self.link)?;
                 if target.is_empty() || target.len() > PATH_MAX || target.contains('\0') {
@@ -182,6 +224,9 @@ impl Entry {
                 });
             }
         };
+        if tree.is_left_out(index) {
+            tree.leave_out(&path);
+        }
         tree.name(directory, name, index);
         Ok(())
     }
@@ -284,11 +329,19 @@ fn read_pax(mut records: &[u8], extended: &mut Extended) -> Option<()> {
         let record = records.get(blank + 1..length)?.strip_suffix(b"\n")?;
         let equals = record.iter().position(|byte| *byte == b'=')?;
         let (key, value) = (&record[..equals], &record[equals + 1..]);
+        // An empty value says that there is none.
+        let said = (!value.is_empty()).then_some(value);
+        let text = || said.map(std::str::from_utf8).transpose().ok();
         match key {
-            b"path" => extended.path = Some(value.to_vec()),
-            b"linkpath" => extended.link = Some(value.to_vec()),
-            b"size" => extended.size = Some(std::str::from_utf8(value).ok()?.parse().ok()?),
-            b"mtime" => extended.mtime = Some(decimal_nanos(std::str::from_utf8(value).ok()?)?),
+            b"path" => extended.path = Some(said.map(<[u8]>::to_vec)),
+            b"linkpath" => extended.link = Some(said.map(<[u8]>::to_vec)),
+            b"size" => extended.size = Some(text()?.map(str::parse).transpose().ok()?),
+            b"mtime" => {
+                extended.mtime = Some(match text()? {
+                    Some(text) => Some(decimal_nanos(text)?),
+                    None => None,
+                });
+            }
             _ if key.starts_with(b"GNU.sparse.") => extended.sparse = true,
             _ => {}
         }
