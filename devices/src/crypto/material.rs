@@ -82,9 +82,11 @@ fn from_pkcs8(algorithm: Algorithm, data: &str) -> Result<Material, Failure> {
         .parameters
         .and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
     let elliptic = |expected| info.algorithm.oid == EC && curve == Some(expected);
+    // RFC 8410, section 3: they have no parameters, not even none (`NULL`).
+    let bare = |expected| info.algorithm.oid == expected && info.algorithm.parameters.is_none();
     let fits = match algorithm {
-        Algorithm::Ed25519 => info.algorithm.oid == ED25519,
-        Algorithm::X25519 => info.algorithm.oid == X25519,
+        Algorithm::Ed25519 => bare(ED25519),
+        Algorithm::X25519 => bare(X25519),
         Algorithm::EcdsaP256 => elliptic(P256),
         Algorithm::SchnorrSecp256k1 => elliptic(SECP256K1),
         _ => false,
@@ -97,6 +99,11 @@ fn from_pkcs8(algorithm: Algorithm, data: &str) -> Result<Material, Failure> {
         Algorithm::EcdsaP256 | Algorithm::SchnorrSecp256k1 => {
             let key =
                 sec1::EcPrivateKey::from_der(info.private_key.as_bytes()).map_err(|_| wrong())?;
+            // The key may name its curve once more, which can't be another one.
+            let named = key.parameters.map(sec1::EcParameters::named_curve);
+            if named.is_some_and(|named| named != curve) {
+                return Err(malformed("the key names another curve than its PKCS #8"));
+            }
             Ok(Material {
                 secret: Some(Zeroizing::new(key.private_key.to_vec())),
                 public: match key.public_key {
@@ -194,6 +201,42 @@ mod tests {
         assert_eq!(material.public.unwrap().len(), 32);
         assert!(read("jwk", Algorithm::EcdsaP256, jwk).is_err());
         assert!(read("jwk", Algorithm::HmacSha256, r#"{"kty":"oct","k":"AQID"}"#).is_ok());
+    }
+
+    /// A value of DER, of fewer than 128 bytes.
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let contents = parts.concat();
+        [&[tag, contents.len() as u8], &contents[..]].concat()
+    }
+
+    #[test]
+    fn parameters_of_pkcs8() {
+        const P256: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+        const P384: &[u8] = &[6, 5, 0x2b, 0x81, 4, 0, 0x22];
+        const EC: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+        let elliptic = |outer: &[u8], inner: Option<&[u8]>| {
+            let inner = inner.map(|curve| der(0xa0, &[curve])).unwrap_or_default();
+            let key = der(0x30, &[&[2, 1, 1], &der(4, &[&[7; 32]]), &inner]);
+            let algorithm = der(0x30, &[EC, outer]);
+            let whole = der(0x30, &[&[2, 1, 0], &algorithm, &der(4, &[&key])]);
+            let text = Base64::encode_string(&whole);
+            read("pkcs8", Algorithm::EcdsaP256, &text).is_ok()
+        };
+        assert!(elliptic(P256, None));
+        assert!(elliptic(P256, Some(P256)));
+        assert!(!elliptic(P256, Some(P384)));
+        assert!(!elliptic(P384, Some(P256)));
+        for (algorithm, last) in [(Algorithm::Ed25519, 0x70), (Algorithm::X25519, 0x6e)] {
+            let bare = |parameters: &[u8]| {
+                let key = der(4, &[&der(4, &[&[7; 32]])]);
+                let algorithm_of = der(0x30, &[&[6, 3, 0x2b, 0x65, last], parameters]);
+                let text = Base64::encode_string(&der(0x30, &[&[2, 1, 0], &algorithm_of, &key]));
+                read("pkcs8", algorithm, &text).is_ok()
+            };
+            assert!(bare(&[]));
+            assert!(!bare(&[5, 0]));
+            assert!(!bare(P256));
+        }
     }
 
     #[test]
