@@ -109,6 +109,10 @@ export const cases = [
     mounts: { '/given': readOnly({ file: 'untouched', 'dir/inner': '12345' }), '/mine': empty },
   },
   {
+    name: 'c_access',
+    mounts: { '/given': readOnly({ file: 'untouched', 'dir/inner': '12345' }), '/mine': memory({ file: 'text', 'dir/inner': '12345' }) },
+  },
+  {
     name: 'open_rights',
     grants: ['random'],
     mounts: { '/given': readOnly({ file: 'untouched' }), '/mine': empty },

@@ -219,6 +219,15 @@ impl Namespace {
         place.node().open(how)
     }
 
+    /// Whether nothing can be changed at a directory or below it, as far as mounts say: nothing that stands there may be written, and nothing
+    /// else is mounted in it.
+    pub fn is_read_only(&self, place: &Place) -> bool {
+        let changing = Rights::all() - Rights::READ;
+        place.members().all(|Member { node, mount, .. }| {
+            !mount.rights.intersects(changing) && !self.table.touches(mount.device_of(node.qid()))
+        })
+    }
+
     /// What is known about the file at `path`, and the number of its device.
     ///
     /// # Errors

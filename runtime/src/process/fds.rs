@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use capfs::account::{Account, Charge, Holding};
 use capfs::device::parts::Unread;
-use capfs::{Errno, FileKind, OpenFile, Place, Rights as MountRights};
+use capfs::{Errno, FileKind, Namespace, OpenFile, Place, Rights as MountRights};
 
 bitflags::bitflags! {
     /// What a descriptor may be used for (`rights` in the witx).
@@ -93,6 +93,25 @@ impl Rights {
 
     /// What only a file that is open to be written can do.
     pub(super) const WRITING: Rights = Rights::FD_WRITE
+        .union(Rights::FD_ALLOCATE)
+        .union(Rights::FD_FILESTAT_SET_SIZE);
+
+    /// What changes something: of a mount that may not be written it is not reported.
+    pub(super) const CHANGING: Rights = Rights::WRITING
+        .union(Rights::FD_FILESTAT_SET_TIMES)
+        .union(Rights::PATH_CREATE_DIRECTORY)
+        .union(Rights::PATH_CREATE_FILE)
+        .union(Rights::PATH_LINK_TARGET)
+        .union(Rights::PATH_RENAME_SOURCE)
+        .union(Rights::PATH_RENAME_TARGET)
+        .union(Rights::PATH_FILESTAT_SET_SIZE)
+        .union(Rights::PATH_FILESTAT_SET_TIMES)
+        .union(Rights::PATH_SYMLINK)
+        .union(Rights::PATH_REMOVE_DIRECTORY)
+        .union(Rights::PATH_UNLINK_FILE);
+
+    /// What C libraries ask for beside `FD_WRITE` where a program opens a file to write, and not otherwise.
+    pub(super) const BESIDE_WRITE: Rights = Rights::FD_DATASYNC
         .union(Rights::FD_ALLOCATE)
         .union(Rights::FD_FILESTAT_SET_SIZE);
 
@@ -182,6 +201,25 @@ impl Descriptor {
             self.place = Some(place);
         }
         self
+    }
+
+    /// The rights that `fd_fdstat_get` tells, its own and those that it hands on: what can't be done for the mount is left out, though the
+    /// descriptor has it (a call is refused for the mount, with `EROFS`). C libraries answer `access` by what is handed on.
+    ///
+    /// [`Rights::BESIDE_WRITE`] is handed on as it is: C libraries ask for no more than is told, and by that one can tell what
+    /// they would have asked for.
+    pub(super) fn told(&self, namespace: &Namespace) -> (Rights, Rights) {
+        let read_only = match &self.place {
+            Some(place) => namespace.is_read_only(place),
+            None => !self.mount.contains(MountRights::WRITE),
+        };
+        if !read_only {
+            return (self.base, self.inheriting);
+        }
+        (
+            self.base - Rights::CHANGING,
+            self.inheriting - (Rights::CHANGING - Rights::BESIDE_WRITE),
+        )
     }
 
     /// Fails with `ENOTCAPABLE` unless the descriptor has all of `rights`.

@@ -104,6 +104,20 @@ impl OpenRequest {
         })
     }
 
+    /// Whether a C library asks to write, who doesn't say so as it was told that nobody may here: it asks for what it was told and no more,
+    /// and would open a file to read that a program wants to write.
+    #[inline]
+    fn would_write(&self, directory: &Descriptor, namespace: &Namespace) -> bool {
+        let asked = self.base & (Rights::BESIDE_WRITE | Rights::FD_WRITE);
+        asked == Rights::BESIDE_WRITE && self.would_have_written(directory, namespace)
+    }
+
+    #[cold]
+    fn would_have_written(&self, directory: &Descriptor, namespace: &Namespace) -> bool {
+        let (_, told) = directory.told(namespace);
+        self.inheriting == told && !told.contains(Rights::FD_WRITE)
+    }
+
     /// What the descriptor may be used for, as far as its directory hands it on: everything but what the file wasn't
     /// opened for.
     fn granted(&self) -> Rights {
@@ -154,9 +168,11 @@ impl Process {
             {
                 return Err(Errno::Notcapable);
             }
+            let mut at = request.at;
+            at.how.write |= request.would_write(directory, &process.namespace);
             // Before anything is made or truncated.
             process.fds.room()?;
-            Ok(process.namespace.open(place, path, request.at))
+            Ok(process.namespace.open(place, path, at))
         });
         let (place, mut file) = ready!(opened)?;
         if request.flags.contains(FdFlags::NONBLOCK) {

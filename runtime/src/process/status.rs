@@ -46,13 +46,14 @@ impl Process {
     ) -> Poll<Result<(), Errno>> {
         self.usage.calls += 1;
         let found = self.fds.get(fd)?;
+        let (base, inheriting) = found.told(&self.namespace);
         Poll::Ready(store_fdstat(
             memory,
             stat,
             found.kind,
             found.flags,
-            found.base,
-            found.inheriting,
+            base,
+            inheriting,
         ))
     }
 

@@ -1,8 +1,13 @@
 //! The right that each call at a directory needs, as the witx names them.
 
+use std::sync::Arc;
+
 use crate::descriptors::narrow;
-use crate::guest::{CREAT, DATA, DIRECTORY, Guest, OTHER_PATH, OUT, PATH, TRUNC, rights};
-use capfs::Errno;
+use crate::guest::{
+    CREAT, DATA, DIRECTORY, Guest, OTHER_PATH, OUT, PATH, TRUNC, TestClock, memory, rights,
+};
+use capfs::{BindFlags, Errno, Rights as MountRights};
+use capfs_runtime::Preopen;
 
 /// A call at two directories, of which many calls use the first alone.
 type Call = fn(&mut Guest, u32, u32) -> Result<(), Errno>;
@@ -136,4 +141,100 @@ fn each_call_at_a_directory_needs_its_rights_and_no_others() {
             }
         }
     }
+}
+
+/// What changes something, and what C libraries ask for beside writing.
+const CHANGING: u64 = 0x079b_1600 | rights::WRITE | rights::ALLOCATE | rights::SET_SIZE;
+const DATASYNC: u64 = 1;
+const BESIDE_WRITE: u64 = DATASYNC | rights::ALLOCATE | rights::SET_SIZE;
+
+/// A guest with a directory that is mounted with these rights, as descriptor 4, and maybe another one in it.
+fn mounted(mount: MountRights, inner: Option<MountRights>) -> Guest {
+    Guest::with(&[("file", b"abc")], |config| {
+        let clock = Arc::new(TestClock::new(0));
+        let outer = memory(&clock, &[("file", b"abc"), ("dir/file", b"d")]);
+        let namespace = &mut config.namespace;
+        namespace
+            .mount(outer, "/m", mount, BindFlags::REPLACE)
+            .unwrap();
+        if let Some(rights) = inner {
+            let inner = memory(&clock, &[("file", b"inner")]);
+            namespace
+                .mount(inner, "/m/dir/inner", rights, BindFlags::REPLACE)
+                .unwrap();
+        }
+        config.preopens.push(Preopen {
+            name: "/m".to_owned(),
+            path: "/m".to_owned(),
+        });
+    })
+}
+
+#[test]
+fn of_what_may_not_be_written_the_rights_to_are_not_told() {
+    let (_, _, base, handed_on) = mounted(MountRights::RW, None).fdstat(4).unwrap();
+    let mut guest = mounted(MountRights::RO, None);
+    let told = guest.fdstat(4).unwrap();
+    assert_eq!(
+        (told.2, told.3),
+        (base & !CHANGING, handed_on & !CHANGING | BESIDE_WRITE)
+    );
+    let dir = guest.open_in(4, "dir", DIRECTORY, 0, 0, 0).unwrap();
+    assert_eq!(guest.fdstat(dir).unwrap(), told);
+    let file = guest.open_in(4, "file", 0, rights::READ, 0, 0).unwrap();
+    let of_file = guest.fdstat(file).unwrap().2;
+    assert!(
+        of_file & rights::READ != 0 && of_file & CHANGING == 0,
+        "{of_file:x}"
+    );
+
+    // They are there all the same, and it is the mount that refuses.
+    let mut refused =
+        |path: &str, oflags, rights| guest.open_in(4, path, oflags, rights, told.3, 0);
+    assert_eq!(refused("file", 0, rights::WRITE), Err(Errno::Rofs));
+    assert_eq!(refused("file", TRUNC, rights::READ), Err(Errno::Rofs));
+    assert_eq!(refused("new", CREAT, rights::READ), Err(Errno::Rofs));
+    // A C library that wants to write asks for as much of that as it was told.
+    let opened_to_write = (handed_on & told.3) & !rights::READ;
+    assert_eq!(refused("file", 0, opened_to_write), Err(Errno::Rofs));
+    assert_eq!(refused("none", 0, opened_to_write), Err(Errno::Noent));
+    assert!(refused("file", 0, opened_to_write & !BESIDE_WRITE | rights::READ).is_ok());
+    // Others ask for what they like.
+    let any = guest.open_in(4, "file", 0, opened_to_write | rights::READ, 0, 0);
+    assert!(any.is_ok());
+    let len = guest.path("made");
+    let made = guest.now(|process, context, memory| {
+        process.path_create_directory(context, memory, 4, PATH, len)
+    });
+    assert_eq!(made, Err(Errno::Rofs));
+}
+
+#[test]
+fn what_may_be_written_somewhere_is_told_to_be() {
+    let (_, _, base, handed_on) = mounted(MountRights::RW, None).fdstat(4).unwrap();
+    for inner in [MountRights::RW, MountRights::RO] {
+        // What else is mounted in it may be for anything.
+        let mut guest = mounted(MountRights::RO, Some(inner));
+        let told = guest.fdstat(4).unwrap();
+        assert_eq!((told.2, told.3), (base, handed_on));
+        let inner = guest.open_in(4, "dir/inner/file", 0, rights::WRITE, handed_on, 0);
+        assert!(matches!(inner, Ok(_) | Err(Errno::Rofs)));
+    }
+    // So may a union of which one part is written.
+    let mut guest = Guest::with(&[("file", b"abc")], |config| {
+        let clock = Arc::new(TestClock::new(0));
+        for (rights, flags) in [
+            (MountRights::RO, BindFlags::REPLACE),
+            (MountRights::RW, BindFlags::AFTER.creating()),
+        ] {
+            let root = memory(&clock, &[]);
+            config.namespace.mount(root, "/m", rights, flags).unwrap();
+        }
+        config.preopens.push(Preopen {
+            name: "/m".to_owned(),
+            path: "/m".to_owned(),
+        });
+    });
+    let told = guest.fdstat(4).unwrap();
+    assert_eq!((told.2, told.3), (base, handed_on));
 }
