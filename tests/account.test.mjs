@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util'
 import load from 'wabt'
 import { WAYS as PACKAGE_WAYS, holders } from './account-package.mjs'
 import { buildGuests, guests } from './build.mjs'
+import { DEFINITIONS } from './definitions.mjs'
 import { serve as serveHostile } from './servers/hostile.mjs'
 import { serve as serveWs } from './servers/ws.mjs'
 
@@ -37,6 +38,7 @@ const LEAST = LIMIT / 4
 
 const KEYS = 'crypto,keys=1000000'
 const TASKS = 'task,children=1000000'
+const CHILDREN = ['--grant', TASKS, '--dir', '{scratch}::/scratch']
 const DATABASES = 'indexeddb,quota=1GiB'
 const memory = ['--mount', 'memory:/memory']
 const grant = (...flags) => flags.flatMap((flag) => ['--grant', flag])
@@ -65,7 +67,7 @@ const WAYS = {
   given: { options: grant(TASKS), errno: 'NOMEM' },
   tasks: { options: grant(TASKS), errno: 'NOMEM' },
   pipes: { options: grant(TASKS), errno: 'NOMEM' },
-  children: { options: [...grant(TASKS), '--dir', '{scratch}::/scratch'], errno: 'NOMEM' },
+  children: { options: CHILDREN, errno: 'NOMEM' },
   lines: { options: grant(TASKS), errno: 'NOMEM' },
   messages: { options: grant('console'), errno: 'NOMEM' },
   keys: { options: grant(KEYS), errno: 'NOMEM' },
@@ -221,16 +223,34 @@ async function tested(way, run) {
   }
 }
 
+/** Children of programs that are mostly definitions: what an engine keeps of these is charged, too. Each kind by itself. */
+async function definitions() {
+  for (const [kind, make] of Object.entries(DEFINITIONS)) {
+    // An engine keeps what is the same only once.
+    const programs = make.length > 0 ? 6 : 1
+    const folder = join(scratch, `definitions-${kind}`)
+    mkdirSync(folder)
+    for (let number = 0; number < programs; number++) writeFileSync(join(folder, `${number}.wasm`), make(number))
+    const options = ['--grant', TASKS, '--dir', `${folder}::/scratch`, '--env', `PROGRAMS=${programs}`]
+    // Compiling takes more than they do then, by far.
+    const roomy = ['run', '--quiet', '--json', '--max-memory', '4GiB', ...options, join(guests, 'hold.wasm'), 'children']
+    const { line } = await held([...roomy, String(programs * MIB)], env)
+    assert.match(line, /, then no more$/)
+    await tryToHold(kind, { way: 'children', options, errno: 'NOMEM' })
+  }
+}
+
 async function natively() {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --release -p capfs-host`)
   mkdirSync(places.folder)
   mkdirSync(places.scratch)
-  writeFileSync(join(places.scratch, 'deep.wasm'), await assemble('deep', DEEP))
+  writeFileSync(join(places.scratch, '0.wasm'), await assemble('deep', DEEP))
   for (let index = 0; index < 20_000; index++) writeFileSync(join(places.folder, `a-file-with-a-name-of-some-length-${index}`), '')
   await held(['run', '--json', join(guests, 'hold.wasm'), 'nothing', '0'], env)
   const { peak } = await held(['run', '--json', join(guests, 'hold.wasm'), 'nothing', '0'], env)
   console.log(`nothing: the process ${mib(peak)}`)
   for (const [way, given] of Object.entries(WAYS)) await tested(way, () => tryToHold(way, given))
+  await tested('modules that are mostly definitions, several at once', definitions)
 }
 
 /** By the package: an agent may have twice the limit, once in its own memory and once in what its worker holds. */

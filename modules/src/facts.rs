@@ -3,6 +3,7 @@
 use wasmparser::MemoryType;
 
 use crate::edit::Layout;
+use crate::weight::Weight;
 
 /// What hosts must know of a module that can run as an agent.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Facts {
     pub memory: u32,
     /// How many tables it has.
     pub tables: u32,
+    /// What its definitions weigh.
+    pub(crate) weight: Weight,
     /// Where in the file the parts are that a host may have to change.
     pub(crate) layout: Layout,
 }
@@ -31,6 +34,12 @@ pub struct Unanswered {
 }
 
 impl Facts {
+    /// Bytes that an engine keeps of its definitions while it is loaded and an instance of it runs, at most, beside its code,
+    /// its memories and its tables.
+    pub fn weight(&self) -> u64 {
+        self.weight.bytes()
+    }
+
     /// Bytes that its memories have from the start, all of them together.
     pub fn memory_minimum(&self) -> u64 {
         self.memories.iter().fold(0, |sum, memory| {

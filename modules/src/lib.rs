@@ -25,6 +25,7 @@ mod refusal;
 mod shown;
 #[cfg(feature = "translate")]
 mod translate;
+mod weight;
 
 pub use edit::Edit;
 pub use facts::{Facts, Unanswered};

@@ -19,14 +19,18 @@ const HEADER: u64 = 8;
 /// Bytes of a section's head, at most: what it is, and its length as a LEB128 of 32 bits.
 const HEAD_MAX: u64 = 6;
 
+/// Bytes that tell how many definitions a section has, at most, which stand at its beginning.
+const COUNT_MAX: u64 = 5;
+
 /// Bytes of a section that is read, at most: a program of 60 MB has a tenth of a megabyte.
 const SECTION_MAX: u64 = 32 << 20;
 
-/// Types, functions, imports and exports that a module has, of each, at most, and memories: the engines' limits
+/// Types, functions, imports and exports that a module has, of each, at most, and memories and tables: the engines' limits
 /// (WebAssembly JavaScript Interface, *Implementation-defined Limits*). They bound what is held of a module that is
 /// mostly definitions.
 const DEFINITIONS_MAX: usize = 1_000_000;
 const MEMORIES_MAX: usize = 100;
+const TABLES_MAX: usize = 100;
 
 /// Functions that are answered with `ENOSYS`, at most; there are hosts with dozens of their own.
 const UNANSWERED_MAX: usize = 1000;
@@ -56,11 +60,13 @@ mod section {
     pub const TABLE: u8 = 4;
     pub const MEMORY: u8 = 5;
     pub const EXPORT: u8 = 7;
+    pub const GLOBAL: u8 = 6;
     pub const START: u8 = 8;
     pub const ELEMENT: u8 = 9;
     pub const CODE: u8 = 10;
     pub const DATA: u8 = 11;
     pub const DATA_COUNT: u8 = 12;
+    pub const TAG: u8 = 13;
 }
 
 /// Reads a whole file.
@@ -172,7 +178,7 @@ impl Reader {
     pub fn wanted(&self) -> Option<Range<u64>> {
         match &self.state {
             State::Header => Some(0..HEADER),
-            State::Head(at) => Some(*at..at.saturating_add(HEAD_MAX)),
+            State::Head(at) => Some(*at..at.saturating_add(HEAD_MAX + COUNT_MAX)),
             State::Contents { range, .. } => Some(range.clone()),
             State::End => None,
         }
@@ -243,8 +249,8 @@ impl Reader {
             self.state = State::End;
             return self.check();
         };
-        let (size, count) = section_size(rest).ok_or_else(|| match bytes.len() as u64 {
-            HEAD_MAX => invalid_at("a section's length has more than 32 bits", at),
+        let (size, count) = leb(rest).ok_or_else(|| match bytes.len() as u64 {
+            HEAD_MAX.. => invalid_at("a section's length has more than 32 bits", at),
             _ => Refusal::Truncated(format!("it ends in the head of the section at byte {at}")),
         })?;
         let start = at + 1 + count;
@@ -256,6 +262,7 @@ impl Reader {
             }
             return Err(missing_from(at, range.end - self.len));
         }
+        self.weigh(id, size, &rest[count as usize..]);
         self.state = match id {
             _ if !self.looks => State::Head(range.end),
             section::TYPE
@@ -288,6 +295,20 @@ impl Reader {
         Ok(())
     }
 
+    /// Weighs a section that isn't looked into, by its beginning.
+    fn weigh(&mut self, id: u8, size: u32, beginning: &[u8]) {
+        // Each definition has a byte at least. Without a number validation refuses it.
+        let count = leb(beginning).map_or(0, |(count, _)| count.min(size));
+        match id {
+            section::GLOBAL | section::TAG | section::DATA => self.facts.weight.others(count),
+            section::ELEMENT => {
+                self.facts.weight.others(count);
+                self.facts.weight.elements(size);
+            }
+            _ => {}
+        }
+    }
+
     fn contents(
         &mut self,
         id: u8,
@@ -300,11 +321,7 @@ impl Reader {
             section::TYPE => self.read_types(reader),
             section::IMPORT => self.read_imports(reader),
             section::FUNCTION => self.read_functions(reader),
-            section::TABLE => TableSectionReader::new(reader)
-                .map(|section| {
-                    self.facts.tables = self.facts.tables.saturating_add(section.count());
-                })
-                .map_err(words),
+            section::TABLE => self.read_tables(reader),
             section::MEMORY => self.read_memories(reader),
             section::EXPORT => self.read_exports(reader),
             _ => self.read_start(reader),
@@ -330,6 +347,7 @@ impl Reader {
             for _ in 0..types {
                 bounded(self.types.len(), "types", DEFINITIONS_MAX)?;
                 let ty: SubType = reader.read().map_err(words)?;
+                self.facts.weight.ty(&ty);
                 self.types.push(match &ty.composite_type.inner {
                     CompositeInnerType::Func(ty) => Shape::of(ty),
                     _ => Shape::OTHER,
@@ -350,8 +368,11 @@ impl Reader {
         for (count, import) in imports.into_imports().enumerate() {
             let import = import.map_err(words)?;
             bounded(count, "imports", DEFINITIONS_MAX)?;
+            let names = import.module.len() + import.name.len();
+            self.facts.weight.named(names);
             let kind = match import.ty {
                 TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                    self.facts.weight.function();
                     self.functions.push(self.nothing(ty));
                     match self.function(import.module, import.name, ty) {
                         Answer::Provided => continue,
@@ -406,7 +427,17 @@ impl Reader {
     fn read_functions(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
         for ty in FunctionSectionReader::new(reader).map_err(words)? {
             bounded(self.functions.count, "functions", DEFINITIONS_MAX)?;
+            self.facts.weight.function();
             self.functions.push(self.nothing(ty.map_err(words)?));
+        }
+        Ok(())
+    }
+
+    fn read_tables(&mut self, reader: BinaryReader<'_>) -> Result<(), String> {
+        for table in TableSectionReader::new(reader).map_err(words)? {
+            bounded(self.facts.tables as usize, "tables", TABLES_MAX)?;
+            self.facts.tables += 1;
+            self.facts.weight.table(table.map_err(words)?.ty.initial);
         }
         Ok(())
     }
@@ -424,6 +455,7 @@ impl Reader {
         for (count, export) in exports.into_iter().enumerate() {
             bounded(count, "exports", DEFINITIONS_MAX)?;
             let export = export.map_err(words)?;
+            self.facts.weight.named(export.name.len());
             match (export.name, export.kind) {
                 ("_start", ExternalKind::Func) => self.exported_start = Some(export.index),
                 ("memory", ExternalKind::Memory) => self.exported_memory = Some(export.index),
@@ -510,8 +542,8 @@ fn invalid_at(what: &str, at: u64) -> Refusal {
     Refusal::Invalid(format!("{what} (at offset {at:#x})"))
 }
 
-/// A section's length and how many bytes say it.
-fn section_size(bytes: &[u8]) -> Option<(u32, u64)> {
+/// A number of 32 bits, and how many bytes say it.
+fn leb(bytes: &[u8]) -> Option<(u32, u64)> {
     let mut size = 0u64;
     for (count, byte) in bytes.iter().take(5).enumerate() {
         size |= u64::from(byte & 0x7f) << (7 * count);

@@ -360,6 +360,51 @@ fn what_is_held_of_definitions_is_bounded() {
 }
 
 #[test]
+fn definitions_are_weighed() {
+    let weight = |more: &str| {
+        let module = format!("(module {COMMAND} {more})");
+        verdict(&module).unwrap().weight()
+    };
+    let plain = weight("");
+    // A type, two functions, exports: a program pays nothing that matters.
+    assert!(plain < 4096, "{plain}");
+    let i32s = "i32 ".repeat(1000);
+    for (what, more, least) in [
+        ("values", format!("(type (func (param {i32s})))"), 64_000),
+        (
+            "fields",
+            format!("(type (struct {}))", "(field i32)".repeat(1000)),
+            64_000,
+        ),
+        ("types", "(type (struct))".repeat(1000), 400_000),
+        (
+            "a group",
+            format!("(rec {})", "(type (struct))".repeat(1000)),
+            400_000,
+        ),
+        ("functions", "(func)".repeat(1000), 64_000),
+        ("globals", "(global i32 i32.const 0)".repeat(1000), 100_000),
+        ("tags", "(tag)".repeat(1000), 60_000),
+        ("tables", "(table 1000 funcref)".repeat(100), 400_000),
+        ("elements", "(elem func)".repeat(1000), 100_000),
+        (
+            "an element",
+            format!("(func $f) (elem func {})", "$f ".repeat(1000)),
+            8_000,
+        ),
+        ("segments", "(data)".repeat(1000), 100_000),
+        (
+            "names",
+            format!(r#"(export "{}" (memory 0))"#, "x".repeat(9000)),
+            20_000,
+        ),
+    ] {
+        let weighed = weight(&more) - plain;
+        assert!(weighed >= least, "{what}: {weighed}");
+    }
+}
+
+#[test]
 fn names_that_a_start_function_could_have_are_counted() {
     let module = |count: u32| {
         let exports =

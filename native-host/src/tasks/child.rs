@@ -197,7 +197,7 @@ impl Child {
         let (wasm, mut code) = self.read(parker, program)?;
         let larger = |errno| Refusal {
             errno,
-            text: format!("{program} needs more memory to be compiled than there is left"),
+            text: format!("{program} needs more memory to be loaded than there is left"),
         };
         let refused = |error: ModuleError| match &error {
             ModuleError::Compile {
@@ -214,6 +214,9 @@ impl Child {
         let reading = reading.map_err(larger)?;
         let facts = read_facts(&wasm, program).map_err(refused)?;
         drop(reading);
+        // Beside the file, and then beside the code.
+        let weight = facts.weight();
+        code.grow(weight).map_err(larger)?;
         let watch = Watch {
             parker,
             max: self.account.left(),
@@ -227,7 +230,8 @@ impl Child {
         let loaded = loaded.map_err(refused)?;
         let image = loaded.module.image_range();
         let image = image.end as usize - image.start as usize;
-        code.resize(image as u64 + RUNNING).map_err(larger)?;
+        let kept = weight.saturating_add(image as u64 + RUNNING);
+        code.resize(kept).map_err(larger)?;
         loaded.fits(self.account.left(), program).map_err(refused)?;
         let agent = Agent::new(&loaded.module, program).map_err(refused)?;
         Ok((agent, code))

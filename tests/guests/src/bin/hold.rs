@@ -144,15 +144,16 @@ fn hold(way: &str, most: u64) -> Held {
             let pipe = open(directory("/task"), &format!("{task}/fd/0"), 0, WRITE)?;
             write(pipe, 64 << 10)
         }),
-        // What children hold while they run.
-        "children" => until(most, |_| {
+        // What children hold while they run: deep in their stacks, or of their definitions.
+        "children" => until(most, |number| {
             let task = tried("/task", "new/wasi")?;
             let tell = |name: &str, text: &str| {
                 let file = open(directory("/task"), &format!("{task}/{name}"), 0, WRITE)?;
                 transcript::write(file, text.as_bytes())?;
                 transcript::close(file)
             };
-            tell("cmd", "/scratch/deep.wasm")?;
+            let programs = std::env::var("PROGRAMS").map_or(1, |programs| programs.parse().expect("a number"));
+            tell("cmd", &format!("/scratch/{}.wasm", number % programs))?;
             tell("ctl", "start\n")?;
             // It has come to its innermost frame.
             let output = open(directory("/task"), &format!("{task}/fd/1"), 0, READ)?;
