@@ -224,6 +224,7 @@ pub struct Events(Arc<Mutex<Queues>>);
 #[derive(Default)]
 struct Queues {
     lines: BTreeMap<u64, VecDeque<String>>,
+    /// Bytes of these, and of those that a reader has taken and not read to their end.
     bytes: usize,
     lost: BTreeMap<u64, u64>,
     waiters: Waiters,
@@ -252,21 +253,26 @@ impl Events {
         queues.lost.remove(&element);
     }
 
-    /// The next line, with its end.
-    fn next(&self, element: u64) -> Option<String> {
+    /// The next line, with its end; and how many bytes of it are to be [given back](Events::read) when it was read.
+    fn next(&self, element: u64) -> Option<(String, usize)> {
         let mut queues = lock(&self.0);
         let line = queues.lines.get_mut(&element).and_then(VecDeque::pop_front);
         match line {
             Some(mut line) => {
-                queues.bytes -= line.len() + 1;
                 line.push('\n');
-                Some(line)
+                let counted = line.len();
+                Some((line, counted))
             }
             None => {
                 let lost = queues.lost.remove(&element)?;
-                Some(format!("lost {lost}\n"))
+                Some((format!("lost {lost}\n"), 0))
             }
         }
+    }
+
+    /// A line that was taken is held no longer.
+    fn read(&self, counted: usize) {
+        lock(&self.0).bytes -= counted;
     }
 }
 
@@ -359,6 +365,7 @@ impl Dom {
                     id: reader.next_reader.fetch_add(1, Ordering::Relaxed),
                     element,
                     rest: Vec::new(),
+                    counted: 0,
                     dom: reader.clone(),
                 }))
             })
@@ -438,6 +445,8 @@ struct EventFile {
     element: u64,
     /// What the last reader had no room for.
     rest: Vec<u8>,
+    /// Bytes of its line that count as events which nobody has read.
+    counted: usize,
     dom: Arc<Dom>,
 }
 
@@ -445,7 +454,9 @@ impl EventFile {
     fn fill(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.rest.is_empty() {
             match self.dom.events.next(self.element) {
-                Some(line) => self.rest = line.into_bytes(),
+                Some((line, counted)) => {
+                    (self.rest, self.counted) = (line.into_bytes(), counted);
+                }
                 None => {
                     let crowded = lock(&self.dom.events.0).waiters.register(self.id, context);
                     crowded.wake();
@@ -460,6 +471,7 @@ impl EventFile {
 impl Drop for EventFile {
     fn drop(&mut self) {
         lock(&self.dom.events.0).waiters.forget(self.id);
+        self.dom.events.read(self.counted);
     }
 }
 
@@ -479,6 +491,11 @@ impl OpenFile for EventFile {
         self.fill(context).map(|()| {
             let count = sink.put(&self.rest);
             self.rest.drain(..count);
+            if self.rest.is_empty() {
+                // Its memory is let go of as well.
+                self.rest = Vec::new();
+                self.dom.events.read(std::mem::take(&mut self.counted));
+            }
             Ok(count)
         })
     }
@@ -614,6 +631,36 @@ mod tests {
         assert_eq!(testkit::read(&root, "error").unwrap(), b"no scripts\n");
         assert_eq!(walk(&root, "new/x-y").err(), Some(Errno::Noent));
         assert_eq!(walk(&root, "02").err(), Some(Errno::Noent));
+    }
+
+    #[test]
+    fn what_readers_have_taken_and_not_read_counts() {
+        let (root, _, events) = dom();
+        let node = walk(&root, "1/event").unwrap();
+        let mut readers = Vec::new();
+        let line = "x".repeat(1023);
+        // Each has a line, and has read of it what it had room for.
+        let most = EVENTS_MAX / 1024;
+        for _ in 0..most {
+            events.push(1, line.clone());
+            let mut file = now(node.open(READ)).unwrap();
+            assert_eq!(read_at(&mut *file, 0, 1).unwrap(), b"x");
+            readers.push(file);
+        }
+        events.push(1, line.clone());
+        let mut last = now(node.open(READ)).unwrap();
+        assert_eq!(read_at(&mut *last, 0, 99).unwrap(), b"lost 1\n");
+        // One is read to its end, and one closed: there is room for two.
+        let first = &mut readers[0];
+        assert_eq!(read_at(&mut **first, 0, 2000).unwrap().len(), 1023);
+        readers.pop();
+        for _ in 0..3 {
+            events.push(1, line.clone());
+        }
+        for _ in 0..2 {
+            assert_eq!(read_at(&mut *last, 0, 2000).unwrap().len(), 1024);
+        }
+        assert_eq!(read_at(&mut *last, 0, 99).unwrap(), b"lost 1\n");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use capfs::account::Account;
 use capfs::clock::Clock;
-use capfs::device::gate::{Gate, GateUsage, Observer};
+use capfs::device::gate::{Gate, GateUsage, Observer, Watch};
 use capfs::{Namespace, NodeRef, Rights};
 use capfs_devices::audit::{Audit, Sink};
 use capfs_devices::capability::Capability;
@@ -44,9 +44,9 @@ pub enum Kind {
 }
 
 impl Held {
-    /// Puts a gate in front of what a grant gives an agent of this name.
+    /// Puts a gate in front of what a grant gives an agent of this name and account.
     pub fn new(
-        agent: &str,
+        (agent, account): (&str, &Account),
         sink: Option<Arc<dyn Sink>>,
         grant: Grant,
         kind: Kind,
@@ -61,10 +61,12 @@ impl Held {
             }
             audit
         });
-        let observer = audit
-            .clone()
-            .map(|audit| (audit as Arc<dyn Observer>, clock));
-        let (gate, node) = Gate::new(root, observer);
+        let watch = audit.clone().map(|audit| Watch {
+            observer: audit as Arc<dyn Observer>,
+            clock,
+            account: account.clone(),
+        });
+        let (gate, node) = Gate::new(root, watch);
         let held = Held {
             grant,
             gate,
@@ -174,7 +176,13 @@ impl Capabilities {
 
     fn hold(&mut self, grant: &Grant, kind: Kind, root: NodeRef) -> NodeRef {
         let sink = self.family.sink.clone();
-        let (held, node) = Held::new(&self.agent, sink, grant.clone(), kind, root);
+        let (held, node) = Held::new(
+            (&self.agent, self.account()),
+            sink,
+            grant.clone(),
+            kind,
+            root,
+        );
         self.places.take(grant);
         self.held.push(held);
         node

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use capfs::clock::Clock;
-use capfs::device::gate::{Gate, Observer};
+use capfs::device::gate::{Gate, Observer, Watch};
 use capfs::{BindFlags, Errno, FileKind, NodeRef, Rights};
 use capfs_devices::audit::Audit;
 use capfs_devices::grant::{DeviceKind, Grant};
@@ -210,14 +210,18 @@ fn install(
 ) -> Result<String, JsValue> {
     not_ended()?;
     let clock = machine(|machine| Ok(machine.clock.clone()))?;
-    let observer = audit.map(|audit| {
+    let watch = audit.map(|audit| {
         let audit = observer(agent, &grant, audit, clock.clone());
         if let Kind::Here(capability) = &kind {
             capability.observe_calls(audit.clone());
         }
-        (audit as Arc<dyn Observer>, clock)
+        Watch {
+            observer: audit as Arc<dyn Observer>,
+            clock,
+            account: account(),
+        }
     });
-    let (gate, root) = Gate::new(root, observer);
+    let (gate, root) = Gate::new(root, watch);
     mount_node(root, &grant.at, rights)?;
     machine(|machine| {
         let at = grant.at.clone();

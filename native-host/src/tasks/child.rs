@@ -315,7 +315,8 @@ impl Child {
             // What the parent loses, the child loses.
             let root = narrowed.of.guard(narrowed.root);
             let sink = self.family.sink.clone();
-            let (held, root) = Held::new(&self.name, sink, grant.clone(), narrowed.kind, root);
+            let whose = (self.name.as_str(), &self.account);
+            let (held, root) = Held::new(whose, sink, grant.clone(), narrowed.kind, root);
             lock(&self.life).held.push(held);
             mounts.push((at, root, Rights::RW));
         }

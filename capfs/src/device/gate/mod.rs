@@ -15,6 +15,7 @@ use super::lock::lock;
 use super::sync::Mutex;
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::waiters::Waiters;
+use crate::account::{Account, Charge, Holding};
 use crate::clock::Clock;
 use crate::{BoxedFuture, Errno, MaybeSend, MaybeSync, NodeRef, Op, PATH_MAX};
 
@@ -129,18 +130,22 @@ struct Shared {
     watch: Option<Watch>,
 }
 
-/// Who is told, and the clock that times what they are told.
-struct Watch {
-    observer: Arc<dyn Observer>,
-    clock: Arc<dyn Clock>,
+/// Bytes of a file's path that an open descriptor or a node pays for anyway; a longer one is charged to an account.
+const PATH_FREE: usize = 512;
+
+/// Who is told of what is done behind a gate.
+pub struct Watch {
+    /// Is told.
+    pub observer: Arc<dyn Observer>,
+    /// Times what it is told.
+    pub clock: Arc<dyn Clock>,
+    /// Whose operations they are: the paths that are told are kept for as long as a file is open, and charged to it where they are long.
+    pub account: Account,
 }
 
 impl Gate {
-    /// Puts a gate in front of `root`. `observer` is told of every operation, timed by `clock`.
-    pub fn new(
-        root: NodeRef,
-        observer: Option<(Arc<dyn Observer>, Arc<dyn Clock>)>,
-    ) -> (Gate, NodeRef) {
+    /// Puts a gate in front of `root`; `watch` is told of every operation.
+    pub fn new(root: NodeRef, watch: Option<Watch>) -> (Gate, NodeRef) {
         let gate = Gate(Arc::new(Shared {
             revoked: AtomicBool::new(false),
             waiters: Mutex::default(),
@@ -149,7 +154,7 @@ impl Gate {
             errors: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
-            watch: observer.map(|(observer, clock)| Watch { observer, clock }),
+            watch,
         }));
         let node = node::gated(root, gate.0.clone());
         (gate, node)
@@ -186,30 +191,59 @@ impl Gate {
 
 /// The name of a file within the device, as far as somebody wants to know it.
 #[derive(Clone)]
-struct Path(Option<Arc<str>>);
+struct Path(Option<Arc<Told>>);
+
+/// A path that is told.
+struct Told {
+    text: Box<str>,
+    /// For its bytes, where it is long.
+    _charge: Option<Charge>,
+}
 
 impl Path {
-    /// # Errors
-    /// [`Errno::Nametoolong`]: over [`WATCHED_PATH_MAX`]
-    fn child(&self, name: &str) -> Result<Path, Errno> {
-        let Some(path) = self.0.as_deref() else {
-            return Ok(Path(None));
+    /// That of a device, whose files' paths are told or not.
+    fn root(told: bool) -> Path {
+        let root = || {
+            Arc::new(Told {
+                text: Box::default(),
+                _charge: None,
+            })
         };
-        if path.len() + name.len() >= WATCHED_PATH_MAX {
-            return Err(Errno::Nametoolong);
-        }
-        Ok(Path(Some(match path {
-            "" => name.into(),
-            path => format!("{path}/{name}").into(),
-        })))
+        Path(told.then(root))
     }
 
     fn as_str(&self) -> &str {
-        self.0.as_deref().unwrap_or_default()
+        self.0.as_ref().map_or("", |told| &told.text)
     }
 }
 
 impl Shared {
+    /// The path of a name in a directory.
+    ///
+    /// # Errors
+    /// - [`Errno::Nametoolong`]: over [`WATCHED_PATH_MAX`]
+    /// - [`Errno::Nomem`]: over the limit of the account
+    fn child(&self, path: &Path, name: &str) -> Result<Path, Errno> {
+        let (Some(watch), Some(_)) = (&self.watch, &path.0) else {
+            return Ok(Path(None));
+        };
+        let before = path.as_str();
+        let length = before.len() + name.len() + 1;
+        if length > WATCHED_PATH_MAX {
+            return Err(Errno::Nametoolong);
+        }
+        let charged = || watch.account.charge(Holding::Descriptors, length as u64);
+        let charge = (length > PATH_FREE).then(charged).transpose()?;
+        let text = match before {
+            "" => name.into(),
+            before => format!("{before}/{name}").into(),
+        };
+        Ok(Path(Some(Arc::new(Told {
+            text,
+            _charge: charge,
+        }))))
+    }
+
     /// # Errors
     /// [`REVOKED`], or why nobody can be told.
     fn pass(&self) -> Result<(), Errno> {

@@ -19,7 +19,7 @@ struct GatedNode {
 
 /// Puts the root of a device behind a gate.
 pub(super) fn gated(inner: NodeRef, gate: Arc<Shared>) -> NodeRef {
-    let path = Path(gate.watch.as_ref().map(|_| "".into()));
+    let path = Path::root(gate.watch.is_some());
     Arc::new(GatedNode { inner, gate, path })
 }
 
@@ -44,7 +44,7 @@ impl GatedNode {
             Some(directory) => edit(directory),
             None => Op::err(Errno::Rofs),
         };
-        let path = match self.path.child(name.as_str()) {
+        let path = match self.gate.child(&self.path, name.as_str()) {
             Ok(path) => path,
             Err(errno) => return Op::err(errno),
         };
@@ -115,7 +115,7 @@ impl Directory for GatedNode {
             Some(directory) => directory.walk(name),
             None => Op::err(Errno::Notdir),
         };
-        match self.path.child(name.as_str()) {
+        match self.gate.child(&self.path, name.as_str()) {
             Ok(path) => self.gate.past(walk).map(self.child(path)),
             Err(errno) => Op::err(errno),
         }
@@ -133,7 +133,7 @@ impl EditDirectory for GatedNode {
             Some(directory) => directory.create(name, how),
             None => Op::err(Errno::Rofs),
         };
-        let path = match self.path.child(name.as_str()) {
+        let path = match self.gate.child(&self.path, name.as_str()) {
             Ok(path) => path,
             Err(errno) => return Op::err(errno),
         };
@@ -151,7 +151,7 @@ impl EditDirectory for GatedNode {
             Some(directory) => directory.make_directory(name),
             None => Op::err(Errno::Rofs),
         };
-        let path = match self.path.child(name.as_str()) {
+        let path = match self.gate.child(&self.path, name.as_str()) {
             Ok(path) => path,
             Err(errno) => return Op::err(errno),
         };

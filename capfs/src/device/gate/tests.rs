@@ -44,6 +44,15 @@ impl Observer for Lines {
     }
 }
 
+/// Without a limit.
+fn watch(observer: Arc<dyn Observer>, clock: Arc<dyn Clock>) -> Option<Watch> {
+    Some(Watch {
+        observer,
+        clock,
+        account: Account::unlimited(),
+    })
+}
+
 fn files() -> NodeRef {
     MemoryFs::new(Arc::new(ManualClock::new(1)), MemoryLimits::default()).root()
 }
@@ -57,7 +66,7 @@ fn a_device_behind_a_gate_is_the_same_device() {
 fn counts_and_tells() {
     let lines = Arc::new(Lines::default());
     let clock = Arc::new(Counting(AtomicU64::new(0)));
-    let (gate, root) = Gate::new(files(), Some((lines.clone(), clock)));
+    let (gate, root) = Gate::new(files(), watch(lines.clone(), clock));
     testkit::write(&root, "a", b"hello").unwrap();
     assert_eq!(testkit::read(&root, "a").unwrap(), b"hello");
     assert_eq!(testkit::stat(&root, "b").err(), Some(Errno::Noent));
@@ -108,7 +117,7 @@ impl Observer for Room {
 fn what_nobody_can_be_told_of_is_counted_and_not_done() {
     let room = Arc::new(Room(AtomicU64::new(2), Lines::default()));
     let clock = Arc::new(Counting(AtomicU64::new(0)));
-    let (gate, root) = Gate::new(files(), Some((room.clone(), clock)));
+    let (gate, root) = Gate::new(files(), watch(room.clone(), clock));
     let mut file = now(testkit::edit(&root)
         .unwrap()
         .create(testkit::name("a"), READ_WRITE))
@@ -176,7 +185,7 @@ fn what_is_refused_while_it_waits_is_given_up() {
 fn what_is_told_has_an_end() {
     let lines = Arc::new(Lines::default());
     let clock = Arc::new(Counting(AtomicU64::new(0)));
-    let (_gate, root) = Gate::new(files(), Some((lines.clone(), clock)));
+    let (_gate, root) = Gate::new(files(), watch(lines.clone(), clock));
     let name = "n".repeat(255);
     let (mut node, mut depth) = (root, 0);
     let refused = loop {
@@ -195,6 +204,56 @@ fn what_is_told_has_an_end() {
     );
     assert_eq!(walk(&node, &name).err(), Some(Errno::Nametoolong));
     assert_eq!(lock(&lines.0).len(), depth);
+}
+
+#[test]
+fn long_paths_that_are_told_are_charged() {
+    let account = Account::new(40_000);
+    let watch = Watch {
+        observer: Arc::new(Lines::default()),
+        clock: Arc::new(Counting(AtomicU64::new(0))),
+        account: account.clone(),
+    };
+    let (_gate, root) = Gate::new(files(), Some(watch));
+    testkit::write(&root, "short", b"x").unwrap();
+    let short = now(walk(&root, "short").unwrap().open(READ)).unwrap();
+    assert_eq!(account.used(), 0, "a descriptor pays for it");
+    let mut node = root;
+    for _ in 0..30 {
+        let name = "n".repeat(255);
+        let directory = testkit::edit(&node).unwrap();
+        node = now(directory.make_directory(testkit::name(&name))).unwrap();
+    }
+    let used = account.used();
+    assert!((30 * 255..30 * 256).contains(&used), "{used}");
+    // One path for all that are open of one node, and as long as one of them is.
+    let open: Vec<Box<dyn OpenFile>> = (0..100).map(|_| now(node.open(READ)).unwrap()).collect();
+    assert_eq!(account.used(), used);
+    drop(node);
+    assert_eq!(account.used(), used);
+    drop((open, short));
+    assert_eq!(account.used(), 0);
+}
+
+#[test]
+fn a_path_that_there_is_no_room_for_is_refused() {
+    let account = Account::new(1000);
+    let watch = Watch {
+        observer: Arc::new(Lines::default()),
+        clock: Arc::new(Counting(AtomicU64::new(0))),
+        account: account.clone(),
+    };
+    let (_gate, mut node) = Gate::new(files(), Some(watch));
+    let name = "n".repeat(255);
+    let refused = loop {
+        let directory = testkit::edit(&node).unwrap();
+        match now(directory.make_directory(testkit::name(&name))) {
+            Ok(made) => node = made,
+            Err(errno) => break errno,
+        }
+    };
+    assert_eq!(refused, Errno::Nomem);
+    assert_eq!(walk(&node, &name).err(), Some(Errno::Nomem));
 }
 
 #[test]
@@ -365,7 +424,7 @@ fn what_was_refused_is_told_with_what_it_stands_for() {
     let subjects = Arc::new(Subjects(Mutex::default()));
     let clock = Arc::new(Counting(AtomicU64::new(0)));
     let device = SyntheticDir::builder().reads("body", Refused).build();
-    let (_gate, root) = Gate::new(device, Some((subjects.clone(), clock)));
+    let (_gate, root) = Gate::new(device, watch(subjects.clone(), clock));
     assert_eq!(testkit::read(&root, "body").err(), Some(Errno::Acces));
     assert_eq!(*lock(&subjects.0), ["open https://a/"]);
 }
