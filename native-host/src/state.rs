@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use capfs_devices::identity::Identity;
 use capfs_devices::storage::own_name;
+use capfs_native_devices::remove_unfinished_keys;
 use rustix::fs::{Access, access};
 
 use crate::read::read_at_most;
@@ -130,6 +131,8 @@ impl State {
                 Err(error) => return Err(unusable(error)),
             },
         };
+        // Whoever was writing here was killed, or the folder would be locked.
+        remove_unfinished_keys(path);
         Ok(State {
             path: path.to_owned(),
             _folder: folder,
@@ -246,6 +249,48 @@ mod tests {
             fs::read(path.join("files").join(OWN).join("f")).unwrap(),
             b"kept"
         );
+    }
+
+    #[test]
+    fn what_a_killed_run_was_writing_goes() {
+        let scratch = tempfile::tempdir().unwrap();
+        let keys = scratch.path().join("keys");
+        fs::create_dir(&keys).unwrap();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let names = [
+            ".tmp2Ab9xY",
+            ".writing-2Ab9xY",
+            ".tmp-mine",
+            ".writing",
+            "a.key",
+            "master",
+        ];
+        for name in names {
+            fs::write(keys.join(name), "x").unwrap();
+        }
+        let left = || {
+            let mut left: Vec<String> = fs::read_dir(&keys)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            left.sort();
+            left
+        };
+        let mut first = State::claim(scratch.path(), &named("a"), "a.wasm").unwrap();
+        first.keep();
+        assert_eq!(left(), [".tmp-mine", ".writing", "a.key", "master"]);
+        // Of a run that goes on nothing is touched.
+        fs::write(keys.join(".writing-abcdef"), "x").unwrap();
+        let second = State::claim(scratch.path(), &named("a"), "a.wasm");
+        assert!(matches!(second, Err(StateError::InUse { .. })));
+        drop(first);
+        assert_eq!(left().len(), 5);
+        // Nor of another agent's, whoever asks for it.
+        let other = State::claim(scratch.path(), &named("b"), "a.wasm");
+        assert!(matches!(other, Err(StateError::Owned { .. })));
+        assert_eq!(left().len(), 5);
+        drop(State::claim(scratch.path(), &named("a"), "a.wasm").unwrap());
+        assert_eq!(left().len(), 4);
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod random;
 pub mod signals;
 mod ws;
 
+pub use crypto::remove_unfinished as remove_unfinished_keys;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

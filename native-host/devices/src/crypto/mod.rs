@@ -6,7 +6,7 @@ mod vault;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use capfs::Errno;
@@ -25,7 +25,7 @@ impl Keys {
     /// Keys that are kept in the folder `keys` of this state folder, if there is one, sealed by a key beside them or by a
     /// passphrase.
     pub fn new(state: Option<PathBuf>, passphrase: Option<Zeroizing<String>>) -> Keys {
-        let vault = state.map(|state| Arc::new(Vault::new(state.join("keys"), passphrase)));
+        let vault = state.map(|state| Arc::new(Vault::new(folder(&state), passphrase)));
         Keys { vault }
     }
 
@@ -33,6 +33,16 @@ impl Keys {
         let vault = self.vault.as_deref();
         vault.ok_or_else(|| Failure::new(Errno::Notsup, "this host keeps no keys"))
     }
+}
+
+/// The folder of the keys of a state folder.
+fn folder(state: &Path) -> PathBuf {
+    state.join("keys")
+}
+
+/// Removes what a run that was killed was writing among the keys of a state folder, which the caller has locked.
+pub fn remove_unfinished(state: &Path) {
+    vault::remove_unfinished(&folder(state));
 }
 
 fn answer<T: Send + 'static>(outcome: Result<T, Failure>) -> Answer<T> {

@@ -25,13 +25,19 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use argon2::{Algorithm as Argon2Algorithm, Argon2, Params, Version};
 use capfs::Errno;
 use capfs_devices::crypto::{Algorithm, Failure, Material, SECRET_MAX, Stored, Usages};
-use tempfile::NamedTempFile;
+use tempfile::Builder;
 use zeroize::Zeroizing;
 
 use super::key::SoftKey;
 
 const KEY_MAGIC: &[u8] = b"capfskey\x01";
 const MASTER_MAGIC: &[u8] = b"capfsmst\x01";
+/// What the name of a file begins with that is being written.
+const UNFINISHED: &str = ".writing-";
+
+/// The same of those that a version before this one wrote, which had as many letters and digits behind it.
+const UNFINISHED_BEFORE: (&str, usize) = (".tmp", 6);
+
 const NONCE: usize = 12;
 const SALT: usize = 16;
 
@@ -115,6 +121,27 @@ fn cipher(key: &[u8]) -> Result<Aes256Gcm, Failure> {
     Aes256Gcm::new_from_slice(key).map_err(|_| damaged("the master key"))
 }
 
+/// Removes what was being written into a folder of keys when its writer was killed. Nobody else may have the folder meanwhile. What can't be
+/// removed stays: it is in nobody's way.
+pub(super) fn remove_unfinished(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    let (before, letters) = UNFINISHED_BEFORE;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let rest = name.strip_prefix(before);
+        let older = rest.is_some_and(|rest| {
+            rest.len() == letters && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && (older || name.starts_with(UNFINISHED)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl Vault {
     pub(super) fn new(folder: PathBuf, passphrase: Option<Zeroizing<String>>) -> Vault {
         Vault {
@@ -135,7 +162,8 @@ impl Vault {
         let made = builder.recursive(true).mode(0o700).create(&self.folder);
         made.map_err(failed)?;
         // Readable by the owner alone, whatever the umask.
-        let mut file = NamedTempFile::new_in(&self.folder).map_err(failed)?;
+        let unfinished = Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder);
+        let mut file = unfinished.map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
         let moved = match replace {
