@@ -39,3 +39,6 @@ mod web;
 #[cfg(all(test, not(target_family = "wasm")))]
 #[path = "remote/numbers.rs"]
 mod numbers;
+#[cfg(all(test, not(target_family = "wasm")))]
+#[path = "remote/taken.rs"]
+mod taken;

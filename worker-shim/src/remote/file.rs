@@ -12,6 +12,7 @@ use capfs::{
 
 use super::client::{Fid, later};
 use super::connection::{Answer, Number};
+use super::taken::{Ending, Taken};
 use super::wire::{
     Code, DATA_MAX, Decoder, Encoder, FILE_WRITE_MAX, LIST_MAX, SEEKABLE, UNFINISHED, WRITE_MAX,
 };
@@ -30,17 +31,34 @@ pub(super) struct RemoteFile {
     write: Option<Transfer>,
     /// Whoever writes does not wait.
     nonblocking: bool,
-    /// A write of a stream that has returned already: its bytes are the other side's to write, all of them.
-    taken: Option<Answer>,
-    /// What became of it, to be told by the next.
-    owed: Result<(), Errno>,
+    /// Of a stream.
+    taken: Taken<Write>,
     /// Closing may begin something: opening did, or a stream has been written to.
     unfinished: bool,
     /// What a read brought and its caller had no room for, of a stream: it would be lost.
     rest: Vec<u8>,
     /// Waits that have been asked for, for reading and for writing.
     ready: [Option<Answer>; 2],
-    subject: RefCell<Option<String>>,
+    subject: Subject,
+}
+
+/// What a file stands for, as the other side has said it last.
+type Subject = Rc<RefCell<Option<String>>>;
+
+/// A write that has returned already, and whose answer may tell what the file stands for.
+struct Write {
+    answer: Answer,
+    subject: Subject,
+}
+
+impl Ending for Write {
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Errno>> {
+        let results = ready!(self.answer.poll_results(context));
+        if let Some(subject) = results.subject {
+            self.subject.replace(Some(subject));
+        }
+        Poll::Ready(results.outcome.map(drop))
+    }
 }
 
 /// An open file that is to be closed although nobody has got it.
@@ -65,7 +83,7 @@ impl Drop for RemoteFile {
         // Closing gives up what is under way: one message instead of one each would do, but order matters more.
         self.read = None;
         self.write = None;
-        self.taken = None;
+        self.taken.give_up();
         self.ready = [None, None];
         self.fid
             .connection
@@ -83,12 +101,11 @@ impl RemoteFile {
             read: None,
             write: None,
             nonblocking: false,
-            taken: None,
-            owed: Ok(()),
+            taken: Taken::default(),
             unfinished: false,
             rest: Vec::new(),
             ready: [None, None],
-            subject: RefCell::default(),
+            subject: Subject::default(),
         }
     }
 
@@ -109,7 +126,7 @@ impl RemoteFile {
             let mut file = RemoteFile::new(closing.fid.clone(), number);
             file.seekable = told & SEEKABLE != 0;
             file.unfinished = told & UNFINISHED != 0;
-            file.subject = RefCell::new(results.subject);
+            file.subject = Rc::new(RefCell::new(results.subject));
             Ok((file, rest))
         })
     }
@@ -126,32 +143,11 @@ impl RemoteFile {
         transfer.is_some_and(|transfer| !self.seekable || transfer.at == at)
     }
 
-    /// Waits until the write that has returned already has ended.
-    fn poll_taken(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(taken) = &mut self.taken {
-            let results = ready!(taken.poll_results(context));
-            self.taken = None;
-            self.owed = results.outcome.map(drop);
-            if let Some(subject) = results.subject {
-                self.subject.replace(Some(subject));
-            }
-        }
-        Poll::Ready(())
-    }
-
     /// Asks for something when the write that has returned already has ended, if that went well.
-    fn behind_taken(
-        &mut self,
-        code: Code,
-        fill: impl FnOnce(Encoder) -> Encoder + 'static,
-    ) -> Op<()> {
-        let owed = std::mem::replace(&mut self.owed, Ok(()));
-        let (taken, fid, number) = (self.taken.take(), self.fid.clone(), self.file.get());
+    fn behind_taken(&self, code: Code, fill: impl FnOnce(Encoder) -> Encoder + 'static) -> Op<()> {
+        let (taken, fid, number) = (self.taken.clone(), self.fid.clone(), self.file.get());
         Op::run(async move {
-            owed?;
-            if let Some(taken) = taken {
-                taken.await?;
-            }
+            taken.ended().await?;
             let request = |request: Encoder| fill(request.u32(number));
             fid.connection.call(code, request).await.map(drop)
         })
@@ -226,8 +222,8 @@ impl OpenFile for RemoteFile {
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
         self.ready[1] = None;
-        ready!(self.poll_taken(context));
-        std::mem::replace(&mut self.owed, Ok(()))?;
+        ready!(self.taken.poll_ended(context));
+        self.taken.take_owed()?;
         self.unfinished |= !self.seekable;
         if !self.goes_on(self.write.as_ref(), at) {
             self.write = None;
@@ -239,7 +235,8 @@ impl OpenFile for RemoteFile {
             let taken = source.take(&mut bytes);
             if self.nonblocking && !self.seekable {
                 let answer = self.ask(Code::WriteAll, |request| request.bytes(&bytes[..taken]));
-                self.taken = Some(answer);
+                let subject = self.subject.clone();
+                self.taken.begin(Write { answer, subject });
                 return Poll::Ready(Ok(Written {
                     bytes: taken,
                     end: 0,
@@ -265,7 +262,7 @@ impl OpenFile for RemoteFile {
         interest: Interest,
     ) -> Poll<Result<Readiness, Errno>> {
         if interest == Interest::Write {
-            ready!(self.poll_taken(context));
+            ready!(self.taken.poll_ended(context));
         }
         let (transfer, index) = match interest {
             Interest::Read => (&self.read, 0),
@@ -353,7 +350,7 @@ impl OpenFile for RemoteFile {
 
     /// As far as this side knows: it is told of what opening began.
     fn unfinished(&self) -> bool {
-        self.unfinished || self.owed.is_err()
+        self.unfinished || self.taken.owes()
     }
 
     fn subject(&self) -> Option<String> {

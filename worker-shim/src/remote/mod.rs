@@ -13,6 +13,7 @@
 //! - `connection`: requests and answers on the client's side
 //! - `numbers`: what a client numbers
 //! - `client`: the device in an agent's kernel
+//! - `taken`: a write that has returned before it ended
 //! - `server`: the other side
 
 pub mod client;
@@ -21,4 +22,5 @@ mod file;
 mod numbers;
 mod perform;
 pub mod server;
+mod taken;
 mod wire;
