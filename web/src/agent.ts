@@ -11,7 +11,9 @@ import type { HomeTree } from './home.js';
 import { KEPT_MAX, KEPT_MIB, type Keeper } from './kept.js';
 import { checkSize, readKillOptions, readPath } from './options.js';
 import type { PooledWorker, ReportReceiver } from './pool.js';
-import { Peer, type AgentConfig, type EndReason, type FileRequest, type Mail, type Narrowing, type NarrowRequest, type RemoteTree, type Report } from './protocol.js';
+import {
+  Peer, type AgentConfig, type EndReason, type FileRequest, type Mail, type Narrowing, type NarrowRequest, type RemoteTree, type Report,
+} from './protocol.js';
 import { isStream } from './realms.js';
 import { InputStream, OutputStream } from './streams.js';
 import { Telling } from './telling.js';
@@ -78,6 +80,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #lost: string | undefined;
   /** The question for what it uses. */
   #asked: Promise<Usage> | undefined;
+  /** Why nothing is asked of it any more, while what it did is still told. */
+  #closed: string | undefined;
   readonly #time: number | undefined;
   /** What is to be done when it has ended. */
   readonly #endings: (() => void)[] = [];
@@ -217,7 +221,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   protected async request(what: FileRequest, path: string, bytes?: Uint8Array, { maxBytes, signal }: ReadOptions = {}): Promise<unknown> {
-    if (this.#released !== undefined) throw new CapfsError('CLOSED', this.#released);
+    const gone = this.#released ?? this.#closed;
+    if (gone !== undefined) throw new CapfsError('CLOSED', gone);
     try {
       const asked = { type: 'request', id: this.id, what, path, ...(maxBytes === undefined ? {} : { max: maxBytes }), ...(bytes ? { bytes } : {}) } as const;
       return await this.worker.ask(asked, signal);
@@ -256,9 +261,9 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     return (await this.worker.ask({ type: 'adopt', id: this.id, client, of, at, peer, tree })) as RemoteTree;
   }
 
-  /** Has its kernel close what a task of its had there; not for users. */
+  /** Has its kernel close what a task of its had there, also where it has ended and keeps its files; not for users. */
   forgetTask(client: number): void {
-    if (!this.#exit) this.worker.send({ type: 'forget', id: this.id, client });
+    this.worker.send({ type: 'forget', id: this.id, client });
   }
 
   /** From now on the page has its turn after what it has the page's thread do; not for users. */
@@ -348,6 +353,17 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   endAtOnce(why: string): void {
     if (!this.#begun) return this.#end('killed', why);
     this.#cut({ code: ENDINGS.killed, reason: 'killed', message: why, usage: this.#used });
+  }
+
+  /** Whether an audit may still hear of it; not for users. */
+  get heard(): boolean {
+    return this.#audit !== undefined && this.#begun && !this.#exit;
+  }
+
+  /** Everything is being closed: it is ended with its worker once its audit has heard what it did. Not for users. */
+  closeHeard(why: string): void {
+    this.#closed = why;
+    this.#end('killed', why);
   }
 
   /** Others have ended since, and there is no room for its files any more; not for users. */
@@ -442,8 +458,13 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /** Nothing more comes from its worker: its end is told behind what it said. */
-  #ended(end: Omit<Exit, 'timings'>, kept: number | undefined): void {
+  #ended(told: Omit<Exit, 'timings'>, files: number | undefined): void {
     if (this.#over || this.#exit) return;
+    const closed = this.#closed;
+    const kept = closed === undefined ? files : undefined;
+    // As those end of which no audit hears.
+    const ends = closed !== undefined && told.reason === 'killed';
+    const end: typeof told = ends ? { ...told, code: HOST_FAILED, reason: 'host', message: told.message ?? closed } : told;
     const over = { kept };
     this.#over = over;
     this.#stopTimer?.();

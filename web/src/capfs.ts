@@ -97,7 +97,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       const home = await HomeTree.create(modules, full);
       return new Capfs(variant, home, pool, kept, (await modules).kernel, full, assets);
     } catch (error) {
-      pool.close();
+      pool.close(new Set());
       throw packageError(error);
     }
   }
@@ -185,7 +185,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     // What a task has is less of what its parent has, and found by whose that is.
     const finding = parent ? undefined : grants.find(([device, terms]) => findsByIdentity(device, terms));
     if (finding && id === undefined && isModule(program)) {
-      throw new CapfsError('GRANT_INVALID', `${finding[0]}: what is kept is found by the identity of the agent, and a compiled module has none: give it an id, or the grant a name`);
+      const why = 'what is kept is found by the identity of the agent, and a compiled module has none: give it an id, or the grant a name';
+      throw new CapfsError('GRANT_INVALID', `${finding[0]}: ${why}`);
     }
     const name = options.name ?? programName(program);
     const progress = options.progress && told(options.progress, signal);
@@ -222,7 +223,9 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       agent.alive();
       if (refused !== undefined) throw refused;
       if (isStream(stdin)) {
-        if (stdin.locked) throw new CapfsError('OPTION_INVALID', 'stdin is a stream that somebody else began to read while the agent was being started: it is locked');
+        if (stdin.locked) {
+          throw new CapfsError('OPTION_INVALID', 'stdin is a stream that somebody else began to read while the agent was being started: it is locked');
+        }
         agent.readFrom(stdin);
       }
     } catch (error) {
@@ -238,7 +241,9 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
    * @throws CapfsError `OPTION_INVALID`
    */
   async #checkShared(mounts: NonNullable<SpawnOptions['mounts']>): Promise<void> {
-    const shared = Object.entries(mounts).flatMap(([at, mount]) => [mount].flat().flatMap((member) => (member.type === 'shared' ? [[at, member.path] as const] : [])));
+    const shared = Object.entries(mounts).flatMap(([at, mount]) =>
+      [mount].flat().flatMap((member) => (member.type === 'shared' ? [[at, member.path] as const] : [])),
+    );
     await Promise.all(
       shared.map(async ([at, path]) => {
         const { type } = await this.stat(path).catch((error: unknown) => {
@@ -376,13 +381,18 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     return this.#devices;
   }
 
-  /** Ends every agent and every worker, and gives up what is being started. */
+  /** Ends every agent and every worker, and gives up what is being started. What agents have done until now their audits still hear of, a moment later. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     for (const starting of [...this.#starting]) starting.abort(new CapfsError('CLOSED', CLOSED));
-    this.#devices?.end(CLOSED);
-    this.pool.close();
+    // A worker that is ended says nothing more, also of what it has sent already.
+    const heard = [...this.#agents].filter((agent) => agent.heard);
+    for (const agent of heard) agent.closeHeard(CLOSED);
+    const devices = this.#devices;
+    if (heard.length === 0) devices?.end(CLOSED);
+    else void Promise.all(heard.map(({ exit }) => exit)).then(() => devices?.end(CLOSED));
+    this.pool.close(new Set(heard.map(({ worker }) => worker)));
     this.home.close(CLOSED);
     this.#agents.clear();
   }

@@ -51,10 +51,13 @@ function holdsByName(value: unknown): value is Record<string, unknown> {
   return Object.prototype.toString.call(value) === '[object Object]' || Object.keys(value).length > 0;
 }
 
-const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0');
+/** Half of a pair of surrogates has no bytes in UTF-8: it would become U+FFFD, and another text than was given. */
+const LONE = /\p{Surrogate}/u;
+
+const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0') && !LONE.test(value);
 
 const flag = must('true or false', (value) => typeof value === 'boolean');
-const text = must('a string without NUL', isText);
+const text = must('a string without NUL and lone surrogates', isText);
 const callback = must('a function', (value) => typeof value === 'function');
 const anyOf = (...names: string[]): Reader => must(names.map((name) => `'${name}'`).join(' or '), (value) => names.includes(value as string));
 const whole = (least: number, most: number): Reader =>
@@ -108,7 +111,7 @@ const namesOf = (path: string): string[] => path.split('/').filter((name) => nam
 
 /** A path without `..`, as names of mounts and of files in them are. */
 function path(value: unknown, at: string): string {
-  if (!isText(value)) return refuse(at, 'a path: a string without NUL', value);
+  if (!isText(value)) return refuse(at, 'a path: a string without NUL and lone surrogates', value);
   const names: string[] = [];
   for (const name of value.split('/')) {
     if (name === '..') names.pop();
@@ -127,7 +130,8 @@ const [NAME_MAX, PATH_MAX] = [255, 4096];
  * `spawn` waits for anything.
  */
 const files: Reader = (value, at) => {
-  const contents = record('an object of contents by path', (name, content, at) => readData(content as Data, `${at}[${shown(name)}]`))(value, at) as Record<string, Uint8Array>;
+  const read = record('an object of contents by path', (name, content, at) => readData(content as Data, `${at}[${shown(name)}]`));
+  const contents = read(value, at) as Record<string, Uint8Array>;
   const invalid = (name: string, why: string) => new CapfsError('OPTION_INVALID', `${at}[${shown(name)}] ${why}`);
   const length = (text: string) => new TextEncoder().encode(text).length;
   const known = new Map<string, string>();
@@ -208,7 +212,8 @@ const grant: Reader = (value, at) => {
   if (!isObject(value)) return refuse(at, wanted, value);
   const { device, ...terms } = value;
   if (!isText(device)) return refuse(at, wanted, value);
-  const written = Object.entries(terms).map(([key, term]) => [key, term === undefined ? term : Array.isArray(term) ? Array.from(term as unknown[], String) : String(term)]);
+  const text = (term: unknown) => (term === undefined ? term : Array.isArray(term) ? Array.from(term as unknown[], String) : String(term));
+  const written = Object.entries(terms).map(([key, term]) => [key, text(term)]);
   return { ...Object.fromEntries(written), device };
 };
 
@@ -248,7 +253,10 @@ const SPAWN: Readers<SpawnOptions> = {
   grants: listOf(grant),
   audit: callback,
   progress: callback,
-  clock: must("'exact', 'none', or a step: a number of milliseconds above 0", (value) => value === 'exact' || value === 'none' || (Number.isFinite(value) && (value as number) > 0)),
+  clock: must(
+    "'exact', 'none', or a step: a number of milliseconds above 0",
+    (value) => value === 'exact' || value === 'none' || (Number.isFinite(value) && (value as number) > 0),
+  ),
   random: flag,
   // Of whatever document: `instanceof` holds for those of one frame alone.
   dom: must('an element', (value) => isObject(value) && value['nodeType'] === 1),

@@ -25,6 +25,12 @@ export interface ReportReceiver {
 /** Mail that is answered. */
 type Question = { [T in Extract<Mail, { request: number }>['type']]: Omit<Extract<Mail, { type: T }>, 'request'> }[Extract<Mail, { request: number }>['type']];
 
+/** A message copies all of a buffer, however little of it a view of it shows. */
+function cut(mail: Mail): Mail {
+  if (!('bytes' in mail) || !mail.bytes || mail.bytes.byteLength === mail.bytes.buffer.byteLength) return mail;
+  return { ...mail, bytes: mail.bytes.slice() };
+}
+
 /** A question as messages have it. */
 function questionOf(mail: Question): string {
   switch (mail.type) {
@@ -134,7 +140,7 @@ export class PooledWorker {
   send(mail: Mail): void {
     if (this.#gone !== undefined) return;
     if (this.#mailbox) this.#mailbox.send(mail);
-    else this.#handle.post(mail);
+    else this.#handle.post(cut(mail));
   }
 
   /**
@@ -271,6 +277,7 @@ export class WorkerPool implements WorkerOwner {
   giveBack(worker: PooledWorker): void {
     if (!this.#all.has(worker)) return;
     worker.hold(-1);
+    if (this.#closed) return worker.end('this Capfs has been closed');
     const clean = this.#idle.filter(({ held }) => held === 0).length;
     const worn = worker.memories > WORN;
     if (worker.held === 0 && (worn || clean > this.spares)) return worker.end('the worker was not needed any more');
@@ -279,10 +286,11 @@ export class WorkerPool implements WorkerOwner {
     this.#serve();
   }
 
-  close(): void {
+  /** Ends all workers; those that are still `heard` when they are given back. */
+  close(heard: ReadonlySet<PooledWorker>): void {
     this.#closed = true;
     for (const { reject } of this.#queue.splice(0)) reject(new CapfsError('CLOSED', 'this Capfs has been closed'));
-    for (const worker of [...this.#all]) worker.end('this Capfs has been closed');
+    for (const worker of [...this.#all]) if (!heard.has(worker)) worker.end('this Capfs has been closed');
   }
 
   gone(worker: PooledWorker): void {

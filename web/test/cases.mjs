@@ -538,6 +538,51 @@ export const waiting = {
     await agent.dispose()
     same((await child.exit).reason, 'killed')
   },
+  async 'lets go of what tasks have open in the files of an agent that has ended'({ capfs, guest }) {
+    const agent = await capfs.spawn(guest, {
+      args: ['script'],
+      stdin: 'pipe',
+      grants: ['task'],
+      mounts: { '/bin': { type: 'memory', files: { 'guest.wasm': guest } }, '/mine': { type: 'memory' } },
+      limits: { storage: 1 << 20 },
+    })
+    const ended = new Response(agent.stdout).text()
+    const most = 700_000
+    for (const line of ['cat /task/new/wasi', `set /task/1/cmd /bin/guest.wasm hold /in/f ${most}`, 'put /task/1/ctl bind /mine /in', 'put /task/1/ctl start', 'once /task/1/fd/1']) {
+      await agent.write(`${line}\n`)
+    }
+    await agent.closeStdin()
+    same((await ended).split('\n').slice(0, -1), ['=1|', '=', '=', '=', '=held|'])
+    same((await agent.exit).reason, 'exit')
+    while ([...capfs.agents].some((other) => other !== agent)) await new Promise((resolve) => setTimeout(resolve, 0))
+    // There is room for as much again.
+    await agent.writeFile('/mine/g', new Uint8Array(most))
+    same((await agent.stat('/mine/g')).size, most)
+    await agent.dispose()
+  },
+  async 'hands no more of a buffer to an agent than is written'({ capfs, guest }) {
+    const Handle = globalThis.Worker ?? (await import('node:worker_threads')).Worker
+    const { postMessage } = Handle.prototype
+    const agent = await capfs.spawn(guest, { args: ['echo'], stdin: 'pipe', mounts: { '/w': { type: 'memory' } } })
+    const whole = new Uint8Array(1 << 20).fill(7)
+    const sent = []
+    Handle.prototype.postMessage = function (message, ...rest) {
+      if (message?.bytes) sent.push(message.bytes.buffer.byteLength)
+      return postMessage.call(this, message, ...rest)
+    }
+    try {
+      await agent.writeFile('/w/f', whole.subarray(500, 503))
+      await agent.write(whole.subarray(500, 502))
+    } finally {
+      Handle.prototype.postMessage = postMessage
+    }
+    await agent.closeStdin()
+    same(new Uint8Array(await new Response(agent.stdout).arrayBuffer()), new Uint8Array([7, 7]))
+    same(await agent.readFile('/w/f'), new Uint8Array([7, 7, 7]))
+    // Where a mailbox is, it has the bytes.
+    same(sent, capfs.variant.wait === 'sab' ? [] : [3, 2])
+    await agent.dispose()
+  },
   async 'keeps tables to a limit of memory, and refuses what it can\'t keep to one'({ capfs }) {
     const text = (name) => [...name].map((character) => character.charCodeAt(0))
     const module = (types, table, code) =>

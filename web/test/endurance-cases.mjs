@@ -136,6 +136,14 @@ export async function asks(wait, address, how) {
 /** Ends it, once the server was asked: the audit has heard of that when the end is told, and hears nothing more. */
 export async function ended(how) {
   const { own, agent, told } = asking
+  if (how.endsWith('closed')) {
+    own.close()
+    const { code, reason, message } = await agent.exit
+    same([code, reason, message], [70, 'host', 'this Capfs has been closed'])
+    const heard = told.slice()
+    same(heard.filter(([operation]) => operation === 'request'), [['request', 'ECANCELED']])
+    return
+  }
   if (how.endsWith('killed')) void agent.kill()
   else if (how.endsWith('lost')) agent.worker.end('its worker was lost')
   else await agent.closeStdin()

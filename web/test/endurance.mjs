@@ -82,7 +82,7 @@ async function endure(title, call, waits) {
   }
   for (const wait of waits) {
     // What an agent's own worker was asking nobody hears of any more when that is lost.
-    const ways = ['waits and is killed', 'sends and is killed', 'sends and exits', 'starts a task and is killed', 'starts a task and exits', ...(wait === 'sab' ? ['waits and is lost', 'sends and is lost', 'starts a task and is lost'] : [])]
+    const ways = ['waits and is killed', 'waits and is closed', 'sends and is killed', 'sends and is closed', 'sends and exits', 'starts a task and is killed', 'starts a task and is closed', 'starts a task and exits', ...(wait === 'sab' ? ['waits and is lost', 'sends and is lost', 'starts a task and is lost'] : [])]
     for (const how of ways) {
       await tested(`${title} ${wait}: tells the audit of a server that was asked before the end of an agent that ${how}`, async () => {
         const file = await endless(true)

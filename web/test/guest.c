@@ -185,6 +185,16 @@ int main(int argc, char **argv) {
     }
     return close(fd);
   }
+  if (!strcmp(what, "hold")) {
+    // A file without a name, of so many bytes, until standard input ends.
+    size_t size = (size_t)atol(argv[3]);
+    int fd = open(argv[2], O_WRONLY | O_CREAT, 0666);
+    char *bytes = calloc(size, 1), byte;
+    if (fd < 0 || unlink(argv[2]) != 0 || !bytes || write(fd, bytes, size) != (ssize_t)size) return errno;
+    puts("held"), fflush(stdout);
+    while (read(0, &byte, 1) > 0) {}
+    return 0;
+  }
   if (!strcmp(what, "flood")) {
     // Reads a file for ever, or writes into it what else is said, one after the other.
     int fd = open(argv[2], argc > 3 ? O_WRONLY : O_RDONLY);

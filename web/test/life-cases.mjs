@@ -101,6 +101,12 @@ export const everywhere = {
       [memory({ files: { 'a//f': '', 'a/f': '' } }), ['files["a/f"]', '"a//f"']],
       [memory({ files: { [`${'n'.repeat(254)}é`]: '' } }), ['longer']],
       [memory({ files: { ['d/'.repeat(2048) + 'f']: '' } }), ['longer']],
+      [memory({ files: { 'd/a\ud800': '' } }), ['files', 'lone surrogates']],
+      [memory({ files: { 'a\udc00\ud800': '' } }), ['files', 'lone surrogates']],
+      [{ mounts: { '/\ud800': { type: 'memory' } } }, ['mounts', 'lone surrogates']],
+      [{ args: ['\ud800'] }, ['args[0]', 'lone surrogates']],
+      [{ env: { A: '\udfff' } }, ['env.A', 'lone surrogates']],
+      [{ env: { '\udfff': 'a' } }, ['env']],
       [memory({ files: new Map([['a.txt', '1']]) }), ['files', 'not a Map']],
       [memory({ files: Promise.resolve({}) }), ['files', 'not a Promise']],
       [memory({ files: new Uint8Array(2) }), ['files', 'not a Uint8Array']],
@@ -132,7 +138,7 @@ export const everywhere = {
       structuredClone(view.buffer, { transfer: [view.buffer] })
       return view
     }
-    const paths = [undefined, null, 5, {}, ['/kept'], new URL('file:///kept'), Symbol('kept'), '/ke\0pt']
+    const paths = [undefined, null, 5, {}, ['/kept'], new URL('file:///kept'), Symbol('kept'), '/ke\0pt', '/ke\ud83dpt']
     const contents = [undefined, null, 5, {}, [1, 2], { [Symbol.toStringTag]: 'ArrayBuffer' }, handedOn(new Uint8Array(8)), handedOn(new Float64Array(1)), handedOn(new DataView(new ArrayBuffer(8))), handedOn(new Uint8Array(8)).buffer]
     const readings = [null, 5, 'maxBytes', { max: 5 }, new Map([['maxBytes', 5]]), { signal: {} }, { signal: null }, ...[-1, 1.5, NaN, -Infinity, '5', null].map((maxBytes) => ({ maxBytes }))]
     const wrong = (files) => [
