@@ -42,6 +42,8 @@ export class DomPart {
   readonly #containment: Containment;
   /** What was in the element before. */
   readonly #before: WeakSet<Node>;
+  /** What elements of these counted as before the agent changed their attributes or values. */
+  readonly #untouched = new WeakMap<Node, number>();
   /**
    * What the names of the agent's inputs begin with: radio buttons of one name are one choice wherever they are in a tree, the page's own with
    * them. Nobody else knows it, and the agent never sees it.
@@ -211,12 +213,19 @@ export class DomPart {
     if (native.contains(this.root, element)) this.#containment.check();
   }
 
+  /** What a node counts as for the agent: of the page's own, what the agent has added to it. */
+  #counted(node: Node): number {
+    if (!this.#before.has(node)) return counted(node);
+    const untouched = this.#untouched.get(node);
+    return untouched === undefined ? 0 : Math.max(0, counted(node) - untouched);
+  }
+
   #count(): number {
     const tops = new Set<Node>([this.root]);
     for (const element of this.#elements.values()) if (!native.contains(this.root, element)) tops.add(native.topOf(element));
     let sum = 0;
     const add = (node: Node): void => {
-      if (!this.#before.has(node)) sum += counted(node);
+      sum += this.#counted(node);
     };
     for (const top of tops) {
       // An element that the page has moved is the page's.
@@ -233,7 +242,7 @@ export class DomPart {
     const has = (of: Node): boolean => native.isElement(of) && this.#numbers.has(of);
     let sum = 0;
     const add = (of: Node): void => {
-      if (!this.#before.has(of)) sum += counted(of);
+      sum += this.#counted(of);
     };
     if (has(node)) return 0;
     add(node);
@@ -254,9 +263,10 @@ export class DomPart {
   /** Changes what an element itself has, its attributes or its value, by a text: it counts as what it is afterwards instead of as what it was. */
   #altered(element: Element, text: string, change: () => void): void {
     this.#holding.room(text.length + PAINTED * paintedBy(text));
-    const before = counted(element);
+    if (this.#before.has(element) && !this.#untouched.has(element)) this.#untouched.set(element, counted(element));
+    const before = this.#counted(element);
     change();
-    this.#holding.changed(counted(element) - before);
+    this.#holding.changed(this.#counted(element) - before);
   }
 
   /** Replaces all that is in an element by what counts as so much. */
@@ -403,7 +413,10 @@ export class DomPart {
     this.#filled(element, amount, () => native.replaceChildren(element, made));
   }
 
-  /** Copies what is allowed: texts, and elements with their attributes; with an element that isn't goes what is in it. What it counts as, in the place of what is `gone` then. */
+  /**
+   * Copies what is allowed: texts, and elements with their attributes; with an element that isn't goes what is in it. What it counts as, in the place of what
+   * is `gone` then.
+   */
   #copy(from: Node, to: Node, gone: number): number {
     let [nodes, amount] = [0, 0];
     const pending: [from: Node, to: Node][] = [[from, to]];

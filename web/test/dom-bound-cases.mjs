@@ -157,6 +157,39 @@ export function domBoundCases({ start, same }) {
       keeping.part.end()
       part.end()
     },
+    async 'counts what it adds to elements of the page\'s own, also when all is counted anew'() {
+      const { domPart } = await import(new URL('/dist/dom.js', location.href).href)
+      const MIB = 1 << 20
+      const root = document.createElement('div')
+      const own = Array.from({ length: 100 }, () => document.createElement('p'))
+      own[0].title = 'z'.repeat(3 * MIB)
+      root.replaceChildren(...own)
+      document.body.replaceChildren(root)
+      const part = domPart(root, (markup) => markup)
+      part.begin([false, 10_000, true], () => false, () => undefined)
+      const numbers = part.get(1, 'children').trim().split('\n').map(Number)
+      const fill = () => {
+        let count = 0
+        try {
+          for (; count < own.length; count++) part.set(numbers[count], 'attrs', `title ${'x'.repeat(MIB)}`)
+        } catch (error) {
+          same(error.code, 'ENOMEM')
+        }
+        return count
+      }
+      // The page's own characters don't count, and give no room for more.
+      const first = fill()
+      same([first >= 60, first <= 64], [true, true])
+      // It is counted again when that may be.
+      const later = performance.now() + 2_000
+      while (performance.now() < later) {
+        await new Promise((resolve) => requestAnimationFrame(resolve))
+        same(fill() <= 64, true)
+      }
+      for (const number of numbers.slice(0, first)) part.set(number, 'attrs', '-title')
+      same(fill() >= 60, true)
+      part.end()
+    },
     async 'adds to a text as often as it likes'() {
       const { agent, element, tell } = await start()
       // Or WebKit lays it out each time.
