@@ -4,7 +4,10 @@ import { CapfsError, messageOf } from './errors.js';
 import { heldOf, noUsage } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
-import { TOLD, UNTOLD_MAX, auditWeight, type AgentConfig, type EndReason, type KernelModules, type Mail, type Peer, type RemoteTree, type Report, type Sender } from './protocol.js';
+import {
+  TOLD, UNTOLD_MAX, auditWeight, type AgentConfig, type EndReason, type KernelModules, type Mail, type Peer, type RemoteTree, type Report,
+  type Sender,
+} from './protocol.js';
 import { turn } from './telling.js';
 import type { Exit, Usage, Variant } from './types.js';
 import type { Waitable, Waiting } from './waiting.js';

@@ -3,7 +3,10 @@ import { CapfsError } from './errors.js';
 
 /** Characters that an agent may have on a page and in elements off it, at most, each node counted as {@link NODE} and as its {@link weightOf}: 64 Mi. */
 export const HELD_MAX = 64 << 20;
-/** What a node counts as beside its characters, and a kind of events that an element listens for. So there are 65,536 at most: browsers lay that many out in a second or so. */
+/**
+ * What a node counts as beside its characters, and a kind of events that an element listens for. So there are 65,536 at most: browsers lay that many out in a
+ * second or so.
+ */
 export const NODE = 1 << 10;
 /** Nodes that one write makes, at most: parsed, made anew and laid out, they are in the page's way for a fraction of a second. */
 export const NODES_MAX = 20_000;
@@ -58,7 +61,9 @@ export class Holding {
       const ended = performance.now();
       this.#next = ended + Math.max(COUNT_EVERY, COUNT_SHARE * (ended - begun));
     }
-    if (this.#held + amount > HELD_MAX) throw new CapfsError('ENOMEM', `an agent may have ${HELD_MAX} characters on a page, each node counted as ${NODE}, and what a browser builds more for as more`);
+    if (this.#held + amount <= HELD_MAX) return;
+    const counts = `each node counted as ${NODE}, and what a browser builds more for as more`;
+    throw new CapfsError('ENOMEM', `an agent may have ${HELD_MAX} characters on a page, ${counts}`);
   }
 
   /** So much has been made, or is gone where it is less than nothing. */

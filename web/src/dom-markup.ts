@@ -100,7 +100,9 @@ export function markupProblem(markup: string): string | undefined {
     }
     if (code === LESS) {
       const name = markup.charCodeAt(at + 1) === SLASH ? at + 2 : at + 1;
-      if (isLetter(markup.charCodeAt(name)) && attributes[tagEnd[name]!]! >= TOO_MUCH) return `a tag has ${ATTRIBUTES_MAX} attributes at most, and each ${DECLARATIONS_MAX} declarations and brackets`;
+      if (isLetter(markup.charCodeAt(name)) && attributes[tagEnd[name]!]! >= TOO_MUCH) {
+        return `a tag has ${ATTRIBUTES_MAX} attributes at most, and each ${DECLARATIONS_MAX} declarations and brackets`;
+      }
     }
     tagEnd[at] = blank || code === SLASH || code === GREATER ? at : tagEnd[at + 1]!;
     if (blank || code === SLASH || code === GREATER || code === EQUALS) nameEnd = at;

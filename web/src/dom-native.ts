@@ -197,7 +197,10 @@ export function heightOf(of: Node): number {
 /** Attributes of an element whose values are looked at, at most: to find one takes as long as there are others. */
 export const ATTRIBUTES_MAX = 256;
 
-/** The characters of a node itself: of a text, of an element's attributes and what is written into it. Of more attributes than are looked at it is those of their names. */
+/**
+ * The characters of a node itself: of a text, of an element's attributes and what is written into it. Of more attributes than are looked at it is those of
+ * their names.
+ */
 export function charactersOf(of: Node): number {
   if (!isElement(of)) return textContent(of)?.length ?? 0;
   const names = getAttributeNames(of);

@@ -105,7 +105,9 @@ export function judgeAttribute(tag: string, name: string, value: string, mayLoad
     if ((tag === 'img' ? PICTURE : SOUND).test(value)) return { value };
     const url = parse(value);
     const port = url && Number(url.port || { 'http:': 80, 'https:': 443 }[url.protocol]);
-    if (!url || !port || !mayLoad(url.protocol.slice(0, -1), url.hostname, port)) return { problem: `the grant lets nothing be loaded from ${url ? url.origin : 'there'}` };
+    if (!url || !port || !mayLoad(url.protocol.slice(0, -1), url.hostname, port)) {
+      return { problem: `the grant lets nothing be loaded from ${url ? url.origin : 'there'}` };
+    }
     return { value: url.href };
   }
   return { value };
@@ -180,7 +182,10 @@ function shadowProblem(text: string): string | undefined {
 
 /** What one style has painted, at most. */
 const PAINTED_MAX = 16;
-/** How often a style has a browser paint something beside texts and plain areas, at most: pictures made of colours, and shadows, each list of which counts as the longest. */
+/**
+ * How often a style has a browser paint something beside texts and plain areas, at most: pictures made of colours, and shadows, each list of which counts as
+ * the longest.
+ */
 export function paintedBy(style: string): number {
   const found = style.match(/gradient\(|shadow/gi) ?? [];
   return found.reduce((sum, what) => sum + (what.endsWith('(') ? 1 : SHADOWS_MAX), 0);

@@ -118,13 +118,16 @@ const UNEXPLAINED = " (the server can't be reached, or doesn't allow this page's
 const isUnexplained = (error: unknown): boolean => error instanceof TypeError && error.cause === undefined && /fetch|NetworkError|Load failed/i.test(error.message);
 
 /** What to do about an errno, where that isn't plain. */
-const HINTS: Partial<Record<Errno, string>> = { EFBIG: 'it is longer than maxBytes, or endless: { maxBytes } allows more (16 MiB unless told, 512 MiB for a regular file)' };
+const HINTS: Partial<Record<Errno, string>> = {
+  EFBIG: 'it is longer than maxBytes, or endless: { maxBytes } allows more (16 MiB unless told, 512 MiB for a regular file)',
+};
 
 /** An error that the kernel named by an errno, or described in a sentence. */
 export function kernelError(error: unknown, context: string): CapfsError {
   const text = messageOf(error);
   const hint = context.startsWith('read ') && isErrno(text) ? HINTS[text] : undefined;
-  return new CapfsError(isErrno(text) ? text : 'HOST', `${context}: ${text}${hint === undefined ? '' : `: ${hint}`}`, typeof error === 'string' ? undefined : { cause: error });
+  const message = `${context}: ${text}${hint === undefined ? '' : `: ${hint}`}`;
+  return new CapfsError(isErrno(text) ? text : 'HOST', message, typeof error === 'string' ? undefined : { cause: error });
 }
 
 /** What was aborted, as an error of the package; an abort for a reason of the package's own is that. */

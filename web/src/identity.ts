@@ -14,7 +14,8 @@ const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
  */
 export function checkId(id: string): string {
   if (!ID.test(id) || id.endsWith('.wasm')) {
-    throw new CapfsError('OPTION_INVALID', `an id is 1 to 64 letters, digits, ".", "_" and "-", with no "." in front, and no name of a file, not ${JSON.stringify(id)}`);
+    const wanted = '1 to 64 letters, digits, ".", "_" and "-", with no "." in front, and no name of a file';
+    throw new CapfsError('OPTION_INVALID', `an id is ${wanted}, not ${JSON.stringify(id)}`);
   }
   return id;
 }
@@ -26,7 +27,10 @@ export function checkId(id: string): string {
  */
 export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
-  if (!subtle) throw new CapfsError('GRANT_INVALID', 'what an agent keeps is found by its identity, and a page that is not from https or localhost can make no digest: give the program an id');
+  if (!subtle) {
+    const why = 'a page that is not from https or localhost can make no digest';
+    throw new CapfsError('GRANT_INVALID', `what an agent keeps is found by its identity, and ${why}: give the program an id`);
+  }
   const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
   return `sha256:${[...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }

@@ -23,19 +23,25 @@ import(${JSON.stringify(script)}).then(
 
 /** Starts a worker by a script of any origin; one of another origin by a script of this one that imports it. */
 function start(script: URL): { worker: Worker; started: () => void; blocked: string } {
-  if (typeof Worker !== 'function') throw new CapfsError('VARIANT_UNAVAILABLE', 'agents run in workers, and there are none to be started here: a page or a dedicated worker can, a shared worker or a service worker can not');
+  if (typeof Worker !== 'function') {
+    const who = 'a page or a dedicated worker can, a shared worker or a service worker can not';
+    throw new CapfsError('VARIANT_UNAVAILABLE', `agents run in workers, and there are none to be started here: ${who}`);
+  }
   // The page's origin, not that of its address: in a sandboxed frame it has none, and no worker of any server's is its own.
   const own = script.origin === self.origin || script.protocol === 'blob:';
   // Where the page has no origin, what it makes a blob of is none's that a browser would load a module for.
   const blob = !own && self.origin !== 'null';
-  const made = blob ? URL.createObjectURL(new Blob([loader(script.href)], { type: 'text/javascript' })) : `data:text/javascript,${encodeURIComponent(loader(script.href))}`;
+  const made = blob
+    ? URL.createObjectURL(new Blob([loader(script.href)], { type: 'text/javascript' }))
+    : `data:text/javascript,${encodeURIComponent(loader(script.href))}`;
   const address = own ? script.href : made;
   const started = () => {
     if (blob) URL.revokeObjectURL(address);
   };
   const blocked = own
     ? `the worker ${script.href} could not be loaded`
-    : `the worker ${script.href} of another origin could not be loaded: its server must allow that (CORS), and the page's policy, if it has one, worker-src ${blob ? 'blob:' : 'data:'} and script-src ${script.origin}`;
+    : `the worker ${script.href} of another origin could not be loaded: its server must allow that (CORS), and the page's policy, if it has one, ` +
+      `worker-src ${blob ? 'blob:' : 'data:'} and script-src ${script.origin}`;
   try {
     return { worker: new Worker(trustedWorker(address) as string, { type: 'module' }), started, blocked };
   } catch (error) {

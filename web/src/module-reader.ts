@@ -30,7 +30,10 @@ const START = 'capfs-start';
 
 const enum Section { Type = 1, Import, Function, Table, Memory, Global, Export, Start, Element, Code, Data, DataCount, Tag }
 /** The order in which they stand. */
-const ORDER = [Section.Type, Section.Import, Section.Function, Section.Table, Section.Memory, Section.Tag, Section.Global, Section.Export, Section.Start, Section.Element, Section.DataCount, Section.Code, Section.Data];
+const ORDER = [
+  ...[Section.Type, Section.Import, Section.Function, Section.Table, Section.Memory, Section.Tag, Section.Global, Section.Export, Section.Start],
+  ...[Section.Element, Section.DataCount, Section.Code, Section.Data],
+];
 const KINDS = ['function', 'table', 'memory', 'global', 'tag'];
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -93,7 +96,9 @@ export class Definitions {
     if (memory === undefined) throw refused('MODULE_NO_MEMORY', "exports no memory named `memory`, so WASI calls can't reach its data");
     if (memories.some(({ flags }) => flags & 2)) throw refused('MODULE_MEMORY', 'has a memory that threads share, and an agent has one thread');
     // Not one that the module hasn't: validation says that.
-    if (memories[memory] && memories[memory].flags & 4) throw refused('MODULE_MEMORY', 'has a memory with 64-bit addresses, and WASI preview 1 has 32 bits for them');
+    if (memories[memory] && memories[memory].flags & 4) {
+      throw refused('MODULE_MEMORY', 'has a memory with 64-bit addresses, and WASI preview 1 has 32 bits for them');
+    }
     if (memories.some(({ flags }) => flags & 8)) throw refused('MODULE_MEMORY', 'has a memory whose pages are not of 64 KiB');
     if (this.start !== undefined && !this.#takesNothing(this.start)) throw invalid('its start function takes or returns values');
     // A section may be taken out before the engine sees it.

@@ -76,7 +76,12 @@ const ARCHIVES_MAX = 4;
 const KEPT_SIZE_MAX = 64 << 20;
 
 /** The tar of an archive; one that is mounted again and again is unpacked once. */
-async function unpacked(data: Extract<Mount, { type: 'archive' }>['data'], own: ArrayBuffer[], signal: AbortSignal, progress: Tell | undefined): Promise<Uint8Array> {
+async function unpacked(
+  data: Extract<Mount, { type: 'archive' }>['data'],
+  own: ArrayBuffer[],
+  signal: AbortSignal,
+  progress: Tell | undefined,
+): Promise<Uint8Array> {
   const mine = (tar: Uint8Array<ArrayBuffer>) => {
     own.push(tar.buffer);
     return tar;

@@ -82,7 +82,10 @@ export async function compileKept(program: Program): Promise<WebAssembly.Module>
 /** The module with a limit written into it. */
 async function limited(module: WebAssembly.Module, memory: number): Promise<Compiled> {
   const source = sources.get(module);
-  if (!source) throw new CapfsError('MEMORY_LIMIT', "a module that was compiled elsewhere can't be kept to a limit of memory: give its address or its bytes, or what capfs.compile() makes of them");
+  if (!source) {
+    const instead = 'give its address or its bytes, or what capfs.compile() makes of them';
+    throw new CapfsError('MEMORY_LIMIT', `a module that was compiled elsewhere can't be kept to a limit of memory: ${instead}`);
+  }
   if (source.memory !== memory) {
     const limited = compileBytes(source.bytes, memory);
     Object.assign(source, { memory, limited });

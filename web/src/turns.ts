@@ -46,7 +46,10 @@ export class Turns {
   }
 }
 
-/** Resolves when the page has had so long for itself. Where it isn't seen its timers take up to a minute, and nothing of it is drawn: there the event loop comes round. */
+/**
+ * Resolves when the page has had so long for itself. Where it isn't seen its timers take up to a minute, and nothing of it is drawn: there the event loop comes
+ * round.
+ */
 function rest(milliseconds: number): Promise<void> {
   return document.hidden ? turn() : new Promise((rested) => setTimeout(rested, milliseconds));
 }

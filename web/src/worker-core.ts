@@ -5,7 +5,9 @@ import { messageOf } from './errors.js';
 import { KernelInstance } from './kernel-instance.js';
 import { loadBindings, type BindingsFactory } from './kernels.js';
 import { MailboxReader } from './mailbox.js';
-import { DISPOSED, type Command, type DeviceCommand, type DeviceReport, type KernelModules, type Mail, type MailNotice, type Port, type Report, type Sender } from './protocol.js';
+import {
+  DISPOSED, type Command, type DeviceCommand, type DeviceReport, type KernelModules, type Mail, type MailNotice, type Port, type Report, type Sender,
+} from './protocol.js';
 import type { Variant } from './types.js';
 import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting.js';
 
@@ -41,11 +43,16 @@ export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Re
   const receive = (message: Message) => {
     if (early) early.push(message);
     else if (message.type === 'prepare' || message.type === 'prepare-devices') void prepare(message);
-    else if (message.type === 'device-admit' || message.type === 'device-told' || message.type === 'device-grant' || message.type === 'device-narrow' || message.type === 'device-request' || message.type === 'device-settle' || message.type === 'device-forget') devices?.receive(message);
+    else if (isForDevices(message)) devices?.receive(message);
     else worker?.receive(message);
   };
   port.listen(receive);
   return (error) => fail(messageOf(error));
+}
+
+/** All that a device worker receives once it is prepared is named so, and nothing else. */
+function isForDevices(message: { type: string }): message is Exclude<DeviceCommand, { type: 'prepare-devices' }> {
+  return message.type.startsWith('device-');
 }
 
 class AgentWorker {

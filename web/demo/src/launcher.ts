@@ -38,8 +38,14 @@ export class Launcher {
   constructor(root: HTMLElement, check: Check, start: (launch: Launch) => void) {
     this.#start = start;
     this.#grants = new GrantEditor(check, () => this.#drawNative());
-    const modulePicker = el('input', { type: 'file', accept: '.wasm,application/wasm', id: freshId('module'), 'data-role': 'module', onchange: async () => this.#take(await chosenFiles(modulePicker.files)) });
-    const filePicker = el('input', { type: 'file', multiple: true, id: freshId('files'), 'data-role': 'files', onchange: async () => this.#add(await chosenFiles(filePicker.files)) });
+    const modulePicker = el('input', {
+      ...{ type: 'file', accept: '.wasm,application/wasm', id: freshId('module'), 'data-role': 'module' },
+      onchange: async () => this.#take(await chosenFiles(modulePicker.files)),
+    });
+    const filePicker = el('input', {
+      ...{ type: 'file', multiple: true, id: freshId('files'), 'data-role': 'files' },
+      onchange: async () => this.#add(await chosenFiles(filePicker.files)),
+    });
     const moduleZone = el('label', { class: 'drop', for: modulePicker.id }, modulePicker, el('strong', {}, 'Drop a .wasm here'), ' or choose one');
     const fileZone = el('label', { class: 'drop small', for: filePicker.id }, filePicker, 'Drop files, or choose them: they appear in its ', el('code', {}, '/'));
     dropTarget(moduleZone, (files) => this.#take(files));
@@ -62,7 +68,13 @@ export class Launcher {
         field('Files', fileZone, this.#fileList),
         el('details', {}, el('summary', {}, 'Environment'), field('Variables, a line each', this.#env)),
         el('details', {}, el('summary', {}, 'Limits'), el('div', { class: 'pair' }, field('Memory, MiB', this.#memory), field('Time, s', this.#time))),
-        el('details', { open: true }, el('summary', {}, 'The same natively'), el('div', { class: 'native' }, el('span', { class: 'forms' }, this.#forms.command, this.#forms.manifest, copy), this.#native), this.#without),
+        el(
+          'details',
+          { open: true },
+          el('summary', {}, 'The same natively'),
+          el('div', { class: 'native' }, el('span', { class: 'forms' }, this.#forms.command, this.#forms.manifest, copy), this.#native),
+          this.#without,
+        ),
       ),
       this.#problem,
       el('button', { type: 'submit', class: 'primary' }, 'Start agent'),
@@ -211,7 +223,9 @@ export class Launcher {
           name: sample.name,
           // A new version of a sample finds what the last one kept. Another program has its digest, whatever its file is called.
           id: sample.id,
-          ...(sample.fetched ? { fetched: Object.fromEntries(Object.entries(sample.fetched).map(([path, address]) => [path, new URL(address, document.baseURI)])) } : {}),
+          ...(sample.fetched
+            ? { fetched: Object.fromEntries(Object.entries(sample.fetched).map(([path, address]) => [path, new URL(address, document.baseURI)])) }
+            : {}),
           ...(sample.archive ? { archive: new URL(sample.archive, document.baseURI) } : {}),
           ...(sample.hint ? { hint: sample.hint } : {}),
         });
