@@ -155,7 +155,7 @@ fn what_is_refused_while_it_waits_is_given_up() {
     });
     let room = Arc::new(Room(AtomicU64::new(9), Lines::default()));
     let clock = Arc::new(Counting(AtomicU64::new(0)));
-    let (gate, root) = Gate::new(ctl.build(), Some((room.clone(), clock)));
+    let (gate, root) = Gate::new(ctl.build(), watch(room.clone(), clock));
     let mut file = now(walk(&root, "ctl").unwrap().open(READ_WRITE)).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     let mut write = |file: &mut dyn OpenFile, bytes: &[u8]| {
