@@ -8,6 +8,9 @@
 //!   └────────────────────────────┴─────────────────────────────────────────────┘
 //! ```
 //! Gathering is where the host can't send a body that is still being written.
+//!
+//! A body belongs to one request: whoever writes it writes no other's. If the request fails, the next one has the whole of it again, or
+//! is refused where a part was sent and not kept, so that no request goes out with what happens to be left.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,10 +103,18 @@ struct State {
     upload: Buffer,
     /// Bytes of it that were written so far.
     uploaded: u64,
+    /// Which body it is: a descriptor writes the one that it was opened for.
+    body: u64,
     /// Descriptors that write it.
     uploaders: usize,
     /// It is sent while it is written.
     streaming: bool,
+    /// Nobody takes more of what is streamed: it has ended, or the server wants no more of it.
+    taken: bool,
+    /// The body of the request under way, or of one that failed, to be sent once more.
+    kept: Option<Arc<Content>>,
+    /// A part of the body went with a request that failed, and is gone.
+    lost: bool,
     /// The host waits for more of it.
     sender: Option<Waker>,
     readers: Waiters,
@@ -158,8 +169,12 @@ impl Exchange {
                 answer: None,
                 upload,
                 uploaded: 0,
+                body: 0,
                 uploaders: 0,
                 streaming: false,
+                taken: false,
+                kept: None,
+                lost: false,
                 sender: None,
                 readers: Waiters::default(),
                 writers: Waiters::default(),
@@ -264,7 +279,10 @@ impl Exchange {
         let Some(url) = settings.url else {
             return Err(Failure::new(Errno::Inval, "no url: write `url URL` to ctl"));
         };
-        let has_body = state.streaming || !state.upload.is_empty();
+        if state.lost {
+            return Err(Failure::new(Errno::Io, LOST));
+        }
+        let has_body = state.streaming || !state.upload.is_empty() || state.kept.is_some();
         let default = if has_body { "POST" } else { "GET" };
         let method = settings.method.unwrap_or_else(|| default.to_owned());
         if has_body && matches!(&*method, "GET" | "HEAD") {
@@ -287,7 +305,12 @@ impl Exchange {
                 exchange: self.clone(),
                 run: cancel.clone(),
             })),
-            (false, true) => RequestBody::Whole(Arc::new(state.upload.take().into())),
+            (false, true) => {
+                let kept = state.kept.take();
+                let whole = kept.unwrap_or_else(|| Arc::new(state.upload.take().into()));
+                state.kept = Some(whole.clone());
+                RequestBody::Whole(whole)
+            }
             (false, false) => RequestBody::None,
         };
         if !state.streaming {
@@ -342,7 +365,7 @@ impl Exchange {
     }
 
     fn finish(&self, run: &Arc<Cancel>, outcome: Result<Answered, Failure>) {
-        let woken = {
+        let (readers, ended) = {
             let mut state = lock(&self.state);
             if !state.is_run(run) {
                 return;
@@ -351,15 +374,16 @@ impl Exchange {
                 Ok(answered) => {
                     state.answer = Some(Arc::new(answered.answer));
                     state.phase = Phase::Answered(answered.body, answered.place);
-                    [state.readers.take(), Woken::default()]
+                    (state.readers.take(), Ended::default())
                 }
                 Err(failure) => {
                     state.phase = Phase::Failed(self.explain(failure));
-                    [state.readers.take(), state.end_run()]
+                    (state.readers.take(), state.end_run(Outcome::Failed))
                 }
             }
         };
-        woken.into_iter().for_each(Woken::wake);
+        readers.wake();
+        ended.wake();
     }
 
     /// Opens the body: sends the request unless that was done, and waits for the headers.
@@ -433,32 +457,38 @@ impl Exchange {
         }
     }
 
-    /// The body of a request was closed: its rest is given up, and the next request may begin.
-    pub fn close_body(&self, run: &Arc<Cancel>, waiter: u64) {
+    /// The body of a request was closed: its rest is given up, and the next request may begin. If it `failed`, that is the same again.
+    pub fn close_body(&self, run: &Arc<Cancel>, waiter: u64, failed: bool) {
         let mut state = lock(&self.state);
         state.readers.forget(waiter);
         if state.is_run(run) {
             state.phase = Phase::Idle;
             state.open = None;
-            let woken = state.end_run();
+            let outcome = match failed {
+                true => Outcome::Failed,
+                false => Outcome::Answered,
+            };
+            let ended = state.end_run(outcome);
             drop(state);
-            woken.wake();
+            ended.wake();
         }
     }
 
-    /// The command `abort`, and the end of the conversation when `over`.
+    /// The command `abort`, and the end of the conversation when `over`: what was written of a body goes as well.
     pub fn abort(&self, over: bool) {
-        let (phase, open, run, woken) = {
+        self.give_up(over, Outcome::Aborted);
+    }
+
+    fn give_up(&self, over: bool, outcome: Outcome) {
+        let (phase, open, run, readers, ended) = {
             let mut state = lock(&self.state);
             // Whoever gives up a request behind the end doesn't begin anew.
             let over = over || matches!(state.phase, Phase::Over);
             let next = if over { Phase::Over } else { Phase::Idle };
             let phase = std::mem::replace(&mut state.phase, next);
             let (open, run) = (state.open.take(), state.run.clone());
-            let woken = [state.end_run(), state.readers.take()];
-            state.upload.clear();
-            state.uploaded = 0;
-            (phase, open, run, woken)
+            let (readers, ended) = (state.readers.take(), state.end_run(outcome));
+            (phase, open, run, readers, ended)
         };
         // What it holds is let go of outside of the lock.
         drop(phase);
@@ -469,20 +499,37 @@ impl Exchange {
         if let Some(open) = open {
             open.let_go();
         }
-        woken.into_iter().for_each(Woken::wake);
+        ended.wake();
+        readers.wake();
     }
 
-    /// Opens `postbody` for writing.
-    pub fn open_upload(&self) {
-        lock(&self.state).uploaders += 1;
+    /// Opens `postbody` for writing; which body that is. What was kept of one that failed gives way to it.
+    pub fn open_upload(&self) -> u64 {
+        let (body, kept) = {
+            let mut state = lock(&self.state);
+            state.uploaders += 1;
+            let kept = match state.run {
+                Some(_) => None,
+                None => {
+                    state.lost = false;
+                    state.kept.take()
+                }
+            };
+            (state.body, kept)
+        };
+        drop(kept);
+        body
     }
 
-    /// Closes `postbody`.
-    pub fn close_upload(self: &Arc<Self>, waiter: u64) {
+    /// Closes `postbody`, which was opened for this body.
+    pub fn close_upload(self: &Arc<Self>, waiter: u64, body: u64) {
         let (sender, begin) = {
             let mut state = lock(&self.state);
-            state.uploaders -= 1;
             state.writers.forget(waiter);
+            if state.body != body {
+                return;
+            }
+            state.uploaders -= 1;
             let last = state.uploaders == 0;
             let begin = last && matches!(state.phase, Phase::Gathering);
             (last.then(|| state.sender.take()).flatten(), begin)
@@ -507,24 +554,28 @@ impl Exchange {
         }
     }
 
-    /// Writes a part of the body.
+    /// Milliseconds that the server may let somebody wait.
+    pub fn patience(&self) -> u64 {
+        let most = self.fetch.policies.least(|policy| policy.timeout);
+        let own = lock(&self.state).settings.timeout;
+        own.map_or(most, |own| own.min(most))
+    }
+
+    /// Writes a part of a body.
     pub fn poll_upload(
         &self,
         context: &Context<'_>,
-        waiter: u64,
+        (waiter, body): (u64, u64),
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
         let most = self.fetch.policies.least(|policy| policy.max_request);
         let mut state = lock(&self.state);
-        match state.phase {
-            Phase::Idle | Phase::Gathering | Phase::Failed(_) => {}
-            // What was streamed goes on until the server has answered and its body was closed.
-            Phase::Sending | Phase::Answered(..) | Phase::Open if state.streaming => {}
-            Phase::Sending | Phase::Answered(..) | Phase::Open => {
-                let text = "the request was sent already";
-                return Poll::Ready(Err(self.error.explain(Errno::Pipe, text)));
+        if let Some(text) = state.refuses(body) {
+            // Why the request has failed is told already.
+            if !self.error.is_set() {
+                self.error.explain(Errno::Pipe, text);
             }
-            Phase::Over => return Poll::Ready(Err(Errno::Pipe)),
+            return Poll::Ready(Err(Errno::Pipe));
         }
         let left = most.saturating_sub(state.uploaded);
         if source.remaining() as u64 > left {
@@ -561,9 +612,16 @@ impl Exchange {
         Poll::Ready(Ok(Written { bytes, end: 0 }))
     }
 
-    /// Waits until a part of the body can be written.
-    pub fn poll_upload_ready(&self, context: &Context<'_>, waiter: u64) -> Poll<u64> {
+    /// Waits until a part of a body can be written, and tells how much; `None` where nothing can any more.
+    pub fn poll_upload_ready(
+        &self,
+        context: &Context<'_>,
+        (waiter, body): (u64, u64),
+    ) -> Poll<Option<u64>> {
         let mut state = lock(&self.state);
+        if state.refuses(body).is_some() {
+            return Poll::Ready(None);
+        }
         let room = match state.streaming {
             true => UPLOAD_WINDOW.saturating_sub(state.upload.len()),
             false => UPLOAD_WINDOW,
@@ -574,7 +632,41 @@ impl Exchange {
             crowded.wake();
             return Poll::Pending;
         }
-        Poll::Ready(room as u64)
+        Poll::Ready(Some(room as u64))
+    }
+}
+
+/// Why a request isn't sent whose body was streamed to one that failed.
+const LOST: &str = "the body was sent in part by a request that failed, and not kept: open `postbody` and write it again, or write `abort` to ctl";
+
+/// How a request has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Its answer was read, or as much of it as was wanted.
+    Answered,
+    /// It may be sent again.
+    Failed,
+    /// Nobody wants it any more, nor what was written of the next one.
+    Aborted,
+}
+
+/// Who is to be told that a request has ended, without a lock.
+#[derive(Default)]
+#[must_use = "somebody waits for this"]
+struct Ended {
+    writers: Woken,
+    /// What is sent of it is to be given up.
+    sender: Option<Waker>,
+    kept: Option<Arc<Content>>,
+}
+
+impl Ended {
+    fn wake(self) {
+        drop(self.kept);
+        self.writers.wake();
+        if let Some(sender) = self.sender {
+            sender.wake();
+        }
     }
 }
 
@@ -583,16 +675,41 @@ impl State {
         self.run.as_ref().is_some_and(|own| Arc::ptr_eq(own, run))
     }
 
-    /// No request is under way any more; what was being streamed is dropped, and its writers learn it.
-    fn end_run(&mut self) -> Woken {
+    /// Why this body takes no more, if so.
+    fn refuses(&self, body: u64) -> Option<&'static str> {
+        match self.phase {
+            Phase::Over => Some("the conversation has ended"),
+            _ if body != self.body => {
+                Some("the request that this was the body of is over: open `postbody` again")
+            }
+            Phase::Idle | Phase::Gathering | Phase::Failed(_) => None,
+            // What was streamed goes on until the server has answered and its body was closed.
+            Phase::Sending | Phase::Answered(..) | Phase::Open => match self.streaming {
+                true if !self.taken => None,
+                true => Some("the request takes no more of its body"),
+                false => Some("the request was sent already"),
+            },
+        }
+    }
+
+    /// No request is under way any more; whoever writes its body learns it. What was being streamed is dropped.
+    fn end_run(&mut self, outcome: Outcome) -> Ended {
         self.run = None;
-        if self.streaming {
-            self.streaming = false;
+        self.body += 1;
+        self.uploaders = 0;
+        let failed = outcome == Outcome::Failed;
+        self.lost = self.streaming && failed;
+        if self.streaming || outcome == Outcome::Aborted {
             self.upload.clear();
             self.uploaded = 0;
         }
-        self.sender = None;
-        self.writers.take()
+        self.streaming = false;
+        self.taken = false;
+        Ended {
+            writers: self.writers.take(),
+            sender: self.sender.take(),
+            kept: self.kept.take_if(|_| !failed),
+        }
     }
 }
 
@@ -627,7 +744,8 @@ impl Drop for Opening {
     fn drop(&mut self) {
         self.exchange.forget(self.id);
         if self.began && !self.ended {
-            self.exchange.abort(false);
+            // Whoever opens again asks for the same.
+            self.exchange.give_up(false, Outcome::Failed);
         }
     }
 }
@@ -653,9 +771,26 @@ impl Upload for Outgoing {
             return Poll::Ready(Some(Ok(chunk)));
         }
         if state.uploaders == 0 {
+            state.taken = true;
             return Poll::Ready(None);
         }
         state.sender = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+/// Nobody sends any more of it: it was sent, or the server has answered without the rest.
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        let woken = {
+            let mut state = lock(&self.exchange.state);
+            if !state.is_run(&self.run) {
+                return;
+            }
+            state.taken = true;
+            state.upload.clear();
+            state.writers.take()
+        };
+        woken.wake();
     }
 }

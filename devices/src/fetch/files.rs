@@ -140,8 +140,9 @@ impl OpenBody {
 
 impl Drop for OpenBody {
     fn drop(&mut self) {
+        let failed = self.failed.is_some();
         self.end(None);
-        self.exchange.close_body(&self.run, self.waiter);
+        self.exchange.close_body(&self.run, self.waiter, failed);
     }
 }
 
@@ -254,14 +255,19 @@ impl GuestSink for Narrowed<'_> {
 /// `postbody`, open for writing.
 pub struct OpenPostBody {
     exchange: Arc<Exchange>,
+    /// Which body it is.
+    body: u64,
+    /// Until when the server must have taken something, while somebody waits for that.
+    timer: Option<BoxedFuture<()>>,
     waiter: u64,
     qid: Qid,
 }
 
 impl OpenPostBody {
     pub fn open(exchange: Arc<Exchange>) -> Op<Box<dyn OpenFile>> {
-        exchange.open_upload();
         Op::ok(Box::new(OpenPostBody {
+            body: exchange.open_upload(),
+            timer: None,
             waiter: exchange.waiter(),
             exchange,
             qid: Qid::unnumbered(FileKind::CharacterDevice),
@@ -271,7 +277,7 @@ impl OpenPostBody {
 
 impl Drop for OpenPostBody {
     fn drop(&mut self) {
-        self.exchange.close_upload(self.waiter);
+        self.exchange.close_upload(self.waiter, self.body);
     }
 }
 
@@ -287,14 +293,26 @@ impl OpenFile for OpenPostBody {
 
     /// # Errors
     /// - [`Errno::Msgsize`]: more bytes than are granted
-    /// - [`Errno::Pipe`]: the request was sent already, or given up
+    /// - [`Errno::Pipe`]: the request was sent already, was answered without the rest, or is over
+    /// - [`Errno::Timedout`]: the server took nothing for too long
     fn poll_write(
         &mut self,
         context: &mut Context<'_>,
         _at: WriteAt,
         source: &mut dyn GuestSource,
     ) -> Poll<Result<Written, Errno>> {
-        self.exchange.poll_upload(context, self.waiter, source)
+        let own = (self.waiter, self.body);
+        let written = self.exchange.poll_upload(context, own, source);
+        if written.is_ready() {
+            self.timer = None;
+            return written;
+        }
+        let exchange = &self.exchange;
+        let timer = || exchange.fetch.host.sleep(exchange.patience());
+        ready!(self.timer.get_or_insert_with(timer).as_mut().poll(context));
+        self.timer = None;
+        let text = "the server took nothing of the body for too long";
+        Poll::Ready(Err(exchange.error.explain(Errno::Timedout, text)))
     }
 
     fn poll_ready(
@@ -302,10 +320,11 @@ impl OpenFile for OpenPostBody {
         context: &mut Context<'_>,
         _interest: Interest,
     ) -> Poll<Result<Readiness, Errno>> {
-        let bytes = ready!(self.exchange.poll_upload_ready(context, self.waiter));
+        let own = (self.waiter, self.body);
+        let room = ready!(self.exchange.poll_upload_ready(context, own));
         Poll::Ready(Ok(Readiness {
-            bytes,
-            hangup: false,
+            bytes: room.unwrap_or(0),
+            hangup: room.is_none(),
         }))
     }
 

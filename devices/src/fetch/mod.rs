@@ -17,8 +17,8 @@
 //! ```
 //!
 //! # One request after another
-//! A conversation keeps its settings: opening `body` again sends again. Closing `body` gives up what was not
-//! read. With `send` the request begins before `body` is opened, and where the host can, `postbody` is then sent as it
+//! A conversation keeps its settings: opening `body` again sends again, with the same body if the request or its answer failed. Closing
+//! `body` gives up what was not read. With `send` the request begins before `body` is opened, and where the host can, `postbody` is then sent as it
 //! is written; its end is when it is closed.
 //!
 //! # Redirects
@@ -41,7 +41,8 @@
 //! - `ETIMEDOUT`: no headers, or no further bytes, within `timeout`; a rate that leaves no room within it
 //! - `ELOOP`: more than [`REDIRECTS_MAX`] redirects
 //! - `EBUSY`: a request is under way
-//! - `ECANCELED`: it was aborted; `EPIPE`: `postbody` of a request that was sent
+//! - `ECANCELED`: it was aborted; `EPIPE`: `postbody` of a request that was sent, or is over
+//! - `EIO`: a body that was streamed to a request that failed, and not kept
 //! - `ECONNREFUSED`, `ECONNRESET`, `EHOSTUNREACH`, `EPROTO`, `EIO`: what the network says
 
 mod conversation;

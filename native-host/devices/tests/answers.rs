@@ -31,6 +31,21 @@ fn bodies_over_their_limit() {
 }
 
 #[test]
+fn answers_whose_status_has_no_content() {
+    let server = Server::start(|call| {
+        let status = call.path()[1..].to_owned();
+        call.answer(&status, "content-type: text/plain\r\n", b"more");
+    });
+    let mut get = Conversation::begin(&server.device("")).unwrap();
+    for (status, body) in [("204", ""), ("205", ""), ("304", ""), ("206", "more")] {
+        let outcome = get.get(&server.url(&format!("/{status}")));
+        assert_eq!(outcome.unwrap(), body.as_bytes(), "{status}");
+        assert!(get.text("status").starts_with(status));
+        assert_eq!(get.text("headers/content-type"), "text/plain\n");
+    }
+}
+
+#[test]
 fn servers_that_stall() {
     let server = Server::start(|call| {
         match call.path() {

@@ -197,8 +197,9 @@ async fn ask(
     if let Some(line) = &line {
         line.given(headers.iter().map(length).sum());
     }
-    // They end with their headers (RFC 9112, section 6.3), also where a server sends more over HTTP/2.
-    let bodiless = head || matches!(parts.status.as_u16(), 204 | 304);
+    // They end with their headers (RFC 9112, section 6.3), also where a server sends more over HTTP/2; what is behind those of a 205 is
+    // none (RFC 9110, section 15.3.6; Fetch, null body status).
+    let bodiless = head || matches!(parts.status.as_u16(), 204 | 205 | 304);
     let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>();
     let reason = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
     Ok(Response {
