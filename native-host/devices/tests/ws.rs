@@ -413,6 +413,38 @@ fn handshakes_that_fail() {
 }
 
 #[test]
+fn a_handshake_without_end_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (left, leaves) = mpsc::channel();
+    thread::spawn(move || {
+        for tcp in listener.incoming() {
+            let mut tcp = tcp.unwrap();
+            let answers = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
+            let mut sent = 0;
+            while tcp.write_all(&answers).is_ok() {
+                sent += answers.len();
+            }
+            left.send(sent).unwrap();
+        }
+    });
+    // By what came, not because time was up, and as often as somebody asks.
+    let root = granted(address, ",timeout=60s,connections=1");
+    let mut agent = Conversation::begin(&root).unwrap();
+    for _ in 0..3 {
+        let outcome = agent.tell(&format!("connect ws://{address}/"));
+        assert_eq!(outcome, Err(Errno::Proto), "{}", agent.text("error"));
+        assert!(
+            agent.text("error").contains("bytes of a handshake"),
+            "{}",
+            agent.text("error")
+        );
+        assert_eq!(agent.text("status"), "Closed\n");
+        leaves.recv().unwrap();
+    }
+}
+
+#[test]
 fn messages_over_their_limit() {
     let address = serve(|mut connection| {
         let Ok(Message::Text(length)) = connection.read() else {

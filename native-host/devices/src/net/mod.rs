@@ -158,7 +158,9 @@ impl Network {
         match self.handle() {
             Ok(handle) => {
                 let _entered = handle.enter();
-                Box::pin(tokio::time::sleep(Duration::from_millis(millis)))
+                let sleep = tokio::time::sleep(Duration::from_millis(millis));
+                // Who waits for it with something that is always ready has used up its task's turn, in which a timer never ends.
+                Box::pin(tokio::task::unconstrained(sleep))
             }
             Err(_) => Box::pin(std::future::ready(())),
         }
@@ -229,7 +231,40 @@ fn parse_url(text: &str, base: Option<&Url>) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::task::Poll;
+
+    use capfs::Errno;
+    use capfs_devices::outside::Failure;
+
     use super::*;
+
+    #[test]
+    fn a_timer_ends_beside_what_is_always_ready() {
+        let network = Network::default();
+        let handle = network.handle().unwrap().clone();
+        let timed = network.clone();
+        let (tell, told) = mpsc::channel();
+        handle.spawn(async move {
+            let mut timer = timed.sleep(20);
+            // As a stream does that a server never lets wait: it gives up its turn only because that is used up.
+            let mut busy: BoxedFuture<Result<(), Failure>> = Box::pin(async {
+                loop {
+                    tokio::task::consume_budget().await;
+                }
+            });
+            let ended = std::future::poll_fn(move |context| {
+                if let Poll::Ready(ended) = busy.as_mut().poll(context) {
+                    return Poll::Ready(ended.map_err(|failure| failure.errno));
+                }
+                let elapsed = timer.as_mut().poll(context);
+                elapsed.map(|()| Err(Errno::Timedout))
+            });
+            tell.send(ended.await).unwrap();
+        });
+        let ended = told.recv_timeout(Duration::from_secs(20));
+        assert_eq!(ended, Ok(Err(Errno::Timedout)));
+    }
 
     #[test]
     fn a_circumflex_in_a_path_is_written_as_in_browsers() {

@@ -3,7 +3,9 @@
 //! doesn't take, and answer with extensions that nobody offered, which it does.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use capfs::Errno;
@@ -15,10 +17,15 @@ use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRAD
 use hyper::upgrade::Parts;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::net::budget::{Budget, Turn};
 use crate::net::{NetStream, failure};
+
+/// Bytes that a server may send until the handshake is over: answers that are none (1xx), its headers, and what comes at once behind them.
+const HANDSHAKE_MAX: usize = 4 * RESPONSE_HEADERS_MAX;
 
 const ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 const EXTENSIONS: HeaderName = HeaderName::from_static("sec-websocket-extensions");
@@ -42,7 +49,7 @@ fn refused(text: impl Into<String>) -> Failure {
 /// Asks a server for a WebSocket.
 ///
 /// # Errors
-/// - `EPROTO`: it answers something else, or what isn't HTTP
+/// - `EPROTO`: it answers something else, or what isn't HTTP, or more than [`HANDSHAKE_MAX`] bytes
 /// - what the connection says
 pub async fn open(stream: NetStream, wanted: &Connect) -> Result<Opened, Failure> {
     let key = generate_key();
@@ -53,7 +60,7 @@ pub async fn open(stream: NetStream, wanted: &Connect) -> Result<Opened, Failure
         .title_case_headers(true)
         .max_headers(RESPONSE_FIELDS_MAX)
         .max_buf_size(RESPONSE_HEADERS_MAX);
-    let shaken = builder.handshake(TokioIo::new(stream)).await;
+    let shaken = builder.handshake(TokioIo::new(Shaking::new(stream))).await;
     let (mut sender, connection) = shaken.map_err(|error| failure(&error))?;
     let mut driver = Some(pin!(connection.with_upgrades()));
     let mut asked = pin!(async {
@@ -61,25 +68,88 @@ pub async fn open(stream: NetStream, wanted: &Connect) -> Result<Opened, Failure
         let answer = answer.map_err(|error| failure(&error))?;
         let protocol = check(&answer, &key, &wanted.protocols)?;
         let upgraded = hyper::upgrade::on(answer).await;
-        Ok((protocol, upgraded.map_err(|error| failure(&error))?))
+        let upgraded = upgraded.map_err(|error| failure(&error))?;
+        Ok::<_, Failure>((protocol, upgraded))
     });
-    let (protocol, upgraded) = poll_fn(|context| {
+    let mut broken = None;
+    let opened = poll_fn(|context| {
         if let Some(driving) = &mut driver
-            && driving.as_mut().poll(context).is_ready()
+            && let Poll::Ready(ended) = driving.as_mut().poll(context)
         {
-            // What came of it is told to whoever asked.
+            // What came of it is told to whoever asked, unless it came before the question was taken.
             driver = None;
+            broken = ended.err();
         }
         asked.as_mut().poll(context)
     })
-    .await?;
-    let parts = upgraded.downcast::<TokioIo<NetStream>>();
+    .await;
+    let (protocol, upgraded) = match (opened, broken) {
+        (Err(told), Some(error)) if told.errno == Errno::Connreset => return Err(failure(&error)),
+        (opened, _) => opened?,
+    };
+    let parts = upgraded.downcast::<TokioIo<Shaking>>();
     let Parts { io, read_buf, .. } = parts.map_err(|_| refused("the connection is another"))?;
     Ok(Opened {
-        stream: io.into_inner(),
+        stream: io.into_inner().stream,
         read: read_buf,
         protocol,
     })
+}
+
+/// A stream in its handshake, of which a server gets neither more than its turn nor more than it may send.
+struct Shaking {
+    stream: NetStream,
+    left: Budget,
+    turn: Turn,
+}
+
+impl Shaking {
+    fn new(stream: NetStream) -> Shaking {
+        Shaking {
+            stream,
+            left: Budget::new(HANDSHAKE_MAX as i64, 0, "bytes of a handshake"),
+            turn: Turn::default(),
+        }
+    }
+}
+
+impl AsyncRead for Shaking {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let shaking = self.get_mut();
+        ready!(shaking.turn.poll(context));
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut shaking.stream).poll_read(context, buffer);
+        if read.is_pending() {
+            shaking.turn = Turn::default();
+        }
+        ready!(read)?;
+        let bytes = buffer.filled().len() - before;
+        shaking.turn.took(bytes);
+        shaking.left.take(bytes)?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Shaking {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
 }
 
 fn request(wanted: &Connect, key: &str) -> Result<Request<String>, Failure> {
