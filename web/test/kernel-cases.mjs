@@ -5,6 +5,10 @@ import { createServer } from 'node:http'
 import { same } from './checks.mjs'
 import { DeviceServer } from '../dist/device-server.js'
 import { kernelBindings } from '../dist/kernel-full.js'
+import { NodeNetwork } from '../dist/node-network.js'
+
+// What a worker's entry in Node does for its kernels.
+globalThis.capfsNetwork = NodeNetwork
 
 const module = new WebAssembly.Module(readFileSync(new URL('../dist/kernel-full.wasm', import.meta.url)))
 const ESTALE = 72

@@ -4,6 +4,7 @@ import { agentKernelCases } from './agent-kernel-cases.mjs'
 import { runCases } from './cases.mjs'
 import { buildGuest, count, finish } from './harness.mjs'
 import { kernelCases } from './kernel-cases.mjs'
+import { networkCases } from './network-cases.mjs'
 import { nodeCases } from './node-programs.mjs'
 
 const guest = buildGuest()
@@ -13,7 +14,7 @@ for (const wait of waits) {
   await runCases(Capfs, variant, guest, (name, error) => count(`node ${wait} single: ${name}`, error))
 }
 const capfs = await Capfs.create()
-for (const [name, body] of Object.entries({ ...nodeCases, ...kernelCases, ...agentKernelCases })) {
+for (const [name, body] of Object.entries({ ...nodeCases, ...networkCases, ...kernelCases, ...agentKernelCases })) {
   await body({ capfs, guest }).then(
     () => count(`node: ${name}`),
     (error) => count(`node: ${name}`, error),

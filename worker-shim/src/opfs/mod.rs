@@ -79,7 +79,10 @@ fn refused(directory: &str, error: &StorageError) -> JsValue {
         StorageError::Host(Errno::Inval | Errno::Nametoolong) => {
             "no directory can have such a name".to_owned()
         }
-        StorageError::Host(Errno::Busy) => StorageError::Busy.to_string(),
+        StorageError::Busy | StorageError::Host(Errno::Busy) => format!(
+            "{}: once that has ended, or its tab is closed, they can be",
+            StorageError::Busy
+        ),
         StorageError::Host(Errno::Nospc) => "there is no room for them".to_owned(),
         StorageError::Host(Errno::Acces) => "the browser doesn't allow it here".to_owned(),
         error => error.to_string(),

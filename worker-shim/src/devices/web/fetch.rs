@@ -1,4 +1,4 @@
-//! HTTP by the browser's `fetch`.
+//! HTTP by the browser's `fetch`, or by what Node has in its place ([`Network`]).
 //!
 //! The browser decides what a page may do anyhow: CORS, mixed content, its own cache and connections. Nothing of the user's
 //! goes along: no cookies, no cached answers, no referrer.
@@ -17,6 +17,7 @@ use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use super::network::{Network, in_node, property};
 use super::outside::Web;
 
 #[wasm_bindgen]
@@ -73,42 +74,25 @@ extern "C" {
 const COPY: usize = 64 << 10;
 
 impl Host for Web {
-    /// A page doesn't see addresses; its browser keeps it from those that are not for it.
-    fn client(&self, _addresses: Arc<dyn Addresses>) -> Arc<dyn Client> {
-        Arc::new(WebClient)
+    /// A page doesn't see addresses; its browser keeps it from those that are not for it. Node does.
+    fn client(&self, addresses: Arc<dyn Addresses>) -> Arc<dyn Client> {
+        Arc::new(WebClient(in_node().then(|| Network::new(addresses))))
     }
 
     fn abilities(&self) -> Abilities {
         Abilities {
-            sees_redirects: shows_redirects(),
+            // A browser hides one that isn't followed (as an opaque-redirect filtered response); Node has nobody to hide it from.
+            sees_redirects: in_node(),
             streams_requests: false,
         }
     }
 }
 
-/// Whether a redirect that isn't followed can be read. A browser hides it (as an opaque-redirect filtered response); Node has nobody to
-/// hide it from.
-fn shows_redirects() -> bool {
-    thread_local! {
-        static IS_NODE: bool = is_node();
-    }
-    IS_NODE.with(|is_node| *is_node)
-}
-
-fn is_node() -> bool {
-    let release = property(&js_sys::global(), "process")
-        .filter(JsValue::is_object)
-        .and_then(|process| property(&process, "release"))
-        .filter(JsValue::is_object);
-    let name = release.and_then(|release| property(&release, "name"));
-    name.and_then(|name| name.as_string()).as_deref() == Some("node")
-}
-
-struct WebClient;
+struct WebClient(Option<Network>);
 
 impl Client for WebClient {
     fn send(&self, request: Request) -> BoxedFuture<Result<Response, Failure>> {
-        Box::pin(send(request))
+        Box::pin(send(self.0.clone(), request))
     }
 }
 
@@ -124,17 +108,21 @@ impl Drop for Pending {
     }
 }
 
-fn property(object: &JsValue, name: &str) -> Option<JsValue> {
-    Reflect::get(object, &name.into()).ok()
-}
-
 /// What a failure says. A browser tells no more than a sentence; Node tells that there was a failure, and what of as its cause.
-fn failure(error: &JsValue) -> Failure {
+pub(super) fn failure(error: &JsValue) -> Failure {
     let text = |of: &JsValue, name: &str| {
         let text = property(of, name).and_then(|text| text.as_string());
         text.filter(|text| !text.is_empty())
     };
     let message = text(error, "message").unwrap_or_else(|| "the request failed".to_owned());
+    // What the network in Node says itself: an address that may not be connected to.
+    if text(error, "code").as_deref() == Some("EACCES") {
+        let refused = Failure::new(Errno::Acces, message);
+        return match text(error, "hidden") {
+            Some(hidden) => refused.hiding(hidden),
+            None => refused,
+        };
+    }
     let cause = property(error, "cause").filter(JsValue::is_object);
     // Where several addresses were tried there is no message, and a code all the same.
     let cause = cause.and_then(|cause| text(&cause, "message").or_else(|| text(&cause, "code")));
@@ -145,6 +133,16 @@ fn failure(error: &JsValue) -> Failure {
             None => message,
         },
     )
+}
+
+/// A failure in a browser, which says the same of a server that isn't there and of one that this page may not ask.
+fn unexplained(error: &JsValue) -> Failure {
+    let failure = failure(error);
+    let text = format!(
+        "{}: the server can't be reached, or doesn't allow this page's origin (CORS)",
+        failure.text
+    );
+    Failure { text, ..failure }
 }
 
 fn init(request: &Request, pending: &Pending) -> Result<Object, JsValue> {
@@ -173,15 +171,23 @@ fn init(request: &Request, pending: &Pending) -> Result<Object, JsValue> {
     Ok(init)
 }
 
-async fn send(request: Request) -> Result<Response, Failure> {
+async fn send(network: Option<Network>, request: Request) -> Result<Response, Failure> {
     let pending = Pending {
         controller: AbortController::new(),
         _hold: request.hold.clone(),
     };
-    let promise = init(&request, &pending).and_then(|init| js_fetch(&request.url.href, &init));
+    let url = &request.url.href;
+    let promise = init(&request, &pending).and_then(|init| match &network {
+        Some(network) => network.fetch(url, &init),
+        None => js_fetch(url, &init),
+    });
     let promise = promise.map_err(|error| failure(&error))?;
     let response = JsFuture::from(promise).await;
-    let response: JsResponse = response.map_err(|error| failure(&error))?.unchecked_into();
+    let response = response.map_err(|error| match &network {
+        Some(_) => failure(&error),
+        None => unexplained(&error),
+    });
+    let response: JsResponse = response?.unchecked_into();
     if response.kind() == "opaqueredirect" {
         let text = "the server redirects, and a browser does not show where to: let it follow, or ask there";
         return Err(Failure::new(Errno::Notsup, text));

@@ -5,6 +5,7 @@ mod database;
 pub mod dom;
 mod fetch;
 mod indexeddb;
+mod network;
 mod outside;
 pub mod task;
 mod timer;

@@ -19,8 +19,10 @@ use capfs_devices::ws::inbox::Inbox;
 use capfs_devices::ws::{LINGER, RECEIVE_MAX, SEND_WINDOW};
 use js_sys::{ArrayBuffer, Function, JsString, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 
+use super::fetch::failure;
+use super::network::{Network, in_node};
 use super::outside::Web;
 use super::timer;
 
@@ -71,9 +73,9 @@ const LOOK_EVERY: u64 = 5;
 const COPY: usize = 64 << 10;
 
 impl Host for Web {
-    /// A page doesn't see addresses; its browser keeps it from those that are not for it.
-    fn connector(&self, _addresses: Arc<dyn Addresses>) -> Arc<dyn Connector> {
-        Arc::new(WebConnector)
+    /// A page doesn't see addresses; its browser keeps it from those that are not for it. Node does.
+    fn connector(&self, addresses: Arc<dyn Addresses>) -> Arc<dyn Connector> {
+        Arc::new(WebConnector(in_node().then(|| Network::new(addresses))))
     }
 
     fn adds_headers(&self) -> bool {
@@ -85,15 +87,22 @@ impl Host for Web {
     }
 }
 
-struct WebConnector;
+struct WebConnector(Option<Network>);
 
 impl Connector for WebConnector {
     fn connect(&self, wanted: Connect) -> BoxedFuture<Result<Connected, Failure>> {
-        Box::pin(connect(wanted))
+        Box::pin(connect(self.0.clone(), wanted))
     }
 }
 
-async fn connect(wanted: Connect) -> Result<Connected, Failure> {
+async fn connect(network: Option<Network>, wanted: Connect) -> Result<Connected, Failure> {
+    if let Some(network) = network {
+        // Before the socket looks the name up again: it can't be told which address to take.
+        let checked = network.check(&wanted.url.href);
+        let checked = checked.map_err(|error| failure(&error))?;
+        let checked = JsFuture::from(checked).await;
+        checked.map_err(|error| failure(&error))?;
+    }
     let origin = &wanted.url.origin;
     let remote = format!("{}!{}", origin.host, origin.port);
     let opened = WebSocket::new(&wanted.url.href, wanted.protocols);

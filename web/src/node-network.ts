@@ -1,0 +1,257 @@
+/**
+ * The network in Node, for one device of one agent. Whoever serves a name decides where it leads: to this machine, a router, a cloud's metadata. Node's own `fetch`
+ * asks nobody about that, so requests are made here, and each address is put to the device's policy before it is connected to.
+ */
+import { lookup } from 'node:dns';
+import { lookup as lookUp } from 'node:dns/promises';
+import http, { type IncomingMessage, type RequestOptions } from 'node:http';
+import https from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
+import { Readable, pipeline, type Transform } from 'node:stream';
+import zlib from 'node:zlib';
+
+/** Whether a connection for an origin may go to an address. It throws once its device is gone. */
+type Allows = (scheme: string, host: string, port: number, address: string) => boolean;
+
+/** A request, as the kernel describes it to `fetch`. */
+interface Init {
+  method: string;
+  headers: [string, string][];
+  body?: Blob;
+  signal: AbortSignal;
+}
+
+/** What the kernel reads of an answer. */
+interface Answer {
+  type: 'default';
+  /** Redirects are answers: nothing is followed here. */
+  redirected: false;
+  url: string;
+  status: number;
+  statusText: string;
+  headers: [string, string][];
+  body: ReadableStream<Uint8Array> | null;
+}
+
+/** Milliseconds that a connection is kept for the next request. */
+const IDLE = 4_000;
+/** Connections that are kept so, at most. */
+const IDLE_MAX = 32;
+const PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443, 'ws:': 80, 'wss:': 443 };
+/** Answers without a body, whatever the server sends. */
+const BODILESS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
+
+/** None of a name's addresses may be connected to. */
+class Refused extends Error {
+  readonly code = 'EACCES';
+  /** For the audit. */
+  readonly hidden: string;
+
+  constructor(host: string, address: string) {
+    super(`\`${host}\` leads to an address that is not public and not granted`);
+    this.hidden = `\`${host}\` is at ${address}`;
+  }
+}
+
+export class NodeNetwork {
+  /** A connection that the policy has let through serves this device alone. */
+  readonly #agents = {
+    'http:': new http.Agent({ keepAlive: true, maxFreeSockets: IDLE_MAX, timeout: IDLE }),
+    'https:': new https.Agent({ keepAlive: true, maxFreeSockets: IDLE_MAX, timeout: IDLE }),
+  };
+
+  constructor(private readonly allows: Allows) {}
+
+  /**
+   * Asks a server, as `fetch` does it.
+   *
+   * @throws Refused; TypeError, whose cause says what went wrong
+   */
+  async fetch(href: string, init: Init): Promise<Answer> {
+    const url = new URL(href);
+    this.#checkLiteral(url);
+    const body = init.body && Buffer.from(await init.body.arrayBuffer());
+    try {
+      return await this.#send(url, init, body);
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+      throw new TypeError('fetch failed', { cause: error });
+    }
+  }
+
+  /**
+   * That every address that a name has now may be connected to. For what looks it up again by itself.
+   *
+   * @throws Refused; the resolver's error
+   */
+  async check(href: string): Promise<void> {
+    const url = new URL(href);
+    this.#checkLiteral(url);
+    const host = hostOf(url);
+    if (isIP(host) !== 0) return;
+    const refused = (await lookUp(host, { all: true })).find(({ address }) => !this.#allowed(url, address));
+    if (refused) throw new Refused(url.hostname, refused.address);
+  }
+
+  #allowed({ protocol, hostname, port }: URL, address: string): boolean {
+    try {
+      return this.allows(protocol.slice(0, -1), hostname, port === '' ? PORTS[protocol]! : Number(port), address);
+    } catch {
+      return false;
+    }
+  }
+
+  /** An address is connected to without being looked up. */
+  #checkLiteral(url: URL): void {
+    const host = hostOf(url);
+    if (isIP(host) !== 0 && !this.#allowed(url, host)) throw new Refused(url.hostname, host);
+  }
+
+  /** Looks names up for a socket, which connects to nothing else than what this answers. */
+  #lookupFor(url: URL): LookupFunction {
+    return (host, options, answer) => {
+      lookup(host, { ...options, all: true }, (error, found) => {
+        if (error) return answer(error, []);
+        const allowed = found.filter(({ address }) => this.#allowed(url, address));
+        const [first] = allowed;
+        if (!first) return answer(new Refused(url.hostname, found[0]?.address ?? 'no address'), []);
+        if (options.all) answer(null, allowed);
+        else answer(null, first.address, first.family);
+      });
+    };
+  }
+
+  #send(url: URL, init: Init, body: Buffer | undefined): Promise<Answer> {
+    const secure = url.protocol === 'https:';
+    const options: RequestOptions = {
+      agent: this.#agents[secure ? 'https:' : 'http:'],
+      host: hostOf(url),
+      port: url.port === '' ? PORTS[url.protocol] : url.port,
+      path: url.pathname + url.search,
+      method: init.method,
+      headers: headersOf(init.headers, secure),
+      lookup: this.#lookupFor(url),
+      // As lenient as `fetch` is in Node: a header's value may go on in the next line.
+      insecureHTTPParser: true,
+      signal: init.signal,
+    };
+    return new Promise((resolve, reject) => {
+      const request = (secure ? https : http).request(options);
+      let over = false;
+      request.on('response', (message) => {
+        try {
+          resolve(answerOf(message, url, init.method));
+        } catch (error) {
+          request.destroy();
+          reject(error);
+        }
+      });
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        // The server has closed a connection while nobody used it. What changes nothing there may be asked again.
+        const stale = request.reusedSocket && error.code === 'ECONNRESET' && (init.method === 'GET' || init.method === 'HEAD') && !init.signal.aborted;
+        if (stale) this.#send(url, init, body).then(resolve, reject);
+        else reject(error);
+        over = true;
+      });
+      // Whatever else ends it: a protocol that nobody asked for.
+      request.on('close', () => {
+        if (!over) reject(new Error('the connection was closed without an answer'));
+      });
+      request.end(body);
+    });
+  }
+}
+
+/** A host as sockets have it: IPv6 without brackets. */
+function hostOf({ hostname }: URL): string {
+  return hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+}
+
+/** The headers of a request, with those that `fetch` adds in Node. */
+function headersOf(given: [string, string][], secure: boolean): Record<string, string> {
+  const headers = new Headers(given);
+  const own = {
+    accept: '*/*',
+    'accept-language': '*',
+    'sec-fetch-mode': 'cors',
+    'user-agent': 'node',
+    pragma: 'no-cache',
+    'cache-control': 'no-cache',
+    'accept-encoding': secure ? 'br, gzip, deflate' : 'gzip, deflate',
+  };
+  for (const [name, value] of Object.entries(own)) if (!headers.has(name)) headers.set(name, value);
+  return Object.fromEntries(headers);
+}
+
+function answerOf(message: IncomingMessage, url: URL, method: string): Answer {
+  const headers = new Headers();
+  for (let at = 0; at + 1 < message.rawHeaders.length; at += 2) headers.append(message.rawHeaders[at]!, message.rawHeaders[at + 1]!);
+  const status = message.statusCode ?? 0;
+  // It may break off before anybody reads, who then is told.
+  message.on('error', () => undefined);
+  const bodiless = method === 'HEAD' || BODILESS.has(status);
+  if (bodiless) message.resume();
+  return {
+    type: 'default',
+    redirected: false,
+    url: url.href,
+    status,
+    statusText: message.statusMessage ?? '',
+    headers: [...headers],
+    body: bodiless ? null : streamOf(decoded(message, headers.get('content-encoding'))),
+  };
+}
+
+/** What `fetch` decodes; anything else is the reader's. */
+function decoded(message: IncomingMessage, coding: string | null): Readable {
+  const codings = (coding ?? '').toLowerCase().split(',').map((each) => each.trim()).filter((each) => each !== '').reverse();
+  const known = codings.every((each) => /^(x-)?gzip$|^deflate$|^br$/.test(each));
+  if (!known) return message;
+  let source: Readable = message;
+  for (const each of codings) source = each === 'deflate' ? Readable.from(inflated(source), { objectMode: false }) : through(source, each === 'br' ? unbrotli() : gunzip());
+  return source;
+}
+
+function through(source: Readable, decoder: Transform): Readable {
+  // Its error is the decoder's, and so the reader's.
+  pipeline(source, decoder, () => undefined);
+  return decoder;
+}
+
+/** What is cut off gives what came of it, as in browsers. */
+const CUT = { flush: zlib.constants.Z_SYNC_FLUSH, finishFlush: zlib.constants.Z_SYNC_FLUSH };
+const gunzip = () => zlib.createGunzip(CUT);
+const unbrotli = () => zlib.createBrotliDecompress({ flush: zlib.constants.BROTLI_OPERATION_FLUSH, finishFlush: zlib.constants.BROTLI_OPERATION_FLUSH });
+
+/** Of `deflate` there are two: with a header, and without. The first byte tells. */
+async function* inflated(source: Readable): AsyncGenerator<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]() as AsyncIterableIterator<Uint8Array>;
+  const first = await chunks.next();
+  if (first.done) return;
+  const all = async function* () {
+    yield first.value;
+    yield* chunks;
+  };
+  const decoder = (first.value[0]! & 0x0f) === 0x08 ? zlib.createInflate(CUT) : zlib.createInflateRaw(CUT);
+  yield* through(Readable.from(all(), { objectMode: false }), decoder) as AsyncIterable<Uint8Array>;
+}
+
+/** A body: read as it is asked for, so that its server waits for the reader. */
+function streamOf(source: Readable): ReadableStream<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]() as AsyncIterableIterator<Uint8Array>;
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await chunks.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        } catch (error) {
+          throw new TypeError('terminated', { cause: error });
+        }
+      },
+      cancel: () => void source.destroy(),
+    },
+    { highWaterMark: 0 },
+  );
+}
