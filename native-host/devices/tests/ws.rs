@@ -420,6 +420,8 @@ fn a_handshake_without_end_ends() {
     thread::spawn(move || {
         for tcp in listener.incoming() {
             let mut tcp = tcp.unwrap();
+            // Who speaks before it was asked is no server at all.
+            assert!(tcp.read(&mut [0; 4096]).unwrap() > 0);
             let answers = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
             let mut sent = 0;
             while tcp.write_all(&answers).is_ok() {
