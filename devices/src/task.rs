@@ -618,6 +618,10 @@ impl Task {
     /// # Errors
     /// What is missing: a sentence.
     fn plan(life: &Life) -> Result<Plan, &'static str> {
+        let texts = [&life.cmd, &life.args, &life.env, &life.dir];
+        if texts.iter().any(|text| text.contains('\0')) {
+            return Err("what a program is given can't contain the byte 0");
+        }
         let mut words = life.cmd.split_ascii_whitespace().map(str::to_owned);
         let program = words.next().ok_or("there is no program in `cmd`")?;
         let mut args: Vec<String> = words.collect();
@@ -625,7 +629,8 @@ impl Task {
         let variables = life.env.lines().filter(|line| !line.is_empty());
         let env: Option<Vec<_>> = variables
             .map(|line| {
-                let (name, value) = line.split_once('=')?;
+                let named = line.split_once('=');
+                let (name, value) = named.filter(|(name, _)| !name.is_empty())?;
                 Some((name.to_owned(), value.to_owned()))
             })
             .collect();
@@ -633,7 +638,7 @@ impl Task {
         Ok(Plan {
             program,
             args,
-            env: env.ok_or("`env` has a line without `=`")?,
+            env: env.ok_or("`env` has a line that is not NAME=VALUE")?,
             dir: (!dir.is_empty()).then(|| dir.to_owned()),
             binds: life.binds.iter().map(|given| given.what.clone()).collect(),
             grants: life.grants.iter().map(|given| given.what.clone()).collect(),
@@ -644,20 +649,14 @@ impl Task {
         // Under one lock: of two who start it, one does.
         let begin = || {
             let mut life = self.unstarted_life()?;
-            let plan = match Task::plan(&life) {
-                Ok(plan) => plan,
-                Err(lack) => {
-                    drop(life);
-                    return Err(self.explain(Errno::Inval, lack));
-                }
-            };
             life.state = State::Starting;
-            Ok(plan)
+            Ok(Task::plan(&life))
         };
-        let plan: Plan = match begin() {
+        let plan = match begin() {
             Ok(plan) => plan,
             Err(errno) => return Op::err(errno),
         };
+        let plan = plan.map_err(|lack| self.explain(Errno::Inval, lack));
         let attempt = Attempt(Some(self.clone()));
         let task = self.clone();
         Op::run(async move {
@@ -667,7 +666,8 @@ impl Task {
         })
     }
 
-    async fn started(self: Arc<Self>, plan: Plan) -> Result<(), Errno> {
+    /// What is missing for a start fails as any other start does: behind the task's ends of its pipes, whose readers find their end then.
+    async fn started(self: Arc<Self>, plan: Result<Plan, Errno>) -> Result<(), Errno> {
         let [input, output, errors] = &self.pipes;
         let reads = OpenHow {
             read: true,
@@ -683,7 +683,7 @@ impl Task {
             errors.1.open(writes).wait().await?,
         ];
         let spawner = self.shared.spawner.clone();
-        spawner.start(self, plan, stdio).wait().await
+        spawner.start(self, plan?, stdio).wait().await
     }
 }
 

@@ -340,6 +340,38 @@ fn a_task_that_cannot_start_says_so_and_can_be_put_right() {
     assert_eq!(poll_waiting(&mut after), Poll::Ready(Ok(b"137\n".into())));
 }
 
+/// What is missing is noticed before there is anything to start, and keeps nobody waiting either.
+#[test]
+fn a_task_without_what_a_start_needs_fails_as_others_do() {
+    let (root, _, scripted) = device("task");
+    for (number, cmd, env) in [
+        (1, "", ""),
+        (2, "/there", "A=1\nB"),
+        (3, "/there", "=x"),
+        (4, "/there", "A=\0"),
+        (5, "/there\0", ""),
+    ] {
+        testkit::read(&root, "new/wasi").unwrap();
+        let at = |file: &str| format!("{number}/{file}");
+        put(&root, &at("cmd"), cmd).unwrap();
+        put(&root, &at("env"), env).unwrap();
+        let mut before = waiting(&root, number);
+        assert!(poll_waiting(&mut before).is_pending());
+        let mut output = now(walk(&root, &at("fd/1")).unwrap().open(READ)).unwrap();
+        assert_eq!(put(&root, &at("ctl"), "start\n"), Err(Errno::Inval));
+        assert_eq!(says(&root, &at("status")), "failed EINVAL\n");
+        let failed = Poll::Ready(Err(Errno::Inval));
+        assert_eq!(poll_waiting(&mut before), failed);
+        assert_eq!(poll_waiting(&mut waiting(&root, number)), failed);
+        assert_eq!(read_at(&mut *output, 0, 9), Ok(Vec::new()), "its end");
+        put(&root, &at("cmd"), "/there").unwrap();
+        put(&root, &at("env"), "A=1").unwrap();
+        put(&root, &at("ctl"), "start\n").unwrap();
+        assert_eq!(says(&root, &at("status")), "running\n");
+        scripted.kill(number);
+    }
+}
+
 #[test]
 fn a_task_is_started_once() {
     let (root, _, scripted) = device("task");
