@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use capfs_devices::foreign::Foreign;
 use capfs_devices::grant::{Grant as CapabilityGrant, GrantError};
-use capfs_devices::identity::Identity;
+use capfs_devices::identity::{Identity, read_digest};
 use capfs_devices::{terms, units};
 use capfs_host::audit::SIZE_MIN;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
@@ -79,7 +79,7 @@ pub struct RunArgs {
     pub manifest: Option<PathBuf>,
 
     /// Take no other manifest than the one with this digest, which `inspect --manifest` shows
-    #[arg(long, value_name = "sha256:HEX", requires = "manifest")]
+    #[arg(long, value_name = "sha256:HEX", requires = "manifest", value_parser = manifest_digest)]
     pub manifest_digest: Option<String>,
 
     /// Who the program is: whose keys, files and databases it has; unless told, the digest of its module
@@ -287,7 +287,7 @@ pub struct InspectArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// The module, unless the manifest names it
+    /// The module, unless the manifest names it: then it is what the manifest names, as for `run`
     #[arg(value_name = "AGENT.wasm", required_unless_present = "manifest")]
     pub agent: Option<PathBuf>,
 }
@@ -406,6 +406,12 @@ impl FromStr for SizeArg {
     }
 }
 
+/// A digest, as it is compared.
+fn manifest_digest(text: &str) -> Result<String, String> {
+    let expected = "expected `sha256:` and 64 hexadecimal digits, as `capfs-host inspect --manifest` shows them";
+    read_digest(text).ok_or_else(|| expected.to_owned())
+}
+
 /// The size of an audit's file, which must have room for its longest line.
 fn audit_size(text: &str) -> Result<SizeArg, String> {
     let size: SizeArg = text.parse()?;
@@ -471,5 +477,12 @@ mod tests {
         assert!("x".parse::<SizeArg>().is_err());
         assert_eq!(audit_size("1MiB"), Ok(SizeArg(1 << 20)));
         assert!(audit_size("1MB").is_err() && audit_size("x").is_err());
+        let digest = "0123456789abcdef".repeat(4);
+        let whole = format!("sha256:{digest}");
+        assert_eq!(manifest_digest(&whole), Ok(whole.clone()));
+        for bad in [&digest, &whole[..70], "sha256:", ""] {
+            let error = manifest_digest(bad).unwrap_err();
+            assert!(error.contains("`sha256:` and 64"), "{error}");
+        }
     }
 }

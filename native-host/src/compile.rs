@@ -23,6 +23,7 @@ use rustix::process::{
 use wasmtime::OutOfMemory;
 
 use crate::engine::{ModuleError, engine, validate};
+use crate::say;
 use crate::sealed::{SealedCode, unnamed};
 use crate::wait::{Cancelled, Parker};
 
@@ -237,12 +238,12 @@ pub fn serve(max: u64, parent: u32) -> u8 {
     match served {
         Ok(()) => 0,
         Err(Failure::Invalid(text)) => {
-            eprintln!("{text}");
+            say::line(text);
             INVALID
         }
         Err(Failure::Memory(_)) => NO_MEMORY,
         Err(failure) => {
-            eprintln!("{failure}");
+            say::line(failure);
             FAILED
         }
     }

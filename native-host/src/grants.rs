@@ -4,13 +4,11 @@
 //! program as a preopened directory, named as it was written, in the order of the command line.
 
 use std::collections::HashSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use capfs::account::Account;
-use capfs::device::archive::{Archive, LeftOut};
 use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
@@ -19,19 +17,12 @@ use capfs::{BindFlags, FileKind, Namespace, NodeRef, PATH_MAX, Rights};
 use capfs_native_devices::Support;
 use capfs_runtime::Preopen;
 
+use crate::archives::{Archives, Unusable};
 use crate::capabilities::{Capabilities, Held};
 use crate::clock::SystemClock;
 use crate::device::dir::HostFolder;
 use crate::manifest::{Need, Place, Want};
-use crate::read::read_at_most;
 use crate::secrets;
-
-/// Bytes that a compressed archive may unpack to: it is kept in memory.
-const ARCHIVE_MAX: u64 = 1 << 30;
-
-/// Members (RFC 1952, section 2.2) that a compressed archive may have: an archive of [`ARCHIVE_MAX`] in those of 16 KiB. Each costs
-/// the time of a new decompressor, also where nothing is in it.
-const MEMBERS_MAX: usize = 1 << 16;
 
 /// A folder of the host: `HOST[::GUEST[:ro|rw]]`. A name with a colon in it needs the rights behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +73,7 @@ pub struct MountGrant {
     pub device: Device,
     /// Where it is mounted.
     pub guest: String,
-    /// Everything unless `ro`.
+    /// Everything unless `ro`; of an archive reading alone.
     pub rights: Rights,
 }
 
@@ -97,6 +88,22 @@ pub enum Device {
     Zero,
     /// A tar, plain or gzipped; read-only.
     Archive(PathBuf),
+}
+
+impl Device {
+    /// The rights at its mount: those that are asked for, or else all that it has.
+    ///
+    /// # Errors
+    /// A message, where it has not as many.
+    pub fn rights(&self, asked: Option<Rights>) -> Result<Rights, String> {
+        match (self, asked) {
+            (Device::Archive(_), Some(Rights::RW)) => {
+                Err("an archive is read-only: its rights can't be rw".to_owned())
+            }
+            (Device::Archive(_), _) => Ok(Rights::RO),
+            (_, asked) => Ok(asked.unwrap_or(Rights::RW)),
+        }
+    }
 }
 
 impl FromStr for MountGrant {
@@ -127,9 +134,9 @@ impl FromStr for MountGrant {
         }
         absolute(guest)?;
         Ok(MountGrant {
+            rights: device.rights(rights)?,
             device,
             guest: guest.to_owned(),
-            rights: rights.unwrap_or(Rights::RW),
         })
     }
 }
@@ -359,8 +366,8 @@ pub fn namespace(
     let mut mounts = Vec::new();
     let mut preopens: Vec<Preopen> = Vec::new();
     let mut tops: Vec<String> = Vec::new();
+    let mut archives = Archives::default();
     let (mut missing, mut degraded, mut revocable) = (Vec::new(), Vec::new(), Vec::new());
-    let mut left_out = Vec::new();
     for want in wants {
         let lack = match want.examine(capabilities) {
             // The command line is answered by the device itself, as it always was.
@@ -372,8 +379,12 @@ pub fn namespace(
         };
         let opened = match lack.or_else(|| want.taken(capabilities.places())) {
             Some(lack) => Err(lack),
-            None => open(&want.grant, memory, capabilities, &mut left_out)
-                .map_err(|why| want.lack(why, false)),
+            None => {
+                open(&want.grant, memory, &mut archives, capabilities).map_err(|refused| Lack {
+                    hint: refused.hint,
+                    ..want.lack(refused.why, false)
+                })
+            }
         };
         let mut opened = match (opened, &want.need) {
             (Ok(opened), _) => opened,
@@ -414,7 +425,7 @@ pub fn namespace(
         namespace,
         preopens,
         degraded,
-        left_out,
+        left_out: archives.left_out,
         revocable,
     })
 }
@@ -483,24 +494,18 @@ pub fn mounted(mut mounts: Vec<Mounted>, account: &Account) -> Result<Namespace,
 fn open(
     grant: &Grant,
     memory: MemoryLimits,
+    archives: &mut Archives,
     capabilities: &mut Capabilities,
-    left_out: &mut Vec<String>,
-) -> Result<Vec<Mounted>, String> {
+) -> Result<Vec<Mounted>, Refused> {
     let path = absolute(grant.guest())?;
     match grant {
         Grant::Dir(grant) => {
-            let folder = open_folder(grant, capabilities);
-            let folder = folder.map_err(|refused| refused.why)?;
+            let folder = open_folder(grant, capabilities)?;
             Ok(vec![(path, folder, grant.rights)])
         }
         Grant::Mount(grant) => {
-            let tree = device(grant, memory, capabilities.account(), left_out)?;
-            let rights = match &grant.device {
-                // Nobody writes one, so its mount says so.
-                Device::Archive(_) => grant.rights & Rights::RO,
-                _ => grant.rights,
-            };
-            Ok(vec![(path, tree, rights)])
+            let tree = device(grant, memory, archives, capabilities.account())?;
+            Ok(vec![(path, tree, grant.rights)])
         }
         Grant::Capability(grant) => {
             let opened = capabilities.open(grant)?.into_iter();
@@ -510,10 +515,16 @@ fn open(
     }
 }
 
-/// Why a folder is not granted.
+/// Why something is not granted.
 struct Refused {
     why: String,
     hint: Option<&'static str>,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Refused {
+        Refused { why, hint: None }
+    }
 }
 
 fn open_folder(grant: &DirGrant, capabilities: &Capabilities) -> Result<NodeRef, Refused> {
@@ -550,65 +561,33 @@ fn open_folder(grant: &DirGrant, capabilities: &Capabilities) -> Result<NodeRef,
 fn device(
     grant: &MountGrant,
     memory: MemoryLimits,
+    archives: &mut Archives,
     account: &Account,
-    left_out: &mut Vec<String>,
-) -> Result<NodeRef, String> {
+) -> Result<NodeRef, Refused> {
     Ok(match &grant.device {
         Device::Memory => MemoryFs::charged(Arc::new(SystemClock), memory, account).root(),
         Device::Null => Null::node(),
         Device::Zero => Zero::node(),
         Device::Archive(file) => {
-            let shown = file.display();
-            let archive = archive(file)
-                .map_err(|error| format!("can't mount the archive `{shown}`: {error}"))?;
-            if let Some(LeftOut { first, entries }) = archive.left_out() {
-                left_out.push(match entries {
-                    1 => format!("`{first}` of `{shown}`, which is a device or a FIFO"),
-                    _ => format!("{entries} devices and FIFOs of `{shown}`, such as `{first}`"),
-                });
-            }
+            let archive = archives.open(file, account);
+            let archive = archive.map_err(|unusable| Refused {
+                why: format!("can't mount the archive `{}`: {unusable}", file.display()),
+                hint: match unusable {
+                    Unusable::Memory => {
+                        Some("an archive is kept in memory: `--max-memory` sets how much there is")
+                    }
+                    _ => None,
+                },
+            })?;
             archive.root()
         }
     })
 }
 
-fn archive(file: &Path) -> Result<Archive, String> {
-    const GZIP: &[u8] = &[0x1f, 0x8b];
-    let mut bytes = read_at_most(file, ARCHIVE_MAX).map_err(|error| error.to_string())?;
-    if bytes.starts_with(GZIP) {
-        bytes = gunzip(&bytes, ARCHIVE_MAX)?;
-    }
-    Archive::from_tar(bytes).map_err(|error| error.to_string())
-}
-
-/// Unpacks gzip to at most `max` bytes.
-///
-/// # Errors
-/// A message: it is damaged, or too much of it.
-fn gunzip(mut packed: &[u8], max: u64) -> Result<Vec<u8>, String> {
-    let mut unpacked = Vec::new();
-    let mut members = 0;
-    while !packed.is_empty() {
-        if members == MEMBERS_MAX {
-            return Err(format!("it is made of more than {MEMBERS_MAX} gzip files"));
-        }
-        members += 1;
-        let mut member = flate2::bufread::GzDecoder::new(packed);
-        let left = max - unpacked.len() as u64;
-        let read = Read::by_ref(&mut member)
-            .take(left + 1)
-            .read_to_end(&mut unpacked);
-        read.map_err(|error| format!("not a valid gzip file: {error}"))?;
-        if unpacked.len() as u64 > max {
-            return Err(format!("it unpacks to more than {max} bytes"));
-        }
-        packed = member.into_inner();
-    }
-    Ok(unpacked)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -638,6 +617,10 @@ mod tests {
         let archive = parse("archive=a:b.tar:/usr").unwrap();
         assert_eq!(archive.device, Device::Archive("a:b.tar".into()));
         assert_eq!(archive.guest, "/usr");
+        assert_eq!(archive.rights, Rights::RO);
+        assert_eq!(parse("archive=a:b.tar:/usr:ro").unwrap(), archive);
+        let error = parse("archive=a:b.tar:/usr:rw").unwrap_err();
+        assert!(error.contains("an archive is read-only"), "{error}");
         for device in ["memory", "null", "zero"] {
             let error = parse(&format!("{device}:/m:wr")).unwrap_err();
             assert!(error.contains("neither ro nor rw"), "{error}");
@@ -656,24 +639,5 @@ mod tests {
         let deep = "/a".repeat(100_000);
         assert!(format!("memory:{deep}").parse::<MountGrant>().is_err());
         assert!(format!("x::{deep}").parse::<DirGrant>().is_err());
-    }
-
-    fn gzipped(bytes: &[u8]) -> Vec<u8> {
-        let mut packed = Vec::new();
-        let mut encoder = flate2::read::GzEncoder::new(bytes, flate2::Compression::fast());
-        encoder.read_to_end(&mut packed).unwrap();
-        packed
-    }
-
-    #[test]
-    fn gzip_has_several_members_and_not_any_number() {
-        let two = [gzipped(b"one, "), gzipped(b"two")].concat();
-        assert_eq!(gunzip(&two, 8).unwrap(), b"one, two");
-        assert!(gunzip(&two, 7).unwrap_err().contains("more than 7 bytes"));
-        assert!(gunzip(&two[..two.len() - 1], 8).is_err());
-        let most = gzipped(b"").repeat(MEMBERS_MAX);
-        assert_eq!(gunzip(&most, 8).unwrap(), b"");
-        let over = [most, gzipped(b"")].concat();
-        assert!(gunzip(&over, 8).unwrap_err().contains("more than 65536"));
     }
 }

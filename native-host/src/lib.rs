@@ -18,6 +18,10 @@
 //! - [`audit`]: the audit's file
 //! - [`listen`]: sockets that are handed to a program
 
+// They panic where nothing can be written; [`say`] does not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
+mod archives;
 pub mod audit;
 pub mod cache;
 pub mod capabilities;

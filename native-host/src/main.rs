@@ -1,5 +1,8 @@
 //! `capfs-host`: runs agents natively.
 
+// They panic where nothing can be written; `say` does not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod cli;
 mod closing;
 mod ends;
@@ -26,7 +29,7 @@ use capfs_host::grants::{self, Grant, Lack};
 use capfs_host::inspect::{self, Asked};
 use capfs_host::limits::MEMORY_MAX;
 use capfs_host::listen;
-use capfs_host::manifest::{self, ManifestError, Want};
+use capfs_host::manifest::{self, Manifest, ManifestError, Want};
 use capfs_host::read::first_line;
 use capfs_host::reserved::{Danger, Reserved};
 use capfs_host::run::{Agent, Outcome, RunConfig, codes};
@@ -39,6 +42,7 @@ use capfs::OpenFile;
 use capfs::account::Account;
 use capfs_devices::audit::Sink;
 use capfs_devices::identity::Identity;
+use capfs_modules::Refusal;
 use capfs_native_devices::Host;
 use capfs_native_devices::signals::{self, Signal};
 use capfs_runtime::FileLimit;
@@ -111,9 +115,23 @@ fn module_code(error: &ModuleError) -> u8 {
     }
 }
 
+/// Whether a file may be a manifest, by its name.
+fn has_manifests_name(path: &str) -> bool {
+    let end = Path::new(path).extension();
+    end.is_some_and(|end| end == "toml" || end == "json")
+}
+
 impl From<ModuleError> for Failed {
     fn from(error: ModuleError) -> Failed {
+        let manifest;
         let hint = match &error {
+            ModuleError::Refused {
+                refusal: Refusal::NotWasm(_),
+                path,
+            } if has_manifests_name(path) => {
+                manifest = format!("a manifest is told by its option: `--manifest {path}`");
+                Some(manifest.as_str())
+            }
             ModuleError::Refused { refusal, .. } => refusal.hint(),
             ModuleError::OtherDigest { .. } => Some(
                 "`digest` in the manifest's `[agent]` names the module that may run; `capfs-host inspect` shows a file's",
@@ -176,11 +194,19 @@ impl From<Vec<Lack>> for Failed {
 fn inspect_module(args: InspectArgs) -> Result<u8, Failed> {
     let manifest = args.manifest.as_deref();
     let manifest = manifest.map(|path| manifest::load(path, None)).transpose();
-    let manifest = manifest.map_err(SettingsError::from)?;
-    let named = manifest
-        .as_ref()
-        .and_then(|manifest| manifest.program.clone());
-    let program = args.agent.or(named).ok_or(SettingsError::NoProgram)?;
+    let mut manifest = manifest.map_err(SettingsError::from)?;
+    // As `run` has it: where the manifest names the program, what else is named is an argument of it.
+    let program = match &mut manifest {
+        Some(Manifest {
+            program: Some(program),
+            args: own,
+            ..
+        }) => {
+            own.extend(args.agent.map(|word| word.display().to_string()));
+            program.clone()
+        }
+        _ => args.agent.ok_or(SettingsError::NoProgram)?,
+    };
     let name = program.display().to_string();
     let wasm = engine::read(&program)?;
     let module = inspect::describe(&engine(), &wasm, &name)?;
@@ -327,8 +353,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     };
     let (agent, code_source, wasm) = load().inspect_err(|error: &ModuleError| {
         if args.json {
-            let report = report::module_refused(error, module_code(error));
-            eprintln!("{}", say::json(&report, false));
+            say::report(&report::module_refused(error, module_code(error)));
         }
     })?;
     let load_time = begun.elapsed();
@@ -385,7 +410,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     let granted = grants::namespace(&settings.wants, settings.memory_files, &mut capabilities);
     let granted = granted.map_err(|missing| {
         if args.json {
-            eprintln!("{}", say::json(&report::refused(&missing), false));
+            say::report(&report::refused(&missing));
         }
         let hint = args.manifest.as_ref().map(|manifest| {
             let manifest = manifest.display();
@@ -407,7 +432,9 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
         }
         for socket in &listening {
             let (address, descriptor) = (socket.address, socket.descriptor);
-            eprintln!("listening at {address}, descriptor {descriptor}");
+            say::line(format_args!(
+                "listening at {address}, descriptor {descriptor}"
+            ));
         }
     }
     let config = RunConfig {
@@ -450,14 +477,13 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
         report::explain(&report, settings.timeout);
     }
     if args.json {
-        let report = report::as_json(
+        say::report(&report::as_json(
             &report,
             load_time,
             code_source,
             &capabilities,
             &granted.degraded,
-        );
-        eprintln!("{}", say::json(&report, false));
+        ));
     }
     drop(telling);
     Ok(code)

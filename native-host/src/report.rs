@@ -25,7 +25,7 @@ pub fn late(time: Duration, quiet: bool, json: bool) {
     }
     if json {
         let report = json!({ "code": codes::TIMEOUT, "reason": "timeout", "message": message });
-        eprintln!("{}", say::json(&report, false));
+        say::report(&report);
     }
 }
 

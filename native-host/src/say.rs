@@ -2,33 +2,51 @@
 //! manifests and modules, what servers say) is made harmless here, so nobody has to think of it elsewhere.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 
 use capfs_devices::foreign::{Foreign, ForeignLines, is_harmful};
 use serde_json::Value;
 
 /// What went wrong.
 pub fn error(text: impl Display) {
-    eprintln!("error: {}", Foreign(text));
+    line(format_args!("error: {}", Foreign(text)));
 }
 
 /// What went wrong, in several lines, each part of which that is not the host's is [`Foreign`] already.
 pub fn error_lines(text: impl Display) {
-    eprintln!("error: {}", ForeignLines(text));
+    line(format_args!("error: {}", ForeignLines(text)));
 }
 
 /// What may help.
 pub fn hint(text: impl Display) {
-    eprintln!("hint: {}", Foreign(text));
+    line(format_args!("hint: {}", Foreign(text)));
 }
 
 /// What may be wrong.
 pub fn warning(text: impl Display) {
-    eprintln!("warning: {}", Foreign(text));
+    line(format_args!("warning: {}", Foreign(text)));
 }
 
 /// Anything else: `WORD: TEXT`.
 pub fn note(word: &str, text: impl Display) {
-    eprintln!("{word}: {}", Foreign(text));
+    line(format_args!("{word}: {}", Foreign(text)));
+}
+
+/// How something ended, as JSON on one line.
+pub fn report(value: &Value) {
+    line(json(value, false));
+}
+
+/// Writes a line, of which nothing is harmful, to standard error.
+///
+/// What can't be told is dropped: a full disk, or a reader who has gone, must not change how a run ends.
+pub fn line(text: impl Display) {
+    line_to(&mut io::stderr(), text);
+}
+
+/// In one write: standard error has no buffer, and lines of several processes may share it.
+fn line_to(to: &mut impl Write, text: impl Display) {
+    let _ = to.write_all(format!("{text}\n").as_bytes());
 }
 
 /// JSON whose strings do nothing to a screen either.
@@ -54,6 +72,32 @@ pub fn json(value: &Value, pretty: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes whole writes, as a pipe does.
+    #[derive(Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.to_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_write() {
+        let mut writes = Writes::default();
+        line_to(
+            &mut writes,
+            format_args!("error: {}", Foreign("naïve\x1b[2J, and more of it")),
+        );
+        let written = "error: naïve\u{fffd}[2J, and more of it\n";
+        assert_eq!(writes.0, [written.as_bytes()]);
+    }
 
     #[test]
     fn json_stays_what_it_is() {

@@ -77,12 +77,40 @@ impl StateError {
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
-    /// Locked.
-    _folder: File,
-    /// It was not there.
-    made: bool,
     /// It was nobody's.
     adopted: bool,
+    /// What was not there.
+    made: Made,
+    /// Locked.
+    _folder: File,
+}
+
+/// Folders that are made for a run, the innermost first: those that are empty go when this is dropped.
+#[derive(Debug, Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Of the folders that a path is made of, those that are not there.
+    fn missing(path: &Path) -> Made {
+        let all = path.ancestors();
+        let missing = all.take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        Made(missing.map(Path::to_owned).collect())
+    }
+
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What can't be removed is as if another had made it, and a folder with something in it stays.
+        for folder in &self.0 {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+    }
 }
 
 impl State {
@@ -96,7 +124,7 @@ impl State {
             path: path.to_owned(),
             source,
         };
-        let made = !path.exists();
+        let mut made = Made::missing(path);
         let mut builder = DirBuilder::new();
         let created = builder.recursive(true).mode(0o700).create(path);
         created.map_err(unusable)?;
@@ -112,10 +140,19 @@ impl State {
             return Err(StateError::Open { path });
         }
         if !lock(&folder).map_err(unusable)? {
+            // It is there for the run that has it.
+            made.keep();
             let path = path.to_owned();
             return Err(StateError::InUse { path });
         }
-        let adopted = match owner(path).map_err(unusable)? {
+        // From here on what was made goes while it is locked.
+        let mut state = State {
+            path: path.to_owned(),
+            adopted: false,
+            made,
+            _folder: folder,
+        };
+        state.adopted = match owner(path).map_err(unusable)? {
             Some(owner) if owner == identity.as_str() => false,
             Some(owner) => {
                 return Err(StateError::Owned {
@@ -133,17 +170,13 @@ impl State {
         };
         // Whoever was writing here was killed, or the folder would be locked.
         remove_unfinished_keys(path);
-        Ok(State {
-            path: path.to_owned(),
-            _folder: folder,
-            made,
-            adopted,
-        })
+        Ok(state)
     }
 
     /// The agent begins: it is its folder from now on.
     pub fn keep(&mut self) {
-        (self.made, self.adopted) = (false, false);
+        self.adopted = false;
+        self.made.keep();
     }
 }
 
@@ -152,10 +185,6 @@ impl Drop for State {
         // While it is locked. What can't be removed is as if another had made it.
         if self.adopted {
             let _ = fs::remove_file(self.path.join("owner"));
-        }
-        // A folder with something in it stays.
-        if self.made {
-            let _ = fs::remove_dir(&self.path);
         }
     }
 }
@@ -180,30 +209,42 @@ pub fn owner(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// Makes a folder an agent's that was nobody's; whether nothing else had to be changed for it.
+///
+/// # Errors
+/// It can't be written: it is as it was.
 fn adopt(path: &Path, identity: &Identity, program: &str) -> io::Result<bool> {
     let (files, own) = (path.join("files"), path.join("files").join(OWN));
     let older = files.join(own_name(program));
     let renames = older.is_dir() && !own.exists();
-    if renames {
-        fs::rename(older, own)?;
-    }
     let beside = path.join(".owner");
-    let mut options = File::options();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    writeln!(file, "{identity}")?;
-    file.sync_all()?;
-    fs::rename(&beside, path.join("owner"))?;
+    let write = || {
+        let mut options = File::options();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        writeln!(file, "{identity}")?;
+        file.sync_all()?;
+        if renames {
+            fs::rename(&older, &own)?;
+        }
+        fs::rename(&beside, path.join("owner")).inspect_err(|_| {
+            if renames {
+                let _ = fs::rename(&own, &older);
+            }
+        })
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
     Ok(!renames)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -236,6 +277,45 @@ mod tests {
         assert_eq!(owner(&path).unwrap(), None);
         claim("b").unwrap().keep();
         assert_eq!(owner(&path).unwrap().as_deref(), Some("b"));
+    }
+
+    /// Nothing can be written where it is written: as on a disk that is full.
+    #[test]
+    fn a_folder_whose_owner_cannot_be_written_is_as_it_was() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path();
+        fs::create_dir_all(path.join("files/notes")).unwrap();
+        let claim = || State::claim(path, &named("a"), "bin/notes.wasm");
+        let left = || {
+            let names = fs::read_dir(path).unwrap();
+            let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<_> = names.collect();
+            names.sort();
+            names
+        };
+        symlink("/dev/full", path.join(".owner")).unwrap();
+        let refused = claim().unwrap_err();
+        assert!(refused.to_string().contains("No space left"), "{refused}");
+        assert_eq!(left(), ["files"]);
+        assert!(path.join("files/notes").exists());
+        // Then it can.
+        drop(claim().unwrap());
+        assert!(path.join("files").join(OWN).exists());
+    }
+
+    #[test]
+    fn folders_that_were_made_for_a_refused_run_go() {
+        let scratch = tempfile::tempdir().unwrap();
+        let there = scratch.path().join("there");
+        fs::create_dir(&there).unwrap();
+        let path = there.join("a/b/state");
+        drop(State::claim(&path, &named("a"), "a.wasm").unwrap());
+        assert!(there.exists() && !there.join("a").exists());
+        let mut kept = State::claim(&path, &named("a"), "a.wasm").unwrap();
+        kept.keep();
+        drop(kept);
+        drop(State::claim(&there.join("a/c"), &named("a"), "a.wasm").unwrap());
+        assert!(path.join("owner").exists() && !there.join("a/c").exists());
     }
 
     #[test]

@@ -79,6 +79,63 @@ fn files_that_are_no_agents() {
 }
 
 #[test]
+fn a_manifest_that_is_taken_for_a_program_is_told_its_option() {
+    let bench = Bench::new();
+    let manifest = bench.file("agent.toml", "agent = { program = 'a.wasm' }\n");
+    for verb in ["run", "inspect"] {
+        let output = bench.command(verb).arg(&manifest).output().unwrap();
+        let option = format!("`--manifest {}`", manifest.display());
+        assert_ended(&output, 126, "is not WebAssembly");
+        assert_ended(&output, 126, &option);
+    }
+    let agent = bench.agent(&hello());
+    let output = bench.run(&["--manifest"], &agent);
+    assert_ended(&output, 127, "it is a WebAssembly module");
+    // And a digest without its name.
+    let digits = "0".repeat(64);
+    let output = bench.run(&["--manifest-digest", &digits, "--manifest"], &manifest);
+    assert_ended(&output, 2, "expected `sha256:` and 64 hexadecimal digits");
+}
+
+/// A small file can unpack to much.
+#[test]
+fn an_archive_that_is_larger_than_the_program_may_hold_is_refused() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    // A tar of nothing, of 256 MiB.
+    let zeros = std::io::repeat(0).take(256 << 20);
+    let mut encoder = flate2::read::GzEncoder::new(zeros, flate2::Compression::fast());
+    let mut packed = Vec::new();
+    encoder.read_to_end(&mut packed).unwrap();
+    bench.file("a.tar.gz", packed);
+    let mount = |at: &str| format!("archive={}:{at}", bench.path("a.tar.gz").display());
+    let run = |max: &str| {
+        let mut command = bench.command("run");
+        command.args(["--json", "--max-memory", max]);
+        for number in 0..100 {
+            command.args(["--mount", &mount(&format!("/{number}"))]);
+        }
+        command.arg(&agent).output().unwrap()
+    };
+    let refused = run("64MiB");
+    assert_ended(
+        &refused,
+        125,
+        "it takes more memory than the program may have",
+    );
+    assert_ended(&refused, 125, "`--max-memory`");
+    assert!(refused.stdout.is_empty());
+    // A hundred times the same.
+    let output = run("300MiB");
+    assert_ended(&output, 0, "");
+    let report: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    let held = report["account"]["held"]["files"].as_u64().unwrap();
+    assert!((256 << 20..300 << 20).contains(&held), "{report}");
+    let output = bench.run(&["--mount", &(mount("/a") + ":rw")], &agent);
+    assert_ended(&output, 2, "an archive is read-only");
+}
+
+#[test]
 fn what_is_wrong_in_a_grant_is_told_with_the_usage_of_its_verb() {
     let bench = Bench::new();
     let output = bench.run(&["--grant", "floppy"], &bench.agent(&hello()));
@@ -170,7 +227,8 @@ fn inspecting_shows_types_and_compiles_nothing() {
     let output = bench.command("inspect").arg(&agent).output().unwrap();
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "kind     a WASI command\n\
+        format!("program  {}\n", agent.display())
+            + "kind     a WASI command\n\
          import   wasi_snapshot_preview1.fd_read: func (i32, i32, i32, i32) -> (i32) (provided)\n\
          import   env.table: table 3 elements or more (missing)\n\
          export   memory: memory 2 to 16 pages\n\
@@ -178,7 +236,6 @@ fn inspecting_shows_types_and_compiles_nothing() {
          export   _start: func () -> ()\n\
          export   pair: func (f64) -> (i32, i32)\n\
          refused  it imports what no host provides: env.table (table) (MODULE_IMPORTS)\n"
-            .to_owned()
             + &format!(
                 "digest   {} (of the module; who it is, unless told otherwise)\n",
                 digest(&fs::read(&agent).unwrap())

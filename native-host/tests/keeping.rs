@@ -1,6 +1,6 @@
 //! What is kept of a run: its audit, its state; and how a run ends that is told to.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -247,7 +247,7 @@ fn what_other_runs_have_filled_an_audit_with_is_seen() {
         other.line(&"x".repeat(64 << 10));
     }
     assert_eq!(one.ready(), Err(capfs::Errno::Nospc));
-    fs::File::create(&path).unwrap();
+    File::create(&path).unwrap();
     assert_eq!(one.ready(), Ok(()));
 }
 
@@ -380,6 +380,75 @@ fn a_run_that_is_told_to_end_says_how_it_was() {
         assert_ended(&output, code, &format!(r#""reason":"{reason}""#));
         assert_ended(&output, code, "the program was ended by ");
     }
+}
+
+/// What can't be told is dropped, and the run ends as it would have: with the same code, and with the same end in the audit.
+#[test]
+fn a_run_that_can_tell_nobody_anything_ends_as_any_other() {
+    let bench = Bench::new();
+    let agent = |name: &str, text: &str| bench.file(name, wat::parse_str(text).unwrap());
+    let [fine, spins, opens] = [
+        agent("fine.wasm", &hello()),
+        agent("spins.wasm", &endless(false)),
+        agent("opens.wasm", &opens_random(20_000, false)),
+    ];
+    let traps = agent(
+        "traps.wasm",
+        &program("", "(func $main (result i32) unreachable)"),
+    );
+    let broken = bench.file("broken.wasm", b"\0asm");
+    let nothing = bench.path("nothing.wasm");
+    let all: &[(&[&str], &Path, i32)] = &[
+        (&["--json"], &fine, 0),
+        (&["--listen", "127.0.0.1:0"], &fine, 0),
+        (&["--no-cache", "--json"], &fine, 0),
+        (
+            &["--grant", "random", "--audit-max", "1MiB"],
+            &opens,
+            ENOSPC,
+        ),
+        (&["--timeout", "1s"], &spins, 124),
+        (&["--timeout", "1s", "--json", "--quiet"], &spins, 124),
+        (&["--json"], &traps, 134),
+        (&["--dir", "/nowhere::/", "--json"], &fine, 125),
+        (&["--json"], &broken, 126),
+        (&["--json"], &nothing, 127),
+        (&["--grant", "fetch,originn=x"], &fine, 2),
+    ];
+    let run = |options: &[&str], agent: &Path, stderr: Stdio| {
+        let audit = bench.path("audit");
+        let _ = fs::remove_file(&audit);
+        let mut command = bench.command("run");
+        command.args(options).arg("--audit").arg(&audit).arg(agent);
+        let stdio = command.stdout(Stdio::piped()).stderr(stderr);
+        (stdio.spawn().unwrap(), audit)
+    };
+    // How the last line says that it ended.
+    let end = |audit: &Path| {
+        let text = fs::read_to_string(audit).unwrap_or_default();
+        let last = text.lines().last()?;
+        let last: serde_json::Value = serde_json::from_str(last).unwrap();
+        Some(["operation", "code", "reason", "lost"].map(|name| last[name].clone()))
+    };
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    for (options, agent, code) in all {
+        let ended = [Stdio::null(), full()].map(|stderr| {
+            let (child, audit) = run(options, agent, stderr);
+            let output = child.wait_with_output().unwrap();
+            (output.status.code(), output.stdout, end(&audit))
+        });
+        assert_eq!(ended[0].0, Some(*code), "{options:?}");
+        assert_eq!(ended[0], ended[1], "{options:?}");
+    }
+    let (mut child, audit) = run(&["--json"], &spins, full());
+    ready(&mut child);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let [operation, code, reason, _] = end(&audit).unwrap();
+    assert_eq!(
+        (operation, code, reason),
+        ("end".into(), 143.into(), "terminate".into())
+    );
 }
 
 #[test]

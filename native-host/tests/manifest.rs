@@ -3,6 +3,7 @@
 mod bench;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Output, Stdio};
@@ -144,11 +145,16 @@ at = 1979-05-27
     assert_eq!(
         places,
         [
-            "1:9", "3:10", "4:1", "5:9", "8:1", "9:1", "10:8", "11:27", "14:34", "18:1", "21:1",
+            "1:9", "3:10", "4:1", "5:9", "8:1", "9:1", "10:17", "11:27", "14:34", "18:1", "21:1",
             "24:1", "29:10", "32:10", "33:1", "34:6",
         ],
         "{said}"
     );
+    let types = "there is no type `disk` of mounts: folder, memory, archive, null or zero";
+    assert!(said.contains(types), "{said}");
+    let text = "[mounts]\n'/' = { type = 'archive', file = 'a.tar', rights = 'rw' }\n";
+    let output = run(&bench, "a.toml", text, &[]);
+    assert_ended(&output, 125, "a.toml:2:52: an archive is read-only");
     let json = "{\"limits\": {\"files\": 1,\n  \"files\": 2}}";
     assert_ended(
         &run(&bench, "a.json", json, &[]),
@@ -202,7 +208,7 @@ without = 'nothing is kept'
     assert_eq!(report["missing"].as_array().unwrap().len(), 3);
     // With what it needs, it runs; the command line gives what is at a path instead of the manifest.
     let state = bench.path("state");
-    std::fs::create_dir(bench.path("there")).unwrap();
+    fs::create_dir(bench.path("there")).unwrap();
     let folder = format!("{}::/gone", bench.path("there").display());
     let options = ["--state", state.to_str().unwrap(), "--dir", &folder];
     let output = run(
@@ -331,10 +337,39 @@ device = 'dom'
 }
 
 #[test]
+fn inspect_shows_the_program_that_run_runs() {
+    let bench = Bench::new();
+    let named = bench.file("named.wasm", wat::parse_str(tells_args()).unwrap());
+    let other = bench.file("other.wasm", wat::parse_str(hello()).unwrap());
+    let manifest = bench.file(
+        "agent.toml",
+        "agent = { program = 'named.wasm', args = ['a'] }\n",
+    );
+    let words = |verb: &str| {
+        let mut command = bench.command(verb);
+        command.arg("--manifest").arg(&manifest).arg(&other);
+        command.output().unwrap()
+    };
+    let ran = String::from_utf8(words("run").stdout).unwrap();
+    let arguments = ["named.wasm", "a", other.to_str().unwrap()].map(|arg| format!("{arg}\0"));
+    assert_eq!(ran, arguments.concat());
+    let shown = String::from_utf8(words("inspect").stdout).unwrap();
+    let module = digest(&fs::read(&named).unwrap());
+    for line in [
+        format!("program  {}\n", named.display()),
+        format!("args     [\"a\", {:?}]\n", other.display().to_string()),
+        format!("digest   {module} (of the module"),
+        "starts   yes\n".to_owned(),
+    ] {
+        assert!(shown.contains(&line), "`{line}` is not in: {shown}");
+    }
+}
+
+#[test]
 fn a_manifest_names_the_very_module_that_may_run() {
     let bench = Bench::new();
     let agent = bench.agent(&hello());
-    let module = digest(&std::fs::read(&agent).unwrap());
+    let module = digest(&fs::read(&agent).unwrap());
     let manifest = |digest: &str| {
         format!(
             "agent = {{ program = 'agent.wasm', digest = '{digest}' }}\nlimits = {{ files = 9 }}\n"
@@ -378,7 +413,7 @@ fn a_manifest_names_the_very_module_that_may_run() {
         &[],
     );
     assert_ended(&other, 7, "");
-    let found = digest(&std::fs::read(&agent).unwrap());
+    let found = digest(&fs::read(&agent).unwrap());
     let output = run(&bench, "agent.toml", &manifest(&module), &["--json"]);
     let told = format!("has the digest {found}, and not {module}");
     assert_ended(&output, 126, &told);
@@ -471,7 +506,7 @@ fn taken_away(pinned: bool) {
     let bench = Bench::new();
     bench.agent(&reads_again());
     for folder in ["one", "two"] {
-        std::fs::create_dir(bench.path(folder)).unwrap();
+        fs::create_dir(bench.path(folder)).unwrap();
         bench.file(&format!("{folder}/f"), "text");
     }
     let head = "agent = { program = 'agent.wasm' }\n[mounts]\n";
@@ -481,7 +516,7 @@ fn taken_away(pinned: bool) {
     let mut command = bench.command("run");
     command.arg("--manifest").arg(&manifest);
     if pinned {
-        let text = std::fs::read(&manifest).unwrap();
+        let text = fs::read(&manifest).unwrap();
         let digest = digest(&text);
         command.args(["--manifest-digest", &digest]);
     }
@@ -500,7 +535,7 @@ fn taken_away(pinned: bool) {
     assert_eq!(&line, b"ready\n");
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut hang_up = |text: String| {
-        std::fs::write(&manifest, text).unwrap();
+        fs::write(&manifest, text).unwrap();
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
         let mut line = String::new();

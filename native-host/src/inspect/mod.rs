@@ -20,6 +20,8 @@ pub use asked::{Asked, lacks};
 /// A module's imports and exports.
 #[derive(Debug, Default)]
 pub struct Description {
+    /// The name of its file.
+    program: String,
     /// Its digest, which is who it is unless somebody says otherwise.
     digest: String,
     imports: Vec<Import>,
@@ -42,7 +44,7 @@ struct Export {
     ty: String,
 }
 
-/// Checks a module and describes it; `name` is for messages.
+/// Checks a module and describes it; `name` is that of its file.
 ///
 /// # Errors
 /// See [`ModuleError`].
@@ -53,6 +55,7 @@ pub fn describe(engine: &Engine, wasm: &[u8], name: &str) -> Result<Description,
     let definitions = Definitions::read(wasm);
     let definitions = definitions.map_err(|error| refused(Refusal::Invalid(error.to_string())))?;
     Ok(Description {
+        program: name.to_owned(),
         digest: digest(wasm),
         verdict: capfs_modules::read(wasm).err(),
         ..definitions.description
@@ -277,6 +280,7 @@ impl Description {
             .collect();
         let refused = self.verdict.as_ref();
         json!({
+            "program": self.program,
             "command": self.is_command(),
             "refused": refused.map(|refusal| json!({ "code": refusal.code(), "text": refusal.to_string() })),
             "identity": self.digest,
@@ -291,6 +295,7 @@ impl Description {
     /// The description as text, a line each, behind what a manifest asks for: many modules have more to tell than fits a screen.
     pub fn as_text(&self, asked: Option<&Asked>) -> String {
         let mut text = asked.map_or_else(String::new, Asked::as_text);
+        line(&mut text, "program", &self.program);
         let kind = match self.is_command() {
             true => "a WASI command",
             false => "not a command: no `_start`",

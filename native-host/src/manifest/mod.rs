@@ -202,6 +202,10 @@ pub fn load(path: &Path, wanted: Option<&str>) -> Result<Manifest, ManifestError
             wanted: wanted.to_owned(),
         });
     }
+    if bytes.starts_with(b"\0asm") {
+        let reason = "it is a WebAssembly module: the program is named behind the options, or by the manifest";
+        return Err(failed(reason.to_owned()));
+    }
     let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
     let json = path.extension().is_some_and(|end| end == "json");
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -322,13 +322,15 @@ impl Reader<'_> {
 
     fn mount(&mut self, guest: &str, node: &Node) {
         const KNOWN: &[&str] = &["type", "rights", "host", "file"];
+        const TYPES: &str = "folder, memory, archive, null or zero";
         let entries = self.table(node);
         let (mut kind, mut rights, mut host, mut file) = (None, None, None, None);
+        let (mut kind_at, mut rights_at) = (node.at, node.at);
         let mut need = Needs::default();
         for (key, node) in entries {
             match key.name.as_str() {
-                "type" => kind = self.text(node),
-                "rights" => rights = self.rights(node),
+                "type" => (kind, kind_at) = (self.text(node), node.at),
+                "rights" => (rights, rights_at) = (self.rights(node), node.at),
                 "host" => host = self.file(node).map(|path| (key.at, path)),
                 "file" => file = self.file(node).map(|path| (key.at, path)),
                 name if NEED.contains(&name) => self.need(&mut need, key, node),
@@ -345,9 +347,14 @@ impl Reader<'_> {
             (Some("zero"), _) => Some(Device::Zero),
             (Some("archive"), Some((_, file))) => Some(Device::Archive(file.clone())),
             (Some("archive"), None) => return self.wrong(node.at, "an archive needs `file`"),
-            _ => {
-                let types = "`type`: folder, memory, archive, null or zero";
-                return self.wrong(node.at, format!("a mount needs a {types}"));
+            (Some(other), _) => {
+                return self.wrong(
+                    kind_at,
+                    format!("there is no type `{other}` of mounts: {TYPES}"),
+                );
+            }
+            (None, _) => {
+                return self.wrong(node.at, format!("a mount needs a `type`: {TYPES}"));
             }
         };
         if let (Some((at, _)), Some(_)) = (&host, &device) {
@@ -364,11 +371,16 @@ impl Reader<'_> {
                 guest,
                 rights: rights.unwrap_or(Rights::RO),
             }),
-            (Some(device), _) => Grant::Mount(MountGrant {
-                device,
-                guest,
-                rights: rights.unwrap_or(Rights::RW),
-            }),
+            (Some(device), _) => {
+                let Some(rights) = self.checked(rights_at, device.rights(rights)) else {
+                    return;
+                };
+                Grant::Mount(MountGrant {
+                    device,
+                    guest,
+                    rights,
+                })
+            }
         };
         self.want(node, grant, need);
     }

@@ -12,6 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::account::Account;
 use crate::{MaybeSend, MaybeSync, NodeRef};
 use tree::{ArchiveNode, Tree};
 
@@ -91,6 +92,9 @@ pub enum ArchiveError {
     /// More than [`ARCHIVE_NODES_MAX`] files.
     #[error("the archive has more than {ARCHIVE_NODES_MAX} files")]
     TooManyFiles,
+    /// The account has no room for its files and names.
+    #[error("the archive has more files and names than may be held in memory")]
+    NoMemory,
 }
 
 /// Bytes that an archive can be in, such as `Vec<u8>` or `Arc<[u8]>`.
@@ -125,7 +129,16 @@ impl Archive {
     /// # Errors
     /// See [`ArchiveError`]. No input makes this panic.
     pub fn from_tar(bytes: impl ArchiveBytes) -> Result<Archive, ArchiveError> {
-        let tree = ustar::index(Box::new(bytes))?;
+        Archive::charged(bytes, &Account::unlimited())
+    }
+
+    /// Like [`Archive::from_tar`], for the agent of an account: its index is charged as `files` while it is built, 256 bytes for each file,
+    /// directory and link, 256 and its length for each name, and targets of links. The bytes are charged by whoever made them.
+    ///
+    /// # Errors
+    /// See [`ArchiveError`]; where the account has no more room [`ArchiveError::NoMemory`].
+    pub fn charged(bytes: impl ArchiveBytes, account: &Account) -> Result<Archive, ArchiveError> {
+        let tree = ustar::index(Box::new(bytes), account)?;
         Ok(Archive {
             tree: Arc::new(tree),
         })

@@ -67,6 +67,29 @@ fn stat(root: &NodeRef, path: &str) -> Stat {
 }
 
 #[test]
+fn an_index_is_charged_while_it_is_built_and_given_back() {
+    let mut builder = Builder::new();
+    for number in 0..1000 {
+        builder = builder.file(&format!("{number:0100}/f"), b"");
+    }
+    let bytes: Arc<[u8]> = builder
+        .link(tar::EntryType::Symlink, "l", "target")
+        .bytes()
+        .into();
+    // Two names and two files an entry.
+    let least = 1000 * (4 * 256 + 101);
+    let small = Account::new(least);
+    let refused = Archive::charged(bytes.clone(), &small).err();
+    assert_eq!(refused, Some(ArchiveError::NoMemory));
+    assert_eq!(small.used(), 0);
+    let account = Account::new(least + 4096);
+    let archive = Archive::charged(bytes, &account).unwrap();
+    assert!(account.used() > least, "{}", account.used());
+    drop(archive);
+    assert_eq!(account.used(), 0);
+}
+
+#[test]
 fn files_directories_and_links_are_there() {
     let long = format!("{}/{}/file", "d".repeat(200), "e".repeat(180));
     let archive = Builder::new()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{ARCHIVE_NODES_MAX, ArchiveBytes, ArchiveError, LeftOut, shown};
+use crate::account::{Account, Charge, Holding};
 use crate::{
     DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Name, Node, NodeRef, Op,
     OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
@@ -18,7 +19,16 @@ pub(super) struct Tree {
     bytes: Box<dyn ArchiveBytes>,
     files: Vec<File>,
     left_out: Option<LeftOut>,
+    /// Bytes that `charge` covers.
+    held: u64,
+    charge: Charge,
 }
+
+/// Bytes that an account is charged for each file, as for one in memory.
+const FILE: u64 = 256;
+
+/// Bytes that it is charged for each name, beside its length.
+const NAME: u64 = 256;
 
 /// The index of the root directory.
 pub(super) const ROOT: usize = 0;
@@ -49,7 +59,7 @@ pub(super) struct Names {
 }
 
 impl Tree {
-    pub(super) fn new(bytes: Box<dyn ArchiveBytes>) -> Self {
+    pub(super) fn new(bytes: Box<dyn ArchiveBytes>, account: &Account) -> Self {
         let root = File {
             mtime: 0,
             nlink: 2,
@@ -59,6 +69,8 @@ impl Tree {
             bytes,
             files: vec![root],
             left_out: None,
+            held: 0,
+            charge: account.nothing(Holding::Files),
         }
     }
 
@@ -95,6 +107,13 @@ impl Tree {
         matches!(self.files[index].body, Body::LeftOut)
     }
 
+    /// Charges so many bytes more of the index.
+    fn hold(&mut self, more: u64) -> Result<(), ArchiveError> {
+        self.held += more;
+        let held = self.charge.cover(self.held);
+        held.map_err(|_| ArchiveError::NoMemory)
+    }
+
     /// Finds a name in a directory, also one of what is left out; none in anything else.
     pub(super) fn find(&self, directory: usize, name: &str) -> Option<usize> {
         match &self.files[directory].body {
@@ -111,6 +130,11 @@ impl Tree {
         if self.files.len() > ARCHIVE_NODES_MAX {
             return Err(ArchiveError::TooManyFiles);
         }
+        let target = match &body {
+            Body::Symlink(target) => target.len() as u64,
+            _ => 0,
+        };
+        self.hold(FILE + target)?;
         let nlink = match body {
             Body::Directory(_) => 1,
             _ => 0,
@@ -120,10 +144,17 @@ impl Tree {
     }
 
     /// Gives a file a name, in place of what had it, with all that is in that. The directory is one.
-    pub(super) fn name(&mut self, directory: usize, name: &str, file: usize) {
+    pub(super) fn name(
+        &mut self,
+        directory: usize,
+        name: &str,
+        file: usize,
+    ) -> Result<(), ArchiveError> {
+        // Each time that one is given: whoever writes it anew pays anew.
+        self.hold(NAME + name.len() as u64)?;
         self.files[file].nlink += 1;
         let Body::Directory(names) = &mut self.files[directory].body else {
-            return;
+            return Ok(());
         };
         let old = match names.places.get(name) {
             Some(place) => Some(std::mem::replace(&mut names.order[*place].1, file)),
@@ -143,6 +174,7 @@ impl Tree {
             }
             self.unname(old);
         }
+        Ok(())
     }
 
     /// A name of a file is gone, and if it was a directory all that it had. Every name goes once at most, so an archive makes this no more

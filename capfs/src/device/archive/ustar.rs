@@ -3,6 +3,7 @@
 
 use super::tree::{Body, Names, ROOT, Tree};
 use super::{ARCHIVE_SHOWN_MAX, ArchiveBytes, ArchiveError, shown};
+use crate::account::Account;
 use crate::clock::NANOS_PER_SEC;
 use crate::{Name, PATH_MAX};
 
@@ -51,8 +52,8 @@ impl Headers {
 }
 
 /// Reads all headers of a tar.
-pub(super) fn index(bytes: Box<dyn ArchiveBytes>) -> Result<Tree, ArchiveError> {
-    let mut tree = Tree::new(bytes);
+pub(super) fn index(bytes: Box<dyn ArchiveBytes>, account: &Account) -> Result<Tree, ArchiveError> {
+    let mut tree = Tree::new(bytes, account);
     let mut headers = Headers::default();
     let mut offset = 0;
     while let Some(next) = read_entry(&mut tree, &mut headers, offset)? {
@@ -181,7 +182,7 @@ impl Entry {
                 Some(_) => return Err(conflict()),
                 None => {
                     let index = tree.add(self.mtime, Body::Directory(Names::default()))?;
-                    tree.name(directory, component, index);
+                    tree.name(directory, component, index)?;
                     index
                 }
             };
@@ -227,8 +228,7 @@ impl Entry {
         if tree.is_left_out(index) {
             tree.leave_out(&path);
         }
-        tree.name(directory, name, index);
-        Ok(())
+        tree.name(directory, name, index)
     }
 }
 
