@@ -204,6 +204,39 @@ export const everywhere = {
     await capfs.remove(`/tree${'/'.repeat(20)}`)
     await rejects(capfs.stat('/tree'), 'ENOENT')
   },
+  async 'removes nothing of a mount, or of what a mount is in'({ capfs, guest }) {
+    const memory = (files) => ({ type: 'memory', files })
+    const mounts = {
+      '/': memory({ 'a/of/a': '1', 'top/b': '2', 'left/c': '3' }),
+      '/a/of/mount': memory({ 'd/e': '4' }),
+      '/top': [memory({ f: '5' }), memory({ g: '6' })],
+      '/file': memory({ h: '7' }),
+    }
+    const { agent } = await run(capfs, guest, ['hello'], { mounts })
+    const all = async (path) => {
+      const entries = await agent.readDir(path)
+      const found = await Promise.all(entries.map(({ name, type }) => (type === 'directory' ? all(`${path}/${name}`) : `${path}/${name}`)))
+      return found.flat().sort()
+    }
+    const before = await all('')
+    same(before, ['/a/of/a', '/a/of/mount/d/e', '/file/h', '/left/c', '/top/f', '/top/g'])
+    for (const path of ['/a', '/a/', '/a/of', '/a/of/mount', '/top', '/top/', '/file', '/']) {
+      await rejects(agent.remove(path), 'EBUSY')
+      same([path, await all('')], [path, before])
+    }
+    for (const path of ['/a/of/mount/d', '/top/f', '/left']) await agent.remove(path)
+    same(await all(''), ['/a/of/a', '/file/h', '/top/g'])
+    await agent.dispose()
+  },
+  async 'removes no directory that a link leads to'({ capfs, guest }) {
+    const { agent } = await run(capfs, guest, ['script'], { stdin: 'link /w/link kept/deep\nlink /w/name kept/deep/file\n', mounts: { '/w': { type: 'memory', files: { 'kept/deep/file': 'kept' } } } })
+    same((await agent.readDir('/w/link')).length, 1)
+    for (const path of ['/w/link/', '/w/link//', '/w/name/', '/w/kept/deep/file/']) await rejects(agent.remove(path), 'ENOTDIR')
+    same(await agent.readText('/w/kept/deep/file'), 'kept')
+    for (const path of ['/w/link', '/w/name']) await agent.remove(path)
+    same([(await agent.readDir('/w')).map(({ name }) => name), await agent.readText('/w/kept/deep/file')], [['kept'], 'kept'])
+    await agent.dispose()
+  },
   async 'mounts within mounts, in whatever order they are given'({ capfs, guest }) {
     const memory = (files) => ({ type: 'memory', files })
     const inner = ['/a/b/c', memory({ in: 'in c' })]

@@ -85,6 +85,7 @@ static int grow_memory(void) {
 
 // Does what standard input says, a line each, and answers each with a line: `=TEXT` (newlines as `|`) or `!ERRNO`.
 //   cat FILE   once FILE (one read)   put FILE TEXT (with a newline)   set FILE TEXT (without; \v is one)   ls DIRECTORY
+//   link LINK TARGET (a symbolic one)
 //   adds FILE COUNT TEXT (at the end, so many times)   again FILE COUNT TEXT (in the place of what it was, so many times)
 static void script(void) {
   static char line[1 << 16], data[1 << 16];
@@ -100,6 +101,8 @@ static void script(void) {
         if (entry->d_name[0] != '.') total += sprintf(data + total, "%s ", entry->d_name);
       if (directory) closedir(directory);
       else count = -1;
+    } else if (!strcmp(what, "link")) {
+      count = symlink(text, path);
     } else if (!strcmp(what, "adds") || !strcmp(what, "again")) {
       char *times = strtok(text, " "), *piece = strtok(NULL, "");
       int fd = open(path, O_WRONLY);

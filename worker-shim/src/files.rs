@@ -268,8 +268,10 @@ pub async fn stat(namespace: Namespace, path: String) -> Result<Stat, Errno> {
 /// Removes a file, or a directory with everything in it.
 ///
 /// # Errors
-/// - [`Errno::Busy`]: the root
+/// - [`Errno::Busy`]: the root; what something is mounted on, or on something in it. Nothing is removed then
 /// - [`Errno::Inval`]: a path that ends in `.` or `..`
+/// - [`Errno::Notdir`]: a path that ends in a slash, of what is no directory: a symbolic link, too, as it would be what that
+///   points to that is removed
 ///
 /// and as the devices on the way.
 pub async fn remove(namespace: Namespace, path: String) -> Result<(), Errno> {
@@ -281,9 +283,18 @@ pub async fn remove(namespace: Namespace, path: String) -> Result<(), Errno> {
     if matches!(names.next_back(), Some("." | "..")) {
         return Err(Errno::Inval);
     }
+    let root = namespace.root();
+    let name = path.trim_end_matches('/').to_owned();
+    let place = namespace.removable(&root, &name).wait().await?;
+    if place.kind() != FileKind::Directory && name.len() < path.len() {
+        return Err(Errno::Notdir);
+    }
+    if namespace.has_mounts_beside(&place) {
+        demand_removable(&namespace, &root, &name).await?;
+    }
     // A stack instead of recursion: a tree may be deeper than the kernel's stack. And names in directories instead of
     // paths: those of what lies deep may be longer than a path can be.
-    let mut pending = vec![(namespace.root(), path, false)];
+    let mut pending = vec![(root, name, false)];
     while let Some((base, name, emptied)) = pending.pop() {
         if emptied {
             namespace.remove_directory(&base, &name).wait().await?;
@@ -300,6 +311,19 @@ pub async fn remove(namespace: Namespace, path: String) -> Result<(), Errno> {
             .into_iter()
             .map(|entry| (inside.clone(), entry.name, false));
         pending.extend(children);
+    }
+    Ok(())
+}
+
+/// That nothing in a tree is in the way of its removal, as far as the namespace knows.
+async fn demand_removable(namespace: &Namespace, base: &Place, name: &str) -> Result<(), Errno> {
+    let mut pending = vec![(base.clone(), name.to_owned())];
+    while let Some((base, name)) = pending.pop() {
+        let place = namespace.removable(&base, &name).wait().await?;
+        if place.kind() == FileKind::Directory {
+            let (inside, listed) = entered(namespace, &base, &name, false).await?;
+            pending.extend(listed.into_iter().map(|entry| (inside.clone(), entry.name)));
+        }
     }
     Ok(())
 }

@@ -342,6 +342,25 @@ impl Namespace {
         })
     }
 
+    /// What is at `path`, if its name could be taken away by [`Namespace::unlink`] or, of a directory once it is empty, by
+    /// [`Namespace::remove_directory`]: for whoever empties it first.
+    ///
+    /// # Errors
+    /// As [`Namespace::resolve`]; [`Errno::Rofs`], [`Errno::Busy`] (mounted on); [`Errno::Inval`]: the path is the start itself.
+    /// The device is not asked.
+    pub fn removable(&self, base: &Place, path: &str) -> Op<Place> {
+        self.at_name(base, path, |resolved| {
+            let place = resolved.existing()?.clone();
+            resolved.removable()?;
+            Ok(Op::ok(place))
+        })
+    }
+
+    /// Whether something is mounted anywhere within the mount that a place is in.
+    pub fn has_mounts_beside(&self, place: &Place) -> bool {
+        self.table.touches(place.device())
+    }
+
     /// Gives the file at `old_path` another name.
     ///
     /// # Errors

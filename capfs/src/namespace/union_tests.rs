@@ -641,3 +641,42 @@ fn whoever_is_faster_a_file_is_made_or_opened() {
         assert_eq!(opened.err(), Some(Errno::Exist));
     }
 }
+
+#[test]
+fn what_something_is_mounted_on_is_not_removable() {
+    let namespace = mounted(&[
+        (
+            "/",
+            memory(&[("a/b/c", "x"), ("d", "x")]),
+            Rights::RW,
+            BindFlags::REPLACE,
+        ),
+        (
+            "/a/b",
+            memory(&[("e", "x")]),
+            Rights::RW,
+            BindFlags::REPLACE,
+        ),
+        (
+            "/a/ro",
+            memory(&[("f", "x")]),
+            Rights::RO,
+            BindFlags::REPLACE,
+        ),
+    ]);
+    let removable = |path: &str| {
+        let place = now(namespace.removable(&namespace.root(), path))?;
+        Ok((place.kind(), namespace.has_mounts_beside(&place)))
+    };
+    assert_eq!(removable("d"), Ok((FileKind::RegularFile, true)));
+    assert_eq!(removable("a/b/e"), Ok((FileKind::RegularFile, false)));
+    for (path, errno) in [
+        ("a/b", Errno::Busy),
+        ("a/ro", Errno::Busy),
+        ("a/ro/f", Errno::Rofs),
+        (".", Errno::Inval),
+        ("a/x", Errno::Noent),
+    ] {
+        assert_eq!(removable(path), Err(errno), "{path}");
+    }
+}
