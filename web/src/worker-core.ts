@@ -11,14 +11,17 @@ import {
 import type { Variant } from './types.js';
 import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting.js';
 
+type Message = Command | DeviceCommand | Mail | MailNotice;
+
+const isForDevices = (message: Message): message is Exclude<DeviceCommand, { type: 'prepare-devices' }> => message.type.startsWith('device-');
+
 /**
  * Serves the page at the other end of the port: by running agents, or by what it has of devices. Answers what tells the page that something has failed of
  * which nobody else hears.
  */
-export function serve(port: Port<Command | DeviceCommand | Mail | MailNotice, Report | DeviceReport>): (error: unknown) => void {
+export function serve(port: Port<Message, Report | DeviceReport>): (error: unknown) => void {
   let worker: AgentWorker | undefined;
   let devices: DeviceServer | undefined;
-  type Message = Command | DeviceCommand | Mail | MailNotice;
   /** What came while the kernel's glue was being loaded. */
   let early: Message[] | undefined;
   let type: 'failed' | 'device-failed' = 'failed';
