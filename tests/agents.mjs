@@ -108,6 +108,12 @@ export const agentCases = [
     args: ['-c', 'ls /cap; head 1000 /cap/random > /tmp/bytes; ls -l /tmp; open 3 /cap/random; held; close 3; echo x > /cap/random'],
     exit: { reason: 'exit', code: 1 },
   }),
+  // Whatever is given where, and in which order: none hides another.
+  agent('explorer', 'within', {
+    grants: ['random,at=/a/b', 'crypto,persist=no,at=/a', 'random', 'random,at=/data/random'],
+    mounts: { '/cap': memory({ own: 'x' }), '/data': memory({ own: 'x' }), '/data/random.d': memory({ inner: 'x' }) },
+    args: ['-c', 'ls /cap /data /data/random.d; head 1000 /a/b > /cap/b; head 10 /data/random > /cap/data; head 1 /cap/random > /cap/cap; ls -l /cap; ls /a'],
+  }),
   agent('feeds', 'read', { ...feeds, args: ['read', '{feeds}/rss', '{feeds}/atom', '{feeds}/rss'] }),
   agent('feeds', 'errors', {
     ...feeds,

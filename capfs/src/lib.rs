@@ -44,7 +44,7 @@ pub use harmful::is_harmful;
 pub use limits::*;
 pub use maybe_send::{BoxedFuture, MaybeSend, MaybeSync};
 pub use name::Name;
-pub use namespace::{BindFlags, BindOrder, Namespace, OpenAt, Place, Resolved};
+pub use namespace::{BindFlags, BindOrder, Mounted, Namespace, OpenAt, Place, Resolved};
 pub use node::{
     DirEntry, Directory, EditDirectory, Entries, Interest, Listener, Node, NodeRef, OpenFile,
     OpenHow, Opened, Readiness, Socket, WriteAt, Written,

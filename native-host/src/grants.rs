@@ -4,7 +4,7 @@
 //! program as a preopened directory, named as it was written, in the order of the command line.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
 use capfs::device::zero::Zero;
-use capfs::{BindFlags, FileKind, Namespace, NodeRef, PATH_MAX, Rights};
+use capfs::{FileKind, Mounted, Namespace, NodeRef, PATH_MAX, Rights};
 use capfs_native_devices::Support;
 use capfs_runtime::Preopen;
 
@@ -348,9 +348,6 @@ impl Revocable {
     }
 }
 
-/// What stands somewhere in a namespace to be: its path, its tree, what may be done there.
-pub type Mounted = (String, NodeRef, Rights);
-
 /// Makes the namespace that has what was granted and nothing else.
 ///
 /// Several grants at one path are united: the first is searched first, and the first that can be
@@ -461,32 +458,21 @@ pub fn reach<'a>(paths: impl Iterator<Item = &'a str>, preopens: &mut Vec<Preope
 ///
 /// # Errors
 /// What can't be mounted.
-pub fn mounted(mut mounts: Vec<Mounted>, account: &Account) -> Result<Namespace, Vec<Lack>> {
-    // Outer directories first, or they would hide the inner ones; the sort keeps the order of equals.
-    mounts.sort_by_key(|(path, _, _)| path.split('/').filter(|name| !name.is_empty()).count());
+pub fn mounted(mounts: Vec<Mounted>, account: &Account) -> Result<Namespace, Vec<Lack>> {
     let mut namespace = Namespace::new();
     namespace.charge(account);
-    let mut seen: HashSet<String> = HashSet::new();
-    for (path, root, rights) in mounts {
-        let flags = match seen.contains(&path) {
-            true => BindFlags::AFTER.creating(),
-            false => BindFlags::REPLACE,
-        };
-        namespace
-            .mount(root, &path, rights, flags)
-            .map_err(|errno| {
-                vec![Lack {
-                    at: path.clone(),
-                    what: "a mount".to_owned(),
-                    why: format!("can't mount anything at `{path}`: {errno}"),
-                    hint: None,
-                    partly: false,
-                    without: None,
-                    place: None,
-                }]
-            })?;
-        seen.insert(path);
-    }
+    namespace.mount_all(&mounts).map_err(|(index, errno)| {
+        let path = &mounts[index].0;
+        vec![Lack {
+            at: path.clone(),
+            what: "a mount".to_owned(),
+            why: format!("can't mount anything at `{path}`: {errno}"),
+            hint: None,
+            partly: false,
+            without: None,
+            place: None,
+        }]
+    })?;
     Ok(namespace)
 }
 

@@ -556,6 +556,35 @@ fn paths_of_mounts_have_a_length() {
     assert_ended(&output, 2, "a path of 100000 bytes; one has 4096 at most");
 }
 
+/// Within a file there is nothing, and nothing stands beside it in one place.
+#[test]
+fn what_is_given_in_the_place_of_a_file_is_refused() {
+    let bench = Bench::new();
+    let agent = bench.agent(&hello());
+    for (options, at) in [
+        (
+            ["--grant", "random", "--mount", "memory:/cap/random"],
+            "/cap/random",
+        ),
+        (
+            [
+                "--grant",
+                "random,at=/d/random",
+                "--mount",
+                "memory:/d/random/inner",
+            ],
+            "/d/random/inner",
+        ),
+        (
+            ["--grant", "random,at=/a/b", "--grant", "random,at=/a"],
+            "/a/b",
+        ),
+    ] {
+        let why = format!("can't mount anything at `{at}`: not a directory (ENOTDIR)");
+        assert_ended(&bench.run(&options, &agent), 125, &why);
+    }
+}
+
 /// GHSA-4ch3-9j33-3pmj: a file of a read-only directory, linked or moved into a writable one, could be
 /// written there.
 #[test]

@@ -1,6 +1,6 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
 import { ENDINGS, HOST_FAILED, TRAPPED } from './endings.js';
-import { CapfsError, messageOf } from './errors.js';
+import { CapfsError, isErrno, messageOf } from './errors.js';
 import { heldOf, noUsage } from './holdings.js';
 import type { KernelExports, KernelHost, KernelInstance } from './kernel-instance.js';
 import { OutputGate } from './output.js';
@@ -225,16 +225,20 @@ export class AgentRun implements Waitable, KernelHost {
     this.port.post({ type: 'audit', id: this.id, lines, weight });
   }
 
-  /** Makes what may be refused before the agent has begun, and tells the page of it; answers where capabilities are. */
+  /** Makes and mounts what may be refused before the agent has begun, and tells the page of it; answers where capabilities are. */
   async #grant(): Promise<string[]> {
     try {
       this.kernel.readArchives(this.config);
       await this.kernel.prepare(this.config);
       const granted = this.config.grants.length > 0 ? await this.kernel.grant(this.config, this) : [];
+      // It may have been killed while that took its time, and nothing waits for it any more.
+      if (this.#end) return granted;
+      this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
+      this.kernel.mount(this.config, this);
       this.port.post({ type: 'granted', id: this.id });
       return granted;
     } catch (error) {
-      if (error instanceof CapfsError && error.code !== 'HOST') this.port.post({ type: 'granted', id: this.id, refused: [error.code, error.message] });
+      if (error instanceof CapfsError && error.code !== 'HOST' && !isErrno(error.code)) this.port.post({ type: 'granted', id: this.id, refused: [error.code, error.message] });
       throw error;
     }
   }
@@ -263,10 +267,8 @@ export class AgentRun implements Waitable, KernelHost {
     try {
       this.kernel.streams(this.config, this, this.variant.wait === 'none');
       const granted = await this.#unlessEnded(this.#grant());
-      // It may have been killed while that took its time, and nothing waits for it any more.
       if (this.#end) return this.#fail(undefined);
-      this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
-      await this.#unlessEnded(this.kernel.start(this.config, this, this.variant.wait === 'none', granted!));
+      await this.#unlessEnded(this.kernel.start(this.config, this.variant.wait === 'none', granted!));
       // What it was started with is in the kernel now.
       this.config.mounts = [];
       delete this.config.stdin;

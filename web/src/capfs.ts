@@ -218,7 +218,8 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       const config = this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module));
       if (config.stdin) own.push(config.stdin.buffer as ArrayBuffer);
       agent.begin(module, config, own);
-      const refusable = stored || grants.length > 0 || all.some(({ type }) => type === 'archive');
+      // One mount by itself is in the way of nothing.
+      const refusable = stored || grants.length > 0 || all.length > 1 || all.some(({ type }) => type === 'archive');
       const refused = refusable ? await unless(agent.granted) : undefined;
       agent.alive();
       if (refused !== undefined) throw refused;

@@ -43,7 +43,8 @@ export class HomeTree {
     // The page's thread may not instantiate a module of this size at once.
     await kernel({ module_or_path: module });
     const home = new HomeTree(kernel);
-    kernel.mount(kernel.memory_device(STORAGE), '/', false, true, false);
+    kernel.mount(kernel.memory_device(STORAGE), '/', true, false);
+    kernel.mount_all();
     if (full) await home.request('make-dir', 'task');
     return home;
   }
@@ -115,7 +116,8 @@ export class HomeTree {
   /** Makes `/task` for the page itself. */
   serveTasks(host: TaskHost): void {
     // The directory that it hides is there, so that the root stays what agents share.
-    this.kernel.mount(this.kernel.task_device(PAGE_TASKS, host), '/task', false, true, false);
+    this.kernel.mount(this.kernel.task_device(PAGE_TASKS, host), '/task', true, false);
+    this.kernel.mount_all();
   }
 
   /**

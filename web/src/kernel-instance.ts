@@ -81,7 +81,7 @@ export class KernelInstance {
       try {
         this.#volumes.set(directory, known ?? (await this.bindings.opfs_device(directory, quota, repair)));
       } catch (error) {
-        throw storageError(error) ?? error;
+        throw codedError(error) ?? error;
       }
     }
   }
@@ -95,7 +95,7 @@ export class KernelInstance {
     if (config.console?.size) this.bindings.resize(...config.console.size);
   }
 
-  /** Makes what the agent was granted and mounts it; returns where. Some of it can't be made at once. */
+  /** Makes what the agent was granted; returns where it will be. Some of it can't be made at once. `mount` comes next. */
   async grant(config: AgentConfig, host: KernelHost): Promise<string[]> {
     const paths: string[] = [];
     const audit = config.audit === undefined ? undefined : (line: string) => host.audit(line);
@@ -109,7 +109,7 @@ export class KernelInstance {
         const post = (bytes: Uint8Array) => host.remote(from.peer, bytes);
         paths.push(this.bindings.grant_from(agent, device, terms, audit, from.peer, from.tree, post));
       } catch (error) {
-        const stored = storageError(error);
+        const stored = codedError(error);
         // Its name is a term of the grant.
         if (stored && stored.code !== 'OPTION_INVALID') throw stored;
         throw new CapfsError('GRANT_INVALID', `${device}: ${stored?.message ?? messageOf(error)}`);
@@ -118,25 +118,33 @@ export class KernelInstance {
     return paths;
   }
 
-  /** Mounts everything else and makes the process, whose directories may be of a tree elsewhere. `granted` is where capabilities are. */
-  async start(config: AgentConfig, host: KernelHost, clockOnly: boolean, granted: string[]): Promise<void> {
+  /**
+   * Mounts everything, what was granted too; `start` comes next.
+   *
+   * @throws CapfsError `GRANT_INVALID`, `OPTION_INVALID`: what can't be mounted. An errno, or `HOST`: what can't be put into a memory mount
+   */
+  mount(config: AgentConfig, host: KernelHost): void {
     const kernel = this.bindings;
     kernel.on_wake(() => host.wake());
-    const preopens: string[] = [];
-    const mounts = config.mounts.map(([guest, members]) => ({ guest, at: absolute(guest), members }));
-    const mounted = new Set(granted.length > 0 ? ['/'] : []);
-    // Outer directories first, or they would hide the inner ones; what is at one path is united, in the order given.
-    for (const { at, members } of [...mounts].sort((one, other) => depth(one.at) - depth(other.at))) {
+    for (const [guest, members] of config.mounts) {
       for (const member of members) {
-        const device = this.#device(member, config, host);
         const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
-        // Behind what is there: in the place of the root it would hide the capabilities, which are mounted already.
-        kernel.mount(device, at, mounted.has(at), writable, member.type === 'shared');
-        mounted.add(at);
+        kernel.mount(this.#device(member, config, host), absolute(guest), writable, member.type === 'shared');
       }
     }
-    for (const { guest, at, members } of mounts) {
-      const first = members[0];
+    try {
+      kernel.mount_all();
+    } catch (error) {
+      throw codedError(error) ?? error;
+    }
+  }
+
+  /** Makes the process, whose directories may be of a tree elsewhere. `granted` is where capabilities are. */
+  async start(config: AgentConfig, clockOnly: boolean, granted: string[]): Promise<void> {
+    const kernel = this.bindings;
+    const preopens: string[] = [];
+    for (const [guest, [first]] of config.mounts) {
+      const at = absolute(guest);
       const isFile = first?.type === 'null' || first?.type === 'zero';
       const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
       if (!preopens.some((known, index) => index % 2 === 0 && known === name)) preopens.push(name, path);
@@ -206,8 +214,8 @@ export class KernelInstance {
   }
 }
 
-/** Why stored files can't be used, where that is what the kernel says: a code and a sentence. */
-function storageError(error: unknown): CapfsError | undefined {
+/** An error of the package's, where that is what the kernel says: a code and a sentence. */
+function codedError(error: unknown): CapfsError | undefined {
   if (!Array.isArray(error)) return undefined;
   const [code, message] = error as [CapfsErrorCode, string];
   return new CapfsError(code, message);
@@ -218,9 +226,6 @@ function absolute(guest: string): string {
   const names = guest.split('/').filter((name) => name !== '' && name !== '.');
   return `/${names.join('/')}`;
 }
-
-/** How many names a path of the namespace has. */
-const depth = (path: string): number => path.split('/').filter((name) => name !== '').length;
 
 function parent(path: string): string {
   const cut = path.replace(/\/+$/, '').lastIndexOf('/');

@@ -125,6 +125,13 @@ function path(value: unknown, at: string): string {
 /** Bytes of a name of a file, and of a path. */
 const [NAME_MAX, PATH_MAX] = [255, 4096];
 
+/** What is wrong with a path that is longer than one can be, or has such a name in it. */
+function tooLong(path: string): string | undefined {
+  const length = (text: string) => new TextEncoder().encode(text).length;
+  if (length(path) <= PATH_MAX && namesOf(path).every((name) => length(name) <= NAME_MAX)) return undefined;
+  return `is longer than a name (${NAME_MAX} bytes) or a path (${PATH_MAX}) can be`;
+}
+
 /**
  * Paths of files that can all be there: each is a file's, and not a directory's of another. The bytes themselves are copied where they are loaded, before
  * `spawn` waits for anything.
@@ -133,14 +140,13 @@ const files: Reader = (value, at) => {
   const read = record('an object of contents by path', (name, content, at) => readData(content as Data, `${at}[${shown(name)}]`));
   const contents = read(value, at) as Record<string, Uint8Array>;
   const invalid = (name: string, why: string) => new CapfsError('OPTION_INVALID', `${at}[${shown(name)}] ${why}`);
-  const length = (text: string) => new TextEncoder().encode(text).length;
   const known = new Map<string, string>();
   for (const given of Object.keys(contents)) {
     path(given, at);
     const names = namesOf(given);
     if (names.length === 0 || /(^|\/)\.?$/.test(given)) throw invalid(given, 'is the name of a directory: a file has one of its own behind the last slash');
-    const long = names.find((name) => length(name) > NAME_MAX);
-    if (long !== undefined || length(given) > PATH_MAX) throw invalid(given, `is longer than a name (${NAME_MAX} bytes) or a path (${PATH_MAX}) can be`);
+    const long = tooLong(given);
+    if (long !== undefined) throw invalid(given, long);
     const same = known.get(names.join('/'));
     if (same !== undefined) throw invalid(given, `is the same file as ${shown(same)}`);
     known.set(names.join('/'), given);
@@ -194,6 +200,8 @@ const mount: Reader = (value, at) => {
 const mounts = record('an object of mounts by path', (guest, given, at) => {
   path(guest, at);
   const here = `${at}[${shown(guest)}]`;
+  const long = tooLong(guest);
+  if (long !== undefined) throw new CapfsError('OPTION_INVALID', `${here} ${long}`);
   if (!Array.isArray(given)) return mount(given, here);
   const members = Array.from(given as unknown[], (member, index) => mount(member, `${here}[${index}]`));
   if (members.length === 0) throw new CapfsError('OPTION_INVALID', `${here} is a union of nothing: leave it out, or give it a member`);

@@ -138,7 +138,10 @@ export interface SpawnOptions {
    */
   id?: string;
   env?: Record<string, string>;
-  /** By guest path, in the order of the preopened directories. An array is a union, searched in order. */
+  /**
+   * By guest path, in the order of the preopened directories. An array is a union, searched in order. Mounts and `grants` may lie within each other; directories
+   * at one path are a union in which what is granted comes first.
+   */
   mounts?: Record<string, Mount | Mount[]>;
   /** Capabilities. What isn't granted does not exist for the agent. */
   grants?: readonly Grant[];

@@ -41,7 +41,8 @@ function share(from, path, to, at) {
     while (open && held.length > 0) to.remote_answer(client, held.shift())
   }
   from.remote_admit(client, 0)
-  to.mount(to.remote_device(client, 0, path, post), at, false, true, false)
+  to.mount(to.remote_device(client, 0, path, post), at, true, false)
+  to.mount_all()
   return {
     answering,
     hold: () => (open = false),
@@ -59,7 +60,8 @@ export const agentKernelCases = {
   async 'counts descriptors up to as many as there can be'() {
     for (const files of [2 ** 32 - 1, 2 ** 32, 2 ** 32 + 3, Number.MAX_SAFE_INTEGER, Infinity]) {
       const kernel = agents()
-      kernel.mount(kernel.memory_device(1 << 20), '/', false, true, false)
+      kernel.mount(kernel.memory_device(1 << 20), '/', true, false)
+      kernel.mount_all()
       await start(kernel, ['/', '/'], files)
       const [, , , peak] = kernel.usage()
       same(peak, 4)
@@ -67,7 +69,8 @@ export const agentKernelCases = {
   },
   async 'begins nothing for an agent that has been ended'() {
     const [page, kernel] = [make(), agents()]
-    page.mount(page.memory_device(1 << 20), '/', false, true, false)
+    page.mount(page.memory_device(1 << 20), '/', true, false)
+    page.mount_all()
     await ask(page, 'make-dir', 'sub')
     const shared = share(page, '/', kernel, '/')
     shared.hold()
@@ -81,10 +84,12 @@ export const agentKernelCases = {
   },
   async 'keeps what an ended agent hands on to its rights'() {
     const [parent, child] = [agents(), make()]
-    parent.mount(parent.memory_device(1 << 20), '/', false, true, false)
+    parent.mount(parent.memory_device(1 << 20), '/', true, false)
+    parent.mount_all()
     const given = parent.memory_device(1 << 20)
     parent.device_write(given, 'a.txt', new TextEncoder().encode('given'))
-    parent.mount(given, '/given', false, false, false)
+    parent.mount(given, '/given', false, false)
+    parent.mount_all()
     await start(parent, ['/', '/'])
     share(parent, '/given', child, '/early')
     same(await ask(child, 'write', '/early/a.txt', new Uint8Array(1)), 'EROFS')
@@ -97,6 +102,7 @@ export const agentKernelCases = {
     const shown = []
     const [parent, child] = [agents((stream, bytes) => shown.push([stream, ...bytes])), make()]
     await parent.grant('', '', 'console', ['at', '/cap/console'], undefined)
+    parent.mount_all()
     share(parent, '/cap/console', child, '/console')
     const goOn = () => {
       parent.advance()
@@ -128,6 +134,7 @@ export const agentKernelCases = {
   async 'tells who waits at a console that its agent has ended'() {
     const kernel = agents()
     await kernel.grant('', '', 'console', ['at', '/cap/console'], undefined)
+    kernel.mount_all()
     await start(kernel, ['/cap', '/cap'])
     const reading = ask(kernel, 'read', '/cap/console/cons')
     kernel.feed(true, new TextEncoder().encode('typed'))
@@ -140,6 +147,7 @@ export const agentKernelCases = {
   async 'gives up a request for another, and for itself, while it goes on with them'() {
     const kernel = agents()
     await kernel.grant('', '', 'console', ['at', '/cap/console'], undefined)
+    kernel.mount_all()
     const [first, second] = [++last, ++last]
     const told = []
     const cons = '/cap/console/cons'

@@ -237,6 +237,29 @@ export const everywhere = {
     same([(await agent.readDir('/w')).map(({ name }) => name), await agent.readText('/w/kept/deep/file')], [['kept'], 'kept'])
     await agent.dispose()
   },
+  async 'mounts what is granted within mounts, and mounts within what is granted'({ capfs, guest }) {
+    const memory = { type: 'memory', files: { own: 'x' } }
+    const shown = async (options, ...paths) => {
+      const { agent } = await run(capfs, guest, ['hello'], options)
+      const found = await Promise.all(paths.map(async (path) => (await agent.readDir(path)).map(({ name }) => name).sort().join()))
+      await agent.dispose()
+      return found
+    }
+    same(await shown({ grants: ['random'], mounts: { '/cap': memory } }, '/', '/cap'), ['cap', 'own,random'])
+    same(await shown({ grants: ['random'], mounts: { '/': memory } }, '/', '/cap'), ['cap,own', 'random'])
+    same(await shown({ grants: [{ device: 'random', at: '/data/random' }], mounts: { '/data': memory } }, '/', '/data'), ['data', 'own,random'])
+    same(await shown({ grants: [{ device: 'random', at: '/a/b/c' }, 'random,at=/a/d'], mounts: { '/a/b': memory, '/a': memory } }, '/a', '/a/b'), ['b,d,own', 'c,own'])
+    // Within a file there is nothing, and nothing stands beside it in one place.
+    const beside = { grants: ['random'], mounts: { '/cap/random': memory } }
+    const below = { grants: [{ device: 'random', at: '/data/random' }], mounts: { '/data/random/inner': memory } }
+    const files = { mounts: { '/w': { type: 'memory', files: { a: '1' } }, '/w/a/b': memory } }
+    const united = { mounts: { '/w': [{ type: 'null' }, memory] } }
+    const named = (path) => ({ mounts: { [path]: memory } })
+    same(await shown(named(`/${'n'.repeat(255)}`), `/${'n'.repeat(255)}`), ['own'])
+    for (const options of [beside, below, files, united, named(`/${'n'.repeat(256)}`), named(`/a${'é'.repeat(128)}`), named('/n'.repeat(2049))]) await rejects(capfs.spawn(guest, options), 'OPTION_INVALID')
+    for (const grants of [['random,at=/a', 'random,at=/a/b'], ['random,at=/a/b', 'random,at=/a']]) await rejects(capfs.spawn(guest, { grants }), 'GRANT_INVALID')
+    await rejects(capfs.spawn(guest, { grants: ['random,at=/w/a'], mounts: { '/w': { type: 'null' } } }), 'GRANT_INVALID')
+  },
   async 'mounts within mounts, in whatever order they are given'({ capfs, guest }) {
     const memory = (files) => ({ type: 'memory', files })
     const inner = ['/a/b/c', memory({ in: 'in c' })]

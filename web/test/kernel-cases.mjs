@@ -22,7 +22,8 @@ function kernel(content) {
   made.on_wake(() => queueMicrotask(() => made.advance()))
   const files = made.memory_device(1 << 20)
   if (content !== undefined) made.device_write(files, 'a.txt', new TextEncoder().encode(content))
-  made.mount(files, '/', false, true, false)
+  made.mount(files, '/', true, false)
+  made.mount_all()
   return made
 }
 
@@ -90,7 +91,8 @@ export const kernelCases = {
       server.remote_admit(CLIENT, held)
       for (const at of ['/first', '/second']) {
         const [tree] = await server.remote_grant(CLIENT, 'id', 'agent', 'crypto', [], undefined)
-        client.mount(client.remote_device(PEER, tree, '', post(client, server)), at, false, true, false)
+        client.mount(client.remote_device(PEER, tree, '', post(client, server)), at, true, false)
+        client.mount_all()
         same(await ask(client, 'read', `${at}/key/clone`), answer)
       }
     }
@@ -99,7 +101,8 @@ export const kernelCases = {
     const [first, second, client] = [kernel('the first'), kernel('the second'), kernel()]
     const attach = (server, at) => {
       server.remote_admit(CLIENT, 0)
-      client.mount(client.remote_device(PEER, 0, '/', post(client, server)), at, false, true, false)
+      client.mount(client.remote_device(PEER, 0, '/', post(client, server)), at, true, false)
+      client.mount_all()
     }
     attach(first, '/one')
     same(await ask(client, 'read', '/one/a.txt'), 'the first')
@@ -158,7 +161,8 @@ export const kernelCases = {
       const request = bytes.slice()
       queueMicrotask(() => devices.receive({ type: 'device-request', client: CLIENT, bytes: request }))
     }
-    client.mount(client.remote_device(PEER, (await tree)[0], '', send), '/fetch', false, true, false)
+    client.mount(client.remote_device(PEER, (await tree)[0], '', send), '/fetch', true, false)
+    client.mount_all()
     const fetched = () => ask(client, 'read', `/fetch/http/${origin}/${Array(15).fill('x'.repeat(200)).join('/')}`)
     const weight = () => untold.reduce((sum, report) => sum + report.weight, 0)
     const UNTOLD_MAX = 64 << 10

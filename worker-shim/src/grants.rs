@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use capfs::clock::Clock;
 use capfs::device::gate::{Gate, Observer, Watch};
-use capfs::{BindFlags, Errno, FileKind, NodeRef, Rights};
+use capfs::{Errno, FileKind, NodeRef, Rights};
 use capfs_devices::audit::Audit;
 use capfs_devices::grant::{DeviceKind, Grant};
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use crate::control::{machine, named, not_ended, sentence};
-use crate::machine::{Held, Kind, account, with_machine};
+use crate::machine::{Held, Kind, ToMount, account, with_machine};
 use crate::remote::server::Tree;
 use crate::remote::{client, server};
 use crate::{devices, opfs, web};
@@ -46,8 +46,8 @@ pub fn check_grant(device: &str, terms: Vec<String>) -> Result<String, JsValue> 
     Ok(grant.at)
 }
 
-/// Makes the capability that a grant names and mounts it; returns where. `terms` alternates keys and values, `at`
-/// among them; `audit(line)`, where it is given, is told of every operation. `identity` is who the agent is, for what
+/// Makes the capability that a grant names, for [`mount_all`](crate::control::mounts::mount_all); returns where it will
+/// be. `terms` alternates keys and values, `at` among them; `audit(line)`, where it is given, is told of every operation. `identity` is who the agent is, for what
 /// it keeps, and `agent` what the audit calls it.
 ///
 /// # Errors
@@ -66,7 +66,7 @@ pub async fn grant(
         let clock = machine(|machine| Ok(machine.clock.clone()))?;
         let granted = opfs::granted(&grant, &identity, clock).await?;
         for (path, file) in granted.beside {
-            mount_node(file, &path, Rights::RO)?;
+            mount_node(file, &path, Rights::RO, grant.device)?;
         }
         let (tree, rights) = (granted.tree, granted.rights);
         return install(&agent, grant, Kind::Whole, tree, rights, audit);
@@ -83,7 +83,7 @@ pub async fn grant(
     )
 }
 
-/// Mounts a capability that another kernel has made for this one by [`remote_grant`]; returns where. See [`grant`]
+/// Takes a capability that another kernel has made for this one by [`remote_grant`], as [`grant`] makes one. See [`grant`]
 /// and [`remote_device`] for the arguments.
 ///
 /// # Errors
@@ -199,7 +199,7 @@ pub fn remote_grant_task(
     exported(client, root, Kind::Whole, Some(end))
 }
 
-/// Puts a gate in front of a capability and mounts it, unless the agent has been ended while it was made.
+/// Puts a gate in front of a capability and has it mounted, unless the agent has been ended while it was made.
 fn install(
     agent: &str,
     grant: Grant,
@@ -222,7 +222,7 @@ fn install(
         }
     });
     let (gate, root) = Gate::new(root, watch);
-    mount_node(root, &grant.at, rights)?;
+    mount_node(root, &grant.at, rights, grant.device)?;
     machine(|machine| {
         let at = grant.at.clone();
         machine.places.take(&grant);
@@ -241,12 +241,14 @@ fn observer(agent: &str, grant: &Grant, audit: Function, clock: Arc<dyn Clock>) 
     Arc::new(audit)
 }
 
-fn mount_node(root: NodeRef, at: &str, rights: Rights) -> Result<(), JsValue> {
+/// Has something that was granted mounted, by [`mount_all`](crate::control::mounts::mount_all).
+fn mount_node(root: NodeRef, at: &str, rights: Rights, device: DeviceKind) -> Result<(), JsValue> {
     machine(|machine| {
-        let mounted = machine
-            .namespace
-            .mount(root, at, rights, BindFlags::REPLACE);
-        mounted.map(|_| ()).map_err(named)
+        machine.mounts.push(ToMount {
+            mounted: (at.to_owned(), root, rights),
+            granted: Some(device.name()),
+        });
+        Ok(())
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use capfs::account::Account;
 use capfs::clock::Clock;
 use capfs::device::gate::Gate;
-use capfs::{Namespace, NodeRef};
+use capfs::{Mounted, Namespace, NodeRef};
 use capfs_devices::capability::Capability;
 use capfs_devices::grant::{Grant, Places};
 use capfs_runtime::ClockGrant;
@@ -55,6 +55,14 @@ pub struct Held {
     pub kind: Kind,
 }
 
+/// Something that is to be mounted.
+pub struct ToMount {
+    /// Where, and what may be done there.
+    pub mounted: Mounted,
+    /// The device's name, of what was granted.
+    pub granted: Option<&'static str>,
+}
+
 /// The agent of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agent {
@@ -73,6 +81,8 @@ pub struct Machine {
     pub namespace: Namespace,
     /// Devices that were made and can be mounted, by handle.
     pub devices: Vec<NodeRef>,
+    /// What is mounted when all of it is known: of grants and mounts alike the outer ones come first.
+    pub mounts: Vec<ToMount>,
     /// What was granted.
     pub held: Vec<Held>,
     /// Where that is.
@@ -129,6 +139,7 @@ impl Machine {
             clock: WebClock::shared(),
             namespace: Namespace::new(),
             devices: Vec::new(),
+            mounts: Vec::new(),
             held: Vec::new(),
             places: Places::default(),
             gates: Vec::new(),

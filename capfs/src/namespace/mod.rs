@@ -45,6 +45,7 @@ mod union_tests;
 mod view;
 mod walk;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use seen::Listings;
@@ -104,6 +105,9 @@ impl BindFlags {
         }
     }
 }
+
+/// What is to stand somewhere in a namespace: its path, its tree, what may be done there.
+pub type Mounted = (String, NodeRef, Rights);
 
 /// The tree of files that an agent was handed.
 ///
@@ -185,6 +189,38 @@ impl Namespace {
         };
         self.place_members(vec![member], at, flags)?;
         self.mounts = device;
+        Ok(())
+    }
+
+    /// Mounts all of these trees, outer ones first in whatever order they come, so that none hides another. Those at one path are
+    /// united, the first of them searched first; the first that may and can takes new files.
+    ///
+    /// # Errors
+    /// Which of them can't be mounted, by its place in the list, and why as [`Namespace::mount`] has it. Those that lie further
+    /// out are mounted then.
+    pub fn mount_all(&mut self, mounts: &[Mounted]) -> Result<(), (usize, Errno)> {
+        let names = |path: &str| {
+            let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
+            names.fold((0, String::new()), |(depth, plain), name| {
+                (depth + 1, plain + "/" + name)
+            })
+        };
+        let mut ordered: Vec<_> = mounts
+            .iter()
+            .enumerate()
+            .map(|(index, mounted)| (names(&mounted.0), index, mounted))
+            .collect();
+        // Those at one path keep their order.
+        ordered.sort_by_key(|((depth, _), ..)| *depth);
+        let mut seen = HashSet::new();
+        for ((_, plain), index, (at, root, rights)) in ordered {
+            let flags = match seen.insert(plain) {
+                true => BindFlags::REPLACE,
+                false => BindFlags::AFTER.creating(),
+            };
+            let mounted = self.mount(root.clone(), at, *rights, flags);
+            mounted.map_err(|errno| (index, errno))?;
+        }
         Ok(())
     }
 

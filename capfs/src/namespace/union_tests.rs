@@ -643,6 +643,47 @@ fn whoever_is_faster_a_file_is_made_or_opened() {
 }
 
 #[test]
+fn trees_are_mounted_outer_ones_first_in_whatever_order_they_come() {
+    let device = || memory(&[("own", "x")]);
+    let file = || crate::device::zero::Zero::node();
+    let list = |mounts: Vec<(&str, NodeRef)>| -> Vec<_> {
+        let mounts = mounts.into_iter();
+        mounts
+            .map(|(at, node)| (at.to_owned(), node, Rights::RW))
+            .collect()
+    };
+    for turned in [false, true] {
+        let mut mounts = list(vec![
+            ("/", device()),
+            ("/a/b", device()),
+            ("/a//./b/c", file()),
+            ("/a/d", file()),
+        ]);
+        if turned {
+            mounts.reverse();
+        }
+        let mut namespace = Namespace::new();
+        namespace.mount_all(&mounts).unwrap();
+        for (path, expected) in [(".", "a own"), ("a", "b d"), ("a/b", "c own")] {
+            assert_eq!(names(&namespace, path).join(" "), expected);
+        }
+    }
+    // What is at one path is united, however that is written: of files nothing can be.
+    let mut namespace = Namespace::new();
+    let united = list(vec![("/a/", device()), ("/a", memory(&[("more", "y")]))]);
+    namespace.mount_all(&united).unwrap();
+    assert_eq!(names(&namespace, "a").join(" "), "own more");
+    for (mounts, index) in [
+        (vec![("/a/b", device()), ("/a", file())], 0),
+        (vec![("/a", file()), ("/a", device())], 1),
+        (vec![("/a", device()), ("/b", device()), ("/a", file())], 2),
+    ] {
+        let mounted = Namespace::new().mount_all(&list(mounts));
+        assert_eq!(mounted, Err((index, Errno::Notdir)));
+    }
+}
+
+#[test]
 fn what_something_is_mounted_on_is_not_removable() {
     let namespace = mounted(&[
         (

@@ -7,7 +7,7 @@ use std::time::Duration;
 use capfs::account::{Account, Buffer, Charge, Holding};
 use capfs::device::gate::Gate;
 use capfs::device::parts::lock;
-use capfs::{BindOrder, Errno, FileKind, Namespace, OpenFile, OpenHow, Place, Rights};
+use capfs::{BindOrder, Errno, FileKind, Mounted, Namespace, OpenFile, OpenHow, Place, Rights};
 use capfs_devices::task::{Bind, Ended, Plan, Refusal, Task};
 use capfs_runtime::Preopen;
 
@@ -16,7 +16,7 @@ use super::{Family, Parent, Turn};
 use crate::capabilities::{self, Held};
 use crate::compile::{Failure, Watch};
 use crate::engine::{CHILD_STACK, Compiling, ModuleError, load_read, read_facts};
-use crate::grants::{self, Mounted, absolute};
+use crate::grants::{self, absolute};
 use crate::read::PROGRAM_MAX;
 use crate::run::{Agent, Outcome, Report, RunConfig, codes};
 use crate::wait::{Cancelled, Canceller, Parker};

@@ -18,7 +18,7 @@ pub mod streams;
 use std::cell::RefCell;
 
 use capfs::Errno;
-use js_sys::Function;
+use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
 use crate::machine::{Agent, Machine, with_machine};
@@ -47,6 +47,11 @@ pub fn machine<R>(action: impl FnOnce(&mut Machine) -> Result<R, JsValue>) -> Re
 
 pub fn sentence(error: &impl std::fmt::Display) -> JsValue {
     JsValue::from_str(&error.to_string())
+}
+
+/// An error of the package's, as a list: its code (`CapfsErrorCode` in `web/src/errors.ts`), and a sentence.
+pub fn coded(code: &str, text: &str) -> JsValue {
+    Array::of2(&code.into(), &text.into()).into()
 }
 
 /// Makes the kernel report a broken invariant of its own before it traps.

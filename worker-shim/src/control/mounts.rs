@@ -11,9 +11,9 @@ use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use super::requests::relative;
-use super::{machine, named};
+use super::{coded, machine, named};
 use crate::files;
-use crate::machine::{Machine, account};
+use crate::machine::{Machine, ToMount, account};
 use crate::remote::client;
 #[cfg(feature = "capabilities")]
 use crate::{devices, grants};
@@ -98,16 +98,9 @@ pub fn device_write(device: u32, path: &str, bytes: Vec<u8>) -> Result<(), JsVal
     }
 }
 
-/// Mounts a device at an absolute path; as a later member of a union when `after`. What is `revocable` has a gate in
-/// front of it; see [`revoke`].
+/// Has a device mounted at an absolute path, by [`mount_all`]. What is `revocable` has a gate in front of it; see [`revoke`].
 #[wasm_bindgen]
-pub fn mount(
-    device: u32,
-    at: &str,
-    after: bool,
-    writable: bool,
-    revocable: bool,
-) -> Result<(), JsValue> {
+pub fn mount(device: u32, at: &str, writable: bool, revocable: bool) -> Result<(), JsValue> {
     machine(|machine| {
         let root = machine
             .devices
@@ -119,19 +112,33 @@ pub fn mount(
             machine.gates.push((at.to_owned(), gate));
             root = gated;
         }
-        let order = if after {
-            BindFlags::AFTER
-        } else {
-            BindFlags::REPLACE
-        };
-        let (rights, flags) = if writable {
-            (Rights::RW, order.creating())
-        } else {
-            (Rights::RO, order)
-        };
-        machine
-            .namespace
-            .mount(root, at, rights, flags)
-            .map_err(named)
+        let rights = if writable { Rights::RW } else { Rights::RO };
+        machine.mounts.push(ToMount {
+            mounted: (at.to_owned(), root, rights),
+            granted: None,
+        });
+        Ok(())
+    })
+}
+
+/// Mounts what was granted and what [`mount`] was given since, as [`Namespace::mount_all`] does: what was granted is searched first.
+///
+/// # Errors
+/// What can't be mounted, as [`coded`] has it: `GRANT_INVALID` for something that was granted, or else `OPTION_INVALID`.
+#[wasm_bindgen]
+pub fn mount_all() -> Result<(), JsValue> {
+    machine(|machine| {
+        let (mounts, granted): (Vec<_>, Vec<_>) = std::mem::take(&mut machine.mounts)
+            .into_iter()
+            .map(|ToMount { mounted, granted }| (mounted, granted))
+            .unzip();
+        let mounted = machine.namespace.mount_all(&mounts);
+        mounted.map_err(|(index, errno)| {
+            let why = format!("can't mount anything at `{}`: {errno}", mounts[index].0);
+            match granted[index] {
+                Some(device) => coded("GRANT_INVALID", &format!("{device}: {why}")),
+                None => coded("OPTION_INVALID", &why),
+            }
+        })
     })
 }

@@ -16,11 +16,10 @@ use capfs_devices::grant::Grant;
 use capfs_devices::storage::{self, Quota, StorageTerms};
 use capfs_storage::{StorageError, StorageOptions, Volume};
 use gloo_timers::future::TimeoutFuture;
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::control::mounts::add_device;
-use crate::control::{machine, not_ended};
+use crate::control::{coded, machine, not_ended};
 use files::PrivateFiles;
 
 /// Milliseconds for which a volume is waited for that another has open. A worker that is ended while it
@@ -67,7 +66,7 @@ async fn volume(
     Ok(volume)
 }
 
-/// Why a tree can't be used, as a list: the code of the package's error (`CapfsErrorCode` in `web/src/errors.ts`), and a sentence.
+/// Why a tree can't be used, as [`coded`] has it.
 fn refused(directory: &str, error: &StorageError) -> JsValue {
     let code = match error {
         StorageError::Host(Errno::Inval | Errno::Nametoolong) => "OPTION_INVALID",
@@ -88,7 +87,7 @@ fn refused(directory: &str, error: &StorageError) -> JsValue {
         error => error.to_string(),
     };
     let text = format!("the stored files in {directory} can't be used: {why}");
-    Array::of2(&code.into(), &text.as_str().into()).into()
+    coded(code, &text)
 }
 
 /// What a grant of stored files stands for.
