@@ -3,8 +3,7 @@
 //! Nothing is granted by default. Each grant is a mount; each mounted directory is handed to the
 //! program as a preopened directory, named as it was written, in the order of the command line.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
