@@ -37,6 +37,8 @@ interface Answer {
 const IDLE = 4_000;
 /** Connections that are kept so, at most. */
 const IDLE_MAX = 32;
+/** Codings of a body, one upon the other, at most: as natively. Each has a decoder. */
+const CODINGS_MAX = 4;
 const PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443, 'ws:': 80, 'wss:': 443 };
 /** Answers without a body, whatever the server sends. */
 const BODILESS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
@@ -207,6 +209,7 @@ function decoded(message: IncomingMessage, coding: string | null): Readable {
   const codings = (coding ?? '').toLowerCase().split(',').map((each) => each.trim()).filter((each) => each !== '').reverse();
   const known = codings.every((each) => /^(x-)?gzip$|^deflate$|^br$/.test(each));
   if (!known) return message;
+  if (codings.length > CODINGS_MAX) throw new Error(`a body may have ${CODINGS_MAX} codings, one upon the other`);
   let source: Readable = message;
   for (const each of codings) source = each === 'deflate' ? Readable.from(inflated(source), { objectMode: false }) : through(source, each === 'br' ? unbrotli() : gunzip());
   return source;

@@ -13,8 +13,6 @@ import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting
 
 type Message = Command | DeviceCommand | Mail | MailNotice;
 
-const isForDevices = (message: Message): message is Exclude<DeviceCommand, { type: 'prepare-devices' }> => message.type.startsWith('device-');
-
 /**
  * Serves the page at the other end of the port: by running agents, or by what it has of devices. Answers what tells the page that something has failed of
  * which nobody else hears.
