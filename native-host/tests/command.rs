@@ -580,7 +580,9 @@ fn what_is_given_in_the_place_of_a_file_is_refused() {
             "/a/b",
         ),
     ] {
-        let why = format!("can't mount anything at `{at}`: not a directory or a symbolic link to a directory (ENOTDIR)");
+        let why = format!(
+            "can't mount anything at `{at}`: not a directory or a symbolic link to a directory (ENOTDIR)"
+        );
         assert_ended(&bench.run(&options, &agent), 125, &why);
     }
 }
