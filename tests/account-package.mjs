@@ -27,7 +27,9 @@ export const WAYS = {
   links: { errno: 'NOSPC' },
   questions: { errno: 'NOMEM', grants: ['crypto,keys=1000000'] },
   bodies: { errno: 'NOMEM', grants: FETCH },
-  'bodies that nobody reads': { way: 'answers of a server', errno: 'NOMEM', only: 'node', grants: FETCH, env: { SERVER: '{hostile}/endless' } },
+  'bodies that nobody reads': {
+    way: 'answers of a server', errno: 'NOMEM', only: 'node', grants: [`${FETCH[0]},network=127.0.0.0/8`], env: { SERVER: '{hostile}/endless' },
+  },
   'messages that no server reads': {
     way: 'sockets', errno: 'NOMEM', only: 'chromium', grants: ['ws,origin=*,connections=1000'], env: { SERVER: '{ws}/deaf' },
   },
