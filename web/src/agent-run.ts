@@ -8,6 +8,7 @@ import {
   TOLD, UNTOLD_MAX, auditWeight, type AgentConfig, type EndReason, type KernelModules, type Mail, type Peer, type RemoteTree, type Report,
   type Sender,
 } from './protocol.js';
+import { isMemoryError, whenThereIsRoom } from './room.js';
 import { turn } from './telling.js';
 import type { Exit, Usage, Variant } from './types.js';
 import type { Waitable, Waiting } from './waiting.js';
@@ -280,8 +281,10 @@ export class AgentRun implements Waitable, KernelHost {
     const mounted = performance.now();
     let instances: Instances;
     try {
-      instances = this.#instantiate(module, modules);
+      instances = await this.#instantiate(module, modules);
+      if (this.#end) return this.#fail(undefined);
     } catch (error) {
+      if (this.#end) return this.#fail(undefined);
       // Unless it is its start function that ran out of stack, the engine has no room.
       if (isMemoryError(error)) return this.#finish('host', HOST_FAILED, `there is not enough memory to start the agent: ${messageOf(error)}`);
       return this.#fail(error);
@@ -337,7 +340,7 @@ export class AgentRun implements Waitable, KernelHost {
     while (!this.kernel.bindings.finish() && !this.ended) await this.waiting.pause(this);
   }
 
-  #instantiate(module: WebAssembly.Module, modules: KernelModules): Instances {
+  async #instantiate(module: WebAssembly.Module, modules: KernelModules): Promise<Instances> {
     const stub = new WebAssembly.Instance(modules.stub);
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
     const wanted = WebAssembly.Module.imports(module);
@@ -354,7 +357,7 @@ export class AgentRun implements Waitable, KernelHost {
       const old = from === 'wasi_unstable' ? stub.exports[`unstable_${name}`] : undefined;
       (imports[from] ??= {})[name] = (old ?? stub.exports[name] ?? (() => NOSYS)) as WebAssembly.ImportValue;
     }
-    const agent = new WebAssembly.Instance(module, imports);
+    const agent = await whenThereIsRoom(() => new WebAssembly.Instance(module, imports), () => this.#end !== undefined);
     const memory = agent.exports['memory'] as WebAssembly.Memory;
     const kernel = this.kernel.exports;
     const base = kernel.__indirect_function_table.grow(MEMORY_SLOTS);
@@ -459,11 +462,6 @@ function trapMessage(error: unknown): string {
   // Engines have their own types and words for an exhausted stack.
   if (/call stack|stack overflow|recursion/i.test(error.message)) return `stack overflow: ${error.message}`;
   return error.message;
-}
-
-/** Whether the engine had no memory for something; each has its own types and words for that, too. */
-function isMemoryError(error: unknown): boolean {
-  return /memory/i.test(messageOf(error)) && (error instanceof RangeError || /out of memory|allocat/i.test(messageOf(error)));
 }
 
 /** The two functions of the `single` adapter: one copy between the memories, by views that are made anew when a memory has grown. */

@@ -8,6 +8,7 @@ import { MailboxReader } from './mailbox.js';
 import {
   DISPOSED, type Command, type DeviceCommand, type DeviceReport, type KernelModules, type Mail, type MailNotice, type Port, type Report, type Sender,
 } from './protocol.js';
+import { whenThereIsRoom } from './room.js';
 import type { Variant } from './types.js';
 import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting.js';
 
@@ -39,7 +40,11 @@ export function serve(port: Port<Message, Report | DeviceReport>): (error: unkno
   };
   const load = async (message: Extract<Message, { type: 'prepare' | 'prepare-devices' }>) => {
     if (message.type === 'prepare-devices') devices = new DeviceServer(port, message.kernel, await loadBindings(true));
-    else worker = new AgentWorker(port, message.modules, await loadBindings(message.modules.full), message.variant, message.mailbox);
+    else {
+      const bindings = await loadBindings(message.modules.full);
+      const first = await whenThereIsRoom(() => new KernelInstance(message.modules.kernel, bindings));
+      worker = new AgentWorker(port, message.modules, bindings, message.variant, message.mailbox, first);
+    }
   };
   const receive = (message: Message) => {
     if (early) early.push(message);
@@ -73,10 +78,11 @@ class AgentWorker {
     private readonly bindings: BindingsFactory,
     private readonly variant: Variant,
     mailbox: SharedArrayBuffer | undefined,
+    first: KernelInstance,
   ) {
     if (mailbox) this.#mailbox = new MailboxReader(mailbox, () => port.post({ type: 'room' }));
     this.#waiting = this.#makeWaiting();
-    this.#next = new KernelInstance(modules.kernel, bindings);
+    this.#next = first;
     port.post({ type: 'ready' });
   }
 
@@ -98,14 +104,14 @@ class AgentWorker {
   }
 
   async #spawn({ id, module, config }: Extract<Command, { type: 'spawn' }>): Promise<void> {
-    this.#latest = id;
     let kernel: KernelInstance;
     try {
-      kernel = this.#next ?? new KernelInstance(this.modules.kernel, this.bindings);
+      kernel = this.#next ?? (await whenThereIsRoom(() => new KernelInstance(this.modules.kernel, this.bindings)));
     } catch (error) {
       return this.port.post({ type: 'failed', message: `there is no room for another kernel: ${messageOf(error)}` });
     }
     this.#next = undefined;
+    this.#latest = id;
     const poll = this.#mailbox ? () => this.#takeMail() : undefined;
     const run = new AgentRun(id, kernel, config, this.port, this.variant, this.#waiting, poll);
     this.#runs.set(id, run);

@@ -218,19 +218,38 @@ export async function failing(Capfs, variant, guest) {
 
 /** No memory is left for an agent: it is told so, and when there is room again, there is. */
 export async function withoutMemory() {
-  let taken = []
-  try {
-    for (;;) taken.push(new WebAssembly.Memory({ initial: 1, maximum: 65_536 }))
-  } catch {
-    // Now there is none.
+  const taken = []
+  let ended = false
+  const take = () => {
+    try {
+      for (;;) taken.push(new WebAssembly.Memory({ initial: 1, maximum: 65_536 }))
+    } catch {
+      // Now there is none.
+    }
   }
+  // Those of workers that have ended come free one by one.
+  for (let [rounds, had] = [0, -1]; rounds < 20; rounds++, had = taken.length) {
+    take()
+    if (taken.length > had) rounds = 0
+    await turn()
+  }
+  // What comes free later isn't for the agents either.
+  const taking = (async () => {
+    for (; !ended; take()) await turn()
+  })()
+  // Whoever runs keeps what he has until one of them has got nothing.
+  let refused
+  const first = new Promise((resolve) => (refused = resolve))
   const outcomes = await Promise.all(
     Array.from({ length: 8 }, async () => {
       try {
-        const agent = await capfs.spawn(module, { args: ['hello'], mounts: mounts() })
+        const agent = await capfs.spawn(module, { args: ['echo'], mounts: mounts(), stdin: new ReadableStream() })
+        void first.then(() => agent.kill())
         const { reason, message } = await agent.exit
-        return reason === 'exit' ? 'ran' : `${reason}: ${/memory|room/.test(message) && !/stack/.test(message) ? 'no memory' : message}`
+        refused()
+        return reason === 'killed' ? 'ran' : `${reason}: ${/memory|room/.test(message) && !/stack/.test(message) ? 'no memory' : message}`
       } catch ({ code, message }) {
+        refused()
         return `${code}: ${/memory|room/i.test(message) ? 'no memory' : message}`
       }
     }),
@@ -238,5 +257,28 @@ export async function withoutMemory() {
   const expected = ['ran', 'host: no memory', 'HOST: no memory']
   same(outcomes.filter((outcome) => !expected.includes(outcome)), [])
   same(outcomes.some((outcome) => outcome !== 'ran'), true)
-  taken = undefined
+  ended = true
+  await taking
+  taken.length = 0
+}
+
+/** A worker that had taken every memory there is has ended, and its memories come back a moment later: agents that are started just then wait for them. */
+export async function memoriesThatComeBack() {
+  const code = (body) => URL.createObjectURL(new Blob([body], { type: 'text/javascript' }))
+  const hears = (worker) => new Promise((resolve) => (worker.onmessage = resolve))
+  const taker = new Worker(code('const taken = []; try { for (;;) taken.push(new WebAssembly.Memory({ initial: 1, maximum: 65_536 })) } catch { postMessage(0) }'))
+  await hears(taker)
+  const starts = Promise.all(
+    Array.from({ length: 8 }, async (_, index) => {
+      const agent = await capfs.spawn(module, { args: ['code', String(index)], mounts: mounts() })
+      const { code, reason, message } = await agent.exit
+      return message ?? `${reason} ${code}`
+    }),
+  )
+  // It is started behind the agents' workers, so they have tried when it answers.
+  const last = new Worker(code('postMessage(0)'))
+  await hears(last)
+  last.terminate()
+  taker.terminate()
+  same(await starts, Array.from({ length: 8 }, (_, index) => `exit ${index}`))
 }

@@ -243,7 +243,10 @@ async function inBrowser(name) {
       [guest],
     )
     await endure(title, call, name === 'chromium' ? (isolated ? ['sab', 'jspi'] : ['jspi']) : isolated ? ['sab'] : [])
-    if (name === 'chromium') await tested(`${title}: says so when there is no memory`, () => call('withoutMemory'))
+    if (name === 'chromium') {
+      await tested(`${title}: starts agents when memories come back`, () => call('memoriesThatComeBack'))
+      await tested(`${title}: says so when there is no memory`, () => call('withoutMemory'))
+    }
     await tested(`${title}: ends every worker when it is closed`, () => call('close'))
     await page.close()
     await server.close()
