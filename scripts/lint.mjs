@@ -5,7 +5,9 @@
 import { checkCargoDeny } from './invariants/cargo-deny.mjs'
 import { checkCrateGraph } from './invariants/crate-graph.mjs'
 import { checkDependencies, writeDependencies } from './invariants/dependencies.mjs'
+import { checkNamedFiles } from './invariants/named-files.mjs'
 import { checkTrackedFiles } from './invariants/tracked-files.mjs'
+import { checkWebGraph } from './invariants/web-graph.mjs'
 import { entry, green, red } from './progress.mjs'
 
 await entry(async () => {
@@ -20,7 +22,9 @@ await entry(async () => {
     for (const violation of violations) console.log(`    ${violation}`)
   }
   await checkCrateGraph(report)
+  await checkWebGraph(report)
   await checkTrackedFiles(report)
+  await checkNamedFiles(report)
   await checkDependencies(report)
   await checkCargoDeny(report)
   console.log(`${passed} passed, ${failed} failed`)

@@ -16,9 +16,9 @@ const BUNDLES = [
   { from: 'kernel.js', to: 'kernel.js', generated: true },
   { from: 'kernel-full.js', to: 'kernel-full.js', generated: true },
   // The page has time for its kernel's glue: it comes while the kernel does.
-  { from: 'index.js', to: 'index.js', external: ['./errors.js', './dom.js', './kernel.js', './kernel-full.js'] },
-  { from: 'worker.js', to: 'worker-full.js', external: ['./kernel.js'] },
-  { from: 'worker.js', to: 'worker.js', external: ['./kernel-full.js'] },
+  { from: 'index.js', to: 'index.js', external: ['both/errors.js', 'page/dom/part.js', 'kernel.js', 'kernel-full.js'] },
+  { from: 'worker.js', to: 'worker-full.js', external: ['kernel.js'] },
+  { from: 'worker.js', to: 'worker.js', external: ['kernel-full.js'] },
 ]
 
 const dist = (name) => fileURLToPath(new URL(`dist/${name}`, import.meta.url))
@@ -28,7 +28,7 @@ for (const { from, to, external = [], generated = false } of BUNDLES) {
     outfile: dist(to),
     allowOverwrite: true,
     bundle: true,
-    external,
+    external: external.map(dist),
     format: 'esm',
     target: 'es2022',
     minifySyntax: true,

@@ -1,10 +1,10 @@
 // Runs an agent as the package's own worker does, with a fresh kernel for each run, and measures it here: `{modules,
 // module, variant, args, times, prepared}` answers `{end, each}`, or `{failed}`. With `prepared` the kernel is there before the
 // clock starts, as it is in a spare worker.
-import { AgentRun } from '/web/dist/agent-run.js'
-import { KernelInstance } from '/web/dist/kernel-instance.js'
-import { loadBindings } from '/web/dist/kernels.js'
-import { ClockWait, SuspendingWait } from '/web/dist/waiting.js'
+import { AgentRun } from '/web/dist/worker/agent-run.js'
+import { KernelInstance } from '/web/dist/worker/kernel-instance.js'
+import { loadBindings } from '/web/dist/both/kernels.js'
+import { ClockWait, SuspendingWait } from '/web/dist/worker/waiting.js'
 
 const config = (args) => ({
   args: ['program', ...args], env: [], mounts: [['/work', [{ type: 'memory', files: [], writable: true }]]], grants: [], clockStep: 0, random: true, tty: false,

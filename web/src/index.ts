@@ -1,8 +1,8 @@
 /** The package's entry in a browser. */
-import { CapfsError } from './errors.js';
-import { installPlatform } from './platform.js';
-import type { DeviceReport, Report } from './protocol.js';
-import { trustedWorker } from './trusted.js';
+import { CapfsError } from './both/errors.js';
+import type { DeviceReport, Report } from './both/protocol.js';
+import { installPlatform } from './page/platform.js';
+import { trustedWorker } from './page/trusted.js';
 
 /** Where a worker's script lies. Each is whole, so that bundlers can treat it as a file; the addresses are literal, so that they find it. */
 function scriptOf(full: boolean, assets: URL | undefined): URL {
@@ -78,4 +78,4 @@ installPlatform({
   read: (url, signal) => fetch(url, signal ? { signal } : {}),
 });
 
-export * from './api.js';
+export * from './page/api.js';

@@ -3,8 +3,8 @@ import { open, stat, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
-import { installPlatform } from './platform.js';
-import type { DeviceReport, Report } from './protocol.js';
+import type { DeviceReport, Report } from './both/protocol.js';
+import { installPlatform } from './page/platform.js';
 
 /** A scheme and a colon. A letter alone is a drive of Windows. */
 const ADDRESS = /^[a-z][a-z0-9+.-]+:/i;
@@ -98,4 +98,4 @@ installPlatform({
   },
 });
 
-export * from './api.js';
+export * from './page/api.js';

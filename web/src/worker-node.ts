@@ -1,7 +1,7 @@
 /** The worker's entry in Node. */
 import { parentPort } from 'node:worker_threads';
-import { NodeNetwork } from './node-network.js';
-import { serve } from './worker-core.js';
+import { NodeNetwork } from './worker/node-network.js';
+import { serve } from './worker/serve.js';
 
 // Kernels know it by this name. Without it they connect to nothing.
 Object.assign(globalThis, { capfsNetwork: NodeNetwork });

@@ -1,6 +1,6 @@
 /** The worker's entry in a browser. */
-import type { Command, DeviceCommand, DeviceReport, Mail, MailNotice, Report } from './protocol.js';
-import { serve } from './worker-core.js';
+import type { Command, DeviceCommand, DeviceReport, Mail, MailNotice, Report } from './both/protocol.js';
+import { serve } from './worker/serve.js';
 
 /** A dedicated worker's global scope, as far as it is used here. */
 interface Scope {

@@ -1,7 +1,7 @@
 // What an agent's kernel does for its worker, asked of the kernel itself: in an order, or by numbers, that come about by chance alone.
 import { readFile } from 'node:fs/promises'
-import { KernelInstance } from '../dist/kernel-instance.js'
-import { loadBindings } from '../dist/kernels.js'
+import { KernelInstance } from '../dist/worker/kernel-instance.js'
+import { loadBindings } from '../dist/both/kernels.js'
 import { same } from './checks.mjs'
 
 const module = new WebAssembly.Module(await readFile(new URL('../dist/kernel.wasm', import.meta.url)))

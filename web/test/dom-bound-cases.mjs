@@ -47,7 +47,7 @@ export function domBoundCases({ start, same }) {
         await frames(`${what}, and the agent has ended`)
       }
       // As much as there may be of what is drawn slowest.
-      const { domPart } = await import(new URL('/dist/dom.js', location.href).href)
+      const { domPart } = await import(new URL('/dist/page/dom/part.js', location.href).href)
       const most = {
         'shadows of boxes': `height: 99px; border-radius: 30px / 9px; box-shadow: ${many(4, '0 0 48px 48px red', ',')}`,
         'shadows in boxes': `height: 99px; border-radius: 30px / 9px; box-shadow: ${many(4, 'inset 0 0 48px 48px red', ',')}`,
@@ -83,7 +83,7 @@ export function domBoundCases({ start, same }) {
       await agent.dispose()
     },
     async 'has as much as is there, however often it was replaced'() {
-      const { domPart } = await import(new URL('/dist/dom.js', location.href).href)
+      const { domPart } = await import(new URL('/dist/page/dom/part.js', location.href).href)
       const begin = () => {
         const root = document.createElement('div')
         document.body.replaceChildren(root)
@@ -158,7 +158,7 @@ export function domBoundCases({ start, same }) {
       part.end()
     },
     async 'counts what it adds to elements of the page\'s own, also when all is counted anew'() {
-      const { domPart } = await import(new URL('/dist/dom.js', location.href).href)
+      const { domPart } = await import(new URL('/dist/page/dom/part.js', location.href).href)
       const MIB = 1 << 20
       const root = document.createElement('div')
       const own = Array.from({ length: 100 }, () => document.createElement('p'))
@@ -200,7 +200,7 @@ export function domBoundCases({ start, same }) {
       await agent.dispose()
     },
     async 'makes no more nodes at once than the page has time for'() {
-      const { domPart } = await import(new URL('/dist/dom.js', location.href).href)
+      const { domPart } = await import(new URL('/dist/page/dom/part.js', location.href).href)
       const NODES = 20_000
       const root = document.createElement('div')
       document.body.replaceChildren(root)

@@ -410,7 +410,7 @@ function domCases(capfs, module, picture, outside) {
       await agent.dispose()
     },
     async 'takes markup of any usual kind for what it is, however long'() {
-      const { markupProblem } = await import(new URL('/dist/dom-markup.js', location.href).href)
+      const { markupProblem } = await import(new URL('/dist/page/dom/markup.js', location.href).href)
       const usual = {
         elements: '<p class="a">x <b>y</b></p><div><section><p>x</p></section></div><br>',
         'ends that are left out': '<ul><li>x <a href="https://example.com/?a=1&amp;b=2">z</a><li><p>y</ul><dl><dt>a<dd>b</dl><p>text',
@@ -447,7 +447,7 @@ function domCases(capfs, module, picture, outside) {
       await agent.dispose()
     },
     async 'holds the page up with nothing that it writes'() {
-      const { domPart } = await import(new URL('/dist/dom.js', location.href).href)
+      const { domPart } = await import(new URL('/dist/page/dom/part.js', location.href).href)
       for (const [what, [tag, part, text, how]] of Object.entries(worst())) {
         const root = document.createElement('div')
         document.body.replaceChildren(root)

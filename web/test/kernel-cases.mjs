@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { same } from './checks.mjs'
-import { DeviceServer } from '../dist/device-server.js'
+import { DeviceServer } from '../dist/worker/device-server.js'
 import { kernelBindings } from '../dist/kernel-full.js'
-import { NodeNetwork } from '../dist/node-network.js'
+import { NodeNetwork } from '../dist/worker/node-network.js'
 
 // What a worker's entry in Node does for its kernels.
 globalThis.capfsNetwork = NodeNetwork

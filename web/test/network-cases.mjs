@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
-import { NodeNetwork } from '../dist/node-network.js'
+import { NodeNetwork } from '../dist/worker/node-network.js'
 import { same } from './cases.mjs'
 
 const TEXT = 'what the server says '.repeat(10_000)

@@ -49,7 +49,7 @@ pub fn sentence(error: &impl std::fmt::Display) -> JsValue {
     JsValue::from_str(&error.to_string())
 }
 
-/// An error of the package's, as a list: its code (`CapfsErrorCode` in `web/src/errors.ts`), and a sentence.
+/// An error of the package's, as a list: its code (`CapfsErrorCode` in `web/src/both/errors.ts`), and a sentence.
 pub fn coded(code: &str, text: &str) -> JsValue {
     Array::of2(&code.into(), &text.into()).into()
 }

@@ -22,7 +22,7 @@ pub fn limit_memory(bytes: f64) -> Result<(), JsValue> {
 }
 
 /// What the account of the kernel stands at, in bytes: what may be held, what is, the most that was, how often more was refused,
-/// and what is held by kind, in the order of `HOLDINGS` in `web/src/holdings.ts`.
+/// and what is held by kind, in the order of `HOLDINGS` in `web/src/both/holdings.ts`.
 #[wasm_bindgen]
 pub fn account_usage() -> Vec<f64> {
     let usage = account().usage();

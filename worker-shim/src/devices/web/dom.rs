@@ -1,5 +1,5 @@
 //! A part of the page, as the page's script has it: the checks, the sanitising and the document itself are there
-//! (`web/src/dom.ts`).
+//! (`web/src/page/dom/part.ts`).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::refused;
 
 #[wasm_bindgen]
 extern "C" {
-    /// `DomPart` of `web/src/dom.ts`. What it throws has the name of an errno as its `code`.
+    /// `DomPart` of `web/src/page/dom/part.ts`. What it throws has the name of an errno as its `code`.
     #[derive(Clone)]
     pub type JsPart;
 

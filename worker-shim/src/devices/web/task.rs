@@ -1,4 +1,4 @@
-//! Children of the page, or of an agent: the page's script starts them (`web/src/task.ts`).
+//! Children of the page, or of an agent: the page's script starts them (`web/src/page/task.ts`).
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,7 +21,7 @@ use crate::machine::account;
 
 #[wasm_bindgen]
 extern "C" {
-    /// `TaskHost` of `web/src/task.ts`. What it throws has the name of an errno as its `code`.
+    /// `TaskHost` of `web/src/page/task.ts`. What it throws has the name of an errno as its `code`.
     #[derive(Clone)]
     pub type JsTasks;
 

@@ -1,0 +1,50 @@
+/**
+ * Who an agent is, for what it keeps: keys, databases and stored files are found again by it. A file's name is nobody's identity, for
+ * anybody can call a file so.
+ */
+import { CapfsError } from '../../both/errors.js';
+
+/** An identity that a page gives. */
+const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
+
+/**
+ * Checks an identity that was given.
+ *
+ * @throws CapfsError `OPTION_INVALID`
+ */
+export function checkId(id: string): string {
+  if (!ID.test(id) || id.endsWith('.wasm')) {
+    const wanted = '1 to 64 letters, digits, ".", "_" and "-", with no "." in front, and no name of a file';
+    throw new CapfsError('OPTION_INVALID', `an id is ${wanted}, not ${JSON.stringify(id)}`);
+  }
+  return id;
+}
+
+/**
+ * The identity of a program that was given none: the digest of its bytes, `sha256:` and hexadecimal digits.
+ *
+ * @throws CapfsError `GRANT_INVALID` where there is nothing to make it with
+ */
+export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const subtle = globalThis.crypto?.subtle as SubtleCrypto | undefined;
+  if (!subtle) {
+    const why = 'a page that is not from https or localhost can make no digest';
+    throw new CapfsError('GRANT_INVALID', `what an agent keeps is found by its identity, and ${why}: give the program an id`);
+  }
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
+  return `sha256:${[...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}
+
+/** Whether a device keeps something that it finds by the agent's identity: unless its grant says whose things they are. */
+export function findsByIdentity(device: string, terms: string[]): boolean {
+  const has = (key: string, value?: string) => terms.some((term, at) => at % 2 === 0 && term === key && (value === undefined || terms[at + 1] === value));
+  switch (device) {
+    case 'opfs':
+    case 'indexeddb':
+      return !has('name');
+    case 'crypto':
+      return typeof indexedDB !== 'undefined' && !has('name') && !has('persist', 'no') && !has('persist', 'false');
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,215 @@
+/** Loads what mounts are made of, so that a worker gets bytes alone. */
+import { CapfsError, shownAddress, unloadable } from '../../both/errors.js';
+import type { AgentConfig, MountMember } from '../../both/protocol.js';
+import type { Mount } from '../../both/types.js';
+import { viewOf } from '../bytes.js';
+import { platform } from '../platform.js';
+import { watch, type Tell } from './arriving.js';
+import { TRAILER, isGzip, memberEnds, unpackedMembers } from './gzip.js';
+import { readData } from './options.js';
+import { versionOf } from './program.js';
+
+/** Bytes of an archive, at most, as it comes and unpacked: 1 GiB, as natively. A small file may unpack to a very large one. */
+const ARCHIVE_MAX = 2 ** 30;
+/** Bytes that one byte of deflate unpacks to, at most. */
+const DEFLATE_MAX = 1032;
+/** Bytes of stored files, unless told: 1 GiB. */
+const STORED_DEFAULT = 2 ** 30;
+
+/** What an agent's worker is to mount. */
+export interface Loaded {
+  mounts: AgentConfig['mounts'];
+  /** Buffers of theirs that nobody else has: they go to the worker as they are, and are not copied once more. */
+  own: ArrayBuffer[];
+}
+
+/**
+ * Loads every mount's data, in the order given; aborted, what is on its way is given up. `progress` is told of archives that arrive. What was given as
+ * bytes is copied before this returns: whoever writes into them later changes nothing.
+ */
+export async function loadMounts(mounts: Record<string, Mount | Mount[]>, signal: AbortSignal, progress?: Tell): Promise<Loaded> {
+  const own: ArrayBuffer[] = [];
+  const loaded = Object.entries(mounts).map(async ([path, mount]): Promise<[string, MountMember[]]> => {
+    const members = Array.isArray(mount) ? mount : [mount];
+    return [path, await Promise.all(members.map((member) => load(member, own, signal, progress)))];
+  });
+  return { mounts: await Promise.all(loaded), own };
+}
+
+async function load(mount: Mount, own: ArrayBuffer[], signal: AbortSignal, progress: Tell | undefined): Promise<MountMember> {
+  switch (mount.type) {
+    case 'memory': {
+      const files = Object.entries(mount.files ?? {}).map(([path, data]): [string, Uint8Array] => {
+        const bytes = readData(data, `the file ${path}`).slice();
+        own.push(bytes.buffer);
+        return [path, bytes];
+      });
+      return { type: 'memory', files, writable: mount.rights !== 'ro' };
+    }
+    case 'archive':
+      return { type: 'archive', tar: await unpacked(mount.data, own, signal, progress) };
+    case 'shared':
+      return { type: 'shared', path: mount.path, writable: mount.rights !== 'ro' };
+    case 'opfs': {
+      const { directory = 'default', quota = STORED_DEFAULT, repair = false, rights } = mount;
+      return { type: 'opfs', directory, quota, repair, writable: rights !== 'ro' };
+    }
+    case 'null':
+    case 'zero':
+      return { type: mount.type };
+  }
+}
+
+/** An archive that was unpacked, and of what; `users` is how many have asked for it. */
+interface Unpacked {
+  version: string;
+  tar: Promise<Uint8Array<ArrayBuffer>>;
+  users: number;
+}
+
+/** Archives unpacked before, by their bytes, for as long as the page has those, and by their addresses. */
+const ofBytes = new WeakMap<ArrayBufferLike, Unpacked>();
+const ofAddresses = new Map<string, Unpacked>();
+/** Addresses whose archives are kept, the last that were used. */
+const ARCHIVES_MAX = 4;
+/** Bytes of an unpacked archive up to which it is kept. */
+const KEPT_SIZE_MAX = 64 << 20;
+
+/** The tar of an archive; one that is mounted again and again is unpacked once. */
+async function unpacked(
+  data: Extract<Mount, { type: 'archive' }>['data'],
+  own: ArrayBuffer[],
+  signal: AbortSignal,
+  progress: Tell | undefined,
+): Promise<Uint8Array> {
+  const mine = (tar: Uint8Array<ArrayBuffer>) => {
+    own.push(tar.buffer);
+    return tar;
+  };
+  const bytes = viewOf(data) as Uint8Array<ArrayBuffer> | undefined;
+  if (bytes) {
+    if (bytes.length > ARCHIVE_MAX) throw tooLong('is longer than');
+    if (!isGzip(bytes)) return mine(bytes.slice());
+    // Whoever has written something else into them has another checksum at their end.
+    const version = `${bytes.byteOffset} ${bytes.length} ${bytes.subarray(-TRAILER).join(' ')}`;
+    return kept(ofBytes, bytes.buffer, version, () => unpack(bytes), own);
+  }
+  const address = String(data);
+  const response = await archiveResponse(address, signal);
+  const version = versionOf(response);
+  let loads = false;
+  const load = async () => {
+    loads = true;
+    return unpack(await arrived(response, address, progress));
+  };
+  if (version === undefined) return mine(await load());
+  if (ofAddresses.get(address)?.version === version) response.body?.cancel().catch(() => undefined);
+  const tar = kept(ofAddresses, address, version, load, own);
+  if (ofAddresses.size > ARCHIVES_MAX) ofAddresses.delete(ofAddresses.keys().next().value!);
+  try {
+    return await tar;
+  } catch (error) {
+    // Somebody else began to load it, and gave up.
+    if (!loads && !signal.aborted) return unpacked(data, own, signal, progress);
+    throw error;
+  }
+}
+
+/** What is kept of this version, or else what `load` brings; small ones are kept, and a large one is `own` if nobody else asked for it. */
+async function kept<K>(
+  known: { get(key: K): Unpacked | undefined; set(key: K, value: Unpacked): unknown; delete(key: K): boolean },
+  key: K,
+  version: string,
+  load: () => Promise<Uint8Array<ArrayBuffer>>,
+  own: ArrayBuffer[],
+): Promise<Uint8Array> {
+  let entry = known.get(key);
+  if (entry?.version !== version) entry = { version, tar: load(), users: 0 };
+  entry.users += 1;
+  const { tar } = entry;
+  // Behind the others: the last that was used goes last.
+  known.delete(key);
+  known.set(key, entry);
+  const forget = () => {
+    if (known.get(key)?.tar === tar) known.delete(key);
+  };
+  tar.then(({ length }) => length > KEPT_SIZE_MAX && forget(), forget);
+  const { buffer } = await tar;
+  // It is forgotten by now: nobody comes to these any more.
+  if (buffer.byteLength > KEPT_SIZE_MAX && entry.users === 1) own.push(buffer);
+  return tar;
+}
+
+const tooLong = (how: string) => new CapfsError('ARCHIVE_INVALID', `the archive ${how} ${ARCHIVE_MAX} bytes`);
+
+/** What an address answers with, as far as an archive may go. */
+async function arrived(response: Response, address: string, progress: Tell | undefined): Promise<Uint8Array<ArrayBuffer>> {
+  const length = Number(response.headers.get('Content-Length'));
+  if (length > ARCHIVE_MAX) {
+    response.body?.cancel().catch(() => undefined);
+    throw tooLong('is longer than');
+  }
+  try {
+    watch(response, address, progress);
+    return response.body ? await gathered(response.body, 0, 'is longer than') : new Uint8Array();
+  } catch (error) {
+    throw error instanceof CapfsError ? error : unloadable(`the archive ${shownAddress(address)}`, error);
+  }
+}
+
+/** All of a stream, in one buffer; `expected` is how many bytes that may be. What is longer than an archive may be is given up there. */
+async function gathered(stream: ReadableStream<Uint8Array>, expected: number, how: string): Promise<Uint8Array<ArrayBuffer>> {
+  let whole = new Uint8Array(expected);
+  let size = 0;
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return size === whole.length ? whole : whole.slice(0, size);
+    const needed = size + value.length;
+    if (needed > ARCHIVE_MAX) {
+      reader.cancel().catch(() => undefined);
+      throw tooLong(how);
+    }
+    if (needed > whole.length) {
+      const larger = new Uint8Array(Math.min(ARCHIVE_MAX, Math.max(needed, 2 * whole.length)));
+      larger.set(whole.subarray(0, size));
+      whole = larger;
+    }
+    whole.set(value, size);
+    size = needed;
+  }
+}
+
+async function archiveResponse(address: string, signal: AbortSignal): Promise<Response> {
+  try {
+    const response = await platform().read(address, signal);
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    return response;
+  } catch (error) {
+    throw unloadable(`the archive ${shownAddress(address)}`, error);
+  }
+}
+
+/** Unpacks gzip, which is known by its first two bytes; anything else is a tar already. */
+async function unpack(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  if (!isGzip(bytes)) return bytes;
+  // At its end it says how long it is unpacked (of several files in one, the last), modulo 4 GiB: what is too long by that is not even begun, and what
+  // is not is unpacked into one buffer of that length. A liar gets no more than so few bytes can become.
+  const told = bytes.length < TRAILER ? 0 : new DataView(bytes.buffer, bytes.byteOffset + bytes.length - 4).getUint32(0, true);
+  if (told > ARCHIVE_MAX) throw tooLong(`unpacks to ${told} bytes by what it says, more than`);
+  const most = Math.min(told, DEFLATE_MAX * bytes.length);
+  // As it is now, whoever writes into the bytes later.
+  const file = new Blob([bytes]);
+  const unpackedBy = (ends?: number[]) => gathered(unpackedMembers(file, ends), most, 'unpacks to more than');
+  const whole = await unpackedBy().catch((error: unknown) => {
+    if (error instanceof CapfsError) throw error;
+  });
+  // One member, as nearly always. Where it isn't, engines differ in what they do with what is behind it.
+  if (whole?.length === told) return whole;
+  try {
+    return await unpackedBy(await memberEnds(new Uint8Array(await file.arrayBuffer())));
+  } catch (error) {
+    if (error instanceof CapfsError) throw error;
+    throw new CapfsError('ARCHIVE_INVALID', `the archive can't be unpacked: ${(error as Error).message}`, { cause: error });
+  }
+}

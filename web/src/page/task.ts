@@ -1,0 +1,209 @@
+/** Starts and ends the tasks of one parent: the page, or an agent. */
+import { unlessAborted } from '../both/abort.js';
+import { ENDINGS } from '../both/endings.js';
+import { CapfsError, isErrno, type CapfsErrorCode, type Errno } from '../both/errors.js';
+import { turn } from '../both/turn.js';
+import type { Mount, Program, SpawnOptions, Stat } from '../both/types.js';
+import type { Agent } from './agent.js';
+import { grantPairs } from './start/grants.js';
+import { readPath, readSpawnOptions } from './start/options.js';
+
+/** What a task is started with, as the kernel tells it. */
+type Plan = [
+  program: string,
+  args: string[],
+  env: string[],
+  dir: string | undefined,
+  binds: [from: string, to: string, writable: boolean, order: 'replace' | 'before' | 'after'][],
+  grants: string[],
+];
+
+/** The kernel's half of a child: the other ends of its standard streams. */
+interface TaskChild {
+  read_input(): Promise<Uint8Array | undefined>;
+  write_output(stream: number, bytes: Uint8Array): Promise<boolean>;
+  ended(code: number, reason: string): void;
+}
+
+/** How a task is started: as any agent, and with a directory that it knows as `.`. */
+export interface ChildOptions extends SpawnOptions {
+  dir?: string;
+}
+
+/** What a task takes from its parent, whatever it is given. */
+export type Inherited = Pick<SpawnOptions, 'clock' | 'random' | 'limits'>;
+
+/** How many tasks may run, those of tasks included. */
+export interface Running {
+  readonly max: number;
+  count: number;
+}
+
+/** What it needs of the Capfs whose agents these are. */
+export interface TaskOwner {
+  readProgram(path: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  stat(path: string): Promise<Stat>;
+  spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent>;
+  /** That an agent's task could be granted this. */
+  checkNarrowed(parent: Agent, flag: string): Promise<void>;
+}
+
+/** A task that was started. */
+interface Child {
+  readonly agent: Agent;
+  /** Ends the wait for somebody who reads what it has printed. */
+  giveUp: () => void;
+}
+
+export class TaskHost {
+  readonly #children = new Map<number, Child>();
+  /** Tasks that are to end before they have begun. */
+  readonly #starting = new Map<number, AbortController>();
+  #ended = false;
+
+  constructor(
+    private readonly owner: TaskOwner,
+    /** The agent whose tasks these are; none where they are the page's. */
+    private readonly parent: Agent | undefined,
+    private readonly inherited: Inherited = {},
+    /** The same for an agent and all that are below. */
+    readonly running: Running = { max: Infinity, count: 0 },
+  ) {}
+
+  /** The page gives what it likes; an agent less of what it has. */
+  async check(flag: string): Promise<void> {
+    if (this.parent) await this.owner.checkNarrowed(this.parent, flag);
+    else grantPairs(flag);
+  }
+
+  async start(number: number, plan: Plan, child: TaskChild): Promise<void> {
+    if (this.#ended) throw new CapfsError('EIO', 'the parent has ended');
+    const [program, args, env, dir, binds, grants] = plan;
+    if (this.running.count >= this.running.max) throw new CapfsError('EMFILE', `${this.running.max} tasks run, and more are not granted`);
+    this.running.count += 1;
+    const abort = new AbortController();
+    this.#starting.set(number, abort);
+    try {
+      const given = readPlan(args, env, dir);
+      const module = await this.#program(program, abort.signal);
+      await unlessAborted(this.#check(binds), abort.signal, 'the start of the task');
+      const options: ChildOptions = {
+        ...this.inherited,
+        name: program.split('/').at(-1) || program,
+        ...given,
+        mounts: mounts(binds),
+        grants,
+        stdin: 'pipe',
+        signal: abort.signal,
+      };
+      const agent = await this.owner.spawnChild(module, options, this.parent);
+      void this.#follow(number, agent, child);
+    } catch (error) {
+      this.running.count -= 1;
+      throw errnoOf(error);
+    } finally {
+      this.#starting.delete(number);
+    }
+  }
+
+  kill(number: number): void {
+    this.#starting.get(number)?.abort(new CapfsError('ECANCELED', 'the task was ended before it began'));
+    const child = this.#children.get(number);
+    if (!child) return;
+    void child.agent.kill();
+    child.giveUp();
+  }
+
+  async revoke(number: number, at: string): Promise<void> {
+    const found = await this.#children.get(number)?.agent.revoke(at);
+    if (!found) throw new CapfsError('EINVAL', `the task has no capability at ${at}`);
+  }
+
+  /** The parent has ended, and its tasks with it. */
+  end(): void {
+    this.#ended = true;
+    for (const number of [...this.#starting.keys(), ...this.#children.keys()]) this.kill(number);
+  }
+
+  /** A path of the parent's; for the page, an address, too. */
+  async #program(program: string, signal: AbortSignal): Promise<Program> {
+    if (!this.parent && program.includes('://')) return program;
+    // A device may have one, too: what an agent has asked of a server.
+    return (this.parent ?? this.owner).readProgram(program, signal);
+  }
+
+  /** That the parent has what it binds: directories. */
+  async #check(binds: Plan[4]): Promise<void> {
+    for (const [from, to] of binds) {
+      const { type } = await (this.parent ?? this.owner).stat(from);
+      if (type !== 'directory') throw new CapfsError('ENOTDIR', `can't bind ${from} at ${to}: it is not a directory`);
+    }
+  }
+
+  /** Moves what a child reads and prints, until it has ended and that was taken, or it was killed. */
+  async #follow(number: number, agent: Agent, child: TaskChild): Promise<void> {
+    const givenUp = new Promise<true>((resolve) => this.#children.set(number, { agent, giveUp: () => resolve(true) }));
+    void (async () => {
+      for (let bytes = await child.read_input(); bytes; bytes = await child.read_input()) await agent.write(bytes);
+      await agent.closeStdin();
+    })().catch(() => undefined);
+    let moved = 0;
+    let over = false;
+    const pump = async (stream: number, readable: ReadableStream<Uint8Array>): Promise<void> => {
+      for await (const bytes of readable) {
+        if (!(await child.write_output(stream, bytes))) return;
+        moved += 1;
+      }
+    };
+    const printed = Promise.all([pump(1, agent.stdout), pump(2, agent.stderr)]).then(
+      () => void (over = true),
+      () => void (over = true),
+    );
+    let { code, reason } = await agent.exit;
+    this.running.count -= 1;
+    const byItself = reason === 'exit' || reason === 'signal' || reason === 'trap';
+    // Natively it would still be printing, and so it is killed as it would be there.
+    if (byItself && (await Promise.race([printed, givenUp])) === true) [code, reason] = [ENDINGS.killed, 'killed'];
+    // One that was ended doesn't wait for somebody who reads: what has no room any more is lost, as natively.
+    if (reason !== 'exit' && reason !== 'signal' && reason !== 'trap') for (let before = -1; !over && before !== moved; await turn()) before = moved;
+    child.ended(code, reason);
+    this.#children.delete(number);
+    await agent.dispose();
+  }
+}
+
+/**
+ * What a task is given as text, as `spawn` takes it.
+ *
+ * @throws CapfsError `OPTION_INVALID`, for what can't be handed to a program
+ */
+function readPlan(args: string[], env: string[], dir: string | undefined): Pick<ChildOptions, 'args' | 'env' | 'dir'> {
+  const variables = Array.from({ length: env.length / 2 }, (_, index) => [env[2 * index]!, env[2 * index + 1]!]);
+  const read = readSpawnOptions({ args, env: Object.fromEntries(variables) as Record<string, string> });
+  return { ...read, ...(dir === undefined ? {} : { dir: readPath(dir) }) };
+}
+
+/** A task's mounts: those at one path are a union, in the order that bind(1) gives them. */
+function mounts(binds: Plan[4]): Record<string, Mount[]> {
+  const all: Record<string, Mount[]> = {};
+  for (const [path, to, writable, order] of binds) {
+    const mount: Mount = { type: 'shared', path, rights: writable ? 'rw' : 'ro' };
+    const there = order === 'replace' ? [] : (all[to] ?? []);
+    all[to] = order === 'before' ? [mount, ...there] : [...there, mount];
+  }
+  return all;
+}
+
+/** What errors of the package are to a parent, where they aren't `EIO`. */
+const ERRNO_OF: Partial<Record<CapfsErrorCode, Errno>> = {
+  GRANT_INVALID: 'EINVAL',
+  OPTION_INVALID: 'EINVAL',
+  MEMORY_LIMIT: 'ENOMEM',
+  ABORTED: 'ECANCELED',
+};
+
+/** An error of the package as a parent sees it. */
+function errnoOf(error: unknown): CapfsError {
+  const failure = error instanceof CapfsError ? error : new CapfsError('EIO', String(error));
+  return isErrno(failure.code) ? failure : new CapfsError(failure.code.startsWith('MODULE_') ? 'ENOEXEC' : (ERRNO_OF[failure.code] ?? 'EIO'), failure.message);
+}

@@ -1,0 +1,233 @@
+/** One kernel: an instance of the module with bindings of its own. */
+import { CapfsError, kernelError, messageOf, type CapfsErrorCode } from '../both/errors.js';
+import type { BindingsFactory, KernelBindings } from '../both/kernels.js';
+import type { AgentConfig, FileRequest, MountMember, Peer } from '../both/protocol.js';
+
+/** The raw exports, beside those that the bindings wrap. */
+export interface KernelExports {
+  readonly memory: WebAssembly.Memory;
+  readonly __indirect_function_table: WebAssembly.Table;
+  readonly [call: string]: unknown;
+}
+
+/** Descriptors that an agent may have open at once, unless told. */
+const FILES_DEFAULT = 65_536;
+/** The most that there can be: as many as there are numbers for them. */
+const FILES_MAX = 2 ** 32 - 1;
+/** Bytes that a memory mount may hold, unless told: 1 GiB. */
+const STORAGE_DEFAULT = 2 ** 30;
+
+/** What the bindings ask of a kernel's host. */
+export interface KernelHost {
+  /** Takes what the agent prints. */
+  output(stream: number, bytes: Uint8Array): void;
+  /** Takes a request to a tree of another kernel. */
+  remote(peer: Peer, bytes: Uint8Array): void;
+  /** A wait may have ended. Called from inside of the kernel: it must not be called back at once. */
+  wake(): void;
+  /** Hands the console's keys over one by one, or no longer. */
+  rawConsole(on: boolean): void;
+  /** Takes a line of the audit. */
+  audit(line: string): void;
+}
+
+export class KernelInstance {
+  readonly bindings: KernelBindings;
+  readonly exports: KernelExports;
+  /** What the kernel said before it trapped, if it did. */
+  panic: string | undefined;
+  /** Devices of stored files, by directory. */
+  readonly #volumes = new Map<string, number>();
+  /** Devices of archives, by their mounts. */
+  readonly #archives = new WeakMap<MountMember, number>();
+
+  /** Instantiates at once; only workers may do that with a module of this size. */
+  constructor(module: WebAssembly.Module, bindings: BindingsFactory) {
+    this.bindings = bindings();
+    this.exports = this.bindings.initSync({ module }) as unknown as KernelExports;
+    this.bindings.report_panics((message: string) => {
+      this.panic = message;
+    });
+  }
+
+  /**
+   * Reads the archives.
+   *
+   * @throws CapfsError `ARCHIVE_INVALID`
+   */
+  readArchives(config: AgentConfig): void {
+    for (const member of config.mounts.flatMap(([, members]) => members)) {
+      if (member.type !== 'archive') continue;
+      try {
+        this.#archives.set(member, this.bindings.archive_device(member.tar));
+      } catch (error) {
+        // What the kernel refuses is a sentence; anything else is its own failure.
+        if (typeof error !== 'string') throw error;
+        throw new CapfsError('ARCHIVE_INVALID', `the archive can't be read: ${error}`);
+      }
+    }
+  }
+
+  /**
+   * Opens what must be opened before it can be mounted: stored files. `start` comes next.
+   *
+   * @throws CapfsError `STORAGE_UNAVAILABLE`, `STORAGE_BUSY`, `STORAGE_DAMAGED`, `OPTION_INVALID`
+   */
+  async prepare(config: AgentConfig): Promise<void> {
+    for (const member of config.mounts.flatMap(([, members]) => members)) {
+      if (member.type !== 'opfs') continue;
+      const { directory, quota, repair } = member;
+      const known = this.#volumes.get(directory);
+      try {
+        this.#volumes.set(directory, known ?? (await this.bindings.opfs_device(directory, quota, repair)));
+      } catch (error) {
+        throw codedError(error) ?? error;
+      }
+    }
+  }
+
+  /** Bounds what is held for the agent, and makes the standard streams and the console. */
+  streams(config: AgentConfig, host: KernelHost, clockOnly: boolean): void {
+    if (config.held > 0) this.bindings.limit_memory(config.held);
+    const output = (stream: number, bytes: Uint8Array) => host.output(stream, bytes);
+    const raw = config.console?.raw ? (on: boolean) => host.rawConsole(on) : undefined;
+    this.bindings.streams(output, config.tty, clockOnly, config.console?.own ?? false, raw);
+    if (config.console?.size) this.bindings.resize(...config.console.size);
+  }
+
+  /** Makes what the agent was granted; returns where it will be. Some of it can't be made at once. `mount` comes next. */
+  async grant(config: AgentConfig, host: KernelHost): Promise<string[]> {
+    const paths: string[] = [];
+    const audit = config.audit === undefined ? undefined : (line: string) => host.audit(line);
+    for (const { device, terms, from } of config.grants) {
+      try {
+        const agent = config.audit ?? '';
+        if (from === undefined) {
+          paths.push(await this.bindings.grant(config.identity, agent, device, terms, audit));
+          continue;
+        }
+        const post = (bytes: Uint8Array) => host.remote(from.peer, bytes);
+        paths.push(this.bindings.grant_from(agent, device, terms, audit, from.peer, from.tree, post));
+      } catch (error) {
+        const stored = codedError(error);
+        // Its name is a term of the grant.
+        if (stored && stored.code !== 'OPTION_INVALID') throw stored;
+        throw new CapfsError('GRANT_INVALID', `${device}: ${stored?.message ?? messageOf(error)}`);
+      }
+    }
+    return paths;
+  }
+
+  /**
+   * Mounts everything, what was granted too; `start` comes next.
+   *
+   * @throws CapfsError `GRANT_INVALID`, `OPTION_INVALID`: what can't be mounted. An errno, or `HOST`: what can't be put into a memory mount
+   */
+  mount(config: AgentConfig, host: KernelHost): void {
+    const kernel = this.bindings;
+    kernel.on_wake(() => host.wake());
+    for (const [guest, members] of config.mounts) {
+      for (const member of members) {
+        const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
+        kernel.mount(this.#device(member, config, host), absolute(guest), writable, member.type === 'shared');
+      }
+    }
+    try {
+      kernel.mount_all();
+    } catch (error) {
+      throw codedError(error) ?? error;
+    }
+  }
+
+  /** Makes the process, whose directories may be of a tree elsewhere. `granted` is where capabilities are. */
+  async start(config: AgentConfig, clockOnly: boolean, granted: string[]): Promise<void> {
+    const kernel = this.bindings;
+    const preopens: string[] = [];
+    for (const [guest, [first]] of config.mounts) {
+      const at = absolute(guest);
+      const isFile = first?.type === 'null' || first?.type === 'zero';
+      const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
+      if (!preopens.some((known, index) => index % 2 === 0 && known === name)) preopens.push(name, path);
+    }
+    // A capability is found by its first directory: all of /cap by one descriptor.
+    for (const path of granted) {
+      const top = `/${path.split('/').find((name) => name !== '') ?? ''}`;
+      const reached = preopens.some((known, index) => index % 2 === 1 && (known === '/' || known === top));
+      if (!reached) preopens.push(top, top);
+    }
+    if (config.dir !== undefined) preopens.push('.', absolute(config.dir));
+    kernel.allow(config.clockStep, config.random);
+    await kernel.start(
+      config.args,
+      config.env,
+      preopens,
+      clockOnly,
+      Math.min(config.files || FILES_DEFAULT, FILES_MAX),
+    );
+    if (config.stdin) {
+      kernel.feed(false, config.stdin);
+      kernel.end_input(false);
+    }
+  }
+
+  #device(member: MountMember, { storage, shares }: AgentConfig, host: KernelHost): number {
+    const kernel = this.bindings;
+    switch (member.type) {
+      case 'memory': {
+        const device = kernel.memory_device(storage || STORAGE_DEFAULT);
+        for (const [path, bytes] of member.files) {
+          try {
+            kernel.device_write(device, path, bytes);
+          } catch (error) {
+            throw kernelError(error, `putting ${path} into a memory mount`);
+          }
+        }
+        return device;
+      }
+      case 'archive':
+        return this.#archives.get(member)!;
+      case 'shared':
+        return kernel.remote_device(shares, 0, member.path, (bytes: Uint8Array) => host.remote(shares, bytes));
+      case 'opfs':
+        return this.#volumes.get(member.directory)!;
+      case 'null':
+        return kernel.null_device();
+      case 'zero':
+        return kernel.zero_device();
+    }
+  }
+
+  /** Asks about files of the namespace; `answer` is called once, now or from a later `advance`. */
+  request(
+    number: number,
+    what: FileRequest,
+    path: string,
+    bytes: Uint8Array | undefined,
+    max: number | undefined,
+    answer: (error: string | null, value: unknown) => void,
+  ): void {
+    try {
+      this.bindings.request(number, what, path, bytes, max, answer);
+    } catch (error) {
+      answer(typeof error === 'string' ? error : (this.panic ?? String(error)), undefined);
+    }
+  }
+}
+
+/** An error of the package's, where that is what the kernel says: a code and a sentence. */
+function codedError(error: unknown): CapfsError | undefined {
+  if (!Array.isArray(error)) return undefined;
+  const [code, message] = error as [CapfsErrorCode, string];
+  return new CapfsError(code, message);
+}
+
+/** The namespace's path for a guest path: `.` and relative names lie at the root. */
+function absolute(guest: string): string {
+  const names = guest.split('/').filter((name) => name !== '' && name !== '.');
+  return `/${names.join('/')}`;
+}
+
+function parent(path: string): string {
+  const cut = path.replace(/\/+$/, '').lastIndexOf('/');
+  return cut > 0 ? path.slice(0, cut) : '/';
+}
