@@ -163,7 +163,7 @@ impl Process {
         let pause = filled.saturating_add(RANDOM_PIECE);
         while filled < buf_len {
             if filled >= pause {
-                return self.pause(call, Pending::Filled(filled));
+                return self.pause(call(), Pending::Filled(filled));
             }
             let len = ((buf_len - filled) as usize).min(RANDOM_CHUNK);
             self.random.fill(&mut chunk[..len])?;

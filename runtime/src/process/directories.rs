@@ -79,7 +79,7 @@ impl Process {
                     Poll::Pending => {
                         let (entries, used) = (Some(entries), page.used);
                         return self.suspend(
-                            call,
+                            call(),
                             Pending::List {
                                 entries,
                                 used,
@@ -91,7 +91,7 @@ impl Process {
                 None if batches == BATCHES => {
                     let (entries, used) = (None, page.used);
                     return self.pause(
-                        call,
+                        call(),
                         Pending::List {
                             entries,
                             used,

@@ -113,7 +113,7 @@ impl Process {
             Poll::Pending if does_not_wait(descriptor) => {
                 return Poll::Ready(Err(Errno::Again));
             }
-            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+            Poll::Pending => return self.suspend(call(), Pending::Transfer(fd)),
         };
         if offset.is_none() {
             descriptor.offset = from.saturating_add(count as u64);
@@ -179,7 +179,7 @@ impl Process {
         let resumed = self.resume(call);
         self.usage.calls += 1;
         if let Some(Pending::Synced(sync)) = resumed {
-            return self.sync_written(context, call, sync);
+            return self.sync_written(context, call(), sync);
         }
         memory.check(nwritten, 4)?;
         let descriptor = self.fds.get(fd)?;
@@ -195,7 +195,7 @@ impl Process {
             Poll::Pending if does_not_wait(descriptor) => {
                 return Poll::Ready(Err(Errno::Again));
             }
-            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+            Poll::Pending => return self.suspend(call(), Pending::Transfer(fd)),
         };
         if offset.is_none() && descriptor.file.seekable() {
             descriptor.offset = written.end;
@@ -205,7 +205,7 @@ impl Process {
         memory.write_u32(nwritten, written.bytes as u32)?;
         match syncs.is_empty() {
             true => Poll::Ready(Ok(())),
-            false => self.sync_after_write(context, call, fd),
+            false => self.sync_after_write(context, call(), fd),
         }
     }
 
@@ -214,7 +214,7 @@ impl Process {
     fn sync_after_write(
         &mut self,
         context: &mut Context<'_>,
-        call: impl FnOnce() -> Call,
+        call: Call,
         fd: u32,
     ) -> Poll<Result<(), Errno>> {
         let descriptor = self.fds.get(fd)?;
@@ -229,7 +229,7 @@ impl Process {
     fn sync_written(
         &mut self,
         context: &mut Context<'_>,
-        call: impl FnOnce() -> Call,
+        call: Call,
         mut sync: BoxedFuture<Result<(), Errno>>,
     ) -> Poll<Result<(), Errno>> {
         match sync.as_mut().poll(context) {

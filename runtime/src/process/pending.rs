@@ -33,10 +33,11 @@ impl Call {
     }
 }
 
-/// What tells which call this is, should it be needed: only calls that wait do.
+/// What tells which call this is, should it be needed: only calls that wait do. It holds the arguments, and whoever needs it asks it on the
+/// spot: passed on by reference, arguments would have to be in memory for every call.
 macro_rules! call {
     ($name:ident($($argument:expr),* $(,)?)) => {
-        || $crate::process::pending::Call::new(stringify!($name), [$($argument as u64),*])
+        move || $crate::process::pending::Call::new(stringify!($name), [$($argument as u64),*])
     };
 }
 pub(super) use call;
@@ -174,15 +175,14 @@ impl Process {
 
     /// Keeps the state of a call that waits.
     #[cold]
-    pub(super) fn suspend<T>(&mut self, call: impl FnOnce() -> Call, state: Pending) -> Poll<T> {
-        let call = call();
+    pub(super) fn suspend<T>(&mut self, call: Call, state: Pending) -> Poll<T> {
         self.pending = Some(UnderWay { call, state });
         Poll::Pending
     }
 
     /// Lets the host look at its clock, and at whether the process is to end, before a long call goes on.
     #[cold]
-    pub(super) fn pause<T>(&mut self, call: impl FnOnce() -> Call, state: Pending) -> Poll<T> {
+    pub(super) fn pause<T>(&mut self, call: Call, state: Pending) -> Poll<T> {
         // It has come already.
         self.deadline = Some(0);
         self.suspend(call, state)
@@ -261,14 +261,15 @@ impl Process {
                 Op::Later(future) => Box::pin(async move { future.await.map(T::keep) }),
             },
         };
-        self.control_later(context, call, future)
+        self.control_later(context, call(), future)
     }
 
     /// Polls the control operation of a call.
+    #[cold]
     fn control_later<T: Yielded>(
         &mut self,
         context: &mut Context<'_>,
-        call: impl Fn() -> Call,
+        call: Call,
         mut future: BoxedFuture<Result<Outcome, Errno>>,
     ) -> Poll<Result<T, Errno>> {
         match future.as_mut().poll(context) {

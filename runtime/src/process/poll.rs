@@ -138,7 +138,7 @@ impl Process {
             .flatten()
             .map(|moment| self.deadline_of(*moment));
         self.deadline = deadlines.min();
-        self.suspend(call, Pending::Poll(moments))
+        self.suspend(call(), Pending::Poll(moments))
     }
 
     /// The moment that a clock subscription waits for.

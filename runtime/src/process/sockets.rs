@@ -91,7 +91,7 @@ impl Process {
         let accepted = match listener.poll_accept(context) {
             Poll::Ready(accepted) => accepted?,
             Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
-            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+            Poll::Pending => return self.suspend(call(), Pending::Transfer(fd)),
         };
         let kind = accepted.node.qid().kind;
         let mut file = accepted.file;
@@ -150,7 +150,7 @@ impl Process {
             match socket.poll_peek(context, &mut iovecs.cursor(memory, 0)) {
                 Poll::Ready(peeked) => peeked? as u32,
                 Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
-                Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+                Poll::Pending => return self.suspend(call(), Pending::Transfer(fd)),
             }
         } else {
             let received = match ri_flags & WAITALL {
@@ -159,7 +159,7 @@ impl Process {
                     match descriptor.file.poll_read(context, 0, &mut sink) {
                         Poll::Ready(received) => received? as u32,
                         Poll::Pending if nonblocking => return Poll::Ready(Err(Errno::Again)),
-                        Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+                        Poll::Pending => return self.suspend(call(), Pending::Transfer(fd)),
                     }
                 }
                 _ => {
@@ -168,7 +168,7 @@ impl Process {
                     let gathered = match gather(file, context, gathered, room, nonblocking)? {
                         Gathered::Enough(gathered) => gathered,
                         Gathered::Waits(gathered) => {
-                            return self.suspend(call, Pending::Received(fd, gathered));
+                            return self.suspend(call(), Pending::Received(fd, gathered));
                         }
                     };
                     iovecs.cursor(memory, 0).put(gathered.bytes()) as u32
@@ -212,7 +212,7 @@ impl Process {
             Poll::Pending if descriptor.flags.contains(FdFlags::NONBLOCK) => {
                 return Poll::Ready(Err(Errno::Again));
             }
-            Poll::Pending => return self.suspend(call, Pending::Transfer(fd)),
+            Poll::Pending => return self.suspend(call(), Pending::Transfer(fd)),
         };
         self.usage.bytes_written += written.bytes as u64;
         Poll::Ready(memory.write_u32(so_datalen, written.bytes as u32))
