@@ -35,38 +35,44 @@ impl Iovecs {
     /// # Errors
     /// - [`Errno::Inval`]: more than [`IOVECS_MAX`] buffers, or more than 4 GiB in all
     /// - [`Errno::Fault`]: the list or a buffer is not in the guest's memory
-    #[inline]
+    #[inline(always)]
     pub(super) fn load<M: GuestMemory + ?Sized>(
         memory: &mut M,
         addr: u32,
         count: u32,
     ) -> Result<Self, Errno> {
-        if count > IOVECS_MAX {
-            return Err(Errno::Inval);
-        }
-        memory.check(addr, count * 8)?;
         let mut iovecs = Iovecs {
             inline: [Buffer::default(); INLINE],
             spilled: Vec::new(),
             count: count as usize,
             total: 0,
         };
-        for index in 0..iovecs.count {
+        // Filled where the caller has it: handed over by value, it would be copied at every call.
+        iovecs.fill(memory, addr)?;
+        Ok(iovecs)
+    }
+
+    fn fill<M: GuestMemory + ?Sized>(&mut self, memory: &mut M, addr: u32) -> Result<(), Errno> {
+        if self.count > IOVECS_MAX as usize {
+            return Err(Errno::Inval);
+        }
+        memory.check(addr, self.count as u32 * 8)?;
+        for index in 0..self.count {
             let pair = memory.read_u64(addr + index as u32 * 8)?;
             let buffer = Buffer {
                 addr: pair as u32,
                 len: (pair >> 32) as u32,
             };
             memory.check(buffer.addr, buffer.len)?;
-            iovecs.total = iovecs.total.checked_add(buffer.len).ok_or(Errno::Inval)?;
-            if iovecs.count <= INLINE {
-                iovecs.inline[index] = buffer;
+            self.total = self.total.checked_add(buffer.len).ok_or(Errno::Inval)?;
+            if self.count <= INLINE {
+                self.inline[index] = buffer;
             } else {
-                iovecs.spilled.push(buffer);
+                self.spilled.push(buffer);
             }
         }
-        iovecs.total = iovecs.total.min(TRANSFER_MAX);
-        Ok(iovecs)
+        self.total = self.total.min(TRANSFER_MAX);
+        Ok(())
     }
 
     pub(super) fn total(&self) -> u32 {
