@@ -13,6 +13,7 @@ impl<'a> Name<'a> {
     /// # Errors
     /// - [`Errno::Nametoolong`]: longer than [`NAME_MAX`] bytes
     /// - [`Errno::Inval`]: empty, `.`, `..`, or containing `/` or NUL
+    #[inline]
     pub fn new(text: &'a str) -> Result<Self, Errno> {
         if text.len() > NAME_MAX {
             return Err(Errno::Nametoolong);

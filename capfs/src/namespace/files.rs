@@ -108,7 +108,21 @@ impl Namespace {
     pub fn open(&self, base: &Place, path: &str, how: OpenAt) -> Op<(Place, Box<dyn OpenFile>)> {
         // O_CREAT|O_EXCL never follows (open(2)): a dangling link at the end exists.
         let follow = how.follow && !(how.create && how.exclusive);
-        let resolved = match self.walk(base, path, follow, how.create) {
+        match self.walk(base, path, follow, how.create) {
+            // Nothing that comes or goes meanwhile matters.
+            Op::Ready(Ok(resolved)) if !how.create => self.open_resolved(resolved, how),
+            walked => self.open_walked(walked, (base, path, follow), how),
+        }
+    }
+
+    /// Opens what a walk leads to that may end later, or whose last name others may make or take away meanwhile.
+    fn open_walked(
+        &self,
+        walked: Op<Resolved>,
+        (base, path, follow): (&Place, &str, bool),
+        how: OpenAt,
+    ) -> Op<OpenedAt> {
+        let resolved = match walked {
             Op::Ready(Ok(resolved)) => resolved,
             Op::Ready(Err(errno)) => return Op::err(errno),
             Op::Later(resolved) => {
@@ -116,10 +130,6 @@ impl Namespace {
                 return Op::later(async move { again.open(resolved.await?).await });
             }
         };
-        if !how.create {
-            // Nothing that comes or goes meanwhile matters.
-            return self.open_resolved(resolved, how);
-        }
         let existed = resolved.place.is_some();
         match self.open_resolved(resolved, how) {
             Op::Later(opened) => {
@@ -171,7 +181,7 @@ impl Namespace {
             _ => {}
         }
         match self.open_place(&place, at.how) {
-            Op::Ready(result) => Op::Ready(result.map(|file| (place, file))),
+            Op::Ready(Ok(file)) => Op::Ready(Ok((place, file))),
             later => later.map(move |file| (place, file)),
         }
     }
@@ -232,12 +242,13 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`Namespace::resolve`].
+    #[inline]
     pub fn stat(&self, base: &Place, path: &str, follow: bool) -> Op<(u64, Stat)> {
         self.at(base, path, follow, |resolved| {
             let place = resolved.existing()?;
             let device = place.device();
             Ok(match place.node().stat() {
-                Op::Ready(result) => Op::Ready(result.map(|stat| (device, stat))),
+                Op::Ready(Ok(stat)) => Op::Ready(Ok((device, stat))),
                 later => later.map(move |stat| (device, stat)),
             })
         })
@@ -412,7 +423,7 @@ impl Namespace {
                 let (to, to_mount, to_parent) = if replaces {
                     new.movable(Rights::CREATE | Rights::REMOVE)?
                 } else {
-                    let parent = new.parent.ok_or(Errno::Busy)?;
+                    let parent = *new.parent.ok_or(Errno::Busy)?;
                     let (node, mount) = taker(&parent.place, &from_mount, |_| true)?;
                     (node, mount, parent)
                 };
@@ -429,6 +440,7 @@ impl Namespace {
     }
 
     /// Resolves a path and goes on with what is there; [`Resolved::parent`] is not known.
+    #[inline]
     fn at<T: crate::MaybeSend + 'static>(
         &self,
         base: &Place,
@@ -472,6 +484,7 @@ impl Namespace {
 
 impl Resolved {
     /// What is there.
+    #[inline]
     fn existing(&self) -> Result<&Place, Errno> {
         self.place.as_ref().ok_or(Errno::Noent)
     }
@@ -479,7 +492,7 @@ impl Resolved {
     /// The directory in which the missing name can be made.
     fn missing(self) -> Result<Parent, Errno> {
         match (self.place, self.parent) {
-            (None, Some(parent)) => Ok(parent),
+            (None, Some(parent)) => Ok(*parent),
             _ => Err(Errno::Exist),
         }
     }
@@ -499,7 +512,7 @@ impl Resolved {
         }
         let (node, mount) = parent.holder();
         mount.demand(rights)?;
-        Ok((node, mount, parent))
+        Ok((node, mount, *parent))
     }
 }
 
@@ -585,6 +598,7 @@ fn with_edit<T: crate::MaybeSend + 'static>(
 }
 
 /// Goes on with what a walk ends at.
+#[inline]
 fn go_on<T: crate::MaybeSend + 'static>(
     walk: Op<Resolved>,
     next: impl FnOnce(Resolved) -> Result<Op<T>, Errno> + crate::MaybeSend + 'static,
@@ -596,6 +610,7 @@ fn go_on<T: crate::MaybeSend + 'static>(
     }
 }
 
+#[inline]
 fn flatten<T>(result: Result<Op<T>, Errno>) -> Op<T> {
     result.unwrap_or_else(|errno| Op::Ready(Err(errno)))
 }

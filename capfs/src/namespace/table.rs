@@ -109,11 +109,13 @@ pub struct Place {
 
 impl Place {
     /// The node; of a union, that of the first member that is no directory made for mounting alone.
+    #[inline]
     pub fn node(&self) -> &NodeRef {
         &self.node
     }
 
     /// The kind of the node.
+    #[inline]
     pub fn kind(&self) -> FileKind {
         self.kind
     }
@@ -129,12 +131,14 @@ impl Place {
     }
 
     /// What the mount allows; of a union, what that of the same member does.
+    #[inline]
     pub fn rights(&self) -> Rights {
         self.mount.rights
     }
 
     /// A number for the device that the node belongs to; becomes `dev` in a `filestat`. It follows from the order of the
     /// namespace's mounts alone, and no two devices have the same; 0 is none's.
+    #[inline]
     pub fn device(&self) -> u64 {
         self.mount.device_behind(self.qid_device)
     }
@@ -145,6 +149,7 @@ impl Place {
     }
 
     /// The place of a node with this qid, where nothing is mounted on it.
+    #[inline]
     fn of(qid: Qid, node: NodeRef, mount: Arc<Mount>) -> Place {
         Place {
             origin: mount.key_of(qid),
@@ -271,6 +276,7 @@ impl MountTable {
         self.found(node, mount, 0).place
     }
 
+    #[inline]
     fn found(&self, node: NodeRef, mount: &Arc<Mount>, member: usize) -> Found {
         let qid = node.qid();
         let origin = mount.key_of(qid);
@@ -335,7 +341,8 @@ impl MountTable {
             return Op::err(Errno::Notdir);
         };
         match directory.walk(name) {
-            Op::Ready(result) => Op::Ready(result.map(|node| self.found(node, mount, index))),
+            Op::Ready(Ok(node)) => Op::Ready(Ok(self.found(node, mount, index))),
+            Op::Ready(Err(errno)) => Op::err(errno),
             Op::Later(future) => {
                 let (table, mount) = (self.clone(), mount.clone());
                 Op::later(async move { Ok(table.found(future.await?, &mount, index)) })

@@ -17,8 +17,8 @@ pub struct Resolved {
     /// The path ends in a slash or a dot, so only a directory will do.
     pub must_be_directory: bool,
     /// The directory and the name that led there; `None` when the path is the start itself, or when
-    /// nobody asked.
-    pub(super) parent: Option<Parent>,
+    /// nobody asked. In a box, so that a call which doesn't ask hands on little.
+    pub(super) parent: Option<Box<Parent>>,
 }
 
 /// The last step of a walk.
@@ -159,27 +159,30 @@ impl Walker<'_> {
 
     fn go(&mut self, mut answer: Option<Result<Answer, Errno>>) -> Result<Step, Errno> {
         loop {
-            let next = match answer.take() {
+            let (found, component) = match answer.take() {
                 Some(answer) => match answer? {
-                    Answer::Name(found, component) => self.take_name(found, component)?,
-                    Answer::Target(target) => self.expand(&target)?,
-                },
-                None => match self.next_component()? {
-                    None => return Ok(Step::Done(self.arrived_at_directory())),
-                    Some(component) => {
-                        let name = Name::new(&self.path[component.start..component.end])?;
-                        match self.namespace.table.walk(self.current(), name) {
-                            Op::Ready(found) => self.take_name(found, component)?,
-                            Op::Later(future) => {
-                                return Ok(Step::Wait(boxed(async move {
-                                    Ok(Answer::Name(future.await, component))
-                                })));
-                            }
-                        }
+                    Answer::Name(found, component) => (found, component),
+                    Answer::Target(target) => {
+                        self.expand(&target)?;
+                        continue;
                     }
                 },
+                None => {
+                    let Some(component) = self.next_component()? else {
+                        return Ok(Step::Done(self.arrived_at_directory()));
+                    };
+                    let name = Name::new(&self.path[component.start..component.end])?;
+                    match self.namespace.table.walk(self.current(), name) {
+                        Op::Ready(found) => (found, component),
+                        Op::Later(future) => {
+                            return Ok(Step::Wait(boxed(async move {
+                                Ok(Answer::Name(future.await, component))
+                            })));
+                        }
+                    }
+                }
             };
-            match next {
+            match self.take_name(found, component)? {
                 Next::Go => {}
                 Next::Done(resolved) => return Ok(Step::Done(resolved)),
                 Next::Ask(Op::Ready(target)) => answer = Some(target),
@@ -189,23 +192,28 @@ impl Walker<'_> {
     }
 
     /// Takes `.`, `..` and slashes, and returns the next name.
+    #[inline(always)]
     fn next_component(&mut self) -> Result<Option<Component>, Errno> {
         loop {
-            let rest = &self.path[self.at..];
-            let start = self.at + rest.len() - rest.trim_start_matches('/').len();
-            let rest = &self.path[start..];
-            if rest.is_empty() {
+            // By bytes: all that is looked for is ASCII, and names are a few bytes long.
+            let path = self.path.as_bytes();
+            let behind = |from: usize, slashes: bool| {
+                let passed = path[from..]
+                    .iter()
+                    .take_while(|byte| (**byte == b'/') == slashes);
+                from + passed.count()
+            };
+            let start = behind(self.at, true);
+            if start == path.len() {
                 return Ok(None);
             }
-            let len = rest.find('/').unwrap_or(rest.len());
-            let end = start + len;
-            let behind = &self.path[end..];
-            let slash = !behind.is_empty();
-            let last = behind.trim_start_matches('/').is_empty();
+            let end = behind(start, false);
+            let slash = end < path.len();
+            let last = !slash || behind(end, true) == path.len();
             self.at = end;
-            match &rest[..len] {
-                "." => self.enter_current()?,
-                ".." => {
+            match &path[start..end] {
+                b"." => self.enter_current()?,
+                b".." => {
                     self.enter_current()?;
                     if self.visited.pop().is_none() {
                         return Err(Errno::Notcapable);
@@ -230,6 +238,7 @@ impl Walker<'_> {
         }
     }
 
+    #[inline(always)]
     fn take_name(
         &mut self,
         found: Result<Found, Errno>,
@@ -271,8 +280,17 @@ impl Walker<'_> {
         Ok(Next::Go)
     }
 
-    fn parent_of(&self, component: Component, member: usize, mounted: bool) -> Option<Parent> {
-        self.keep_parent.then(|| Parent {
+    #[inline]
+    fn parent_of(&self, component: Component, member: usize, mounted: bool) -> Option<Box<Parent>> {
+        match self.keep_parent {
+            true => Some(self.kept_parent(component, member, mounted)),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn kept_parent(&self, component: Component, member: usize, mounted: bool) -> Box<Parent> {
+        Box::new(Parent {
             place: self.current().clone(),
             name: self.path[component.start..component.end].to_owned(),
             member,
@@ -281,7 +299,7 @@ impl Walker<'_> {
     }
 
     /// Puts the target of a link in the place of its name.
-    fn expand(&mut self, target: &str) -> Result<Next, Errno> {
+    fn expand(&mut self, target: &str) -> Result<(), Errno> {
         if target.is_empty() {
             return Err(Errno::Noent);
         }
@@ -297,7 +315,7 @@ impl Walker<'_> {
         }
         self.path = Cow::Owned(format!("{target}{rest}"));
         self.at = 0;
-        Ok(Next::Go)
+        Ok(())
     }
 
     /// The path ended in `.`, `..` or slashes alone.
