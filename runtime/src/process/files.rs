@@ -106,7 +106,8 @@ impl Process {
         memory.check(nread, 4)?;
         let descriptor = self.fds.get(fd)?;
         let from = transfers(descriptor, Rights::FD_READ, offset)?;
-        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
+        let mut iovecs = Iovecs::new(iovs_len);
+        iovecs.load(memory, iovs)?;
         let mut sink = iovecs.cursor(memory, 0);
         let count = match descriptor.file.poll_read(context, from, &mut sink) {
             Poll::Ready(read) => read?,
@@ -184,7 +185,8 @@ impl Process {
         memory.check(nwritten, 4)?;
         let descriptor = self.fds.get(fd)?;
         let from = transfers(descriptor, Rights::FD_WRITE, offset)?;
-        let iovecs = Iovecs::load(memory, iovs, iovs_len)?;
+        let mut iovecs = Iovecs::new(iovs_len);
+        iovecs.load(memory, iovs)?;
         let at = match descriptor.flags.contains(FdFlags::APPEND) {
             true => WriteAt::End,
             false => WriteAt::Offset(from),

@@ -30,29 +30,28 @@ pub(super) struct Iovecs {
 }
 
 impl Iovecs {
-    /// Reads and checks `count` pairs of address and length at `addr`.
-    ///
-    /// # Errors
-    /// - [`Errno::Inval`]: more than [`IOVECS_MAX`] buffers, or more than 4 GiB in all
-    /// - [`Errno::Fault`]: the list or a buffer is not in the guest's memory
-    #[inline(always)]
-    pub(super) fn load<M: GuestMemory + ?Sized>(
-        memory: &mut M,
-        addr: u32,
-        count: u32,
-    ) -> Result<Self, Errno> {
-        let mut iovecs = Iovecs {
+    /// A list of `count` buffers, which [`Iovecs::load`] reads.
+    #[inline]
+    pub(super) fn new(count: u32) -> Self {
+        Iovecs {
             inline: [Buffer::default(); INLINE],
             spilled: Vec::new(),
             count: count as usize,
             total: 0,
-        };
-        // Filled where the caller has it: handed over by value, it would be copied at every call.
-        iovecs.fill(memory, addr)?;
-        Ok(iovecs)
+        }
     }
 
-    fn fill<M: GuestMemory + ?Sized>(&mut self, memory: &mut M, addr: u32) -> Result<(), Errno> {
+    /// Reads and checks the pairs of address and length at `addr`. Into what the caller has: returned, the list would be copied at
+    /// every call.
+    ///
+    /// # Errors
+    /// - [`Errno::Inval`]: more than [`IOVECS_MAX`] buffers, or more than 4 GiB in all
+    /// - [`Errno::Fault`]: the list or a buffer is not in the guest's memory
+    pub(super) fn load<M: GuestMemory + ?Sized>(
+        &mut self,
+        memory: &mut M,
+        addr: u32,
+    ) -> Result<(), Errno> {
         if self.count > IOVECS_MAX as usize {
             return Err(Errno::Inval);
         }

@@ -145,7 +145,8 @@ impl Process {
         if ri_flags & !(PEEK | WAITALL) != 0 {
             return Poll::Ready(Err(Errno::Inval));
         }
-        let iovecs = Iovecs::load(memory, ri_data, ri_data_len)?;
+        let mut iovecs = Iovecs::new(ri_data_len);
+        iovecs.load(memory, ri_data)?;
         let received = if ri_flags & PEEK != 0 {
             match socket.poll_peek(context, &mut iovecs.cursor(memory, 0)) {
                 Poll::Ready(peeked) => peeked? as u32,
@@ -204,7 +205,8 @@ impl Process {
         if si_flags != 0 {
             return Poll::Ready(Err(Errno::Inval));
         }
-        let iovecs = Iovecs::load(memory, si_data, si_data_len)?;
+        let mut iovecs = Iovecs::new(si_data_len);
+        iovecs.load(memory, si_data)?;
         let mut source = iovecs.cursor(memory, 0);
         let at = WriteAt::Offset(0);
         let written = match descriptor.file.poll_write(context, at, &mut source) {
