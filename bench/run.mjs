@@ -1,6 +1,6 @@
 // The benchmarks: `npm run bench`.
 //
-//   node bench/run.mjs [--only native,chromium,capabilities] [--work NAME,…] [--of CONTENDER,…] [--against DIR] [--quick | --smoke] [--json | --markdown]
+//   node bench/run.mjs [--only native,first-starts,chromium,capabilities] [--work NAME,…] [--of CONTENDER,…] [--against DIR] [--quick | --smoke] [--json | --markdown]
 //
 // `--work` measures these calls and capabilities alone (names in guest.mjs and capabilities.mjs; in Chromium `start`, `kill` and
 // `memory` as well). `--of` has these contenders alone make the calls in Chromium (names as printed). `--against` lets another
@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { Problem, entry, say } from '../scripts/progress.mjs'
 import { measureInChromium } from './browser.mjs'
 import { measureCapabilities, measureCapabilitiesNatively } from './capabilities.mjs'
+import { measureFirstStarts } from './first-starts.mjs'
 import { buildGuests } from './guest.mjs'
 import { measureNatively } from './native.mjs'
 import { evaluated, markdown, print } from './report.mjs'
@@ -28,13 +29,14 @@ import { evaluated, markdown, print } from './report.mjs'
  * @property {number} instantiations
  * @property {number} kills of a rival's worker, each of which takes seconds
  * @property {number} memories
+ * @property {number} firsts first starts of programs that take long to be compiled
  */
 
 /** @type {Record<string, Size>} */
 const SIZES = {
-  full: { count: (calls) => calls, times: 4, rounds: 3, starts: 31, colds: 9, inWorker: 50, instantiations: 2_000, kills: 5, memories: 3 },
-  quick: { count: (calls) => calls, times: 3, rounds: 1, starts: 9, colds: 3, inWorker: 20, instantiations: 500, kills: 1, memories: 1 },
-  smoke: { count: (calls) => Math.max(1, Math.round(calls / 1_000)), times: 1, rounds: 1, starts: 1, colds: 1, inWorker: 1, instantiations: 3, kills: 1, memories: 1 },
+  full: { count: (calls) => calls, times: 4, rounds: 3, starts: 31, colds: 9, inWorker: 50, instantiations: 2_000, kills: 5, memories: 3, firsts: 3 },
+  quick: { count: (calls) => calls, times: 3, rounds: 1, starts: 9, colds: 3, inWorker: 20, instantiations: 500, kills: 1, memories: 1, firsts: 1 },
+  smoke: { count: (calls) => Math.max(1, Math.round(calls / 1_000)), times: 1, rounds: 1, starts: 1, colds: 1, inWorker: 1, instantiations: 3, kills: 1, memories: 1, firsts: 1 },
 }
 
 /** @typedef {{programs: {hello: string, calls: string, devices: string}, size: Size, chosen: (work: {name: string}) => boolean, contends: (name: string) => boolean, add: (row: import('./report.mjs').Row) => void, say: (text: string) => void, against?: string}} Context `against` is the folder of another checkout */
@@ -54,7 +56,7 @@ await entry(async () => {
   const { values } = parseArgs({
     options: { only: { type: 'string' }, work: { type: 'string' }, of: { type: 'string' }, against: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
   })
-  const parts = { native: natively, chromium: measureInChromium, capabilities: measureCapabilities }
+  const parts = { native: natively, 'first-starts': measureFirstStarts, chromium: measureInChromium, capabilities: measureCapabilities }
   const wanted = values.only?.split(',') ?? Object.keys(parts)
   const unknown = wanted.filter((name) => !parts[name])
   if (unknown.length > 0) throw new Problem(`there is nothing called ${unknown.join(', ')}`, { hint: Object.keys(parts).join(', ') })

@@ -11,6 +11,8 @@
 //! ([`reserved`](crate::reserved)). An entry is not mapped from its file: it is copied into a sealed memfd while it is
 //! checked, which nobody can write (memfd_create(2)), so what runs is what was checked, whatever becomes of the file.
 
+mod turn;
+
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, Write};
@@ -27,6 +29,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Engine, Module};
 
 use crate::sealed::{SealedCode, unnamed};
+
+pub(crate) use turn::Turn;
 
 /// Bytes that the entries of programs may take; those unused for longest go first.
 const CACHE_MAX: u64 = 1 << 30;
@@ -96,15 +100,25 @@ impl Cache {
 
     /// The name of a module's entry, without the length.
     pub fn key(engine: &Engine, wasm: &[u8]) -> String {
+        Cache::key_of(engine, &Cache::digest(wasm))
+    }
+
+    /// The digest that the names of a module's entries begin with.
+    pub(crate) fn digest(wasm: &[u8]) -> String {
+        let digest = Sha256::digest(wasm);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Like [`Cache::key`], of a module with this [digest](Cache::digest). Code of each compiler has a name of its own, for they call
+    /// functions in different ways, which is a part of what an engine is compatible with.
+    pub(crate) fn key_of(engine: &Engine, digest: &str) -> String {
         let mut compatibility = DefaultHasher::new();
         engine
             .precompile_compatibility_hash()
             .hash(&mut compatibility);
         // Some modules are translated before they are compiled.
         TRANSLATION.hash(&mut compatibility);
-        let digest = Sha256::digest(wasm);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{hex}-{:016x}", compatibility.finish())
+        format!("{digest}-{:016x}", compatibility.finish())
     }
 
     /// A module's entry, if it is there and whole.
@@ -132,6 +146,21 @@ impl Cache {
         let mut file = code.file();
         file.rewind()?;
         self.keep(key, file.metadata()?.len(), &mut file)
+    }
+
+    /// Keeps the bytes of compiled code.
+    ///
+    /// # Errors
+    /// What writing ends with.
+    pub(crate) fn store_bytes(&self, key: &str, mut code: &[u8]) -> io::Result<()> {
+        self.keep(key, code.len() as u64, &mut code)
+    }
+
+    /// Removes a module's entry, if there is one.
+    pub(crate) fn forget(&self, key: &str) {
+        if let Some((path, _)) = entry(&self.folder, key) {
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// Keeps code of this length.
@@ -191,10 +220,10 @@ impl Cache {
             let age = now.duration_since(modified).unwrap_or_default();
             match Kind::of(&name) {
                 Some(Kind::Entry) => entries.push((modified, metadata.len(), entry.path())),
-                Some(Kind::Writing) if age > WRITING_MAX => {
+                Some(kind) if age > kind.age_max() => {
                     let _ = fs::remove_file(entry.path());
                 }
-                Some(Kind::Writing) | None => {}
+                Some(_) | None => {}
             }
         }
         entries.sort();
@@ -259,11 +288,24 @@ enum Kind {
     Entry,
     /// One that is being written.
     Writing,
+    /// Locked by who compiles it.
+    Turn,
+    /// That optimised code for it was begun behind a program, and not finished.
+    Begun,
 }
 
 impl Kind {
-    /// By its name: `KEY-LENGTH-SUM.cwasm`, or `.KEY.PROCESS.NUMBER`, in older caches without the number. `None` is no file of a
-    /// cache.
+    /// What a file of this kind is removed after, unless it is an entry.
+    fn age_max(self) -> Duration {
+        match self {
+            Kind::Entry => Duration::MAX,
+            Kind::Writing | Kind::Turn => WRITING_MAX,
+            Kind::Begun => turn::BEGUN_MAX,
+        }
+    }
+
+    /// By its name: `KEY-LENGTH-SUM.cwasm`, `.KEY.turn`, `.KEY.begun`, or `.KEY.PROCESS.NUMBER`, in older caches without the number.
+    /// `None` is no file of a cache.
     fn of(name: &str) -> Option<Kind> {
         let (kind, name) = match name.strip_prefix('.') {
             Some(name) => (Kind::Writing, name),
@@ -277,7 +319,9 @@ impl Kind {
         }
         match kind {
             Kind::Entry => Seal::of_name(rest.strip_prefix('-')?).map(|_| kind),
-            Kind::Writing => {
+            _ if rest == turn::TURN => Some(Kind::Turn),
+            _ if rest == turn::BEGUN => Some(Kind::Begun),
+            _ => {
                 let (process, number) = match rest.strip_prefix('.')?.split_once('.') {
                     Some((process, number)) => (process, number),
                     None => (rest.strip_prefix('.')?, "0"),

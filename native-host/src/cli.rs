@@ -10,6 +10,7 @@ use capfs_devices::grant::{Grant as CapabilityGrant, GrantError};
 use capfs_devices::identity::{Identity, read_digest};
 use capfs_devices::{terms, units};
 use capfs_host::audit::SIZE_MIN;
+use capfs_host::compile::Tiers;
 use capfs_host::grants::{DirGrant, Grant, MountGrant};
 use capfs_host::listen::ListenGrant;
 use capfs_host::manifest::Variable;
@@ -64,7 +65,15 @@ pub struct CompileArgs {
 
     /// The process that has started it, and ends it
     #[arg(long)]
-    pub parent: u32,
+    pub parent: Option<u32>,
+
+    /// By the baseline compiler
+    #[arg(long)]
+    pub baseline: bool,
+
+    /// For the cache in this folder, when the run has ended as well
+    #[arg(long, value_name = "DIR", conflicts_with = "baseline")]
+    pub behind: Option<PathBuf>,
 }
 
 /// `run`.
@@ -162,6 +171,14 @@ pub struct RunArgs {
     /// Compile afresh, and keep nothing
     #[arg(long)]
     pub no_cache: bool,
+
+    /// By which compiler its code is made, where it is not kept yet: `tiered` starts a module of 1 MiB or more with code of the baseline
+    /// compiler, and has optimised code made for the next start, after this one has ended as well; `optimising` waits for that;
+    /// `baseline` never makes it
+    ///
+    /// Unless told it is `tiered` on Linux on x86-64 with glibc, and `optimising` elsewhere. What the baseline compiler doesn't take, the other does.
+    #[arg(long, value_name = "tiered|optimising|baseline")]
+    compiler: Option<CompilerArg>,
 
     /// Filled from the order of the command line; see [`RunArgs::grants`].
     #[arg(skip)]
@@ -266,6 +283,11 @@ fn capability(flag: &str) -> Result<CapabilityGrant, GrantError> {
 }
 
 impl RunArgs {
+    /// The compilers to be used.
+    pub fn compiler(&self) -> Tiers {
+        self.compiler.map_or(Tiers::DEFAULT, |compiler| compiler.0)
+    }
+
     /// Everything granted, in the order of the command line.
     pub fn grants(&self) -> Vec<Grant> {
         self.ordered.clone()
@@ -392,6 +414,23 @@ impl FromStr for ClockArg {
     }
 }
 
+/// By which compilers code is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CompilerArg(Tiers);
+
+impl FromStr for CompilerArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tiered" => Ok(CompilerArg(Tiers::BaselineFirst)),
+            "optimising" => Ok(CompilerArg(Tiers::Optimised)),
+            "baseline" => Ok(CompilerArg(Tiers::Baseline)),
+            _ => Err("expected tiered, optimising or baseline".to_owned()),
+        }
+    }
+}
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeArg(pub usize);
@@ -472,6 +511,8 @@ mod tests {
         assert_eq!("1ms".parse(), Ok(ClockArg(ClockGrant::Steps(1_000_000))));
         assert_eq!("none".parse(), Ok(ClockArg(ClockGrant::Nothing)));
         assert!("0s".parse::<ClockArg>().is_err());
+        assert_eq!("baseline".parse(), Ok(CompilerArg(Tiers::Baseline)));
+        assert!("winch".parse::<CompilerArg>().is_err());
         assert_eq!("64MiB".parse(), Ok(SizeArg(64 << 20)));
         assert_eq!("4096".parse(), Ok(SizeArg(4096)));
         assert!("x".parse::<SizeArg>().is_err());

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use capfs_host::audit::AuditFile;
 use capfs_host::run::codes;
+use capfs_host::say;
 use capfs_host::state::{State, StateError};
 
 use crate::ends::{Beginning, GRACE};
@@ -107,6 +108,7 @@ impl Closing {
             file.end(&agent, code, reason);
         }
         told();
+        say::end_status();
         process::exit(code.into())
     }
 }

@@ -8,10 +8,12 @@ use std::sync::OnceLock;
 use capfs_devices::identity::digest;
 use capfs_modules::{Facts, Refusal, translate};
 use wasmparser::{Validator, WasmFeatures};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Strategy,
+};
 
 use crate::cache::Cache;
-use crate::compile::{Compiler, Failure, Watch};
+use crate::compile::{Compiler, Failure, Tiers, Watch};
 use crate::limits::TABLE_MAX;
 use crate::read::{PROGRAM_MAX, read_at_most};
 
@@ -103,6 +105,10 @@ impl ModuleError {
 /// memory, until it is used.
 const GUEST_STACK: usize = 8 << 20;
 
+/// Bytes of stack for a guest's own frames where its code is of the baseline compiler, which gives every local a place in its frame: a
+/// function's is twice as large, and that of one with many locals several times.
+const BASELINE_STACK: usize = 4 * GUEST_STACK;
+
 /// Bytes of stack for the own frames of a child: it is charged for all of them, for nobody is told which it touches. It is what browsers give a
 /// worker.
 pub const CHILD_STACK: usize = 1 << 20;
@@ -110,9 +116,31 @@ pub const CHILD_STACK: usize = 1 << 20;
 /// Bytes of stack of a child's thread: its own, and what a thread has for the calls that it makes and for what is done before it starts.
 pub const CHILD_THREAD_STACK: usize = CHILD_STACK + (2 << 20);
 
-/// Bytes of stack of a thread that runs an agent: the guest's, and as much for the calls that it makes.
+/// Bytes of stack of a thread that runs an agent: the guest's, whichever its code is, and [`CALLS_STACK`] for the calls that it makes.
 /// On a smaller one, a guest that recurses without end would take the process down.
-pub const THREAD_STACK: usize = 2 * GUEST_STACK;
+pub const THREAD_STACK: usize = BASELINE_STACK + CALLS_STACK;
+
+/// Bytes of stack for the calls that a guest makes.
+const CALLS_STACK: usize = 8 << 20;
+
+/// Which compiler code is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// The optimising one, Cranelift: it takes several times as long.
+    Optimised,
+    /// The baseline compiler, Winch: one pass over the module, and code that runs more slowly.
+    Baseline,
+}
+
+impl Tier {
+    /// One word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tier::Optimised => "optimised",
+            Tier::Baseline => "baseline",
+        }
+    }
+}
 
 /// Memories and tables of one module that are set aside: real programs have one of each. A module with more
 /// is given what it needs when it is instantiated.
@@ -131,13 +159,15 @@ const KEPT: usize = 64 << 10;
 /// The *pooled* one reserves the address space of its agents once, and hands it on from an ended agent to the next
 /// with its mappings in place: instantiating takes microseconds. What does not fit into its pool, a module
 /// with several memories say, runs on the other, which asks the operating system each time. The same code
-/// serves both.
+/// serves both. Code of the baseline compiler calls in another way, and has an engine of its own.
 pub struct Engines {
     /// Bytes of stack for a guest's own frames.
     stack: usize,
     pooled: Option<Engine>,
     /// Made when it is needed, which is seldom.
     on_demand: OnceLock<Engine>,
+    /// As that; `None` where there is no baseline compiler for this machine.
+    baseline: OnceLock<Option<Engine>>,
 }
 
 impl Engines {
@@ -149,6 +179,7 @@ impl Engines {
             stack: GUEST_STACK,
             pooled,
             on_demand: OnceLock::new(),
+            baseline: OnceLock::new(),
         }
     }
 
@@ -167,12 +198,20 @@ impl Engines {
             stack,
             pooled: None,
             on_demand: OnceLock::new(),
+            baseline: OnceLock::new(),
         }
     }
 
     /// The engine without a pool.
     pub fn on_demand(&self) -> &Engine {
-        self.on_demand.get_or_init(|| engine_of(self.stack))
+        self.on_demand.get_or_init(|| optimising(self.stack))
+    }
+
+    /// The engine for code of the baseline compiler, if there is one for this machine. Children have none: their stacks are too small for it.
+    pub fn baseline(&self) -> Option<&Engine> {
+        let enough = self.stack >= GUEST_STACK;
+        let made = || engine_with(Tier::Baseline, BASELINE_STACK).filter(|_| enough);
+        self.baseline.get_or_init(made).as_ref()
     }
 
     /// The engine whose pool a module fits into, as far as reading tells; or the other.
@@ -202,11 +241,30 @@ impl Engines {
 /// # Panics
 /// Never: the configuration is constant, and tested.
 pub fn engine() -> Engine {
-    engine_of(GUEST_STACK)
+    optimising(GUEST_STACK)
 }
 
-fn engine_of(stack: usize) -> Engine {
-    Engine::new(&config(stack)).expect("a constant configuration that is tested")
+/// The engine for code of a compiler; `None` if there is no such compiler for this machine.
+pub(crate) fn engine_of(tier: Tier) -> Option<Engine> {
+    // It compiles, and runs nothing.
+    engine_with(tier, GUEST_STACK)
+}
+
+fn engine_with(tier: Tier, stack: usize) -> Option<Engine> {
+    let mut config = config(stack);
+    if tier == Tier::Baseline {
+        // It takes fewer of WebAssembly's proposals; what it does not take is not valid for it.
+        config.strategy(Strategy::Winch);
+    }
+    Engine::new(&config).ok()
+}
+
+/// An engine without a pool, for code of the optimising compiler.
+///
+/// # Panics
+/// Never: the configuration is constant, and tested.
+fn optimising(stack: usize) -> Engine {
+    engine_with(Tier::Optimised, stack).expect("a constant configuration that is tested")
 }
 
 /// A guest's own frames have `stack` bytes.
@@ -252,6 +310,10 @@ pub struct Loaded {
     pub module: Module,
     /// Where the code came from.
     pub source: CodeSource,
+    /// Which compiler it is from.
+    pub tier: Tier,
+    /// What an entry of the cache with optimised code for it would be named by, where there is none yet and the code is not.
+    pub optimised_key: Option<String>,
     /// What was read of it.
     pub facts: Facts,
 }
@@ -368,48 +430,138 @@ pub fn load_read(
     cache: Option<&Cache>,
     compiling: Compiling<'_>,
 ) -> Result<Loaded, ModuleError> {
-    let engine = engines.fit_for(&facts);
-    let keyed = cache.map(|cache| (cache, Cache::key(engine, wasm)));
-    if let Some((cache, key)) = &keyed
-        && let Some(entry) = cache.find(key)
-        && let Some(module) = engines
-            .in_order(engine)
-            .find_map(|engine| entry.load(engine))
-    {
-        return Ok(Loaded {
-            module,
-            source: CodeSource::Cached,
-            facts,
-        });
-    }
-    let module = match compiling {
-        Compiling::Here => {
-            let module = here(engines, engine, wasm, name)?;
-            if let Some((cache, key)) = &keyed {
-                // A cache that can't be written costs time at the next start, nothing else.
-                let _ = cache.store(key, &module);
+    let first = engines.fit_for(&facts);
+    let keys = cache.map(|cache| Keys {
+        cache,
+        digest: Cache::digest(wasm),
+    });
+    let optimised = Place::new(engines.in_order(first).collect(), keys.as_ref());
+    let optimised_key = |tier| match (tier, &optimised.keyed) {
+        (Tier::Baseline, Some((_, key))) => Some(key.clone()),
+        _ => None,
+    };
+    let (tier, module, source) = match compiling {
+        Compiling::Here => match optimised.find() {
+            Some(module) => (Tier::Optimised, module, CodeSource::Cached),
+            None => {
+                let module = here(engines, first, wasm, name)?;
+                if let Some((cache, key)) = &optimised.keyed {
+                    // A cache that can't be written costs time at the next start, nothing else.
+                    let _ = cache.store(key, &module);
+                }
+                (Tier::Optimised, module, CodeSource::Compiled)
             }
-            module
-        }
+        },
         Compiling::Apart(compiler, watch) => {
-            let code = compiler.compile(wasm, watch);
-            let code = code.map_err(|failure| ModuleError::failed(name, failure))?;
-            let mut loaded = code.load(engine);
-            if loaded.is_err() && engines.is_pooled(engine) {
-                loaded = code.load(engines.on_demand());
-            }
-            if let Some((cache, key)) = &keyed {
-                let _ = cache.store_code(key, &code);
-            }
-            let other = |error| Failure::Other(format!("its code can't be loaded: {error:#}"));
-            loaded.map_err(|error| ModuleError::failed(name, other(error)))?
+            let baseline = compiler.tiers().begin(wasm.len(), cache.is_some());
+            let baseline = baseline.then(|| engines.baseline()).flatten();
+            let baseline = baseline.map(|engine| Place::new(vec![engine], keys.as_ref()));
+            let found = apart(compiler, watch, wasm, &optimised, baseline.as_ref());
+            found.map_err(|failure| ModuleError::failed(name, failure))?
         }
     };
     Ok(Loaded {
         module,
-        source: CodeSource::Compiled,
+        source,
+        tier,
+        optimised_key: optimised_key(tier),
         facts,
     })
+}
+
+/// Code, which compiler it is from, and where it came from.
+type Found = (Tier, Module, CodeSource);
+
+/// Finds or compiles a module, in a process of its own: by the baseline compiler, if there is a place for what that makes, and nothing better.
+fn apart(
+    compiler: &Compiler,
+    mut watch: Watch<'_>,
+    wasm: &[u8],
+    optimised: &Place<'_>,
+    baseline: Option<&Place<'_>>,
+) -> Result<Found, Failure> {
+    if let Some(baseline) = baseline {
+        if compiler.tiers() != Tiers::Baseline
+            && let Some(module) = optimised.find()
+        {
+            return Ok((Tier::Optimised, module, CodeSource::Cached));
+        }
+        match baseline.find_or_compile(Tier::Baseline, compiler, wasm, &mut watch) {
+            Err(failure @ Failure::Ended(_)) => return Err(failure),
+            // There are proposals that it does not know; and whatever else it fails with, the other compiler has the last word.
+            Err(_) => {}
+            found => return found,
+        }
+    }
+    optimised.find_or_compile(Tier::Optimised, compiler, wasm, &mut watch)
+}
+
+/// What entries of the cache for one module are named by.
+struct Keys<'a> {
+    cache: &'a Cache,
+    digest: String,
+}
+
+/// Where code of one compiler for one module is kept and loaded.
+struct Place<'a> {
+    /// The engines that it can be loaded by, in the order in which they are tried.
+    engines: Vec<&'a Engine>,
+    /// The cache, and the name of its entry there.
+    keyed: Option<(&'a Cache, String)>,
+}
+
+impl<'a> Place<'a> {
+    /// All of the engines take the same code.
+    fn new(engines: Vec<&'a Engine>, keys: Option<&Keys<'a>>) -> Place<'a> {
+        let keyed = engines.first().zip(keys);
+        let keyed = keyed.map(|(engine, keys)| (keys.cache, Cache::key_of(engine, &keys.digest)));
+        Place { engines, keyed }
+    }
+
+    /// The code that is kept, if there is any.
+    fn find(&self) -> Option<Module> {
+        let (cache, key) = self.keyed.as_ref()?;
+        let entry = cache.find(key)?;
+        self.engines.iter().find_map(|engine| entry.load(engine))
+    }
+
+    /// The code that is kept; or else what is compiled now, in a process of its own, and kept. Of those that come here at once with the
+    /// same module one compiles it.
+    fn find_or_compile(
+        &self,
+        tier: Tier,
+        compiler: &Compiler,
+        wasm: &[u8],
+        watch: &mut Watch<'_>,
+    ) -> Result<Found, Failure> {
+        let cached = |module| (tier, module, CodeSource::Cached);
+        if let Some(module) = self.find() {
+            return Ok(cached(module));
+        }
+        let mut turn = None;
+        if let Some((cache, key)) = &self.keyed {
+            turn = watch.turn(cache, key)?;
+            // Somebody may have made it meanwhile.
+            if let Some(module) = self.find() {
+                return Ok(cached(module));
+            }
+        }
+        let code = compiler.compile(tier, wasm, watch)?;
+        let mut loaded = Err(wasmtime::Error::msg("there is no engine for it"));
+        for engine in &self.engines {
+            // What does not fit into a pool is noticed when it is loaded.
+            loaded = code.load(engine);
+            if loaded.is_ok() {
+                break;
+            }
+        }
+        if let Some((cache, key)) = &self.keyed {
+            let _ = cache.store_code(key, &code);
+        }
+        drop(turn);
+        let other = |error| Failure::Other(format!("its code can't be loaded: {error:#}"));
+        Ok((tier, loaded.map_err(other)?, CodeSource::Compiled))
+    }
 }
 
 /// Compiles a module on this thread.

@@ -2,6 +2,7 @@
 //!
 //! - [`engine`]: the engine, modules and the cache of compiled code
 //! - [`compile`]: compiling, in a process of its own
+//! - [`behind`]: optimised code that is made behind a program that runs
 //! - [`linker`]: the table of WASI calls as imports
 //! - [`run`]: one run of an agent, from its module to its outcome
 //! - [`inspect`]: what a module is made of and what it will need
@@ -23,6 +24,7 @@
 
 mod archives;
 pub mod audit;
+pub mod behind;
 pub mod cache;
 pub mod capabilities;
 pub mod clock;

@@ -6,6 +6,7 @@
 mod cli;
 mod closing;
 mod ends;
+mod progress;
 mod reload;
 mod report;
 mod settings;
@@ -19,12 +20,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use capfs_host::audit::{AuditFile, SIZE_DEFAULT};
+use capfs_host::behind;
 use capfs_host::cache::Cache;
 use capfs_host::capabilities::Capabilities;
-use capfs_host::compile::{self, Compiler, Failure, Watch};
+use capfs_host::compile::{self, Compiler, Failure, Tiers, Watch};
 use capfs_host::device::console::{ProcessTerminal, restore};
 use capfs_host::device::stdio::HostStream;
-use capfs_host::engine::{self, Compiling, Engines, ModuleError, engine, load_bytes};
+use capfs_host::engine::{
+    self, CodeSource, Compiling, Engines, ModuleError, Tier, engine, load_bytes,
+};
 use capfs_host::grants::{self, Grant, Lack};
 use capfs_host::inspect::{self, Asked};
 use capfs_host::limits::MEMORY_MAX;
@@ -46,9 +50,10 @@ use capfs_modules::Refusal;
 use capfs_native_devices::Host;
 use capfs_native_devices::signals::{self, Signal};
 use capfs_runtime::FileLimit;
-use cli::{CheckArgs, Cli, Command, InspectArgs, RunArgs, StorageCommand};
+use cli::{CheckArgs, Cli, Command, CompileArgs, InspectArgs, RunArgs, StorageCommand};
 use closing::{AuditedRun, Closing, Refused};
 use ends::{Beginning, Ends, GRACE};
+use progress::{Progress, file_name};
 use reload::{GrantedByManifest, Source};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Settings, SettingsError};
@@ -59,7 +64,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(*args),
         Command::Inspect(args) => inspect_module(args),
         Command::Storage(StorageCommand::Check(args)) => check_storage(&args),
-        Command::Compile(args) => Ok(compile::serve(args.max, args.parent)),
+        Command::Compile(args) => compile(&args),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -262,6 +267,23 @@ fn check_storage(args: &CheckArgs) -> Result<u8, Failed> {
     Ok(codes.max().unwrap_or(UNREADABLE))
 }
 
+/// What `run` has started this command for.
+fn compile(args: &CompileArgs) -> Result<u8, Failed> {
+    let done = match (&args.behind, args.parent) {
+        (Some(folder), Some(parent)) => behind::leave(args.max, parent, folder),
+        (Some(folder), None) => behind::serve(args.max, folder),
+        (None, parent) => {
+            let tier = match args.baseline {
+                true => Tier::Baseline,
+                false => Tier::Optimised,
+            };
+            return Ok(compile::serve(tier, args.max, parent.unwrap_or_default()));
+        }
+    };
+    done.map(|()| 0)
+        .map_err(|failure| Failed::host(failure.to_string()))
+}
+
 fn run(args: RunArgs) -> Result<u8, Failed> {
     let closing = Closing::default();
     let _refused = Refused(&closing);
@@ -331,27 +353,38 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
         let wasm = engine::read(&settings.program)?;
         // These bytes, and no others, are compiled.
         ModuleError::check_digest(&name, &wasm, settings.program_digest.as_deref())?;
-        let mut slow = || {
-            if !args.quiet {
-                let kilobytes = wasm.len().div_ceil(1000);
-                let kept = cache.as_ref().map_or("", |_| ", kept for next time");
-                say::note("compiling", format!("{name} ({kilobytes} kB){kept}"));
-            }
-        };
+        let mut progress = Progress::new(&name, wasm.len(), cache.is_some(), args.quiet);
+        let max = compile::allowed(wasm.len(), max_memory);
         let watch = Watch {
             parker: &Parker::new(),
-            max: compile::allowed(wasm.len(), max_memory),
+            max,
             charge: None,
-            slow: &mut slow,
+            meanwhile: &mut || progress.look(),
         };
-        let compiling = Compiling::Apart(&compiler, watch);
+        let first = compiler.clone().with(args.compiler());
+        let compiling = Compiling::Apart(&first, watch);
         // One agent takes its memory once: there is nothing to hand on.
         let engines = Engines::without_pool();
         let loaded = load_bytes(&engines, &wasm, &name, cache.as_ref(), compiling)?;
+        drop(progress);
         loaded.fits(max_memory, &name)?;
-        Ok((Agent::new(&loaded.module, &name)?, loaded.source, wasm))
+        let agent = Agent::new(&loaded.module, &name)?;
+        if let (Tiers::BaselineFirst, Some(cache), Some(key)) =
+            (first.tiers(), &cache, &loaded.optimised_key)
+        {
+            // Where it can't be started, the next start has no optimised code either, and starts it again.
+            let begun = behind::start(&compiler, cache, key, &wasm, max).unwrap_or(false);
+            if begun && loaded.source == CodeSource::Compiled && !args.quiet {
+                let name = file_name(&name);
+                let text = format!(
+                    "{name} starts with code that was compiled quickly; faster code is made for its next start"
+                );
+                say::aside("compiled", text);
+            }
+        }
+        Ok((agent, (loaded.source, loaded.tier), wasm))
     };
-    let (agent, code_source, wasm) = load().inspect_err(|error: &ModuleError| {
+    let (agent, origin, wasm) = load().inspect_err(|error: &ModuleError| {
         if args.json {
             say::report(&report::module_refused(error, module_code(error)));
         }
@@ -480,7 +513,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
         say::report(&report::as_json(
             &report,
             load_time,
-            code_source,
+            origin,
             &capabilities,
             &granted.degraded,
         ));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capfs_host::capabilities::Capabilities;
-use capfs_host::engine::{CodeSource, ModuleError};
+use capfs_host::engine::{CodeSource, ModuleError, Tier};
 use capfs_host::grants::Lack;
 use capfs_host::inspect::lacks;
 use capfs_host::run::{Outcome, Report, codes};
@@ -70,7 +70,7 @@ pub fn explain(report: &Report, timeout: Option<Duration>) {
 pub fn as_json(
     report: &Report,
     load: Duration,
-    source: CodeSource,
+    (source, tier): (CodeSource, Tier),
     capabilities: &Capabilities,
     degraded: &[Lack],
 ) -> serde_json::Value {
@@ -99,6 +99,7 @@ pub fn as_json(
         "reason": report.outcome.reason(),
         "message": message,
         "code_source": match source { CodeSource::Compiled => "compiled", CodeSource::Cached => "cache" },
+        "tier": tier.name(),
         "load_us": micros(load),
         "instantiate_us": micros(report.instantiate),
         "run_us": micros(report.run),

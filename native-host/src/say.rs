@@ -2,9 +2,11 @@
 //! manifests and modules, what servers say) is made harmless here, so nobody has to think of it elsewhere.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use capfs_devices::foreign::{Foreign, ForeignLines, is_harmful};
+use rustix::termios::tcgetwinsize;
 use serde_json::Value;
 
 /// What went wrong.
@@ -32,16 +34,78 @@ pub fn note(word: &str, text: impl Display) {
     line(format_args!("{word}: {}", Foreign(text)));
 }
 
+/// Like [`note`], where it is for people alone: if standard error is a terminal.
+pub fn aside(word: &str, text: impl Display) {
+    if io::stderr().is_terminal() {
+        note(word, text);
+    }
+}
+
 /// How something ended, as JSON on one line.
 pub fn report(value: &Value) {
     line(json(value, false));
+}
+
+/// Columns of the status that stands on the terminal.
+static STATUS: AtomicUsize = AtomicUsize::new(0);
+
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
+
+/// Shows what goes on, if standard error is a terminal, until [`end_status`] or the next line.
+pub fn status(text: impl Display) {
+    let stderr = io::stderr();
+    if !stderr.is_terminal() {
+        return;
+    }
+    let size = tcgetwinsize(&stderr).map_or(0, |size| size.ws_col.into());
+    let columns = match size {
+        0 => COLUMNS,
+        size => size,
+    };
+    // In the last column some go on to the next line, and what stands in the line before is not to be taken back.
+    let text = cut(&Foreign(text).to_string(), columns - 1);
+    let before = STATUS.swap(width(&text), Ordering::AcqRel);
+    let _ = (&stderr).write_all(format!("{}{text}", erased(before)).as_bytes());
+}
+
+/// Takes the status back, if one is shown.
+pub fn end_status() {
+    let shown = STATUS.swap(0, Ordering::AcqRel);
+    if shown > 0 {
+        let _ = io::stderr().write_all(erased(shown).as_bytes());
+    }
+}
+
+/// What takes so many columns back, on any terminal that there is.
+fn erased(columns: usize) -> String {
+    match columns {
+        0 => String::new(),
+        columns => format!("\r{}\r", " ".repeat(columns)),
+    }
+}
+
+/// Columns that a text takes, at most.
+fn width(text: &str) -> usize {
+    let columns = |character: char| if character.is_ascii() { 1 } else { 2 };
+    text.chars().map(columns).sum()
+}
+
+/// As much of a text as fits into so many columns.
+fn cut(text: &str, columns: usize) -> String {
+    let mut cut = text.to_owned();
+    while width(&cut) > columns {
+        cut.pop();
+    }
+    cut
 }
 
 /// Writes a line, of which nothing is harmful, to standard error.
 ///
 /// What can't be told is dropped: a full disk, or a reader who has gone, must not change how a run ends.
 pub fn line(text: impl Display) {
-    line_to(&mut io::stderr(), text);
+    let shown = STATUS.swap(0, Ordering::AcqRel);
+    line_to(&mut io::stderr(), format_args!("{}{text}", erased(shown)));
 }
 
 /// In one write: standard error has no buffer, and lines of several processes may share it.
@@ -97,6 +161,15 @@ mod tests {
         );
         let written = "error: naïve\u{fffd}[2J, and more of it\n";
         assert_eq!(writes.0, [written.as_bytes()]);
+    }
+
+    #[test]
+    fn a_status_fits_into_a_line_and_is_taken_back() {
+        assert_eq!(cut("compiling a.wasm…", 40), "compiling a.wasm…");
+        assert_eq!(cut("compiling 世界.wasm…", 13), "compiling 世");
+        assert_eq!(cut("compiling", 0), "");
+        assert_eq!(erased(width("ab…")), "\r    \r");
+        assert_eq!(erased(0), "");
     }
 
     #[test]

@@ -17,8 +17,11 @@ const binary = join(resolve(root, process.env.CARGO_TARGET_DIR ?? 'target'), 're
 /** How long a run may take before it counts as hung, in milliseconds, unless its case says `patience`. */
 const PATIENCE = 120_000
 
-/** `directory`: writable mounts are host directories. `memory`: they are memory file systems. */
-export const variants = ['directory', 'memory']
+/**
+ * `directory`: writable mounts are host directories. `memory`: they are memory file systems. `baseline`: as `directory`, with code of the
+ * baseline compiler wherever that takes the module; the others have optimised code from their first start.
+ */
+export const variants = ['directory', 'memory', 'baseline']
 
 /** Makes host files for mounts, and the options that name them. */
 class Folders {
@@ -84,6 +87,7 @@ export async function open(variant) {
       for (const grant of wanted.grants ?? []) argv.push('--grant', grant)
       // What lasts does so for the session, whichever guest it is.
       if (wanted.grants) argv.push('--state', join(scratch, 'state'), '--id', 'conformance')
+      argv.push('--compiler', variant === 'baseline' ? 'baseline' : 'optimising')
       if (limits.memory) argv.push('--max-memory', String(limits.memory))
       if (limits.time) argv.push('--timeout', `${limits.time}ms`)
       if (limits.files) argv.push('--max-files', String(limits.files))

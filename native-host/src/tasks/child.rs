@@ -221,7 +221,7 @@ impl Child {
             parker,
             max: self.account.left(),
             charge: Some(&mut code),
-            slow: &mut || (),
+            meanwhile: &mut || (),
         };
         let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
         let compiling = Compiling::Apart(&self.family.compiler, watch);

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod odd;
+pub mod processes;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
