@@ -44,7 +44,10 @@ pub use harmful::is_harmful;
 pub use limits::*;
 pub use maybe_send::{BoxedFuture, MaybeSend, MaybeSync};
 pub use name::Name;
-pub use namespace::{BindFlags, BindOrder, Mounted, Namespace, OpenAt, Place, Resolved};
+pub use namespace::{
+    BindFlags, BindOrder, BuildError, DeviceId, Mounted, Namespace, NamespaceList,
+    NamespaceTextError, OpenAt, Operation, Place, Resolved,
+};
 pub use node::{
     DirEntry, Directory, EditDirectory, Entries, Interest, Listener, Node, NodeRef, OpenFile,
     OpenHow, Opened, Readiness, Socket, WriteAt, Written,

@@ -19,6 +19,16 @@ pub const UNION_MAX: usize = 32;
 /// Mount points in one namespace. A namespace is copied when it is changed.
 pub const MOUNTS_MAX: usize = 1024;
 
+/// Operations in the list of a namespace: what was ever mounted, bound and unmounted there. A host decides them, on behalf of a manifest or of an
+/// agent that starts a task; the bound is four times that of mount points, for unions.
+pub const NAMESPACE_ENTRIES_MAX: usize = 4 * MOUNTS_MAX;
+
+/// Bytes in the name of a device: its kind, a colon, and a path.
+pub const DEVICE_ID_MAX: usize = NAME_MAX + 1 + PATH_MAX;
+
+/// Bytes in a line of the text of a namespace's list: a device and two paths, each byte of which takes four, and options.
+pub const NAMESPACE_LINE_MAX: usize = 4 * (DEVICE_ID_MAX + 2 * PATH_MAX) + NAME_MAX;
+
 /// Names of members that one listing of a union remembers, at 8 to 34 bytes each, which are charged to the namespace's account. Beyond it
 /// the listing asks the members about every name, which is slower and shows the same.
 pub const UNION_NAMES_MAX: usize = 1 << 17;

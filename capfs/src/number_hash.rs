@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 /// Mixes numbers which hosts hand out in sequence, such as those of devices, files and waiters: a guest can't choose them.
 #[derive(Default)]
-pub(crate) struct NumberHasher(u64);
+pub struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Archives of the host's files, unpacked for one agent: charged to its account before they are in memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::MetadataExt;
@@ -9,6 +9,8 @@ use std::path::Path;
 use capfs::account::{Account, Buffer, Charge, Holding};
 use capfs::device::archive::{Archive, ArchiveError, LeftOut};
 use flate2::bufread::GzDecoder;
+
+use crate::reserved::FileId;
 
 /// Bytes that an archive may have, as it comes and unpacked: it is kept in memory.
 const ARCHIVE_MAX: u64 = 1 << 30;
@@ -49,26 +51,30 @@ impl From<ArchiveError> for Unusable {
 /// The archives of one agent's mounts. A file that is mounted several times is read and kept once.
 #[derive(Default)]
 pub struct Archives {
-    read: HashMap<(u64, u64), Archive>,
+    read: BTreeMap<FileId, Archive>,
     /// What is left out of them, in words.
     pub left_out: Vec<String>,
 }
 
 impl Archives {
-    /// Reads a tar, plain or gzipped, for the agent of an account.
+    /// Reads a tar, plain or gzipped, for the agent of an account; with it comes which file it is, unless it comes by a pipe.
     ///
     /// # Errors
     /// See [`Unusable`]; nothing is charged then.
-    pub fn open(&mut self, path: &Path, account: &Account) -> Result<Archive, Unusable> {
+    pub fn open(
+        &mut self,
+        path: &Path,
+        account: &Account,
+    ) -> Result<(Archive, Option<FileId>), Unusable> {
         let file = File::open(path)?;
         // What comes by a pipe is another thing each time.
         let key = |metadata: Metadata| {
             let is_same = metadata.is_file();
-            is_same.then(|| (metadata.dev(), metadata.ino()))
+            is_same.then(|| FileId::new(metadata.dev(), metadata.ino()))
         };
         let key = key(file.metadata()?);
         if let Some(archive) = key.and_then(|key| self.read.get(&key)) {
-            return Ok(archive.clone());
+            return Ok((archive.clone(), key));
         }
         let unpacked = unpack(file, ARCHIVE_MAX, account)?;
         let archive = Archive::charged(unpacked, account)?;
@@ -80,7 +86,7 @@ impl Archives {
             });
         }
         self.read.extend(key.map(|key| (key, archive.clone())));
-        Ok(archive)
+        Ok((archive, key))
     }
 }
 
@@ -269,10 +275,11 @@ mod tests {
             // There is room for it once, with its name.
             let account = Account::new(SIZE as u64 + (64 << 10));
             let mut archives = Archives::default();
-            let archive = archives.open(file, &account).unwrap();
+            let (archive, id) = archives.open(file, &account).unwrap();
             let used = account.used();
             assert!(used > SIZE as u64 + 512, "{used}");
-            let again = archives.open(file, &account).unwrap();
+            let (again, same) = archives.open(file, &account).unwrap();
+            assert!(id.is_some() && id == same);
             let read = capfs::testkit::read(&again.root(), "f").unwrap();
             assert_eq!((read.len(), account.used()), (SIZE, used));
             drop((archives, archive));

@@ -3,7 +3,7 @@
 //! Nothing is granted by default. Each grant is a mount; each mounted directory is handed to the
 //! program as a preopened directory, named as it was written, in the order of the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -12,15 +12,16 @@ use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
 use capfs::device::null::Null;
 use capfs::device::zero::Zero;
-use capfs::{FileKind, Mounted, Namespace, NodeRef, PATH_MAX, Rights};
+use capfs::{DeviceId, Errno, FileKind, Mounted, Namespace, NodeRef, PATH_MAX, Rights};
 use capfs_native_devices::Support;
 use capfs_runtime::Preopen;
 
 use crate::archives::{Archives, Unusable};
 use crate::capabilities::{Capabilities, Held};
 use crate::clock::SystemClock;
-use crate::device::dir::HostFolder;
+use crate::device::dir::{HostFolder, Numbers};
 use crate::manifest::{Need, Place, Want};
+use crate::reserved::{Bars, FileId};
 use crate::secrets;
 
 /// A folder of the host: `HOST[::GUEST[:ro|rw]]`. A name with a colon in it needs the rights behind it.
@@ -362,7 +363,7 @@ pub fn namespace(
     let mut mounts = Vec::new();
     let mut preopens: Vec<Preopen> = Vec::new();
     let mut tops: Vec<String> = Vec::new();
-    let mut archives = Archives::default();
+    let mut devices = Devices::default();
     let (mut missing, mut degraded, mut revocable) = (Vec::new(), Vec::new(), Vec::new());
     for want in wants {
         let lack = match want.examine(capabilities) {
@@ -375,12 +376,10 @@ pub fn namespace(
         };
         let opened = match lack.or_else(|| want.taken(capabilities.places())) {
             Some(lack) => Err(lack),
-            None => {
-                open(&want.grant, memory, &mut archives, capabilities).map_err(|refused| Lack {
-                    hint: refused.hint,
-                    ..want.lack(refused.why, false)
-                })
-            }
+            None => open(&want.grant, memory, &mut devices, capabilities).map_err(|refused| Lack {
+                hint: refused.hint,
+                ..want.lack(refused.why, false)
+            }),
         };
         let mut opened = match (opened, &want.need) {
             (Ok(opened), _) => opened,
@@ -398,18 +397,19 @@ pub fn namespace(
             revocable.extend(handle.map(|handle| (want.grant.clone(), handle)));
         }
         let guest = want.grant.guest();
-        for (path, root, rights) in opened {
+        for mounted in opened {
+            let path = &mounted.at;
             if let Grant::Capability(_) = want.grant {
                 tops.push(path.clone());
-            } else if root.qid().kind == FileKind::Directory
-                && !preopens.iter().any(|preopen| preopen.path == path)
+            } else if mounted.root.qid().kind == FileKind::Directory
+                && !preopens.iter().any(|preopen| preopen.path == *path)
             {
                 preopens.push(Preopen {
                     name: guest.to_owned(),
                     path: path.clone(),
                 });
             }
-            mounts.push((path, root, rights));
+            mounts.push(mounted);
         }
     }
     if !missing.is_empty() {
@@ -421,7 +421,7 @@ pub fn namespace(
         namespace,
         preopens,
         degraded,
-        left_out: archives.left_out,
+        left_out: devices.archives.left_out,
         revocable,
     })
 }
@@ -431,9 +431,9 @@ fn handle(grant: &Grant, opened: &mut [Mounted], capabilities: &Capabilities) ->
     if let Grant::Capability(_) = grant {
         return capabilities.held().last().cloned().map(Revocable::Held);
     }
-    let (_, root, _) = opened.first_mut()?;
-    let (gate, gated) = Gate::new(root.clone(), None);
-    *root = gated;
+    let mounted = opened.first_mut()?;
+    let (gate, gated) = Gate::new(mounted.root.clone(), None);
+    mounted.root = gated;
     Some(Revocable::Mount(gate))
 }
 
@@ -461,7 +461,7 @@ pub fn mounted(mounts: Vec<Mounted>, account: &Account) -> Result<Namespace, Vec
     let mut namespace = Namespace::new();
     namespace.charge(account);
     namespace.mount_all(&mounts).map_err(|(index, errno)| {
-        let path = &mounts[index].0;
+        let path = &mounts[index].at;
         vec![Lack {
             at: path.clone(),
             what: "a mount".to_owned(),
@@ -475,26 +475,109 @@ pub fn mounted(mounts: Vec<Mounted>, account: &Account) -> Result<Namespace, Vec
     Ok(namespace)
 }
 
+/// The devices of one agent as they are made: each has a name of its own, by which it is in the list of the agent's namespace.
+///
+/// What a grant makes is named for where it is (`memory:/tmp`, `fetch:/cap/fetch`), what is the host's own for where the host has it
+/// (`dir:/srv/x`). A folder or archive that is granted twice is one device.
+#[derive(Default)]
+struct Devices {
+    archives: Archives,
+    /// Those of what is the host's own by which file or folder it is.
+    named: Vec<(Option<FileId>, DeviceId)>,
+    /// Of folders.
+    numbers: Vec<(FileId, Arc<Numbers>)>,
+}
+
+impl Devices {
+    /// The name of a device of a kind.
+    ///
+    /// # Errors
+    /// That it would be too long.
+    fn name(&mut self, kind: &str, name: &str, own: Option<FileId>) -> Result<DeviceId, String> {
+        let same = |(known, id): &&(Option<FileId>, DeviceId)| {
+            known.is_some() && *known == own && id.kind() == kind
+        };
+        if let Some((_, id)) = self.named.iter().find(same) {
+            return Ok(id.clone());
+        }
+        let id = DeviceId::named(kind, name);
+        let id =
+            id.and_then(|id| id.distinct(|id| self.named.iter().any(|(_, known)| known == id)));
+        let id =
+            id.map_err(|errno: Errno| format!("can't name the device `{kind}:{name}`: {errno}"))?;
+        self.named.push((own, id.clone()));
+        Ok(id)
+    }
+
+    /// The numbers of the files of a folder.
+    fn numbers(&mut self, folder: FileId, account: &Account) -> Arc<Numbers> {
+        let known = self.numbers.iter().find(|(known, _)| *known == folder);
+        if let Some((_, numbers)) = known {
+            return numbers.clone();
+        }
+        let numbers = Arc::new(Numbers::new(account));
+        self.numbers.push((folder, numbers.clone()));
+        numbers
+    }
+
+    /// The name of something that the host has at a path.
+    ///
+    /// # Errors
+    /// As [`Devices::name`]; or the path of this process's own folder can't be told.
+    fn name_own(
+        &mut self,
+        kind: &str,
+        path: &Path,
+        own: Option<FileId>,
+    ) -> Result<DeviceId, String> {
+        let whole = std::path::absolute(path);
+        let whole =
+            whole.map_err(|error| format!("can't tell where `{}` is: {error}", path.display()))?;
+        self.name(kind, &whole.to_string_lossy(), own)
+    }
+}
+
 /// Opens or makes what a grant stands for. Of an archive of which something is left out it is told.
 fn open(
     grant: &Grant,
     memory: MemoryLimits,
-    archives: &mut Archives,
+    devices: &mut Devices,
     capabilities: &mut Capabilities,
 ) -> Result<Vec<Mounted>, Refused> {
-    let path = absolute(grant.guest())?;
+    let at = absolute(grant.guest())?;
     match grant {
         Grant::Dir(grant) => {
-            let folder = open_folder(grant, capabilities)?;
-            Ok(vec![(path, folder, grant.rights)])
+            let account = capabilities.account();
+            let (folder, bars) = open_folder(grant, capabilities)?;
+            let id = folder.id().map_err(|error| unopened(grant, error))?;
+            let root = folder.root(bars, account, devices.numbers(id, account));
+            Ok(vec![Mounted {
+                at,
+                device: devices.name_own("dir", &grant.host, Some(id))?,
+                root: root.map_err(|error| unopened(grant, error))?,
+                rights: grant.rights,
+            }])
         }
         Grant::Mount(grant) => {
-            let tree = device(grant, memory, archives, capabilities.account())?;
-            Ok(vec![(path, tree, grant.rights)])
+            let (device, root) = device(grant, &at, memory, devices, capabilities.account())?;
+            Ok(vec![Mounted {
+                at,
+                device,
+                root,
+                rights: grant.rights,
+            }])
         }
         Grant::Capability(grant) => {
             let opened = capabilities.open(grant)?.into_iter();
-            let opened = opened.map(|(at, node, rights)| Ok((absolute(&at)?, node, rights)));
+            let opened = opened.map(|(at, root, rights)| {
+                let at = absolute(&at)?;
+                Ok(Mounted {
+                    device: devices.name(grant.device.name(), &at, None)?,
+                    at,
+                    root,
+                    rights,
+                })
+            });
             opened.collect()
         }
     }
@@ -512,21 +595,26 @@ impl From<String> for Refused {
     }
 }
 
-fn open_folder(grant: &DirGrant, capabilities: &Capabilities) -> Result<NodeRef, Refused> {
-    let host = grant.host.display();
-    let failed = |error: std::io::Error| {
-        // As other programs' options have it.
-        let one_colon = error.kind() == std::io::ErrorKind::NotFound
-            && grant.host.as_os_str() == grant.guest.as_str()
-            && grant.guest.contains(':');
-        Refused {
-            why: format!("can't open the folder `{host}`: {error}"),
-            hint: one_colon.then_some(
-                "a folder and its name for the program are HOST::GUEST, and HOST::GUEST:rw to let it write there",
-            ),
-        }
-    };
-    let folder = HostFolder::open(&grant.host).map_err(failed)?;
+/// That a folder can't be opened.
+fn unopened(grant: &DirGrant, error: std::io::Error) -> Refused {
+    // As other programs' options have it.
+    let one_colon = error.kind() == std::io::ErrorKind::NotFound
+        && grant.host.as_os_str() == grant.guest.as_str()
+        && grant.guest.contains(':');
+    Refused {
+        why: format!("can't open the folder `{}`: {error}", grant.host.display()),
+        hint: one_colon.then_some(
+            "a folder and its name for the program are HOST::GUEST, and HOST::GUEST:rw to let it write there",
+        ),
+    }
+}
+
+/// Opens a folder that may be granted, and says what of it may not.
+fn open_folder(
+    grant: &DirGrant,
+    capabilities: &Capabilities,
+) -> Result<(HostFolder, Bars), Refused> {
+    let folder = HostFolder::open(&grant.host).map_err(|error| unopened(grant, error))?;
     let writable = grant.rights != Rights::RO;
     let reserved = capabilities.reserved();
     let bars = reserved.check(&folder, writable).map_err(|conflict| {
@@ -535,27 +623,33 @@ fn open_folder(grant: &DirGrant, capabilities: &Capabilities) -> Result<NodeRef,
         } else {
             "to be read"
         };
+        let host = grant.host.display();
         Refused {
             why: format!("can't grant the folder `{host}` {to_be}: {}", conflict.why),
             hint: Some(conflict.hint),
         }
     })?;
-    folder.root(bars, capabilities.account()).map_err(failed)
+    Ok((folder, bars))
 }
 
+/// The name of a device that is mounted at a path, and its tree.
 fn device(
     grant: &MountGrant,
+    at: &str,
     memory: MemoryLimits,
-    archives: &mut Archives,
+    devices: &mut Devices,
     account: &Account,
-) -> Result<NodeRef, Refused> {
+) -> Result<(DeviceId, NodeRef), Refused> {
     Ok(match &grant.device {
-        Device::Memory => MemoryFs::charged(Arc::new(SystemClock), memory, account).root(),
-        Device::Null => Null::node(),
-        Device::Zero => Zero::node(),
+        Device::Memory => {
+            let files = MemoryFs::charged(Arc::new(SystemClock), memory, account);
+            (devices.name("memory", at, None)?, files.root())
+        }
+        Device::Null => (devices.name("null", at, None)?, Null::node()),
+        Device::Zero => (devices.name("zero", at, None)?, Zero::node()),
         Device::Archive(file) => {
-            let archive = archives.open(file, account);
-            let archive = archive.map_err(|unusable| Refused {
+            let archive = devices.archives.open(file, account);
+            let (archive, own) = archive.map_err(|unusable| Refused {
                 why: format!("can't mount the archive `{}`: {unusable}", file.display()),
                 hint: match unusable {
                     Unusable::Memory => {
@@ -564,7 +658,7 @@ fn device(
                     _ => None,
                 },
             })?;
-            archive.root()
+            (devices.name_own("archive", file, own)?, archive.root())
         }
     })
 }

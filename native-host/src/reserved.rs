@@ -20,7 +20,7 @@ use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, fstatfs, openat};
 const LINKS_MAX: usize = 40;
 
 /// A file or directory of this machine, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
     device: u64,
     inode: u64,

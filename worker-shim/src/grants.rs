@@ -245,7 +245,10 @@ fn observer(agent: &str, grant: &Grant, audit: Function, clock: Arc<dyn Clock>) 
 fn mount_node(root: NodeRef, at: &str, rights: Rights, device: DeviceKind) -> Result<(), JsValue> {
     machine(|machine| {
         machine.mounts.push(ToMount {
-            mounted: (at.to_owned(), root, rights),
+            at: at.to_owned(),
+            device: None,
+            root,
+            rights,
             granted: Some(device.name()),
         });
         Ok(())

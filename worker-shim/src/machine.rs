@@ -6,7 +6,7 @@ use std::sync::Arc;
 use capfs::account::Account;
 use capfs::clock::Clock;
 use capfs::device::gate::Gate;
-use capfs::{Mounted, Namespace, NodeRef};
+use capfs::{DeviceId, Namespace, NodeRef, Rights};
 use capfs_devices::capability::Capability;
 use capfs_devices::grant::{Grant, Places};
 use capfs_runtime::ClockGrant;
@@ -55,10 +55,26 @@ pub struct Held {
     pub kind: Kind,
 }
 
+/// A device that can be mounted.
+pub struct Made {
+    /// What it is.
+    pub kind: &'static str,
+    /// Its name, once it is mounted: its kind and where that was first.
+    pub id: Option<DeviceId>,
+    /// Its tree, or single file.
+    pub root: NodeRef,
+}
+
 /// Something that is to be mounted.
 pub struct ToMount {
-    /// Where, and what may be done there.
-    pub mounted: Mounted,
+    /// Where.
+    pub at: String,
+    /// The device's handle, of what was made to be mounted.
+    pub device: Option<u32>,
+    /// Its tree, or what is in front of it.
+    pub root: NodeRef,
+    /// What may be done there.
+    pub rights: Rights,
     /// The device's name, of what was granted.
     pub granted: Option<&'static str>,
 }
@@ -80,7 +96,7 @@ pub struct Machine {
     pub clock: Arc<dyn Clock>,
     pub namespace: Namespace,
     /// Devices that were made and can be mounted, by handle.
-    pub devices: Vec<NodeRef>,
+    pub devices: Vec<Made>,
     /// What is mounted when all of it is known: of grants and mounts alike the outer ones come first.
     pub mounts: Vec<ToMount>,
     /// What was granted.

@@ -6,3 +6,4 @@ pub use super::pipe::stream_stat;
 pub use super::synthetic::open_text;
 pub use super::unread::Unread;
 pub use super::waiters::{Waiters, Woken};
+pub use crate::number_hash::NumberHasher;

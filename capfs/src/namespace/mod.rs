@@ -6,9 +6,12 @@
 //! `Replace`, several in order after `Before` or `After` (bind(1)). Walking looks a node up in the table
 //! each time it arrives somewhere, so a mount point works through whatever path leads to it.
 //!
-//! Devices are numbered in the order in which they were mounted, and skeleton directories in the order in which they
-//! became necessary: what a guest sees as `dev` and `ino` tells nothing of other agents, and is the same in each run.
+//! All of it follows from the list of mounts and binds that were made ([`Namespace::list`]), and can be made anew from it elsewhere
+//! ([`Namespace::build`]). Devices are numbered in the order in which they were first mounted, and skeleton directories in the order in which they
+//! became necessary: what a guest sees as `dev` and `ino` tells nothing of other agents, and is the same in each run. An operation that fails
+//! leaves nothing behind.
 //!
+//! - `list`, `parse`: the list, as a value and as text
 //! - `table`: mount points, unions, rights; copied when changed, shared otherwise
 //! - `skeleton`: directories that exist only so that something can be mounted on them
 //! - `walk`: from a path to a [`Place`], symbolic links and `..` included
@@ -32,9 +35,13 @@ mod files;
 #[path = "tests.rs"]
 #[allow(clippy::duplicate_mod)]
 mod late_tests;
+mod list;
+#[cfg(test)]
+mod list_tests;
 mod listing;
 #[cfg(test)]
 mod model_tests;
+mod parse;
 mod seen;
 mod skeleton;
 mod table;
@@ -53,9 +60,11 @@ use skeleton::Skeleton;
 use table::{Member, Mount, MountTable, Union};
 
 use crate::account::Account;
-use crate::{Errno, FileKind, Name, NodeRef, Op, PATH_MAX, Rights};
+use crate::{Errno, FileKind, NAMESPACE_ENTRIES_MAX, Name, NodeRef, Op, Rights};
 
 pub use files::OpenAt;
+pub use list::{DeviceId, NamespaceList, Operation};
+pub use parse::NamespaceTextError;
 pub use table::Place;
 pub use walk::Resolved;
 
@@ -106,8 +115,30 @@ impl BindFlags {
     }
 }
 
-/// What is to stand somewhere in a namespace: its path, its tree, what may be done there.
-pub type Mounted = (String, NodeRef, Rights);
+/// What is to stand somewhere in a namespace.
+#[derive(Clone)]
+pub struct Mounted {
+    /// Its path there, absolute.
+    pub at: String,
+    /// The name of its device.
+    pub device: DeviceId,
+    /// Its tree, or single file.
+    pub root: NodeRef,
+    /// What may be done there.
+    pub rights: Rights,
+}
+
+/// Which operation of a list can't be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{operation}`: {errno}")]
+pub struct BuildError {
+    /// Where it stands in the list, from 0.
+    pub index: usize,
+    /// The operation.
+    pub operation: Operation,
+    /// Why not.
+    pub errno: Errno,
+}
 
 /// The tree of files that an agent was handed.
 ///
@@ -117,16 +148,20 @@ pub struct Namespace {
     table: Arc<MountTable>,
     skeleton: Arc<Mount>,
     root: NodeRef,
-    /// The numbers of the last mount and of the last skeleton directory.
-    mounts: u32,
+    /// The number of the last skeleton directory.
     skeletons: u64,
 }
 
 /// The number of the skeleton, which is the first thing in every namespace.
 const SKELETON: u32 = 1;
 
-/// The last number that a mount may have; those above are of devices behind a view (see `view`).
-const LAST_MOUNT: u32 = view::FIRST_BEHIND - 1;
+/// The number of the device that is mounted first; the others' follow.
+const FIRST_DEVICE: u32 = SKELETON + 1;
+
+const _: () = assert!(
+    NAMESPACE_ENTRIES_MAX < (view::FIRST_BEHIND - FIRST_DEVICE) as usize,
+    "the numbers above are of devices behind a view"
+);
 
 impl Default for Namespace {
     fn default() -> Self {
@@ -141,7 +176,6 @@ impl Namespace {
             table: Arc::new(MountTable::default()),
             skeleton: Arc::new(Mount::new(SKELETON, Rights::RO)),
             root: Arc::new(Skeleton::new(1)),
-            mounts: SKELETON,
             skeletons: 1,
         }
     }
@@ -158,7 +192,62 @@ impl Namespace {
         self.table.arrive(self.root.clone(), &self.skeleton)
     }
 
-    /// Puts a device's tree (or single file) at `at`, an absolute path.
+    /// Makes a namespace of a list, with the devices that `device` finds by their names; it is asked once for each. The outcome
+    /// is what whoever the list is of has, as far as the devices' own files are as they were: a bind follows the links that there are now.
+    ///
+    /// # Errors
+    /// The first operation that can't be done, with what `device` or the operation says, as [`Namespace::mount`], [`Namespace::bind`] and
+    /// [`Namespace::unmount`] have it; of a mount of something within a device also [`Errno::Again`], where that does not answer at once.
+    pub fn build(
+        list: &NamespaceList,
+        mut device: impl FnMut(&DeviceId) -> Result<NodeRef, Errno>,
+    ) -> Result<Namespace, BuildError> {
+        let mut namespace = Namespace::new();
+        let mut known: Vec<NodeRef> = Vec::new();
+        for (index, operation) in list.operations().iter().enumerate() {
+            let done = match operation {
+                Operation::Mount { device: id, .. } => {
+                    let place = namespace.table.list.index(id);
+                    let root = match known.get(place) {
+                        Some(root) => Ok(root.clone()),
+                        None => device(id).inspect(|root| known.push(root.clone())),
+                    };
+                    root.and_then(|root| namespace.perform(operation.clone(), Some(root)))
+                }
+                _ => namespace.perform(operation.clone(), None),
+            };
+            done.map_err(|errno| BuildError {
+                index,
+                operation: operation.clone(),
+                errno,
+            })?;
+        }
+        Ok(namespace)
+    }
+
+    /// The list of what was mounted, bound and unmounted so far, by which this namespace can be made anew ([`Namespace::build`]).
+    pub fn list(&self) -> &NamespaceList {
+        &self.table.list
+    }
+
+    /// Puts a device's tree (or single file) at `at`, an absolute path, as [`Namespace::mount_device`] does with a device that has no
+    /// name, and isn't the same as any other that is mounted here.
+    ///
+    /// # Errors
+    /// As [`Namespace::mount_device`].
+    pub fn mount(
+        &mut self,
+        root: NodeRef,
+        at: &str,
+        rights: Rights,
+        flags: BindFlags,
+    ) -> Result<(), Errno> {
+        let number = self.list().devices().len() + FIRST_DEVICE as usize;
+        self.mount_device(DeviceId::unnamed(number), root, at, rights, flags)
+    }
+
+    /// Puts a device's tree (or single file) at `at`, an absolute path. All that is mounted under one name must be the tree of one
+    /// device: its files are told apart by their own numbers alone, and a mount point in it works through each of its mounts.
     ///
     /// The mount point need not exist: a directory that is only there to be mounted on is put in
     /// front of the one that would have it. Mount outer directories first: a `Replace` at `/` hides
@@ -167,58 +256,60 @@ impl Namespace {
     ///
     /// # Errors
     /// - [`Errno::Inval`]: `at` is not an absolute path without `..`
-    /// - [`Errno::Nametoolong`]: `at` has more than [`PATH_MAX`] bytes
-    /// - [`Errno::Nospc`]: more than [`MOUNTS_MAX`](crate::MOUNTS_MAX) mount points or
-    ///   [`UNION_MAX`](crate::UNION_MAX) members, or 2^31 mounts so far
+    /// - [`Errno::Nametoolong`]: `at` has more than [`PATH_MAX`](crate::PATH_MAX) bytes
+    /// - [`Errno::Nospc`]: more than [`MOUNTS_MAX`](crate::MOUNTS_MAX) mount points,
+    ///   [`UNION_MAX`](crate::UNION_MAX) members, or [`NAMESPACE_ENTRIES_MAX`] operations so far
     /// - [`Errno::Notdir`]: a file united with something, or a file on the way
-    pub fn mount(
+    pub fn mount_device(
         &mut self,
+        device: DeviceId,
         root: NodeRef,
         at: &str,
         rights: Rights,
         flags: BindFlags,
     ) -> Result<(), Errno> {
-        let device = match self.mounts {
-            LAST_MOUNT => return Err(Errno::Nospc),
-            last => last + 1,
+        let operation = Operation::Mount {
+            device,
+            tree: "/".to_owned(),
+            at: at.to_owned(),
+            flags,
+            rights,
         };
-        let member = Member {
-            node: root,
-            mount: Arc::new(Mount::new(device, rights)),
-            create: flags.create,
-        };
-        self.place_members(vec![member], at, flags)?;
-        self.mounts = device;
-        Ok(())
+        self.perform(operation, Some(root))
     }
 
     /// Mounts all of these trees, outer ones first in whatever order they come, so that none hides another. Those at one path are
     /// united, the first of them searched first; the first that may and can takes new files.
     ///
     /// # Errors
-    /// Which of them can't be mounted, by its place in the list, and why as [`Namespace::mount`] has it. Those that lie further
+    /// Which of them can't be mounted, by its place in the list, and why as [`Namespace::mount_device`] has it. Those that lie further
     /// out are mounted then.
     pub fn mount_all(&mut self, mounts: &[Mounted]) -> Result<(), (usize, Errno)> {
         let names = |path: &str| {
-            let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
-            names.fold((0, String::new()), |(depth, plain), name| {
+            list::names(path).fold((0, String::new()), |(depth, plain), name| {
                 (depth + 1, plain + "/" + name)
             })
         };
         let mut ordered: Vec<_> = mounts
             .iter()
             .enumerate()
-            .map(|(index, mounted)| (names(&mounted.0), index, mounted))
+            .map(|(index, mounted)| (names(&mounted.at), index, mounted))
             .collect();
         // Those at one path keep their order.
         ordered.sort_by_key(|((depth, _), ..)| *depth);
         let mut seen = HashSet::new();
-        for ((_, plain), index, (at, root, rights)) in ordered {
+        for ((_, plain), index, mounted) in ordered {
             let flags = match seen.insert(plain) {
                 true => BindFlags::REPLACE,
                 false => BindFlags::AFTER.creating(),
             };
-            let mounted = self.mount(root.clone(), at, *rights, flags);
+            let Mounted {
+                at,
+                device,
+                root,
+                rights,
+            } = mounted;
+            let mounted = self.mount_device(device.clone(), root.clone(), at, *rights, flags);
             mounted.map_err(|errno| (index, errno))?;
         }
         Ok(())
@@ -227,7 +318,7 @@ impl Namespace {
     /// Makes what is at `from` appear at `to` too, with at most `rights` of the rights that it has.
     ///
     /// # Errors
-    /// - As [`Namespace::mount`] and [`Namespace::resolve`]
+    /// - As [`Namespace::mount_device`] and [`Namespace::resolve`]
     /// - [`Errno::Again`]: a device on the way to `from` does not answer at once
     pub fn bind(
         &mut self,
@@ -236,19 +327,13 @@ impl Namespace {
         flags: BindFlags,
         rights: Rights,
     ) -> Result<(), Errno> {
-        let Op::Ready(resolved) = self.resolve(&self.root(), relative(from)?, true) else {
-            return Err(Errno::Again);
+        let operation = Operation::Bind {
+            from: from.to_owned(),
+            at: to.to_owned(),
+            flags,
+            rights,
         };
-        let source = resolved?.place.ok_or(Errno::Noent)?;
-        let members = source
-            .members()
-            .map(|member| Member {
-                node: member.node.clone(),
-                mount: Arc::new(member.mount.narrowed(rights)),
-                create: flags.create,
-            })
-            .collect();
-        self.place_members(members, to, flags)
+        self.perform(operation, None)
     }
 
     /// Takes away everything that was mounted or bound at `at`.
@@ -256,10 +341,69 @@ impl Namespace {
     /// # Errors
     /// - [`Errno::Inval`]: nothing is mounted there
     pub fn unmount(&mut self, at: &str) -> Result<(), Errno> {
-        let place = self.mount_point(at)?;
-        match Arc::make_mut(&mut self.table).remove(place.origin()) {
-            true => Ok(()),
-            false => Err(Errno::Inval),
+        self.perform(Operation::Unmount { at: at.to_owned() }, None)
+    }
+
+    /// Does all of an operation, or nothing; `root` is the device's root, of a mount.
+    fn perform(&mut self, operation: Operation, root: Option<NodeRef>) -> Result<(), Errno> {
+        self.list().room()?;
+        let operation = operation.plain()?;
+        let before = self.clone();
+        let done = self.change(&operation, root);
+        if done.is_err() {
+            *self = before;
+            return done;
+        }
+        // The only other who has the table; without it nothing is copied.
+        drop(before);
+        Arc::make_mut(&mut Arc::make_mut(&mut self.table).list).add(operation);
+        Ok(())
+    }
+
+    fn change(&mut self, operation: &Operation, root: Option<NodeRef>) -> Result<(), Errno> {
+        match operation {
+            Operation::Mount {
+                device,
+                tree,
+                at,
+                flags,
+                rights,
+            } => {
+                let number = self.list().index(device) as u32 + FIRST_DEVICE;
+                let member = Member {
+                    node: within(root.ok_or(Errno::Nodev)?, tree)?,
+                    mount: Arc::new(Mount::new(number, *rights)),
+                    create: flags.create,
+                };
+                self.place_members(vec![member], at, *flags)
+            }
+            Operation::Bind {
+                from,
+                at,
+                flags,
+                rights,
+            } => {
+                let Op::Ready(resolved) = self.resolve(&self.root(), relative(from), true) else {
+                    return Err(Errno::Again);
+                };
+                let source = resolved?.place.ok_or(Errno::Noent)?;
+                let members = source
+                    .members()
+                    .map(|member| Member {
+                        node: member.node.clone(),
+                        mount: Arc::new(member.mount.narrowed(*rights)),
+                        create: flags.create,
+                    })
+                    .collect();
+                self.place_members(members, at, *flags)
+            }
+            Operation::Unmount { at } => {
+                let place = self.mount_point(at)?;
+                match Arc::make_mut(&mut self.table).remove(place.origin()) {
+                    true => Ok(()),
+                    false => Err(Errno::Inval),
+                }
+            }
         }
     }
 
@@ -288,9 +432,7 @@ impl Namespace {
     /// Finds the mount point at an absolute path, making skeleton directories where there is nothing.
     fn mount_point(&mut self, at: &str) -> Result<Place, Errno> {
         let mut place = self.root();
-        let mut names = relative(at)?
-            .split('/')
-            .filter(|name| !matches!(*name, "" | "."));
+        let mut names = list::names(at);
         while let Some(name) = names.next() {
             let name = Name::new(name)?;
             if place.kind() != FileKind::Directory {
@@ -357,21 +499,24 @@ impl Namespace {
     }
 }
 
-/// The part of an absolute path behind its root.
+/// What a walk from the root takes for an absolute path.
+fn relative(path: &str) -> &str {
+    match path.trim_start_matches('/') {
+        "" => ".",
+        path => path,
+    }
+}
+
+/// What is at an absolute path within a device. Links are not followed.
 ///
 /// # Errors
-/// - [`Errno::Nametoolong`]: over [`PATH_MAX`] bytes, which bounds how deep skeletons lie within each other, too
-/// - [`Errno::Inval`]: not absolute, or with `..` in it
-fn relative(path: &str) -> Result<&str, Errno> {
-    if path.len() > PATH_MAX {
-        return Err(Errno::Nametoolong);
-    }
-    let rest = path
-        .strip_prefix('/')
-        .ok_or(Errno::Inval)?
-        .trim_start_matches('/');
-    if rest.split('/').any(|name| name == "..") {
-        return Err(Errno::Inval);
-    }
-    Ok(if rest.is_empty() { "." } else { rest })
+/// [`Errno::Again`]: the device does not answer at once; and the device's.
+fn within(root: NodeRef, path: &str) -> Result<NodeRef, Errno> {
+    list::names(path).try_fold(root, |node, name| {
+        let directory = node.directory().ok_or(Errno::Notdir)?;
+        match directory.walk(Name::new(name)?) {
+            Op::Ready(found) => found,
+            Op::Later(_) => Err(Errno::Again),
+        }
+    })
 }

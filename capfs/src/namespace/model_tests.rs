@@ -99,7 +99,8 @@ struct Space {
     points: HashMap<Key, Vec<MMember>>,
     root: MNode,
     skeleton: MMount,
-    mounts: u32,
+    /// What has a number, in order: by the number of the device for all, where it has a name.
+    devices: Vec<Option<usize>>,
     skeletons: u32,
 }
 
@@ -237,7 +238,7 @@ impl Model {
             points: HashMap::new(),
             root: MNode::Skeleton(1, Rc::default()),
             skeleton,
-            mounts: 1,
+            devices: Vec::new(),
             skeletons: 1,
         }
     }
@@ -693,18 +694,23 @@ impl Model {
     fn mount_at(
         &mut self,
         space: &mut Space,
-        node: MNode,
+        (device, node): (Option<usize>, MNode),
         at: &str,
         rights: Rights,
         flags: BindFlags,
     ) -> Result<(), Errno> {
+        let known = space.devices.iter();
+        let known = device.and_then(|_| known.clone().position(|known| *known == device));
+        let number = known.unwrap_or(space.devices.len());
         let member = MMember {
             node,
-            mount: self.mount(space.mounts + 1, rights),
+            mount: self.mount(number as u32 + 2, rights),
             create: flags.create,
         };
         self.place_members(space, vec![member], at, flags.order)?;
-        space.mounts += 1;
+        if number == space.devices.len() {
+            space.devices.push(device);
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use super::list::NamespaceList;
 use super::seen::Listings;
 use super::skeleton::Skeleton;
 use crate::number_hash::NumberHasher;
@@ -18,7 +19,7 @@ pub(super) type Key = (u64, u64);
 /// Its address is its identity: names move or multiply only within one.
 #[derive(Debug)]
 pub(super) struct Mount {
-    /// The number of what was mounted, in the order of the mounts of its namespace; what a bind makes keeps it.
+    /// The number of the device, in the order in which those of its namespace were first mounted; what a bind makes keeps it.
     pub(super) device: u32,
     pub(super) rights: Rights,
 }
@@ -136,8 +137,8 @@ impl Place {
         self.mount.rights
     }
 
-    /// A number for the device that the node belongs to; becomes `dev` in a `filestat`. It follows from the order of the
-    /// namespace's mounts alone, and no two devices have the same; 0 is none's.
+    /// A number for the device that the node belongs to; becomes `dev` in a `filestat`. It follows from the namespace's list
+    /// alone: each device has one, however often it is mounted, and no two have the same; 0 is none's.
     #[inline]
     pub fn device(&self) -> u64 {
         self.mount.device_behind(self.qid_device)
@@ -232,10 +233,12 @@ fn mount_of(device: u64) -> u64 {
 #[derive(Clone, Default)]
 pub(super) struct MountTable {
     points: HashMap<Key, Arc<Union>, BuildHasherDefault<NumberHasher>>,
-    /// How many of them lie in what was mounted with each number.
+    /// How many of them lie in the device with each number.
     mounts: HashMap<u64, usize, BuildHasherDefault<NumberHasher>>,
     /// Listings under way that remember names.
     pub(super) listings: Listings,
+    /// What all of this was made by.
+    pub(super) list: Arc<NamespaceList>,
 }
 
 impl MountTable {
@@ -265,7 +268,7 @@ impl MountTable {
         self.points.get(&at)
     }
 
-    /// Whether any mount point lies in what was mounted with this device: a directory of a view has entries of all the devices
+    /// Whether any mount point lies in this device, or in one that is mounted with it: a directory of a view has entries of all the devices
     /// behind it.
     pub(super) fn touches(&self, device: u64) -> bool {
         self.mounts.contains_key(&mount_of(device))

@@ -6,7 +6,7 @@ use super::*;
 use crate::device::memory::{MemoryFs, MemoryLimits};
 use crate::device::null::Null;
 use crate::testkit::{ManualClock, late, list, name, now, read_at, write};
-use crate::{OpenFile, OpenHow, SetStat};
+use crate::{OpenFile, OpenHow, PATH_MAX, SetStat};
 
 pub(super) fn memory(files: &[(&str, &str)]) -> NodeRef {
     let root = at_once(files);

@@ -649,7 +649,13 @@ fn trees_are_mounted_outer_ones_first_in_whatever_order_they_come() {
     let list = |mounts: Vec<(&str, NodeRef)>| -> Vec<_> {
         let mounts = mounts.into_iter();
         mounts
-            .map(|(at, node)| (at.to_owned(), node, Rights::RW))
+            .enumerate()
+            .map(|(number, (at, root))| Mounted {
+                at: at.to_owned(),
+                device: DeviceId::named("memory", &number.to_string()).unwrap(),
+                root,
+                rights: Rights::RW,
+            })
             .collect()
     };
     for turned in [false, true] {

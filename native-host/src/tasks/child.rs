@@ -7,7 +7,9 @@ use std::time::Duration;
 use capfs::account::{Account, Buffer, Charge, Holding};
 use capfs::device::gate::Gate;
 use capfs::device::parts::lock;
-use capfs::{BindOrder, Errno, FileKind, Mounted, Namespace, OpenFile, OpenHow, Place, Rights};
+use capfs::{
+    BindOrder, DeviceId, Errno, FileKind, Mounted, Namespace, OpenFile, OpenHow, Place, Rights,
+};
 use capfs_devices::task::{Bind, Ended, Plan, Refusal, Task};
 use capfs_runtime::Preopen;
 
@@ -306,7 +308,12 @@ impl Child {
                     errno,
                     text: format!("can't bind {} at {}: {errno}", bind.from, bind.to),
                 });
-                mounts.push(bound?);
+                let mut bound = bound?;
+                let taken =
+                    |id: &DeviceId| mounts.iter().any(|known: &Mounted| known.device == *id);
+                let device = bound.device.distinct(taken);
+                bound.device = device.map_err(|errno| invalid(errno.to_string()))?;
+                mounts.push(bound);
             }
         }
         for grant in &plan.grants {
@@ -318,7 +325,13 @@ impl Child {
             let whose = (self.name.as_str(), &self.account);
             let (held, root) = Held::new(whose, sink, grant.clone(), narrowed.kind, root);
             lock(&self.life).held.push(held);
-            mounts.push((at, root, Rights::RW));
+            let device = DeviceId::named(grant.device.name(), &at);
+            mounts.push(Mounted {
+                device: device.map_err(|errno| invalid(errno.to_string()))?,
+                at,
+                root,
+                rights: Rights::RW,
+            });
         }
         let tops = plan.grants.iter().map(|grant| grant.at.as_str());
         grants::reach(tops, &mut preopens);
@@ -347,7 +360,13 @@ impl Child {
         };
         let (gate, root) = Gate::new(self.parent.namespace.view(place), None);
         lock(&self.life).gates.push((at.to_owned(), gate));
-        Ok((at.to_owned(), root, rights))
+        Ok(Mounted {
+            at: at.to_owned(),
+            // Each looks at the parent's namespace by itself, and numbers what is behind it.
+            device: DeviceId::named("parent", &bind.from)?,
+            root,
+            rights,
+        })
     }
 }
 

@@ -159,7 +159,7 @@ pub async fn opfs_device(directory: String, quota: f64, repair: bool) -> Result<
     let volume = volume(&directory, options, clock)
         .await
         .map_err(|error| refused(&directory, &error))?;
-    machine(|machine| Ok(add_device(machine, volume.root())))
+    machine(|machine| Ok(add_device(machine, "opfs", volume.root())))
 }
 
 /// The agent starts; with `blocked`, none of its calls can wait for a promise.

@@ -18,7 +18,8 @@ const DEPTH: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Action {
-    Mount(usize, usize, String, Rights, BindFlags),
+    /// Whether by its name: or else it is a device of its own.
+    Mount(usize, (usize, bool), String, Rights, BindFlags),
     Bind(usize, String, String, Rights, BindFlags),
     Unmount(usize, String),
     Child(usize, Vec<(String, String, Rights)>),
@@ -66,17 +67,22 @@ fn flags() -> impl Strategy<Value = BindFlags> {
     (order, any::<bool>()).prop_map(|(order, create)| BindFlags { order, create })
 }
 
-fn action() -> impl Strategy<Value = Action> {
+/// A change of a namespace itself.
+fn change() -> impl Strategy<Value = Action> {
     let space = || 0..SPACES_MAX;
-    let binds = prop::collection::vec((path(), path(), rights()), 1..4);
     prop_oneof![
-        6 => (space(), 0..DEVICES, path(), rights(), flags())
+        6 => (space(), (0..DEVICES, any::<bool>()), path(), rights(), flags())
             .prop_map(|(s, d, at, r, f)| Action::Mount(s, d, at, r, f)),
         4 => (space(), path(), path(), rights(), flags())
             .prop_map(|(s, from, to, r, f)| Action::Bind(s, from, to, r, f)),
         1 => (space(), path()).prop_map(|(s, at)| Action::Unmount(s, at)),
-        3 => (space(), binds).prop_map(|(s, binds)| Action::Child(s, binds)),
-        1 => (0..16usize).prop_map(Action::Revoke),
+    ]
+}
+
+/// A change of files, or a look at them.
+fn file_action() -> impl Strategy<Value = Action> {
+    let space = || 0..SPACES_MAX;
+    prop_oneof![
         4 => (space(), path()).prop_map(|(s, p)| Action::Write(s, p)),
         3 => (space(), path()).prop_map(|(s, p)| Action::MakeDirectory(s, p)),
         3 => (space(), target(), path()).prop_map(|(s, t, p)| Action::MakeSymlink(s, t, p)),
@@ -85,6 +91,16 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (space(), path(), path()).prop_map(|(s, p, q)| Action::Link(s, p, q)),
         6 => (space(), path(), path()).prop_map(|(s, p, q)| Action::Rename(s, p, q)),
         4 => (space(), path(), 1..5usize).prop_map(|(s, p, step)| Action::List(s, p, step)),
+    ]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let binds = prop::collection::vec((path(), path(), rights()), 1..4);
+    prop_oneof![
+        11 => change(),
+        3 => (0..SPACES_MAX, binds).prop_map(|(s, binds)| Action::Child(s, binds)),
+        1 => (0..16usize).prop_map(Action::Revoke),
+        27 => file_action(),
     ]
 }
 
@@ -101,6 +117,8 @@ struct Pair {
     devices: Vec<(NodeRef, usize)>,
     spaces: Vec<Namespace>,
     gates: Vec<Gate>,
+    /// What was mounted in the first space without a name of its own.
+    unnamed: HashMap<DeviceId, usize>,
     written: u8,
 }
 
@@ -133,6 +151,7 @@ impl Pair {
             devices,
             spaces: vec![Namespace::new()],
             gates: Vec::new(),
+            unnamed: HashMap::new(),
             written: 0,
         }
     }
@@ -148,7 +167,10 @@ impl Pair {
         let real = real(&mut self.spaces[index]);
         let mut space = self.model.spaces[index].clone();
         let expected = model(&mut self.model, &mut space);
-        self.model.spaces[index] = space;
+        if expected.is_ok() {
+            // Or else it is as it was.
+            self.model.spaces[index] = space;
+        }
         assert_eq!(real.err(), expected.err());
     }
 
@@ -168,13 +190,25 @@ impl Pair {
 
     fn apply(&mut self, action: Action) {
         match action {
-            Action::Mount(s, d, at, rights, flags) => {
+            Action::Mount(s, (d, named), at, rights, flags) => {
                 let (root, number) = self.devices[d].clone();
+                let device = named.then_some(d);
+                let known = self.spaces[0].list().devices().len();
                 self.change_space(
                     s,
-                    |space| space.mount(root, &absolute(&at), rights, flags),
-                    |model, space| model.mount_at(space, MNode::File(number), &at, rights, flags),
+                    |space| match named {
+                        true => space.mount_device(id(d), root, &absolute(&at), rights, flags),
+                        false => space.mount(root, &absolute(&at), rights, flags),
+                    },
+                    |model, space| {
+                        let node = (device, MNode::File(number));
+                        model.mount_at(space, node, &at, rights, flags)
+                    },
                 );
+                let devices = self.spaces[0].list().devices();
+                if s % self.spaces.len() == 0 && !named && devices.len() > known {
+                    self.unnamed.insert(devices[known].clone(), d);
+                }
             }
             Action::Bind(s, from, to, rights, flags) => self.change_space(
                 s,
@@ -290,7 +324,12 @@ impl Pair {
             let node = MNode::View(self.model.views.len() - 1, expected);
             let flags = BindFlags::AFTER.creating();
             let mounted = real.mount(root, &absolute(&to), rights, flags);
+            let before = space.clone();
+            let node = (None, node);
             let expected = self.model.mount_at(&mut space, node, &to, rights, flags);
+            if expected.is_err() {
+                space = before;
+            }
             assert_eq!(mounted, expected);
         }
         self.spaces.push(real);
@@ -464,6 +503,28 @@ fn absolute(path: &str) -> String {
     format!("/{path}")
 }
 
+/// The name of a device.
+fn id(device: usize) -> DeviceId {
+    DeviceId::named("memory", &device.to_string()).unwrap()
+}
+
+/// What a guest sees of a namespace: every path up to a depth, with what stat and listing say.
+fn seen(namespace: &Namespace, path: &str, depth: usize, all: &mut Vec<String>) {
+    let root = namespace.root();
+    let stat = now(namespace.stat(&root, path, false));
+    let names = stat.as_ref().map(|_| {
+        let resolved = now(namespace.resolve(&root, path, false))?;
+        let mut file = now(namespace.open_place(&resolved.place.unwrap(), READ))?;
+        list_from(&mut *file, 0, 1000)
+    });
+    all.push(format!("{path} {stat:?} {names:?}"));
+    if let (Ok(Ok(entries)), true) = (names, depth < DEPTH) {
+        for entry in entries {
+            seen(namespace, &format!("{path}/{}", entry.name), depth + 1, all);
+        }
+    }
+}
+
 proptest! {
     /// `PROPTEST_CASES` says how many; 256 unless it does.
     #[test]
@@ -472,6 +533,40 @@ proptest! {
         for action in actions {
             pair.apply(action);
         }
+        pair.compare();
+    }
+
+    /// A namespace that is made anew from its list, by way of its text, is the same.
+    #[test]
+    fn follows_from_its_list(
+        files in prop::collection::vec(file_action(), 0..20),
+        changes in prop::collection::vec(change(), 1..30),
+    ) {
+        let mut pair = Pair::new();
+        // Where files can be made: in one of the devices, whose mount comes first.
+        let first = Action::Mount(0, (1, true), ".".to_owned(), Rights::RW, BindFlags::REPLACE);
+        for action in std::iter::once(first).chain(files).chain(changes) {
+            pair.apply(action);
+        }
+        let original = pair.spaces[0].clone();
+        let text = original.list().to_string();
+        let list: NamespaceList = text.parse().unwrap();
+        assert_eq!(&list, original.list());
+        let mut asked = Vec::new();
+        let built = Namespace::build(&list, |device| {
+            asked.push(device.clone());
+            let named = (0..DEVICES).find(|number| id(*number) == *device);
+            let number = named.unwrap_or_else(|| pair.unnamed[device]);
+            Ok(pair.devices[number].0.clone())
+        });
+        let built = built.unwrap();
+        assert_eq!(asked, list.devices());
+        assert_eq!(built.list().to_string(), text);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        seen(&original, ".", 0, &mut before);
+        seen(&built, ".", 0, &mut after);
+        assert_eq!(before, after);
+        pair.spaces[0] = built;
         pair.compare();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cap_std::fs::{Dir, Metadata};
-use capfs::account::{Account, Charge, Holding};
+use capfs::account::{Charge, Holding};
 use capfs::clock::NANOS_PER_SEC;
 use capfs::{
     DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, Qid, SetStat,
@@ -18,7 +18,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use super::super::errors::errno;
 use super::super::transfer::{retry, with_scratch};
 use super::ledger::{Counted, Ledger, Taken};
-use super::{Admission, op};
+use super::numbers::Seen;
+use super::{Known, Tree, op};
 
 /// A file that was just opened, and that it counts as open where contents are counted.
 pub(super) struct Held {
@@ -39,8 +40,9 @@ impl Held {
 
 /// An open regular file.
 pub(super) struct HostFile {
-    /// What it is to be held against before anything is done with it.
-    unchecked: Option<Admission>,
+    /// The file system of its directory, until it is checked before anything is done with it.
+    unchecked: Option<u64>,
+    known: Known,
     // In front of the file, as in `Held`.
     ledger: Option<Counted>,
     file: File,
@@ -48,9 +50,10 @@ pub(super) struct HostFile {
 
 impl HostFile {
     /// A file that is known to be a regular one which the guest may have.
-    pub(super) fn new(held: Held) -> Self {
+    pub(super) fn new(held: Held, known: Known) -> Self {
         HostFile {
             unchecked: None,
+            known,
             ledger: held.counted,
             file: held.file,
         }
@@ -58,19 +61,19 @@ impl HostFile {
 
     /// A file whose name stood for such a one when it was walked to, and may stand for something else by now. That is found
     /// when something is done with it: opening and closing alone need no call of the system for it.
-    pub(super) fn unchecked(held: Held, admission: Admission) -> Self {
+    pub(super) fn unchecked(held: Held, known: Known, device: u64) -> Self {
         HostFile {
-            unchecked: Some(admission),
-            ..HostFile::new(held)
+            unchecked: Some(device),
+            ..HostFile::new(held, known)
         }
     }
 
     #[inline]
     fn check(&mut self) -> Result<(), Errno> {
-        match &self.unchecked {
+        match self.unchecked {
             None => Ok(()),
-            Some(admission) => {
-                admission.check(&self.file)?;
+            Some(device) => {
+                self.known.check(device, &self.file)?;
                 self.unchecked = None;
                 Ok(())
             }
@@ -263,11 +266,10 @@ impl OpenFile for HostFile {
     fn stat(&self) -> Op<Stat> {
         let stat = || {
             let metadata = Metadata::from_file(&self.file).map_err(errno)?;
-            let admission = self.unchecked.as_ref();
-            admission.map_or(Ok(()), |admission| {
-                admission.check_as(&self.file, &metadata)
-            })?;
-            Ok(super::stat(&metadata))
+            if let Some(device) = self.unchecked {
+                self.known.check_as(device, &self.file, &metadata)?;
+            }
+            self.known.stat(&metadata)
         };
         Op::Ready(stat())
     }
@@ -396,11 +398,12 @@ pub(super) fn set_directory_stat(dir: &Dir, change: SetStat) -> Result<(), Errno
 /// name that is still there keeps its cookie, and new ones come behind. So cookies survive changes.
 pub(super) struct HostDirectory {
     dir: Arc<Dir>,
+    qid: Qid,
+    tree: Arc<Tree>,
     /// In ascending order of cookies; `None` before the first listing.
     entries: Option<Vec<DirEntry>>,
     /// The last cookie that was given out.
     last_cookie: u64,
-    account: Account,
     /// For the entries.
     charge: Charge,
 }
@@ -413,13 +416,14 @@ const ENTRY: usize = size_of::<DirEntry>() + 16;
 const READING: usize = 3;
 
 impl HostDirectory {
-    pub(super) fn new(dir: Arc<Dir>, account: &Account) -> Self {
+    pub(super) fn new(dir: Arc<Dir>, qid: Qid, tree: Arc<Tree>) -> Self {
         HostDirectory {
             dir,
+            qid,
             entries: None,
             last_cookie: 0,
-            account: account.clone(),
-            charge: account.nothing(Holding::Descriptors),
+            charge: tree.account.nothing(Holding::Descriptors),
+            tree,
         }
     }
 
@@ -465,7 +469,7 @@ impl HostDirectory {
     /// The names, and a charge for them and for what is made of them.
     fn read_names(&self) -> Result<(Vec<(String, Qid)>, Charge), Errno> {
         let mut names = Vec::new();
-        let mut reading = self.account.nothing(Holding::Descriptors);
+        let mut reading = self.tree.account.nothing(Holding::Descriptors);
         let mut size = 0;
         for entry in self.dir.entries().map_err(errno)? {
             let entry = entry.map_err(errno)?;
@@ -479,9 +483,9 @@ impl HostDirectory {
             };
             size += READING * (ENTRY + name.len());
             reading.cover(size as u64)?;
-            names.push((name, super::qid(&metadata)));
+            names.push((name, Seen::new(&metadata)));
         }
-        Ok((names, reading))
+        Ok((self.tree.numbers.list(names)?, reading))
     }
 }
 
@@ -505,7 +509,7 @@ impl OpenDirectory for HostDirectory {
         op(self
             .dir
             .dir_metadata()
-            .map(|metadata| super::stat(&metadata)))
+            .map(|metadata| super::stat(&metadata, self.qid)))
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {

@@ -12,6 +12,7 @@
 
 mod file;
 mod ledger;
+mod numbers;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,8 @@ use crate::reserved::{Bars, FileId, is_procfs};
 use file::{Held, HostDirectory, HostFile, counted};
 pub use ledger::Ledger;
 use ledger::Taken;
+pub use numbers::Numbers;
+use numbers::Seen;
 
 /// A folder of the host that is open, and is not an agent's yet.
 pub struct HostFolder(Dir);
@@ -62,12 +65,30 @@ impl HostFolder {
         }
     }
 
-    /// The folder as a device's root, for the agent of an account; `bars` are what nobody reaches by it.
+    /// Which folder it is.
     ///
     /// # Errors
     /// Whatever looking at it ends with.
-    pub fn root(self, bars: Bars, account: &Account) -> io::Result<NodeRef> {
-        Ok(Arc::new(Folder::root(self.0, None, bars, account)?))
+    pub fn id(&self) -> io::Result<FileId> {
+        let metadata = self.0.dir_metadata()?;
+        Ok(FileId::new(metadata.dev(), metadata.ino()))
+    }
+
+    /// The folder as a device's root, for the agent of an account; `bars` are what nobody reaches by it, and `numbers` those by
+    /// which the agent tells its files apart, also where it has the folder a second time.
+    ///
+    /// # Errors
+    /// Whatever looking at it ends with; `ENOMEM` where the account has no room for the first number.
+    pub fn root(self, bars: Bars, account: &Account, numbers: Arc<Numbers>) -> io::Result<NodeRef> {
+        Ok(Arc::new(Folder::root(
+            self.0,
+            Tree {
+                numbers,
+                ledger: None,
+                bars,
+                account: account.clone(),
+            },
+        )?))
     }
 
     /// The same of a folder in which contents may take `limit` bytes; over it, the guest gets `EDQUOT`. The ledger says what they
@@ -83,15 +104,15 @@ impl HostFolder {
     ) -> io::Result<(NodeRef, Arc<Ledger>)> {
         let HostFolder(dir) = self;
         let ledger = Arc::new(Ledger::new(dir.try_clone()?, limit)?);
-        let root = Folder::root(dir, Some(ledger.clone()), bars, account)?;
+        let tree = Tree {
+            numbers: Arc::new(Numbers::new(account)),
+            ledger: Some(ledger.clone()),
+            bars,
+            account: account.clone(),
+        };
+        let root = Folder::root(dir, tree)?;
         Ok((Arc::new(root), ledger))
     }
-}
-
-/// Inode numbers are unique within one file system, and a folder may hold mount points of others.
-fn qid(metadata: &Metadata) -> Qid {
-    let path = metadata.ino() ^ metadata.dev().rotate_left(44);
-    Qid::new(path, kind(metadata.file_type()))
 }
 
 fn kind(file_type: FileType) -> FileKind {
@@ -113,13 +134,13 @@ fn kind(file_type: FileType) -> FileKind {
     }
 }
 
-fn stat(metadata: &Metadata) -> Stat {
+fn stat(metadata: &Metadata, qid: Qid) -> Stat {
     let time = |seconds: i64, nanos: i64| {
         let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         u64::try_from(nanos).unwrap_or(0)
     };
     Stat {
-        qid: qid(metadata),
+        qid,
         nlink: metadata.nlink(),
         size: metadata.len(),
         atime: time(metadata.atime(), metadata.atime_nsec()),
@@ -150,12 +171,9 @@ fn options() -> OpenOptions {
     options
 }
 
-/// A directory, by a handle of its own.
-struct Folder {
-    dir: Arc<Dir>,
-    qid: Qid,
-    /// The file system that it is in.
-    device: u64,
+/// What all of a folder has in common.
+struct Tree {
+    numbers: Arc<Numbers>,
     /// Of a folder whose contents are limited.
     ledger: Option<Arc<Ledger>>,
     bars: Bars,
@@ -163,21 +181,24 @@ struct Folder {
     account: Account,
 }
 
+/// A directory, by a handle of its own.
+struct Folder {
+    dir: Arc<Dir>,
+    qid: Qid,
+    /// The file system that it is in.
+    device: u64,
+    tree: Arc<Tree>,
+}
+
 impl Folder {
-    fn root(
-        dir: Dir,
-        ledger: Option<Arc<Ledger>>,
-        bars: Bars,
-        account: &Account,
-    ) -> io::Result<Folder> {
+    fn root(dir: Dir, tree: Tree) -> io::Result<Folder> {
         let metadata = dir.dir_metadata()?;
+        let qid = tree.numbers.of(Seen::new(&metadata));
         Ok(Folder {
             dir: Arc::new(dir),
-            qid: qid(&metadata),
+            qid: qid.map_err(|_| io::Error::from(rustix::io::Errno::NOMEM))?,
             device: metadata.dev(),
-            ledger,
-            bars,
-            account: account.clone(),
+            tree: Arc::new(tree),
         })
     }
 
@@ -192,7 +213,10 @@ impl Node for Folder {
     }
 
     fn stat(&self) -> Op<Stat> {
-        op(self.dir.dir_metadata().map(|metadata| stat(&metadata)))
+        op(self
+            .dir
+            .dir_metadata()
+            .map(|metadata| stat(&metadata, self.qid)))
     }
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
@@ -201,7 +225,8 @@ impl Node for Folder {
         }
         Op::ok(Box::new(DirectoryFile(HostDirectory::new(
             self.dir.clone(),
-            &self.account,
+            self.qid,
+            self.tree.clone(),
         ))))
     }
 
@@ -220,7 +245,7 @@ impl Node for Folder {
 
 impl Directory for Folder {
     fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
-        op(self.find(name.as_str()))
+        Op::Ready(self.find(name.as_str(), Numbers::of))
     }
 
     fn edit(&self) -> Option<&dyn EditDirectory> {
@@ -229,42 +254,48 @@ impl Directory for Folder {
 }
 
 impl Folder {
-    fn find(&self, name: &str) -> io::Result<NodeRef> {
-        let metadata = self.dir.symlink_metadata(name)?;
-        self.admit(&metadata)?;
+    /// What has a name; `number` says which it is, found or just made.
+    fn find(
+        &self,
+        name: &str,
+        number: fn(&Numbers, Seen) -> Result<Qid, Errno>,
+    ) -> Result<NodeRef, Errno> {
+        let metadata = self.dir.symlink_metadata(name).map_err(errno)?;
+        self.admit(&metadata).map_err(errno)?;
         if metadata.is_dir() {
-            let dir = self.dir.open_dir_nofollow(name)?;
+            let dir = self.dir.open_dir_nofollow(name).map_err(errno)?;
             // The name may stand for something else by now.
-            let metadata = dir.dir_metadata()?;
-            self.admit(&metadata)?;
-            if metadata.dev() != self.device && is_procfs(&dir)? {
-                return Err(rustix::io::Errno::ACCESS.into());
+            let metadata = dir.dir_metadata().map_err(errno)?;
+            self.admit(&metadata).map_err(errno)?;
+            if metadata.dev() != self.device && is_procfs(&dir).map_err(errno)? {
+                return Err(Errno::Acces);
             }
             return Ok(Arc::new(Folder {
                 dir: Arc::new(dir),
-                qid: qid(&metadata),
+                qid: number(&self.tree.numbers, Seen::new(&metadata))?,
                 device: metadata.dev(),
-                ledger: self.ledger.clone(),
-                bars: self.bars.clone(),
-                account: self.account.clone(),
+                tree: self.tree.clone(),
             }));
         }
-        Ok(self.leaf(name, &metadata))
+        let seen = Seen::new(&metadata);
+        Ok(self.leaf(name, seen.id, number(&self.tree.numbers, seen)?))
     }
 
-    fn leaf(&self, name: &str, metadata: &Metadata) -> Arc<Leaf> {
+    fn leaf(&self, name: &str, id: FileId, qid: Qid) -> Arc<Leaf> {
         Arc::new(Leaf {
             parent: self.dir.clone(),
             name: name.to_owned(),
-            qid: qid(metadata),
+            known: Known {
+                id,
+                qid,
+                tree: self.tree.clone(),
+            },
             device: self.device,
-            ledger: self.ledger.clone(),
-            bars: self.bars.clone(),
         })
     }
 
     fn admit(&self, metadata: &Metadata) -> io::Result<()> {
-        admit(&self.bars, metadata)
+        admit(&self.tree.bars, metadata)
     }
 }
 
@@ -280,7 +311,7 @@ impl Folder {
     /// Makes a directory or a link, which counts as a block where contents are counted.
     fn make_block(&self, make: impl FnOnce() -> io::Result<()>) -> Result<(), Errno> {
         let make = || make().map_err(errno);
-        match &self.ledger {
+        match &self.tree.ledger {
             Some(ledger) => ledger.make_block(make),
             None => make(),
         }
@@ -288,17 +319,36 @@ impl Folder {
 
     /// Takes a name away, and counts that where contents are counted.
     fn take_away(&self, name: Name<'_>, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        match &self.ledger {
+        let goes = self.last_name(name);
+        match &self.tree.ledger {
             Some(ledger) => {
                 ledger.take_away(|| Taken::of_name(&self.dir, name.as_str()).ok(), remove)
             }
             None => remove(),
+        }?;
+        self.forget(goes);
+        Ok(())
+    }
+
+    /// The file that is gone with a name, if it is time to tell.
+    fn last_name(&self, name: Name<'_>) -> Option<FileId> {
+        if !self.tree.numbers.are_many() {
+            return None;
+        }
+        let metadata = self.dir.symlink_metadata(name.as_str()).ok()?;
+        let last = metadata.is_dir() || metadata.nlink() == 1;
+        last.then(|| Seen::new(&metadata).id)
+    }
+
+    fn forget(&self, gone: Option<FileId>) {
+        if let Some(id) = gone {
+            self.tree.numbers.forget(id);
         }
     }
 
     /// Whether what is in either is counted by the same, or in neither.
     fn counts_as(&self, ledger: Option<&Arc<Ledger>>) -> bool {
-        match (&self.ledger, ledger) {
+        match (&self.tree.ledger, ledger) {
             (Some(own), Some(other)) => Arc::ptr_eq(own, other),
             (None, None) => true,
             _ => false,
@@ -315,15 +365,17 @@ impl EditDirectory for Folder {
             let file = self.dir.open_with(name, &options).map_err(errno)?;
             Ok(file.into_std())
         };
-        let created = match &self.ledger {
+        let created = match &self.tree.ledger {
             Some(ledger) => ledger.create(create),
             None => create().map(Held::uncounted),
         };
         Op::Ready(created.and_then(|held| {
             let metadata = Metadata::from_file(&held.file).map_err(errno)?;
+            let seen = Seen::new(&metadata);
+            let node = self.leaf(name, seen.id, self.tree.numbers.made(seen)?);
             Ok(Opened {
-                node: self.leaf(name, &metadata),
-                file: Box::new(HostFile::new(held)),
+                file: Box::new(HostFile::new(held, node.known.clone())),
+                node,
             })
         }))
     }
@@ -331,11 +383,19 @@ impl EditDirectory for Folder {
     fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
         let name = name.as_str();
         let made = self.make_block(|| self.dir.create_dir(name));
-        Op::Ready(made.and_then(|()| self.find(name).map_err(errno)))
+        Op::Ready(made.and_then(|()| self.find(name, Numbers::made)))
     }
 
     fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
-        Op::Ready(self.make_block(|| self.dir.symlink_contents(target, name.as_str())))
+        let name = name.as_str();
+        let made = self.make_block(|| self.dir.symlink_contents(target, name));
+        Op::Ready(made.and_then(|()| {
+            // Whoever takes it away at once makes that it is not there, and not that it was not made.
+            if let Ok(metadata) = self.dir.symlink_metadata(name) {
+                self.tree.numbers.made(Seen::new(&metadata))?;
+            }
+            Ok(())
+        }))
     }
 
     fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {
@@ -345,14 +405,14 @@ impl EditDirectory for Folder {
                 Err(errno) => errno,
             });
         };
-        if !self.counts_as(leaf.ledger.as_ref()) {
+        if !self.counts_as(leaf.ledger()) {
             return Op::err(Errno::Xdev);
         }
         let link = || {
             let linked = leaf.parent.hard_link(&leaf.name, &self.dir, name.as_str());
             linked.map_err(errno)
         };
-        Op::Ready(match &self.ledger {
+        Op::Ready(match &self.tree.ledger {
             Some(ledger) => ledger.make(0, link),
             None => link(),
         })
@@ -371,9 +431,10 @@ impl EditDirectory for Folder {
             Ok(to) => to,
             Err(errno) => return Op::err(errno),
         };
-        if !self.counts_as(to.ledger.as_ref()) {
+        if !self.counts_as(to.tree.ledger.as_ref()) {
             return Op::err(Errno::Xdev);
         }
+        let replaced = to.last_name(to_name);
         let goes = || {
             let goes = Taken::of_name(&to.dir, to_name.as_str()).ok()?;
             let moved = self.dir.symlink_metadata(name.as_str()).ok()?;
@@ -381,15 +442,67 @@ impl EditDirectory for Folder {
             (!goes.is(&moved)).then_some(goes)
         };
         let rename = || self.dir.rename(name.as_str(), &to.dir, to_name.as_str());
-        let renamed = match &self.ledger {
+        let renamed = match &self.tree.ledger {
             Some(ledger) => ledger.take_away(goes, rename),
             None => rename(),
         };
-        Op::Ready(renamed.map_err(|error| match errno(error) {
+        let renamed = renamed.map_err(|error| match errno(error) {
             // Some file systems' word for a directory that is not empty (rename(2)).
             Errno::Exist => Errno::Notempty,
             errno => errno,
-        }))
+        });
+        if renamed.is_ok() {
+            to.forget(replaced);
+        }
+        Op::Ready(renamed)
+    }
+}
+
+/// What a file was when it was walked to. Its name may stand for another by now.
+#[derive(Clone)]
+struct Known {
+    id: FileId,
+    qid: Qid,
+    tree: Arc<Tree>,
+}
+
+impl Known {
+    /// What is known about the file that has these metadata.
+    ///
+    /// # Errors
+    /// - [`Errno::Nomem`]: it is another, and the account has no room for its number
+    fn stat(&self, metadata: &Metadata) -> Result<Stat, Errno> {
+        let seen = Seen::new(metadata);
+        let qid = match seen.id == self.id && seen.kind == self.qid.kind {
+            true => self.qid,
+            false => self.tree.numbers.of(seen)?,
+        };
+        Ok(stat(metadata, qid))
+    }
+
+    /// What a file must be that was opened by a name in a directory of this file system.
+    ///
+    /// # Errors
+    /// What stands for one that the guest may not have.
+    fn check(&self, device: u64, file: &std::fs::File) -> Result<(), Errno> {
+        let metadata = Metadata::from_file(file).map_err(errno)?;
+        self.check_as(device, file, &metadata)
+    }
+
+    fn check_as(
+        &self,
+        device: u64,
+        file: &std::fs::File,
+        metadata: &Metadata,
+    ) -> Result<(), Errno> {
+        if !metadata.is_file() {
+            return Err(Errno::Notsup);
+        }
+        admit(&self.tree.bars, metadata).map_err(errno)?;
+        if metadata.dev() != device && is_procfs(file).map_err(errno)? {
+            return Err(Errno::Acces);
+        }
+        Ok(())
     }
 }
 
@@ -397,23 +510,25 @@ impl EditDirectory for Folder {
 struct Leaf {
     parent: Arc<Dir>,
     name: String,
-    qid: Qid,
+    known: Known,
     /// The file system that its directory is in.
     device: u64,
-    ledger: Option<Arc<Ledger>>,
-    bars: Bars,
 }
 
 impl Leaf {
+    fn ledger(&self) -> Option<&Arc<Ledger>> {
+        self.known.tree.ledger.as_ref()
+    }
+
     fn resize(&self, file: &std::fs::File, size: u64) -> Result<(), Errno> {
-        counted(self.ledger.as_deref(), file, || {
+        counted(self.ledger().map(|ledger| &**ledger), file, || {
             file.set_len(size).map_err(errno)
         })
     }
 
     /// Opens the file. What it is has to be checked before anything is done with it.
     fn open_held(&self, read: bool, write: bool) -> Result<Held, Errno> {
-        match self.qid.kind {
+        match self.known.qid.kind {
             FileKind::RegularFile => {}
             FileKind::SymbolicLink => return Err(Errno::Loop),
             _ => return Err(Errno::Notsup),
@@ -424,62 +539,29 @@ impl Leaf {
             let file = self.parent.open_with(&self.name, &options);
             Ok(file.map_err(errno)?.into_std())
         };
-        match &self.ledger {
+        match self.ledger() {
             Some(ledger) => ledger.open(open),
             None => open().map(Held::uncounted),
-        }
-    }
-
-    fn admission(&self) -> Admission {
-        Admission {
-            device: self.device,
-            bars: self.bars.clone(),
         }
     }
 
     /// Opens the file to change it at once.
     fn open_checked(&self, read: bool) -> Result<Held, Errno> {
         let held = self.open_held(read, true)?;
-        self.admission().check(&held.file)?;
+        self.known.check(self.device, &held.file)?;
         Ok(held)
-    }
-}
-
-/// What a file must be that was opened by a name.
-struct Admission {
-    /// The file system that its directory is in.
-    device: u64,
-    bars: Bars,
-}
-
-impl Admission {
-    fn check(&self, file: &std::fs::File) -> Result<(), Errno> {
-        let metadata = Metadata::from_file(file).map_err(errno)?;
-        self.check_as(file, &metadata)
-    }
-
-    fn check_as(&self, file: &std::fs::File, metadata: &Metadata) -> Result<(), Errno> {
-        if !metadata.is_file() {
-            return Err(Errno::Notsup);
-        }
-        admit(&self.bars, metadata).map_err(errno)?;
-        if metadata.dev() != self.device && is_procfs(file).map_err(errno)? {
-            return Err(Errno::Acces);
-        }
-        Ok(())
     }
 }
 
 impl Node for Leaf {
     fn qid(&self) -> Qid {
-        self.qid
+        self.known.qid
     }
 
     fn stat(&self) -> Op<Stat> {
-        op(self
-            .parent
-            .symlink_metadata(&self.name)
-            .map(|metadata| stat(&metadata)))
+        let metadata = self.parent.symlink_metadata(&self.name);
+        let metadata = metadata.map_err(errno);
+        Op::Ready(metadata.and_then(|metadata| self.known.stat(&metadata)))
     }
 
     fn open(&self, how: OpenHow) -> Op<Box<dyn OpenFile>> {
@@ -490,10 +572,10 @@ impl Node for Leaf {
             if how.truncate {
                 let held = self.open_checked(read)?;
                 self.resize(&held.file, 0)?;
-                return Ok(HostFile::new(held));
+                return Ok(HostFile::new(held, self.known.clone()));
             }
             let held = self.open_held(read, write)?;
-            Ok(HostFile::unchecked(held, self.admission()))
+            Ok(HostFile::unchecked(held, self.known.clone(), self.device))
         };
         Op::Ready(open().map(|file| Box::new(file) as Box<dyn OpenFile>))
     }

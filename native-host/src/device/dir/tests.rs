@@ -1,18 +1,25 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use capfs::account::{Account, Holding};
 use capfs::testkit::{self, READ, edit, list_from, name, now, write};
 use capfs::{Errno, FileKind, NodeRef, OpenFile};
 use tempfile::TempDir;
 
-use super::HostFolder;
+use super::{HostFolder, Numbers};
 use crate::reserved::{Bars, Danger, Reserved};
 
 fn open(path: &Path, bars: Bars) -> NodeRef {
+    opened(path, bars, &Account::unlimited())
+}
+
+fn opened(path: &Path, bars: Bars, account: &Account) -> NodeRef {
     let folder = HostFolder::open(path).unwrap();
-    folder.root(bars, &Account::unlimited()).unwrap()
+    let numbers = Arc::new(Numbers::new(account));
+    folder.root(bars, account, numbers).unwrap()
 }
 
 fn folder() -> (TempDir, NodeRef) {
@@ -80,20 +87,25 @@ fn listings_are_charged_before_they_are_read() {
         std::fs::write(scratch.path().join(name(index)), b"").unwrap();
     }
     let opened = |account: &Account| {
-        let folder = HostFolder::open(scratch.path()).unwrap();
-        let root = folder.root(Bars::default(), account).unwrap();
-        now(root.open(READ)).unwrap()
+        let root = opened(scratch.path(), Bars::default(), account);
+        (now(root.open(READ)).unwrap(), account.used())
     };
     // What is kept has room for it, but not what it takes to read it.
     let account = Account::new(2 * 100 * NAMES as u64);
-    let mut file = opened(&account);
+    let (mut file, before) = opened(&account);
     assert_eq!(list_from(&mut *file, 0, 1), Err(Errno::Nomem));
-    assert_eq!(account.used(), 0, "nothing is held by what was refused");
+    assert_eq!(
+        account.used(),
+        before,
+        "nothing is held by what was refused"
+    );
 
     let account = Account::new(1 << 20);
-    let mut file = opened(&account);
+    let (mut file, before) = opened(&account);
     list_from(&mut *file, 0, 1).unwrap();
-    let held = account.used();
+    // What was seen has a number for as long as the folder is there.
+    let numbers = NAMES as u64 * 64;
+    let held = account.used() - before - numbers;
     assert!(held >= 100 * NAMES as u64, "{held}");
     assert!(account.usage().peak >= 2 * held);
     // One that can't be read again is still there.
@@ -105,7 +117,8 @@ fn listings_are_charged_before_they_are_read() {
         std::fs::remove_file(scratch.path().join(name(index))).unwrap();
     }
     assert_eq!(list_from(&mut *file, 0, NAMES).unwrap().len(), 1);
-    assert!(account.used() < held / 100, "what has gone is given back");
+    let left = account.used() - before - numbers;
+    assert!(left < held / 100, "what has gone is given back");
     drop(file);
     assert_eq!(account.used(), 0);
 }
@@ -154,7 +167,9 @@ fn what_is_reserved_can_t_be_reached_by_another_name() {
     reserved.add("a secret", &own.join("master"), Danger::Read, "");
     let folder = HostFolder::open(&shared).unwrap();
     let bars = reserved.check(&folder, false).unwrap();
-    let root = folder.root(bars, &Account::unlimited()).unwrap();
+    let account = Account::unlimited();
+    let numbers = Arc::new(Numbers::new(&account));
+    let root = folder.root(bars, &account, numbers).unwrap();
     assert_eq!(testkit::walk(&root, "f").err(), Some(Errno::Acces));
     assert!(testkit::walk(&root, "g").is_ok());
 }
@@ -185,4 +200,139 @@ fn what_took_a_file_s_name_is_not_used() {
     );
     assert_eq!(now(file.stat()).err(), Some(Errno::Notsup));
     assert_eq!(now(file.sync(true)).err(), Some(Errno::Notsup));
+}
+
+fn number(root: &NodeRef, path: &str) -> u64 {
+    let node = testkit::walk(root, path).unwrap();
+    let stat = now(node.stat()).unwrap();
+    assert_eq!(stat.qid, node.qid(), "{path}");
+    stat.qid.path
+}
+
+/// What an agent does with a folder, and the numbers that it sees meanwhile.
+fn history(scratch: &Path, root: &NodeRef) -> Vec<u64> {
+    let host_s = |path: &str| std::fs::symlink_metadata(scratch.join(path)).unwrap().ino();
+    let edit = edit(root).unwrap();
+    let mut seen = vec![root.qid().path, number(root, "there")];
+    let mut listing = now(root.open(READ)).unwrap();
+    let listed = list_from(&mut *listing, 0, 1000).unwrap();
+    for entry in &listed {
+        assert_eq!(entry.qid.path, number(root, &entry.name), "{}", entry.name);
+        assert_ne!(entry.qid.path, host_s(&entry.name), "{}", entry.name);
+    }
+    let mut listed: Vec<_> = listed
+        .iter()
+        .map(|entry| (&entry.name, entry.qid.path))
+        .collect();
+    listed.sort();
+    seen.extend(listed.iter().map(|(_, number)| number));
+
+    write(root, "made", b"text").unwrap();
+    let made = number(root, "made");
+    let node = testkit::walk(root, "made").unwrap();
+    now(edit.link(name("linked"), &node)).unwrap();
+    let below = now(edit.make_directory(name("below"))).unwrap();
+    now(edit.rename(name("made"), &below, name("moved"))).unwrap();
+    assert_eq!(number(root, "linked"), made, "one file, another name");
+    assert_eq!(number(root, "below/moved"), made, "the same after a rename");
+    now(edit.make_symlink(name("symbolic"), "linked")).unwrap();
+    seen.extend(["linked", "below", "symbolic"].map(|path| number(root, path)));
+
+    // As long as it is open, also without a name.
+    let file = now(testkit::walk(root, "linked").unwrap().open(READ)).unwrap();
+    now(edit.unlink(name("linked"))).unwrap();
+    now(testkit::edit(&below).unwrap().unlink(name("moved"))).unwrap();
+    write(root, "other", b"").unwrap();
+    assert_eq!(now(file.stat()).unwrap().qid.path, made);
+    drop(file);
+    // The host may give its number to the next one.
+    for _ in 0..4 {
+        write(root, "linked", b"").unwrap();
+        seen.push(number(root, "linked"));
+        now(edit.unlink(name("linked"))).unwrap();
+        now(edit.make_directory(name("linked"))).unwrap();
+        seen.push(number(root, "linked"));
+        now(edit.remove_directory(name("linked"))).unwrap();
+        now(edit.make_symlink(name("linked"), "x")).unwrap();
+        seen.push(number(root, "linked"));
+        now(edit.unlink(name("linked"))).unwrap();
+    }
+    let mut once = seen.clone();
+    once.sort_unstable();
+    once.dedup();
+    // The root and what was there were seen twice.
+    assert!(
+        once.len() >= seen.len() - 1,
+        "no number is given twice: {seen:?}"
+    );
+    seen
+}
+
+#[test]
+fn numbers_follow_from_what_the_agent_has_done() {
+    let made = |names: &[&str]| {
+        let (scratch, root) = folder();
+        for name in names {
+            std::fs::write(scratch.path().join(name), b"").unwrap();
+        }
+        history(scratch.path(), &root)
+    };
+    // The host lists and numbers them in another order.
+    let first = made(&["a", "b", "c", "there"]);
+    assert_eq!(made(&["there", "c", "b", "a"]), first);
+    assert_eq!(first[..6], [1, 2, 3, 4, 5, 2]);
+}
+
+#[test]
+fn a_folder_that_is_there_twice_has_the_same_numbers() {
+    let scratch = tempfile::tempdir().unwrap();
+    let account = Account::unlimited();
+    let numbers = Arc::new(Numbers::new(&account));
+    let [one, other] = [(), ()].map(|()| {
+        let folder = HostFolder::open(scratch.path()).unwrap();
+        folder
+            .root(Bars::default(), &account, numbers.clone())
+            .unwrap()
+    });
+    write(&one, "a", b"").unwrap();
+    write(&other, "b", b"").unwrap();
+    for path in ["a", "b"] {
+        assert_eq!(number(&one, path), number(&other, path));
+    }
+    assert_eq!(one.qid(), other.qid());
+}
+
+#[test]
+fn what_numbers_take_is_charged_and_bounded() {
+    let scratch = tempfile::tempdir().unwrap();
+    let account = Account::new(1 << 20);
+    let root = opened(scratch.path(), Bars::default(), &account);
+    let edit = edit(&root).unwrap();
+    let begin = account.used();
+    for index in 0..20_000 {
+        // Some are replaced rather than removed, and some of them have a second name.
+        now(edit.make_symlink(name("s"), "target")).unwrap();
+        match index % 3 {
+            0 => now(edit.unlink(name("s"))).unwrap(),
+            1 => now(edit.rename(name("s"), &root, name("t"))).unwrap(),
+            _ => {
+                let node = testkit::walk(&root, "s").unwrap();
+                now(edit.link(name("u"), &node)).unwrap();
+                now(edit.unlink(name("s"))).unwrap();
+                assert_eq!(number(&root, "u"), node.qid().path);
+                now(edit.unlink(name("u"))).unwrap();
+            }
+        }
+    }
+    let used = account.used() - begin;
+    assert!(used <= 64 * 4100, "{used} bytes are kept of what is gone");
+    drop(root);
+    assert_eq!(account.used(), 0);
+    // Where there is no room for a number, nothing is found without one.
+    let root = opened(scratch.path(), Bars::default(), &account);
+    std::fs::write(scratch.path().join("new"), b"").unwrap();
+    let rest = account.charge(Holding::Files, account.left()).unwrap();
+    assert_eq!(testkit::walk(&root, "new").err(), Some(Errno::Nomem));
+    drop(rest);
+    assert!(testkit::walk(&root, "new").is_ok());
 }
