@@ -14,6 +14,7 @@ mod headers;
 mod manifest;
 mod module;
 pub mod mutate;
+mod namespace;
 mod volume;
 
 /// Something that reads what strangers write.
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     headers::TARGET,
     manifest::TARGET,
     module::TARGET,
+    namespace::TARGET,
     volume::TARGET,
 ];
 

@@ -276,3 +276,54 @@ fn the_memory_of_processes_is_in_no_folder() {
     let whole = bench.run(&["--dir", "/proc::/"], &agent);
     assert_ended(&whole, 125, "it is a part of procfs");
 }
+
+/// Looks at the file `f` of its first two folders: the number of that file, or 99 unless it is one file of one device by both.
+fn numbers() -> String {
+    program(
+        r#"(import "wasi_snapshot_preview1" "path_filestat_get"
+              (func $stat (param i32 i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 0) "f")
+            (func $look (param $fd i32) (param $at i32)
+              (if (call $stat (local.get $fd) (i32.const 0) (i32.const 0) (i32.const 1) (local.get $at))
+                (then (call $exit (i32.const 98)))))
+            (func $main (result i32)
+              (call $look (i32.const 3) (i32.const 64))
+              (call $look (i32.const 4) (i32.const 128))
+              (if (i64.ne (i64.load (i32.const 64)) (i64.load (i32.const 128)))
+                (then (return (i32.const 99))))
+              (if (i64.ne (i64.load (i32.const 72)) (i64.load (i32.const 136)))
+                (then (return (i32.const 99))))
+              (if (i64.gt_u (i64.load (i32.const 72)) (i64.const 90))
+                (then (return (i32.const 97))))
+              (i32.wrap_i64 (i64.load (i32.const 72))))"#,
+    )
+}
+
+#[test]
+fn a_folder_is_one_device_however_often_it_is_granted_and_has_no_number_of_the_host_s() {
+    let bench = Bench::new();
+    let agent = bench.agent(&numbers());
+    for name in ["one", "other"] {
+        let folder = bench.path(name);
+        fs::create_dir(&folder).unwrap();
+        // What the program hasn't seen has no number.
+        fs::write(folder.join("unseen"), "").unwrap();
+        fs::write(folder.join("f"), "").unwrap();
+        let link = bench.path(&format!("link to {name}"));
+        symlink(&folder, &link).unwrap();
+        let grants = [
+            format!("{}::/a", folder.display()),
+            format!("{}::/b:rw", link.display()),
+        ];
+        let output = bench.run(&["--dir", &grants[0], "--dir", &grants[1]], &agent);
+        // Behind the folder itself.
+        assert_ended(&output, 2, "");
+    }
+    let [one, other] =
+        ["one", "other"].map(|name| format!("{}::/{name}", bench.path(name).display()));
+    assert_ended(
+        &bench.run(&["--dir", &one, "--dir", &other], &agent),
+        99,
+        "",
+    );
+}
