@@ -5,8 +5,8 @@ import { abortError } from './errors.js';
 export const TIMER_MAX = 2 ** 31 - 1;
 
 /**
- * Waits for a promise, unless the signal is aborted first. What the promise comes to later is nobody's affair: who waits takes care
- * of what it holds.
+ * Waits for a promise, unless the signal is aborted first. What the promise resolves to later is ignored: the caller must release what it
+ * may hold.
  *
  * @throws CapfsError of {@link abortError}
  */
@@ -22,7 +22,7 @@ export function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSigna
   });
 }
 
-/** Does something after so many milliseconds, however many; answers what calls it off. */
+/** Calls a function after a time in milliseconds, which may be longer than the platform's longest timer. Returns a function that cancels it. */
 export function after(milliseconds: number, action: () => void): () => void {
   const due = performance.now() + milliseconds;
   let timer: ReturnType<typeof setTimeout>;
@@ -33,7 +33,7 @@ export function after(milliseconds: number, action: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** One signal for all the reasons for which something may be given up. */
+/** One signal for every reason why an operation may be given up. */
 export class Abortable {
   readonly #controller = new AbortController();
   readonly #given: AbortSignal | undefined;
@@ -53,7 +53,7 @@ export class Abortable {
     this.#controller.abort(reason);
   }
 
-  /** It is done: the given signal is listened to no longer. */
+  /** The operation is done: stops listening to the given signal. */
   end(): void {
     this.#given?.removeEventListener('abort', this.#follow);
   }

@@ -78,7 +78,7 @@ export class CapfsError extends Error {
   }
 }
 
-/** Whether it is an error, of whatever window: `instanceof` holds for those of one alone. */
+/** Whether it is an error of any window or frame: `instanceof` knows only those of its own. */
 const isError = (thrown: unknown): thrown is Error =>
   thrown instanceof Error || ['[object Error]', '[object DOMException]'].includes(Object.prototype.toString.call(thrown));
 
@@ -87,17 +87,17 @@ export function messageOf(thrown: unknown): string {
   return isError(thrown) ? String(thrown.message) : String(thrown);
 }
 
-/** An address as messages have it: a `data:` URL is as long as its file. */
+/** An address, cut for use in a message: a `data:` URL is as long as its file. */
 export const shownAddress = (address: string): string => (address.length > 200 ? `${address.slice(0, 200)}…` : address);
 
-/** Causes of an error that a message has. */
+/** How many causes of an error a message names. */
 const CAUSES_MAX = 4;
 
-/** What was thrown, in words, and what caused it: Node's `fetch` says that it failed, and why only there. */
+/** What was thrown, in words, with its causes: Node's `fetch` says why it failed only in `cause`. */
 function messagesOf(thrown: unknown): string {
   const texts: string[] = [];
   for (let at = thrown; at !== undefined && at !== null && texts.length < CAUSES_MAX; at = isError(at) ? at.cause : undefined) {
-    // Of several attempts (the addresses of a host) the error has no message of its own.
+    // An error for several attempts (the addresses of a host) has no message of its own.
     const { errors, code } = at as { errors?: unknown; code?: unknown };
     const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
     const text = [at, first].filter((error) => error !== undefined).map(messageOf).find((text) => text !== '') ?? (typeof code === 'string' ? code : '');
@@ -106,18 +106,18 @@ function messagesOf(thrown: unknown): string {
   return texts.join(': ');
 }
 
-/** What lies elsewhere could not be loaded. */
+/** The error for a file that could not be loaded. */
 export function unloadable(what: string, error: unknown): CapfsError {
   return new CapfsError('FETCH_FAILED', `${what} can't be loaded: ${messagesOf(error)}${isUnexplained(error) ? UNEXPLAINED : ''}`, { cause: error });
 }
 
-/** A page isn't told why a request failed: that is to stay between the browser and the server. */
+/** A browser doesn't tell a page why a request failed, so as not to tell it about other servers. */
 const UNEXPLAINED = " (the server can't be reached, or doesn't allow this page's origin by CORS, or the page's policy doesn't allow the server)";
 
 /** A failure of `fetch` in a browser. Node's has a cause. */
 const isUnexplained = (error: unknown): boolean => error instanceof TypeError && error.cause === undefined && /fetch|NetworkError|Load failed/i.test(error.message);
 
-/** What to do about an errno, where that isn't plain. */
+/** What to do about an errno, where that isn't obvious. */
 const HINTS: Partial<Record<Errno, string>> = {
   EFBIG: 'it is longer than maxBytes, or endless: { maxBytes } allows more (16 MiB unless told, 512 MiB for a regular file)',
 };
@@ -130,7 +130,7 @@ export function kernelError(error: unknown, context: string): CapfsError {
   return new CapfsError(isErrno(text) ? text : 'HOST', message, typeof error === 'string' ? undefined : { cause: error });
 }
 
-/** What was aborted, as an error of the package; an abort for a reason of the package's own is that. */
+/** The error for something that was aborted. Where the reason is an error of the package, it is that one. */
 export function abortError(signal: AbortSignal, what: string): CapfsError {
   const reason: unknown = signal.reason;
   return reason instanceof CapfsError ? reason : new CapfsError('ABORTED', `${what} was aborted`, { cause: reason });

@@ -1,10 +1,10 @@
-/** Which of the two kernels: the one that every page loads, or the one with the capabilities that need the web platform. */
+/** Loads the JavaScript of one of the two kernels: the one that every page loads, or the one with the capabilities that need the web platform. */
 import type { KernelBindings } from '../kernel.js';
 import { unloadable } from './errors.js';
 
 export type { KernelBindings };
 
-/** Makes bindings of their own for one more kernel. */
+/** Makes new bindings, for one more instance of the kernel. */
 export type BindingsFactory = () => KernelBindings;
 
 /** Loads the glue of a kernel; each has its own. */

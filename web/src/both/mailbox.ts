@@ -17,7 +17,7 @@ const enum Word {
   Read,
   /** Grows with every write: what the worker waits on. */
   Wake,
-  /** 1 while an agent runs, so that the worker hears no messages. */
+  /** 1 while an agent runs: then the worker's event loop, and with it messages, may not be running. */
   Running,
   /** 1 when the page has more to write than fitted. */
   WantsRoom,
@@ -50,7 +50,7 @@ export class MailboxWriter {
     const parts = encode(mail);
     this.#queue.push(...parts);
     this.pump();
-    // What has no room yet may be the caller's, who may write into it meanwhile.
+    // What has to wait is copied: the bytes may be the caller's, who may change them meanwhile.
     if (parts.length > 1 && this.#queue.length > 0) this.#queue.push(new Uint8Array(this.#queue.pop()!));
   }
 
@@ -62,7 +62,7 @@ export class MailboxWriter {
       let room = RING - ((written - Atomics.load(this.#words, Word.Read)) >>> 0);
       if (room === 0) {
         Atomics.store(this.#words, Word.WantsRoom, 1);
-        // The worker may have read between the look and the flag.
+        // The worker may have made room after it was looked for and before the flag was set.
         room = RING - ((written - Atomics.load(this.#words, Word.Read)) >>> 0);
         if (room === 0) break;
       }
@@ -83,11 +83,11 @@ export class MailboxWriter {
 export class MailboxReader {
   readonly #words: Int32Array;
   readonly #ring: Uint8Array;
-  /** The next frame's length and that of its head, as far as they have come. */
+  /** The bytes of the next frame's two lengths that have arrived. */
   readonly #lengths = new Uint8Array(LENGTHS);
-  /** The next frame, once its length is known. */
+  /** The next frame, allocated once its length is known. */
   #frame: Uint8Array<ArrayBuffer> | undefined;
-  /** Bytes of it that have come. */
+  /** How many bytes of it have arrived. */
   #filled = 0;
 
   /** @param madeRoom called when the page waits for room and there is some */
@@ -127,7 +127,7 @@ export class MailboxReader {
       const at = (read >>> 0) % RING;
       const count = this.#take(at, Math.min(available, RING - at));
       Atomics.store(this.#words, Word.Read, (read + count) | 0);
-      // Not for every few bytes: the page is told once there is room worth a message.
+      // The page is told when enough room for a message has come together, not for every few bytes.
       if (available - count <= RING / 2 && Atomics.exchange(this.#words, Word.WantsRoom, 0) === 1) this.madeRoom();
       const frame = this.#frame;
       if (!frame || this.#filled < frame.length) continue;
@@ -136,7 +136,7 @@ export class MailboxReader {
     }
   }
 
-  /** Takes what the next frame lacks, each byte once however long the frame is; answers how much that was. */
+  /** Copies what the next frame still lacks, so that each byte is copied once however long the frame is. Returns how many bytes that was. */
   #take(at: number, available: number): number {
     const into = this.#frame ?? this.#lengths;
     const count = Math.min(available, into.length - this.#filled);

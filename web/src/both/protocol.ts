@@ -2,7 +2,7 @@
 import type { CapfsErrorCode } from './errors.js';
 import type { Exit, Timings, Usage, Variant } from './types.js';
 
-/** Which of the two kernels, and the folder of the package's files where that isn't the one of its modules. */
+/** Which of the two kernels, and the folder of the package's files where a page keeps them elsewhere than its modules. */
 export interface Assets {
   full: boolean;
   assets: URL | undefined;
@@ -17,11 +17,11 @@ export interface KernelModules {
   adapter: WebAssembly.Module;
 }
 
-/** What a worker must know of a module beside the module. */
+/** What a worker must know about a module that the engine doesn't tell. */
 export interface ModuleFacts {
-  /** The name under which it exports its start function, if it has one: it is not run by instantiating. */
+  /** The name under which it exports its start function, if it had one: that must not run before the adapter is in place, so it was made an export. */
   readonly start?: string;
-  /** The functions that are answered with `ENOSYS`, module and name in turn. */
+  /** The imported functions that are answered with `ENOSYS`; alternates module and name. */
   readonly unanswered: readonly string[];
 }
 
@@ -33,23 +33,23 @@ export type MountMember =
   | { type: 'opfs'; directory: string; quota: number; repair: boolean; writable: boolean }
   | { type: 'null' | 'zero' };
 
-/** Why a question about an agent has no answer any more. */
+/** The error of a request about an agent that is gone. */
 export const DISPOSED = 'the agent was disposed of';
 
-/** Another kernel of which this one has trees. */
+/** Another kernel, whose trees this one mounts. */
 export const enum Peer {
-  /** The page's. */
+  /** The page's kernel. */
   Home,
-  /** That of the agent whose task this one is. */
+  /** The kernel of the parent, where this agent is a task. */
   Parent,
-  /** The first device worker's. Each that takes the place of one that has failed has the next number: what was that one's is never asked of another. */
+  /** The kernel of the first device worker. When one fails, its successor has the next number, so that nothing that belonged to the first is asked of it. */
   Devices,
 }
 
-/** A tree that one kernel has made for another: its number, and what its root is, as WASI numbers kinds of files. */
+/** A tree that one kernel has made for another: two numbers, the tree's and the kind of file that its root is, as WASI numbers them. */
 export type RemoteTree = Uint32Array;
 
-/** A capability to mount: device, and keys and values in turn. Where another kernel has made it, whose and which tree. */
+/** A capability to mount. `terms` alternates keys and values; `from` says which tree of which kernel it is, where another kernel has made it. */
 export interface ConfiguredGrant {
   device: string;
   terms: string[];
@@ -57,38 +57,38 @@ export interface ConfiguredGrant {
 }
 
 /**
- * What a kernel answers that was asked to make less of a capability: the number and kind of the tree that was made here; the peer
- * and the tree that it must be made of, and the path at which the agent has it; or why not.
+ * A kernel's answer when it was asked to narrow a capability: `here`, the number and root kind of the tree that it has made; `there`, the peer
+ * and the tree that must be narrowed instead, and the path at which the agent has it; or `refused`, and why.
  */
 export type Narrowing =
   | [what: 'here', tree?: number, kind?: number]
   | [what: 'there', peer: Peer, tree: number, at: string]
   | [what: 'refused', errno: string, text: string];
 
-/** Of which of its capabilities a kernel is to make less: of tree `tree` of this client, or for 0 of what its agent holds. */
+/** Asks a kernel to narrow a capability: tree `tree` of this client, or, where that is 0, one that its own agent holds. */
 export interface NarrowRequest {
   client: number;
   tree: number;
   device: string;
   terms: string[];
-  /** Makes nothing. */
+  /** Only says whether it could: nothing is made. */
   check: boolean;
 }
 
 export interface AgentConfig {
-  /** What was read of its module; none if it was compiled by somebody else. */
+  /** What was read from its module; missing if the page compiled it without this package. */
   facts?: ModuleFacts;
   args: string[];
-  /** Who it is, for what it keeps; empty where it keeps nothing by that. */
+  /** The identity under which it keeps keys, databases and files; empty where it keeps none by identity. */
   identity: string;
   /** Standard input as a whole; none when the page writes it piece by piece. */
   stdin?: Uint8Array;
-  /** Names and values in turn. */
+  /** Alternates names and values. */
   env: string[];
   mounts: [path: string, members: MountMember[]][];
-  /** The directory that it knows as `.`, beside the names of the mounts. */
+  /** The directory that the agent knows as `.`, in addition to the names of the mounts. */
   dir?: string;
-  /** Whose tree shared mounts are parts of. */
+  /** The kernel whose tree shared mounts are parts of. */
   shares: Peer;
   grants: ConfiguredGrant[];
   /** The agent's name in the audit, if there is one. */
@@ -97,7 +97,7 @@ export interface AgentConfig {
   clockStep: number;
   random: boolean;
   tty: boolean;
-  /** What the page has for a console: a terminal of the console's own, a raw mode, columns and rows. */
+  /** What the page's console can do: `own`, show what is written on a terminal of its own; `raw`, hand over keys one by one; its size, if known. */
   console?: { own: boolean; raw: boolean; size?: [columns: number, rows: number] };
   /** Descriptors; 0 for the default. */
   files: number;
@@ -122,14 +122,14 @@ export type Command =
 /** What a device worker receives; `client` is an agent's number, `audit` its name in the audit, if there is one. */
 export type DeviceCommand =
   | { type: 'prepare-devices'; kernel: WebAssembly.Module }
-  /** The first of a client. It makes the worker hold no more than so many bytes by all of its own; 0 is no bound. */
+  /** Comes first for each client. `held` bounds the bytes that the worker holds for it; 0 is no bound. */
   | { type: 'device-admit'; client: number; held: number }
   | { type: 'device-grant'; request: number; client: number; identity: string; audit: string | undefined; device: string; terms: string[] }
   | ({ type: 'device-narrow'; request: number } & NarrowRequest)
   | { type: 'device-request'; client: number; bytes: Uint8Array }
-  /** Of what the client's audit was sent the page has told its function so much. */
+  /** The page's audit function has been called for lines of this weight. */
   | { type: 'device-told'; client: number; weight: number }
-  /** Asks for an answer when what came before is done, and what was given up by it is told. */
+  /** Asks for an answer once the client's earlier requests are done, and the audit of what they gave up has been sent. */
   | { type: 'device-settle'; client: number }
   | { type: 'device-forget'; client: number };
 
@@ -142,20 +142,20 @@ export type DeviceReport =
   | { type: 'device-taken'; client: number; taken: number }
   | { type: 'device-audit'; client: number; line: string; weight: number }
   | { type: 'device-settled'; client: number }
-  /** The last that is heard of a client. */
+  /** The last report about a client. */
   | { type: 'device-forgotten'; client: number }
   | { type: 'device-failed'; message: string };
 
-/** Requests of one client that may be on their way to the device worker at once. The others wait, so that no client's keep those of another for long. */
+/** Requests of one client that may be on their way to the device worker at once. The rest wait on the page, so that one client can't delay the others for long. */
 export const DEVICE_WINDOW = 32;
 
-/** What a call of a function of the page's counts as; a line of the audit as its characters where it has more. */
+/** The weight of one call of a page's function (of `audit` or `console`). A line of the audit weighs its length where that is more. */
 export const TOLD = 256;
 
-/** What may have been sent to functions of the page's that they were not told yet. Whoever has sent more waits: they may take their time. */
+/** The weight of calls of the page's functions that may be outstanding. A sender that has more outstanding waits: those functions may be slow. */
 export const UNTOLD_MAX = 64 << 10;
 
-/** What lines of the audit count as. */
+/** The weight of lines of the audit. */
 export const auditWeight = (lines: readonly string[]): number => lines.reduce((sum, { length }) => sum + Math.max(length, TOLD), 0);
 
 /** What may arrive while an agent runs: by message, or through the mailbox while its worker is blocked. */
@@ -165,9 +165,9 @@ export type Mail =
   | { type: 'resize'; id: number; columns: number; rows: number }
   | { type: 'output-read'; id: number; stream: number; count: number }
   | { type: 'output-closed'; id: number; stream: number }
-  /** Functions of the page's were told so much. */
+  /** The page's functions have been called for output or audit of this weight. */
   | { type: 'told'; id: number; weight: number }
-  /** The console is as the agent last wanted it. */
+  /** The page has taken the last `console-raw`. */
   | { type: 'raw-taken'; id: number }
   | { type: 'kill'; id: number; reason: EndReason }
   | { type: 'request'; id: number; request: number; what: FileRequest; path: string; max?: number; bytes?: Uint8Array }
@@ -176,7 +176,7 @@ export type Mail =
   | { type: 'usage'; id: number; request: number }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'remote-lost'; id: number; peer: Peer }
-  /** A task of the agent's comes: what it asks is taken from now on. */
+  /** A task of this agent is being started: its requests are served from now on. */
   | { type: 'admit'; id: number; client: number }
   | { type: 'serve'; id: number; client: number; bytes: Uint8Array }
   | { type: 'forget'; id: number; client: number }
@@ -185,16 +185,16 @@ export type Mail =
   | { type: 'adopt'; id: number; request: number; client: number; of: number; at: string; peer: Peer; tree: [number: number, kind: number] }
   | { type: 'dispose'; id: number };
 
-/** Tells an idle worker to look into its mailbox. */
+/** Tells an idle worker to read its mailbox. */
 export interface MailNotice {
   type: 'mail';
 }
 
-/** What a worker sends. `kept` is what an agent's files take, in bytes; `failed` says that the worker is of no more use. */
+/** What a worker sends. `kept` is how many bytes an ended agent's kernel, with its files, still takes; `failed` says that the worker can't be used any more. */
 export type Report =
   | { type: 'ready' }
   | { type: 'started'; id: number; timings: Pick<Timings, 'mount' | 'instantiate'>; usage: Usage }
-  /** What the agent has used until now, for when its worker is lost. */
+  /** What the agent has used so far, in case its worker is lost. */
   | { type: 'used'; id: number; usage: Usage }
   | { type: 'output'; id: number; stream: number; bytes: Uint8Array; weight: number }
   | { type: 'input-taken'; id: number; console: boolean; count: number }
@@ -202,19 +202,19 @@ export type Report =
   | { type: 'answer'; request: number; error?: string; value?: unknown }
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'served'; id: number; client: number; bytes: Uint8Array }
-  /** Its archives and capabilities are made, or it is refused. */
+  /** The agent's archives, capabilities and mounts are in place, or its start is refused. */
   | { type: 'granted'; id: number; refused?: [code: CapfsErrorCode, message: string] }
   | { type: 'audit'; id: number; lines: string[]; weight: number }
   | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'>; kept: number }
   | { type: 'failed'; message: string }
   | { type: 'room' };
 
-/** The way to the other side. */
+/** The sending half of a connection between page and worker. */
 export interface Sender<Outgoing> {
   post(message: Outgoing, transfer?: ArrayBuffer[]): void;
 }
 
-/** A connection to the other side. */
+/** A connection between page and worker, as one of them sees it. */
 export interface Port<Incoming, Outgoing> extends Sender<Outgoing> {
   listen(handler: (message: Incoming) => void): void;
 }

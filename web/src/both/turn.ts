@@ -1,4 +1,4 @@
-/** Resolves when the event loop has come round. */
+/** Resolves after the event loop has run other tasks once. */
 export function turn(): Promise<void> {
   return new Promise((turned) => {
     const { port1, port2 } = new MessageChannel();

@@ -17,21 +17,21 @@ import type { Waitable, Waiting } from './waiting.js';
 const MEMORY_SLOTS = 9;
 /** System calls between two ticks, at most. A tick costs some 100 ns. */
 const STRIDE_MAX = 64;
-/** Milliseconds of a wait from which what was changed in stored files is committed before it: a commit takes some. */
+/** Milliseconds: before waits of at least this length, changes of stored files are committed. For shorter ones a commit takes too long. */
 const SETTLE_FROM = 100;
 /** Milliseconds after which an agent that makes calls lets the event loop run, where it can. */
 const YIELD_AFTER = 8;
 /** Lines of the audit in one message, at most. */
 const AUDIT_BATCH = 32;
-/** The same of the audit where an agent can't wait, and hears nothing of the page before its end: beyond it it is ended. */
+/** The weight of calls of the page's functions that may be outstanding where an agent can't wait (`none`). An agent that has more is ended. */
 const UNTOLD_MAX_UNWAITING = 16 << 20;
-/** Milliseconds between two reports of what the agent has used. They are for when its worker is lost. */
+/** Milliseconds between two reports of usage, which are needed if the worker is lost. */
 const USED_EVERY = 100;
-/** The first of the streams that functions of the page's take. */
+/** The first of the streams that go to the page's console functions: 3 is its screen, those behind it are messages. */
 const SCREEN = 3;
 const NEWLINE = 10;
 const UNHEARD = "the agent did more than the page can be told of while it runs: in the variant wait 'none' it can't wait until its audit is heard";
-/** Mail that needs neither streams nor mounts. */
+/** Mail that can be delivered before streams and mounts exist. */
 const AT_ONCE: ReadonlySet<Mail['type']> = new Set(['kill', 'remote', 'remote-lost', 'dispose']);
 /** Errno of a call that the host does not have. */
 const NOSYS = 52;
@@ -41,29 +41,29 @@ type Instances = { agent: WebAssembly.Instance; memory: WebAssembly.Memory };
 export class AgentRun implements Waitable, KernelHost {
   readonly #output: OutputGate;
   #audit: string[] = [];
-  /** What was sent to functions of the page's and not told yet, as it counts. */
+  /** The weight of the calls of the page's functions that are outstanding. */
   #untold = 0;
-  /** What the console is to be, raw or not; what the page was told last; whether it has not answered yet. */
+  /** Raw mode of the console: what the agent wants, what the page was told last, and whether the page's answer is outstanding. */
   readonly #raw = { wanted: false, told: false, pending: false };
   #end: EndReason | 'memory' | 'unheard' | undefined;
   #memory: WebAssembly.Memory | undefined;
   #stride = 1;
   #lastTick = 0;
   #lastTurn = 0;
-  /** The program has ended by itself, and what it left open is being closed. */
+  /** The program has ended by itself, and the files that it left open are being closed. */
   #closing = false;
-  /** Ends a wait of the start. */
+  /** Ends the wait for a step of the start. */
   #wakeStart: (() => void) | undefined;
   #abandoned = false;
   #finished = false;
   #advancing = false;
-  /** Mail that waits until the mounts stand; none any more when they do. */
+  /** Mail that waits until the mounts are made; undefined once they are. */
   #deferred: Mail[] | undefined = [];
-  /** The first of the kernel's table entries that reach the agent's memory. */
+  /** The index of the first of the table entries by which the kernel reaches the agent's memory. */
   #base: number | undefined;
-  /** What it had used at its end. */
+  /** What the agent had used at its end. */
   #usage: Usage | undefined;
-  /** What it had used when the page was told last, and when that was, by `Date.now()`. */
+  /** The last usage that was reported to the page, and when, by `Date.now()`. */
   #used: Usage | undefined;
   #lastUsed = 0;
 
@@ -74,7 +74,7 @@ export class AgentRun implements Waitable, KernelHost {
     private readonly port: Sender<Report>,
     private readonly variant: Variant,
     private readonly waiting: Waiting,
-    /** Looks for mail and takes it, in the variant that has a mailbox. */
+    /** Takes mail out of the mailbox; undefined in variants without one. */
     private readonly poll: (() => void) | undefined,
   ) {
     this.#output = new OutputGate((stream, bytes) => {
@@ -92,12 +92,12 @@ export class AgentRun implements Waitable, KernelHost {
     return this.#untold > UNTOLD_MAX;
   }
 
-  /** The page has told its functions so much. */
+  /** The page's functions have been called for output or audit of this weight. */
   told(weight: number): void {
     this.#untold -= weight;
   }
 
-  /** The page knows of the last change of its console. */
+  /** The page has taken the last change of raw mode. */
   rawTaken(): void {
     this.#raw.pending = false;
     this.#reportRaw();
@@ -106,28 +106,28 @@ export class AgentRun implements Waitable, KernelHost {
   /** Ends the agent at its next call, or where it waits. */
   kill(reason: EndReason): void {
     if (this.#finished) return;
-    // It has ended by itself; only what it left open is given up.
+    // The program has ended by itself: only the closing of what it left open is given up.
     if (this.#closing) this.#abandoned = true;
     else this.#end ??= reason;
     this.#wakeStart?.();
     this.waiting.wake();
   }
 
-  /** Whether this mail has to wait until the mounts stand; then it does. */
+  /** Keeps mail that has to wait until the mounts are made. Returns whether it has been kept. */
   defers(mail: Mail): boolean {
     if (!this.#deferred || AT_ONCE.has(mail.type)) return false;
     this.#deferred.push(mail);
     return true;
   }
 
-  /** The mounts stand, or never will: what waited for them. */
+  /** The mounts are made, or never will be. Returns the mail that has waited for them. */
   stand(): Mail[] {
     const waited = this.#deferred ?? [];
     this.#deferred = undefined;
     return waited;
   }
 
-  /** The kernel has trapped outside of a call of the agent's: the agent ends with it. Answers what is wrong. */
+  /** The kernel has trapped outside of the agent's calls, which ends the agent. Returns the message of the trap. */
   trapped(error: unknown): string {
     const message = this.kernel.panic ?? messageOf(error);
     this.kernel.panic ??= message;
@@ -149,14 +149,14 @@ export class AgentRun implements Waitable, KernelHost {
 
   beforeWait(): void {
     this.#reportUsed(Date.now());
-    // Stored files are committed before a wait that is worth it; what waits longer is committed by ticks.
+    // Stored files are committed before long waits; otherwise by ticks.
     if (this.deadline() - performance.now() >= SETTLE_FROM) this.kernel.bindings.opfs_settle();
     this.#output.flush();
     this.#reportAudit();
     this.reportTaken();
   }
 
-  /** Tells the page how much of its input was taken. */
+  /** Tells the page how much of the input that it sent has been read. */
   reportTaken(): void {
     for (const console of [false, true]) {
       const count = this.kernel.bindings.input_taken(console);
@@ -170,12 +170,12 @@ export class AgentRun implements Waitable, KernelHost {
     const [, , peak = 0, , ...bytes] = this.kernel.bindings.account_usage();
     const memory = this.#memory?.buffer.byteLength ?? 0;
     const held = { ...heldOf(bytes), memory };
-    // The kernel hears of memory that has grown at the next call.
+    // The kernel's own figure lags: it measures the agent's memory at its next call.
     const heldPeak = Math.max(peak, Object.values(held).reduce((sum, each) => sum + each));
     return { memory, calls, bytesRead, bytesWritten, filesPeak, held, heldPeak };
   }
 
-  /** Tells the page what it has used, from time to time. */
+  /** Reports the agent's usage to the page, from time to time. */
   #reportUsed(now: number): void {
     if (Math.abs(now - this.#lastUsed) < USED_EVERY) return;
     this.#lastUsed = now;
@@ -185,10 +185,10 @@ export class AgentRun implements Waitable, KernelHost {
 
   wake(): void {
     this.waiting.wake();
-    // Once: while the worker blocks, no microtask runs.
+    // Only one at a time: while the worker blocks, no microtask runs, and they would pile up.
     if (this.#advancing) return;
     this.#advancing = true;
-    // The kernel may be what calls: it is asked to go on with the page's requests once it has returned.
+    // The caller may be the kernel itself, so it goes on with the page's requests only after it has returned.
     queueMicrotask(() => {
       this.#advancing = false;
       try {
@@ -204,7 +204,7 @@ export class AgentRun implements Waitable, KernelHost {
     this.#reportRaw();
   }
 
-  /** Tells the page what its console is to be, if that is something else; one change at a time: those that it misses are over. */
+  /** Tells the page to change raw mode, one change at a time. Changes that were undone before the page has answered are left out. */
   #reportRaw(): void {
     const { wanted, told, pending } = this.#raw;
     if (pending || wanted === told || this.#finished) return;
@@ -226,13 +226,13 @@ export class AgentRun implements Waitable, KernelHost {
     this.port.post({ type: 'audit', id: this.id, lines, weight });
   }
 
-  /** Makes and mounts what may be refused before the agent has begun, and tells the page of it; answers where capabilities are. */
+  /** Makes and mounts everything whose refusal must reject the start, and reports that to the page. Returns the paths of the capabilities. */
   async #grant(): Promise<string[]> {
     try {
       this.kernel.readArchives(this.config);
       await this.kernel.prepare(this.config);
       const granted = this.config.grants.length > 0 ? await this.kernel.grant(this.config, this) : [];
-      // It may have been killed while that took its time, and nothing waits for it any more.
+      // If the agent was killed meanwhile, nobody waits for the report.
       if (this.#end) return granted;
       this.kernel.bindings.opfs_start(this.variant.wait !== 'jspi');
       this.kernel.mount(this.config, this);
@@ -244,12 +244,12 @@ export class AgentRun implements Waitable, KernelHost {
     }
   }
 
-  /** Takes a capability away; whether there was one. */
+  /** Takes a capability away. Returns whether there was one. */
   revoke(at: string): boolean {
     return this.kernel.bindings.revoke(at);
   }
 
-  /** Hands what another kernel has made for this one on to a task's kernel. */
+  /** Hands a tree that another kernel has made for this agent on to the kernel of a task. */
   adopt({ client, of, at, peer, tree }: Extract<Mail, { type: 'adopt' }>): { value?: RemoteTree; error?: string } {
     try {
       const post = (bytes: Uint8Array) => this.remote(peer, bytes);
@@ -260,8 +260,8 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   /**
-   * Runs the agent to its end; `stands` is called before it begins, when its mail can be taken. Never rejects; resolves to whether the worker can be
-   * used again.
+   * Runs the agent to its end. `stands` is called before the agent begins, when its mounts are made and its mail can be delivered. Never rejects;
+   * resolves to whether the worker can be used again.
    */
   async run(module: WebAssembly.Module, modules: KernelModules, stands?: () => void): Promise<boolean> {
     const begun = performance.now();
@@ -270,7 +270,7 @@ export class AgentRun implements Waitable, KernelHost {
       const granted = await this.#unlessEnded(this.#grant());
       if (this.#end) return this.#fail(undefined);
       await this.#unlessEnded(this.kernel.start(this.config, this.variant.wait === 'none', granted!));
-      // What it was started with is in the kernel now.
+      // The kernel has its own copy of these now.
       this.config.mounts = [];
       delete this.config.stdin;
       stands?.();
@@ -285,7 +285,7 @@ export class AgentRun implements Waitable, KernelHost {
       if (this.#end) return this.#fail(undefined);
     } catch (error) {
       if (this.#end) return this.#fail(undefined);
-      // Unless it is its start function that ran out of stack, the engine has no room.
+      // The engine had no room for the instance. (A start function that runs out of stack is another error, and a trap.)
       if (isMemoryError(error)) return this.#finish('host', HOST_FAILED, `there is not enough memory to start the agent: ${messageOf(error)}`);
       return this.#fail(error);
     }
@@ -295,7 +295,7 @@ export class AgentRun implements Waitable, KernelHost {
     this.#used = this.usage();
     this.port.post({ type: 'started', id: this.id, timings, usage: this.#used });
     try {
-      // The module's own start function first: the adapter is there for its calls only now.
+      // The module's own start function first: it could not run before, as its calls need the adapter.
       for (const name of [this.config.facts?.start, '_start']) {
         if (name === undefined) continue;
         const entered = this.waiting.enter(instances.agent.exports[name] as Function);
@@ -309,7 +309,7 @@ export class AgentRun implements Waitable, KernelHost {
     return this.#finish('exit', 0);
   }
 
-  /** Waits for a step of the start, or until the agent is to end: then what the step comes to later is let go of. */
+  /** Waits for a step of the start, or until the agent is to end. In that case what the step has opened by then is closed when it is done. */
   async #unlessEnded<Value>(step: Promise<Value>): Promise<Value | undefined> {
     const ended = new Promise<undefined>((resolve) => {
       this.#wakeStart = () => resolve(undefined);
@@ -323,7 +323,7 @@ export class AgentRun implements Waitable, KernelHost {
     return value;
   }
 
-  /** It had ended when a step of its start came to its end: closes what that has opened. */
+  /** A step of the start was done only after the agent's end: closes what it has opened. */
   #closeLate(): void {
     if (this.kernel.panic !== undefined) return;
     try {
@@ -334,7 +334,7 @@ export class AgentRun implements Waitable, KernelHost {
     }
   }
 
-  /** Closes what the program left open, as it would have done: what closing begins is finished. */
+  /** Closes what the program left open, and waits until that is finished, as if the program had closed it itself. */
   async #close(): Promise<void> {
     this.#closing = true;
     while (!this.kernel.bindings.finish() && !this.ended) await this.waiting.pause(this);
@@ -347,7 +347,7 @@ export class AgentRun implements Waitable, KernelHost {
     const facts = this.config.facts;
     const without = new Set<string>();
     for (let index = 0; facts && index < facts.unanswered.length; index += 2) without.add(`${facts.unanswered[index]} ${facts.unanswered[index + 1]}`);
-    // In a module that nobody read: WasmEdge adds socket calls of its own, and its sock_accept takes no flags.
+    // For modules about which nothing was read: WasmEdge adds socket calls of its own, and its sock_accept takes no flags.
     const foreignSockets = !facts && wanted.some(({ name }) => name.startsWith('sock_') && stub.exports[name] === undefined);
     for (const { module: from, name } of wanted) {
       if (without.has(`${from} ${name}`) || (foreignSockets && name === 'sock_accept')) {
@@ -372,7 +372,7 @@ export class AgentRun implements Waitable, KernelHost {
     return { agent, memory };
   }
 
-  /** Between two calls; see capfs-build's adapter for what is returned. */
+  /** Runs between two calls of the agent. What it returns is described at `tick` in tools/build/src/adapter.rs. */
   #tick(): number {
     const now = Date.now();
     this.poll?.();
@@ -386,7 +386,7 @@ export class AgentRun implements Waitable, KernelHost {
     }
     if (this.variant.wait === 'none' && this.#untold > UNTOLD_MAX_UNWAITING) this.#end ??= 'unheard';
     if (this.#end) return 0;
-    // Rare calls are looked at one by one, so that clocks and kills lag by milliseconds, not by calls.
+    // When calls are rare, each one ticks, so that clocks and kills lag by milliseconds, not by 64 calls.
     const since = Math.abs(now - this.#lastTick);
     this.#stride = since > 1 ? 1 : Math.min(STRIDE_MAX, this.#stride * 2);
     this.#lastTick = now;
@@ -414,7 +414,7 @@ export class AgentRun implements Waitable, KernelHost {
   #finish(reason: Exit['reason'], code: number, message?: string): boolean {
     if (this.#finished) return false;
     this.#finished = true;
-    // After a trap of the kernel's own nothing of it can be called any more; what was synced is stored.
+    // After a trap of the kernel nothing in it can be called any more; what was synced is stored.
     let lost: string | undefined;
     if (this.kernel.panic === undefined) {
       try {
@@ -433,13 +433,13 @@ export class AgentRun implements Waitable, KernelHost {
       this.#reportAudit();
       this.port.post({ type: 'exit', id: this.id, exit, kept: this.kernel.exports.memory.buffer.byteLength });
     };
-    // What its own kernel asked of servers and is given up now ends, and is told, before the event loop comes round.
+    // Requests that the end gives up finish in tasks of the event loop: the audit hears of them before the agent's end is reported.
     if (this.config.audit !== undefined && this.config.grants.length > 0 && this.variant.wait !== 'sab') void turn().then(report);
     else report();
     return reason !== 'host';
   }
 
-  /** What has ended keeps its files alone: what it had open is closed, and its memory goes. */
+  /** An ended agent keeps its files only: its descriptors are closed and its memory is released. */
   #release(): void {
     this.kernel.bindings.end_process();
     this.#memory = undefined;
@@ -449,7 +449,7 @@ export class AgentRun implements Waitable, KernelHost {
   }
 }
 
-/** How many calls of functions of the page's an output is: one of the screen's, or one for each message that ends. */
+/** How many calls of the page's functions an output causes: one for the screen, or one for each line of messages. */
 function calls(stream: number, bytes: Uint8Array): number {
   let count = 1;
   if (stream > SCREEN) for (const byte of bytes) if (byte === NEWLINE) count += 1;
@@ -457,14 +457,14 @@ function calls(stream: number, bytes: Uint8Array): number {
 }
 
 function trapMessage(error: unknown): string {
-  // Not every engine that runs it has a type for an exception of WebAssembly; JavaScript throws nothing into an agent.
+  // No Error means an exception of WebAssembly: some engines have no type for it, and JavaScript throws nothing into an agent.
   if (!(error instanceof Error)) return 'the program threw an exception that nobody caught';
-  // Engines have their own types and words for an exhausted stack.
+  // Each engine has its own error type and message for an exhausted stack.
   if (/call stack|stack overflow|recursion/i.test(error.message)) return `stack overflow: ${error.message}`;
   return error.message;
 }
 
-/** The two functions of the `single` adapter: one copy between the memories, by views that are made anew when a memory has grown. */
+/** The two copies that the `single` adapter imports. Each uses cached views, which are made anew when a memory has grown. */
 function copies(kernel: KernelExports, agentMemory: WebAssembly.Memory) {
   let own = new Uint8Array(kernel.memory.buffer);
   let agent = new Uint8Array(agentMemory.buffer);
