@@ -7,9 +7,9 @@ import { KernelInstance } from './kernel-instance.js';
 export class DeviceServer {
   readonly #kernel: KernelInstance;
   #advancing = false;
-  /** How many requests of each client have been taken of which the page doesn't know. */
+  /** How many requests of each client have been taken that the page has not been told of. */
   readonly #taken = new Map<number, number>();
-  /** What was sent to the audit of each client and is not told yet, as it counts. As long as that is too much, no more of the client's requests come. */
+  /** The weight of each client's audit lines that its page's function has not been called for. While it is too much, the page sends no more requests of that client. */
   readonly #untold = new Map<number, number>();
 
   constructor(
@@ -43,7 +43,7 @@ export class DeviceServer {
           kernel.remote_serve(client, command.bytes, (bytes: Uint8Array) => {
             this.port.post({ type: 'device-answer', client, bytes, taken: this.#tell(client) }, [bytes.buffer as ArrayBuffer]);
           });
-          // Answers tell of most, which is no message more.
+          // Most are told along with an answer, which costs no extra message.
           if ((this.#taken.get(client) ?? 0) >= DEVICE_WINDOW / 2) this.#tellTaken(client);
           break;
         case 'device-told': {
@@ -72,12 +72,12 @@ export class DeviceServer {
     if (taken > 0) this.port.post({ type: 'device-taken', client, taken });
   }
 
-  /** Reports something behind what was given up until now: that ends, and is told, before the event loop comes round. */
+  /** Posts a report after the audit of everything that has been given up so far: that takes one turn of the event loop. */
   #afterwards(report: DeviceReport): void {
     void turn().then(() => this.port.post(report));
   }
 
-  /** How many requests of a client the page is to be told of now: none while its audit lags behind. */
+  /** How many taken requests of a client the page may be told of now: none while its audit lags behind. */
   #tell(client: number): number {
     if ((this.#untold.get(client) ?? 0) > UNTOLD_MAX) return 0;
     const taken = this.#taken.get(client) ?? 0;
@@ -102,7 +102,7 @@ export class DeviceServer {
     this.port.post({ type: 'device-audit', client, line, weight });
   }
 
-  /** Called from inside of the kernel: it must have returned before it is called again. */
+  /** Called from inside the kernel, which must return before it is called again. */
   #wake(): void {
     if (this.#advancing) return;
     this.#advancing = true;
@@ -116,7 +116,7 @@ export class DeviceServer {
     });
   }
 
-  /** After a trap nothing of the kernel can be used any more. */
+  /** After a trap the kernel can't be used any more. */
   #failed(error: unknown): void {
     this.port.post({ type: 'device-failed', message: this.#kernel.panic ?? String(error) });
   }

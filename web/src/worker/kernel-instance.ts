@@ -3,7 +3,7 @@ import { CapfsError, kernelError, messageOf, type CapfsErrorCode } from '../both
 import type { BindingsFactory, KernelBindings } from '../both/kernels.js';
 import type { AgentConfig, FileRequest, MountMember, Peer } from '../both/protocol.js';
 
-/** The raw exports, beside those that the bindings wrap. */
+/** The raw exports of the kernel, which the bindings don't wrap. */
 export interface KernelExports {
   readonly memory: WebAssembly.Memory;
   readonly __indirect_function_table: WebAssembly.Table;
@@ -12,20 +12,20 @@ export interface KernelExports {
 
 /** Descriptors that an agent may have open at once, unless told. */
 const FILES_DEFAULT = 65_536;
-/** The most that there can be: as many as there are numbers for them. */
+/** The highest limit: descriptors are 32-bit numbers. */
 const FILES_MAX = 2 ** 32 - 1;
 /** Bytes that a memory mount may hold, unless told: 1 GiB. */
 const STORAGE_DEFAULT = 2 ** 30;
 
-/** What the bindings ask of a kernel's host. */
+/** What a kernel calls in JavaScript. */
 export interface KernelHost {
   /** Takes what the agent prints. */
   output(stream: number, bytes: Uint8Array): void;
   /** Takes a request to a tree of another kernel. */
   remote(peer: Peer, bytes: Uint8Array): void;
-  /** A wait may have ended. Called from inside of the kernel: it must not be called back at once. */
+  /** A wait may have ended. Called from inside the kernel, so it must not call the kernel back at once. */
   wake(): void;
-  /** Hands the console's keys over one by one, or no longer. */
+  /** Turns raw mode of the console on or off: whether each key is handed over at once. */
   rawConsole(on: boolean): void;
   /** Takes a line of the audit. */
   audit(line: string): void;
@@ -34,11 +34,11 @@ export interface KernelHost {
 export class KernelInstance {
   readonly bindings: KernelBindings;
   readonly exports: KernelExports;
-  /** What the kernel said before it trapped, if it did. */
+  /** The kernel's panic message, if it has trapped. */
   panic: string | undefined;
-  /** Devices of stored files, by directory. */
+  /** Handles of the devices of stored files, by directory. */
   readonly #volumes = new Map<string, number>();
-  /** Devices of archives, by their mounts. */
+  /** Handles of the devices of archives, by mount. */
   readonly #archives = new WeakMap<MountMember, number>();
 
   /** Instantiates at once; only workers may do that with a module of this size. */
@@ -61,7 +61,7 @@ export class KernelInstance {
       try {
         this.#archives.set(member, this.bindings.archive_device(member.tar));
       } catch (error) {
-        // What the kernel refuses is a sentence; anything else is its own failure.
+        // A refusal of the kernel is a string; anything else is a failure of the kernel itself.
         if (typeof error !== 'string') throw error;
         throw new CapfsError('ARCHIVE_INVALID', `the archive can't be read: ${error}`);
       }
@@ -86,7 +86,7 @@ export class KernelInstance {
     }
   }
 
-  /** Bounds what is held for the agent, and makes the standard streams and the console. */
+  /** Sets the limit of what is held for the agent, and makes the standard streams and the console. */
   streams(config: AgentConfig, host: KernelHost, clockOnly: boolean): void {
     if (config.held > 0) this.bindings.limit_memory(config.held);
     const output = (stream: number, bytes: Uint8Array) => host.output(stream, bytes);
@@ -95,7 +95,7 @@ export class KernelInstance {
     if (config.console?.size) this.bindings.resize(...config.console.size);
   }
 
-  /** Makes what the agent was granted; returns where it will be. Some of it can't be made at once. `mount` comes next. */
+  /** Makes the capabilities that the agent was granted, and returns their paths. `mount` comes next. */
   async grant(config: AgentConfig, host: KernelHost): Promise<string[]> {
     const paths: string[] = [];
     const audit = config.audit === undefined ? undefined : (line: string) => host.audit(line);
@@ -110,7 +110,7 @@ export class KernelInstance {
         paths.push(this.bindings.grant_from(agent, device, terms, audit, from.peer, from.tree, post));
       } catch (error) {
         const stored = codedError(error);
-        // Its name is a term of the grant.
+        // A wrong name of stored files is a wrong term of the grant.
         if (stored && stored.code !== 'OPTION_INVALID') throw stored;
         throw new CapfsError('GRANT_INVALID', `${device}: ${stored?.message ?? messageOf(error)}`);
       }
@@ -119,7 +119,7 @@ export class KernelInstance {
   }
 
   /**
-   * Mounts everything, what was granted too; `start` comes next.
+   * Mounts everything, capabilities included; `start` comes next.
    *
    * @throws CapfsError `GRANT_INVALID`, `OPTION_INVALID`: what can't be mounted. An errno, or `HOST`: what can't be put into a memory mount
    */
@@ -139,7 +139,7 @@ export class KernelInstance {
     }
   }
 
-  /** Makes the process, whose directories may be of a tree elsewhere. `granted` is where capabilities are. */
+  /** Makes the process and opens its directories, which may be of another kernel's tree. `granted` has the paths of capabilities. */
   async start(config: AgentConfig, clockOnly: boolean, granted: string[]): Promise<void> {
     const kernel = this.bindings;
     const preopens: string[] = [];
@@ -149,7 +149,7 @@ export class KernelInstance {
       const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
       if (!preopens.some((known, index) => index % 2 === 0 && known === name)) preopens.push(name, path);
     }
-    // A capability is found by its first directory: all of /cap by one descriptor.
+    // Capabilities are preopened by their first directory: one descriptor for all of /cap.
     for (const path of granted) {
       const top = `/${path.split('/').find((name) => name !== '') ?? ''}`;
       const reached = preopens.some((known, index) => index % 2 === 1 && (known === '/' || known === top));
@@ -214,14 +214,14 @@ export class KernelInstance {
   }
 }
 
-/** An error of the package's, where that is what the kernel says: a code and a sentence. */
+/** The package's error for what the kernel has thrown, where that is a list of a code and a sentence. */
 function codedError(error: unknown): CapfsError | undefined {
   if (!Array.isArray(error)) return undefined;
   const [code, message] = error as [CapfsErrorCode, string];
   return new CapfsError(code, message);
 }
 
-/** The namespace's path for a guest path: `.` and relative names lie at the root. */
+/** The namespace's path for a guest path: `.` and relative names are below the root. */
 function absolute(guest: string): string {
   const names = guest.split('/').filter((name) => name !== '' && name !== '.');
   return `/${names.join('/')}`;

@@ -4,7 +4,7 @@
 const GATHER_MAX = 64 << 10;
 /** Writes that may be sent at once, each as a message of its own (some 10 us). */
 const BURST = 64;
-/** Writes by which the burst refills in each millisecond: sending takes a tenth of the time at most. */
+/** Writes per millisecond that may be sent at once again: so sending takes a tenth of the time at most. */
 const REFILL = 10;
 
 export class OutputGate {

@@ -1,14 +1,14 @@
-/** Memories of the engine, which a page has a fixed number of. */
+/** Retries for what needs a WebAssembly memory: an engine has room for a fixed number of them in a page. */
 import { messageOf } from '../both/errors.js';
 
-/** Milliseconds between two tries, and all of them together: longer than a thread of a busy machine takes to end. */
+/** Milliseconds between two tries. Together they are longer than a thread takes to end on a busy machine. */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_280];
 
 /**
- * Makes what needs a memory of the engine's. Where there is no room it is tried again for two and a half seconds, until `ended` says that nobody needs it
- * any more: the memories of a worker that was ended are free when its thread is, and nothing tells when that was.
+ * Makes something that needs a memory. Where the engine has no room, tries again for two and a half seconds, unless `ended` says that it is not needed
+ * any more. The memories of a terminated worker become free when its thread ends, and no event says when that is.
  *
- * @throws what `make` does, at once where it is something else, and at last
+ * @throws what `make` throws: at once where it is not for lack of memory, else from the last try
  */
 export async function whenThereIsRoom<Made>(make: () => Made, ended: () => boolean = () => false): Promise<Made> {
   for (const pause of PAUSES) {
@@ -22,7 +22,7 @@ export async function whenThereIsRoom<Made>(make: () => Made, ended: () => boole
   return make();
 }
 
-/** Whether the engine had no memory for something; each has its own types and words for that. */
+/** Whether an error means that the engine had no memory. Each engine has its own type and message for it. */
 export function isMemoryError(error: unknown): boolean {
   return /memory/i.test(messageOf(error)) && (error instanceof RangeError || /out of memory|allocat/i.test(messageOf(error)));
 }

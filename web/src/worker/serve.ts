@@ -1,4 +1,4 @@
-/** What every worker does, in a browser or in Node: prepares kernels, runs one agent at a time, answers for ended ones. */
+/** What every worker does, in a browser or in Node: prepares kernels, runs one agent at a time, answers requests about ended ones. */
 import { messageOf } from '../both/errors.js';
 import { loadBindings, type BindingsFactory } from '../both/kernels.js';
 import { MailboxReader } from '../both/mailbox.js';
@@ -15,13 +15,13 @@ import { BlockingWait, ClockWait, SuspendingWait, type Waiting } from './waiting
 type Message = Command | DeviceCommand | Mail | MailNotice;
 
 /**
- * Serves the page at the other end of the port: by running agents, or by what it has of devices. Answers what tells the page that something has failed of
- * which nobody else hears.
+ * Serves the page at the other end of the port: as a worker for agents or as a device worker, whichever the first message says. Returns a function that
+ * reports an error that nothing else would report.
  */
 export function serve(port: Port<Message, Report | DeviceReport>): (error: unknown) => void {
   let worker: AgentWorker | undefined;
   let devices: DeviceServer | undefined;
-  /** What came while the kernel's glue was being loaded. */
+  /** Messages that arrive while the kernel's JavaScript is being loaded. */
   let early: Message[] | undefined;
   let type: 'failed' | 'device-failed' = 'failed';
   const fail = (message: string) => port.post({ type, message });
@@ -31,7 +31,7 @@ export function serve(port: Port<Message, Report | DeviceReport>): (error: unkno
     try {
       await load(message);
     } catch (error) {
-      // A kernel that doesn't load, or no memory for it. Nothing that comes is answered any more: the page ends the worker.
+      // The kernel's JavaScript doesn't load, or there is no memory for a kernel. Later messages get no answer: the page ends the worker.
       return fail(`its kernel can't be started: ${messageOf(error)}`);
     }
     const waiting = early;
@@ -56,7 +56,7 @@ export function serve(port: Port<Message, Report | DeviceReport>): (error: unkno
   return (error) => fail(messageOf(error));
 }
 
-/** All that a device worker receives once it is prepared is named so, and nothing else. */
+/** The types of all messages for a prepared device worker begin with `device-`, and no others do. */
 function isForDevices(message: { type: string }): message is Exclude<DeviceCommand, { type: 'prepare-devices' }> {
   return message.type.startsWith('device-');
 }
@@ -65,11 +65,11 @@ class AgentWorker {
   readonly #runs = new Map<number, AgentRun>();
   readonly #mailbox: MailboxReader | undefined;
   readonly #waiting: Waiting;
-  /** The next agent's kernel, made while nobody waits for it. */
+  /** A kernel for the next agent, made ahead of time. */
   #next: KernelInstance | undefined;
-  /** The last agent that was started; their numbers grow. */
+  /** The number of the last agent that was started; numbers grow. */
   #latest = 0;
-  /** Mail that overtook the message which starts its agent: the mailbox may be read before that is heard. */
+  /** Mail for an agent whose `spawn` message is still on its way: the mailbox may be read before that arrives. */
   #early: Mail[] = [];
 
   constructor(
@@ -116,7 +116,7 @@ class AgentWorker {
     const run = new AgentRun(id, kernel, config, this.port, this.variant, this.#waiting, poll);
     this.#runs.set(id, run);
     const reusable = await run.run(module, this.modules, () => {
-      // What was sent right behind the start is taken first: small inputs then need no wait at all.
+      // Mail that was sent right after the start is taken first: small inputs then need no wait at all.
       this.#mailbox?.setRunning(true);
       this.#takeMail();
       for (const mail of run.stand()) this.#take(mail);
@@ -128,7 +128,7 @@ class AgentWorker {
     try {
       this.#next = new KernelInstance(this.modules.kernel, this.bindings);
     } catch {
-      // It is tried once more for the agent that needs it, which is told.
+      // No room now. The next agent's start tries again, and reports it if there still is none.
     }
   }
 

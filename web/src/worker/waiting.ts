@@ -6,17 +6,17 @@ import type { MailboxReader } from '../both/mailbox.js';
 export const enum Reason {
   /** Something to happen, or the deadline. */
   Wait = 0,
-  /** The worker's event loop to run once, and the page to hear what it is told. */
+  /** One turn of the worker's event loop, and, where too many calls of the page's functions are outstanding, some of those. */
   Yield = 1,
 }
 
-/** What an agent's run offers to the one who waits for it. */
+/** What a wait needs of the agent's run. */
 export interface Waitable {
   /** The pending call's deadline in milliseconds of `performance.now()`; infinite if it has none. */
   deadline(): number;
-  /** Before a wait: sends what is gathered. */
+  /** Called before a wait: sends gathered output and reports to the page. */
   beforeWait(): void;
-  /** Whether the page has more to hear than it may be told ahead: the agent waits until it has heard some of it. */
+  /** Whether too many calls of the page's functions are outstanding: then the agent waits until some of them have been made. */
   readonly behind: boolean;
   /** Whether the process has ended. */
   readonly ended: boolean;
@@ -60,7 +60,7 @@ export class SuspendingWait implements Waiting {
   async pause(run: Waitable): Promise<void> {
     run.beforeWait();
     const deadline = run.deadline();
-    // A long call that goes on at once: the event loop has its turn.
+    // The call can go on at once: a long call only lets the event loop run.
     if (!this.#woken && deadline <= performance.now()) await this.#turn();
     else await this.#until(deadline);
   }
@@ -103,7 +103,7 @@ export class SuspendingWait implements Waiting {
 
 /** Milliseconds of spinning before the worker blocks: a wake-up takes 10 to 200 us, an answer often less. */
 const SPIN = 0.04;
-/** Milliseconds of the longest wait in one piece: every wait ends and looks at the kill word. */
+/** Milliseconds of the longest wait in one piece: after each piece it looks whether the agent has been ended. */
 const BLOCK_MAX = 1_000;
 
 /** Blocks the worker on its mailbox. */
@@ -126,7 +126,7 @@ export class BlockingWait implements Waiting {
     this.#block(run, run.deadline());
   }
 
-  /** Blocks until there is mail, and takes it, or until then. */
+  /** Blocks until there is mail or the deadline has come, and takes the mail. */
   #block(run: Waitable, deadline: number): void {
     const spun = Math.min(deadline, performance.now() + SPIN);
     while (!this.mailbox.hasMail && performance.now() < spun);
@@ -145,7 +145,7 @@ export class BlockingWait implements Waiting {
   }
 
   wake(): void {
-    // Mail is taken where the wait ends.
+    // Nothing to do: what wakes a blocked worker is mail, which is taken at the end of the wait.
   }
 }
 
@@ -163,7 +163,7 @@ export class ClockWait implements Waiting {
     };
   }
 
-  /** Without an agent's code on the stack the event loop can run. */
+  /** Here no agent's code is on the stack, so the event loop can run. */
   async pause(run: Waitable): Promise<void> {
     run.beforeWait();
     if (!this.#woken) await new Promise<void>((resume) => (this.#resume = resume));
@@ -176,7 +176,7 @@ export class ClockWait implements Waiting {
   }
 
   wake(): void {
-    // Nothing can arrive while an agent runs, but behind its end.
+    // While the agent runs nothing can arrive; this is for a `pause` after its end.
     this.#woken = true;
     this.#resume?.();
   }
