@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** An agent, as the page holds it. */
+/** An agent, from the page's side. */
 import { after } from '../both/abort.js';
 import { ENDINGS, HOST_FAILED } from '../both/endings.js';
 import { CapfsError, reportThrown } from '../both/errors.js';
@@ -20,9 +20,9 @@ import { InputStream, OutputStream } from './streams.js';
 import { Telling } from './telling.js';
 import { Turns } from './turns.js';
 
-/** Milliseconds that an agent has to notice that it was killed, before its worker is ended with it. */
+/** Milliseconds that a killed agent has to end by itself, before its worker is terminated. */
 const KILL_GRACE = 250;
-/** Milliseconds that an agent has to say what it uses, before what is known of it is told. */
+/** Milliseconds to wait for an agent's usage, before the last one that is known is returned. */
 const USAGE_GRACE = 100;
 
 /** What an agent needs of the Capfs that started it. */
@@ -32,11 +32,11 @@ export interface AgentOwner {
   devices(): DeviceWorker | undefined;
   /** The agent with this number, if there is one. */
   agent(id: number): Agent | undefined;
-  /** The agent has ended, and its files are kept, which take so many bytes. */
+  /** The agent has ended, and its files, of this many bytes, are kept. */
   keeps(agent: Agent, bytes: number): void;
   /** An agent has ended in this worker; `reusable` says whether it may run another. */
   ended(worker: PooledWorker, reusable: boolean): void;
-  /** It holds no files any more. */
+  /** The agent's files have been released. */
   released(agent: Agent): void;
 }
 
@@ -45,7 +45,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   readonly stdin: WritableStream<string | Uint8Array>;
   readonly stdout: ReadableStream<Uint8Array>;
   readonly stderr: ReadableStream<Uint8Array>;
-  /** What is wrong with its archives or with what it was to be granted, if anything; not for users. */
+  /** Resolves once the worker has made the mounts and capabilities, to the error where one was refused; not for users. */
   readonly granted: Promise<CapfsError | undefined>;
   /** How the agent ended. Never rejects. */
   readonly exit: Promise<Exit>;
@@ -57,40 +57,40 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #resolveExit!: (exit: Exit) => void;
   #granted!: (error: CapfsError | undefined) => void;
   #exit: Exit | undefined;
-  /** What it had used when its worker told of that last. */
+  /** The last usage that the worker has reported. */
   #used = noUsage();
   #stopTimer: (() => void) | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
-  /** What is ending it from outside. */
+  /** Why it is being ended from outside, while it is. */
   #ending: { reason: EndReason; why: string | undefined } | undefined;
   #removeSignal: (() => void) | undefined;
-  /** Spreads what it has the page's thread do, where that is more than files. */
+  /** Limits how much of the page's thread it takes; undefined unless it has a part of the page. */
   #turns: Turns | undefined;
-  /** Takes the home's answers. */
+  /** Passes answers of the page's tree on to the agent's kernel. */
   readonly #reply = (bytes: Uint8Array): void => this.worker.send({ type: 'remote', id: this.id, peer: Peer.Home, bytes });
   readonly #audit: ((event: AuditEvent) => void) | undefined;
-  /** Calls the page's functions. */
+  /** Calls the page's functions, in slices. */
   readonly #telling = new Telling();
-  /** It has ended in its worker, and the page is being told what it said before; `kept` is how many bytes its files take there, if they are. */
+  /** Set when it has ended in its worker, while its last audit and output are still being passed on; `kept` is the size of its files, if they are kept. */
   #over: { kept: number | undefined } | undefined;
-  /** Why its files can't be had any more. */
+  /** Why its files aren't available any more, once they aren't. */
   #released: string | undefined;
-  /** Whether its worker knows of it. */
+  /** Whether its start has been sent to the worker. */
   #begun = false;
   #lost: string | undefined;
-  /** The question for what it uses. */
+  /** The outstanding question about its usage. */
   #asked: Promise<Usage> | undefined;
-  /** Why nothing is asked of it any more, while what it did is still told. */
+  /** Set when `Capfs` is closed, to the reason: requests fail from then on, while its audit is still passed on. */
   #closed: string | undefined;
   readonly #time: number | undefined;
-  /** What is to be done when it has ended. */
+  /** Functions to call when it has ended. */
   readonly #endings: (() => void)[] = [];
 
   /** Made by `Capfs.spawn`. */
   constructor(
     readonly id: number,
     private readonly owner: AgentOwner,
-    /** In which it runs, or ran; not for users. */
+    /** The worker in which it runs, or ran; not for users. */
     readonly worker: PooledWorker,
     private readonly begun: number,
     timings: Pick<Timings, 'worker' | 'compile'>,
@@ -131,12 +131,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.#audit = options.audit;
   }
 
-  /** Writes to standard input; resolves when it is on its way. */
+  /** Writes to standard input; resolves when the bytes have been sent. */
   write(data: Data): Promise<void> {
     return this.#input.write(data);
   }
 
-  /** Ends standard input: the agent reads its end. */
+  /** Closes standard input: the agent reads its end. */
   closeStdin(): Promise<void> {
     return this.#input.close();
   }
@@ -190,7 +190,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
       stop = after(USAGE_GRACE, () => this.#used && resolve(this.#used));
     });
     try {
-      // One question at a time: as long as it isn't answered, another one wouldn't be either.
+      // One question at a time: while it has no answer, another would have none either.
       this.#asked ??= this.#askUsage();
       return await Promise.race([this.#asked, known]);
     } finally {
@@ -202,7 +202,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     try {
       return (await this.worker.ask({ type: 'usage', id: this.id })) as Usage;
     } catch (error) {
-      // It has ended, or is about to: nobody but its end knows any more.
+      // It has ended, or is about to: the usage comes with its end.
       if (!(error instanceof CapfsError && error.code === 'CLOSED')) throw error;
       return (await this.exit).usage;
     } finally {
@@ -210,7 +210,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     }
   }
 
-  /** Kills the agent if it runs, and lets go of its files. */
+  /** Kills the agent if it runs, and releases its files. */
   async dispose(): Promise<void> {
     await this.kill();
     this.#release('the agent was disposed of');
@@ -232,46 +232,46 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     }
   }
 
-  /** Does something when the agent has ended; at once, if it has. Not for users. */
+  /** Calls a function when the agent has ended; at once, if it has. Not for users. */
   atEnd(action: () => void): void {
     if (this.#exit) settled(action);
     else this.#endings.push(action);
   }
 
-  /** Has its kernel take in a task of its; not for users. */
+  /** Has its kernel admit a task of the agent; not for users. */
   admitTask(client: number): void {
     if (!this.#exit) this.worker.send({ type: 'admit', id: this.id, client });
   }
 
-  /** Has its kernel take a request of its task's kernel; not for users. */
+  /** Has its kernel serve a request from the kernel of a task; not for users. */
   serve(client: number, bytes: Uint8Array): void {
     if (this.#exit) this.owner.agent(client)?.parentLost();
     else this.worker.send({ type: 'serve', id: this.id, client, bytes });
   }
 
-  /** Has its kernel make less of a capability; not for users. */
+  /** Has its kernel narrow a capability; not for users. */
   async narrow(wanted: NarrowRequest): Promise<Narrowing> {
     if (this.#exit) return ['refused', 'EIO', 'the parent has ended'];
     return (await this.worker.ask({ type: 'narrow', id: this.id, ...wanted })) as Narrowing;
   }
 
-  /** Has its kernel hand a tree that another one made for it on to a task's; not for users. */
+  /** Has its kernel hand a tree that another kernel made for it on to a task; not for users. */
   async adopt(client: number, of: number, at: string, peer: Peer, tree: [number: number, kind: number]): Promise<RemoteTree> {
     if (this.#exit) throw new CapfsError('EIO', 'the parent has ended');
     return (await this.worker.ask({ type: 'adopt', id: this.id, client, of, at, peer, tree })) as RemoteTree;
   }
 
-  /** Has its kernel close what a task of its had there, also where it has ended and keeps its files; not for users. */
+  /** Has its kernel close what a task had open there, even after the agent's end while its files are kept; not for users. */
   forgetTask(client: number): void {
     this.worker.send({ type: 'forget', id: this.id, client });
   }
 
-  /** From now on the page has its turn after what it has the page's thread do; not for users. */
+  /** From now on limits how much of the page's thread its requests take; not for users. */
   takeTurns(): void {
     this.#turns ??= new Turns();
   }
 
-  /** The agent whose task it is has ended; not for users. */
+  /** Its parent has ended; not for users. */
   parentLost(): void {
     this.#peerLost(Peer.Parent);
   }
@@ -281,12 +281,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     this.worker.send({ type: 'remote', id: this.id, peer: devices, bytes });
   }
 
-  /** A server was asked for it by the device worker; not for users. */
+  /** Takes a line of the audit from the device worker; not for users. */
   audited(line: string, told: () => void): void {
     this.#telling.add(steps([() => this.#tellAudit(line), told], (step) => step()));
   }
 
-  /** The agent whose task it is has answered; not for users. */
+  /** Its parent's kernel has answered; not for users. */
   parentAnswered(bytes: Uint8Array): void {
     this.worker.send({ type: 'remote', id: this.id, peer: Peer.Parent, bytes });
   }
@@ -306,7 +306,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /**
-   * Has its worker run it, which takes the buffers of `transfer`; not for users.
+   * Sends its start to the worker, along with the buffers of `transfer`; not for users.
    *
    * @throws CapfsError where it has ended already, or what it is started with can't be handed to a worker
    */
@@ -318,7 +318,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /**
-   * That it was not ended from outside while it was being started; not for users.
+   * Checks that it was not ended from outside while it was being started; not for users.
    *
    * @throws CapfsError `HOST`, `ABORTED`
    */
@@ -327,7 +327,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     if (this.#exit && !this.#begun) throw new CapfsError('ABORTED', 'the agent was ended before it began');
   }
 
-  /** Its start was given up: nothing of it stays; not for users. */
+  /** Its start was given up: releases everything; not for users. */
   abandon(why: string): void {
     if (this.#begun) void this.dispose();
     else this.#finish({ code: HOST_FAILED, reason: 'host', message: why, usage: noUsage() }, 0);
@@ -348,25 +348,25 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 
   /**
-   * Ends it at once, with its worker; not for users. For a page that is about to be suspended: nothing that is sent to a worker would be taken there any more.
+   * Ends it at once, with its worker; not for users. For a page that is about to be suspended, whose workers would take no messages any more.
    */
   endAtOnce(why: string): void {
     if (!this.#begun) return this.#end('killed', why);
     this.#cut({ code: ENDINGS.killed, reason: 'killed', message: why, usage: this.#used });
   }
 
-  /** Whether an audit may still hear of it; not for users. */
+  /** Whether it has an audit that may still be told something; not for users. */
   get heard(): boolean {
     return this.#audit !== undefined && this.#begun && !this.#exit;
   }
 
-  /** Everything is being closed: it is ended with its worker once its audit has heard what it did. Not for users. */
+  /** `Capfs` is being closed: ends the agent with its worker once its audit has been told what it did. Not for users. */
   closeHeard(why: string): void {
     this.#closed = why;
     this.#end('killed', why);
   }
 
-  /** Others have ended since, and there is no room for its files any more; not for users. */
+  /** Releases its files, as others have ended since and there is no room; not for users. */
   letGo(): void {
     this.#release(`the agent has ended, and its files are gone: the last ${KEPT_MAX} agents that ended keep theirs, and not more than ${KEPT_MIB} MiB together`);
   }
@@ -393,7 +393,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.timings.firstByte ??= performance.now() - this.begun;
         if (report.stream > 2) {
           const { stream, bytes } = report;
-          // The terminal may hand the bytes themselves on to somebody else.
+          // The length first: the function may transfer the buffer.
           const count = bytes.length;
           const mail = [{ type: 'output-read', id: this.id, stream, count } as const, { type: 'told', id: this.id, weight: report.weight } as const];
           this.#tell(this.#console.take(stream, bytes), ...mail);
@@ -425,7 +425,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     }
   }
 
-  /** Hands a request of its kernel's on. Of a kernel that is gone there is no answer, which its own is told. */
+  /** Hands a request of its kernel on to the peer. If that is gone, its kernel is told so. */
   #remote(peer: Peer, bytes: Uint8Array): void {
     if (peer === Peer.Parent) return this.parent?.serve(this.id, bytes);
     if (peer === Peer.Home) {
@@ -439,12 +439,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     else this.#peerLost(peer);
   }
 
-  /** Tells the worker that something has arrived, for as long as that matters. */
+  /** Sends mail to the worker, until the agent has ended. */
   #tellWorker(mail: Mail): void {
     if (!this.#exit) this.worker.send(mail);
   }
 
-  /** Calls functions of the page's, and tells the worker then that it may send more for them. */
+  /** Makes calls of the page's functions, and then sends the worker mail that says so. */
   #tell(calls: Iterable<void>, ...mail: Mail[]): void {
     this.#telling.add(
       (function* (agent: Agent) {
@@ -457,12 +457,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     );
   }
 
-  /** Nothing more comes from its worker: its end is told behind what it said. */
+  /** Nothing more comes from its worker: resolves `exit` after everything that it has sent has been passed on. */
   #ended(told: Omit<Exit, 'timings'>, files: number | undefined): void {
     if (this.#over || this.#exit) return;
     const closed = this.#closed;
     const kept = closed === undefined ? files : undefined;
-    // As those end of which no audit hears.
+    // The same outcome as of agents without an audit, which `close()` ends.
     const ends = closed !== undefined && told.reason === 'killed';
     const end: typeof told = ends ? { ...told, code: HOST_FAILED, reason: 'host', message: told.message ?? closed } : told;
     const over = { kept };
@@ -482,18 +482,18 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
       );
     const devices = this.#audit && this.owner.devices();
     if (!devices) return finish();
-    // Of servers that were asked for it the audit hears when that is over. Its kernel has closed what it had there, if it could.
+    // The device worker audits the servers that it has asked when that is over. If the agent's kernel is lost it couldn't close its files there.
     if (kept === undefined) devices.forget(this.id);
     void devices.settled(this.id).then(finish);
   }
 
-  /** Ends it with its worker, at once. */
+  /** Ends it at once, by terminating its worker. */
   #cut(end: Omit<Exit, 'timings'>): void {
     this.#ended(end, undefined);
     this.worker.end(end.message ?? 'the agent was ended with its worker');
   }
 
-  /** What the function throws is its own affair: the events behind it are told all the same. */
+  /** Calls the page's audit function. What it throws is reported, and later events are told all the same. */
   #tellAudit(line: string): void {
     try {
       this.#audit?.(JSON.parse(line) as AuditEvent);
@@ -506,12 +506,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   lost(message: string): void {
     this.#lost ??= message;
     this.#ended({ code: HOST_FAILED, reason: 'host', message, usage: this.#used }, undefined);
-    // Where it had ended before, its files are gone now.
+    // If it had already ended, its files are gone now.
     if (this.#over) this.#over.kept = undefined;
     this.#release(message);
   }
 
-  /** Ends it from outside. `why` is what that came from, where the reason doesn't say it. */
+  /** Ends it from outside. `why` is what caused that, where the reason doesn't say it. */
   #end(reason: EndReason, why?: string): void {
     if (this.#over || this.#exit || this.#grace !== undefined) return;
     this.#ending = { reason, why };
@@ -524,7 +524,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     }, KILL_GRACE);
   }
 
-  /** It has ended. `kept` is how many bytes its files take; without it its worker is of no more use, and they are gone. */
+  /** Resolves `exit`. `kept` is the size of its files; without it the worker can't be used any more, and they are gone. */
   #finish(end: Omit<Exit, 'timings'>, kept: number | undefined): void {
     if (this.#exit) return;
     this.timings.total = performance.now() - this.begun;
@@ -540,7 +540,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     for (const output of this.#outputs) output.end();
     this.#console.keyboard?.end();
     for (const action of this.#endings.splice(0)) settled(action);
-    // The worker is given back as it then is: with this agent's files, or without them.
+    // Before the worker is given back, it must be known whether it still holds this agent's files.
     if (!this.#begun || kept === undefined) this.#release(end.message ?? 'the agent was ended before it began');
     else this.owner.keeps(this, kept);
     this.owner.ended(this.worker, kept !== undefined);
@@ -548,12 +548,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   }
 }
 
-/** A step for each of them. */
+/** One step for each item. */
 function* steps<Each>(all: readonly Each[], call: (each: Each) => void): Generator<void> {
   for (const each of all) yield call(each);
 }
 
-/** Does one of several things, each of which is to be done whatever becomes of the others. */
+/** Calls one of several functions; what it throws is reported, and the others are called all the same. */
 function settled(action: () => void): void {
   try {
     action();

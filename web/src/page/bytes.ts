@@ -3,9 +3,9 @@
 const getter = (prototype: object, name: PropertyKey): (() => unknown) => Object.getOwnPropertyDescriptor(prototype, name)!.get!;
 
 const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
-/** The name of a typed array's type, of whatever window; `undefined` for anything else. */
+/** The type name of a typed array of any window; `undefined` for anything else. */
 const typeName = getter(TYPED_ARRAY, Symbol.toStringTag);
-/** Throw for what is no such buffer, of whatever window. */
+/** These getters throw for anything but a buffer of that kind, of any window. */
 const length = getter(ArrayBuffer.prototype, 'byteLength');
 const sharedLength = typeof SharedArrayBuffer === 'function' ? getter(SharedArrayBuffer.prototype, 'byteLength') : undefined;
 
@@ -17,7 +17,7 @@ function has(length: (() => unknown) | undefined, value: unknown): boolean {
   }
 }
 
-/** Whether a buffer is its owner's alone, of whatever window: what lies in shared memory changes while it is read. */
+/** Whether a buffer of any window isn't shared memory, which may change while it is read. */
 export const isUnshared = (buffer: unknown): buffer is ArrayBuffer => has(length, buffer);
 
 const isBuffer = (value: unknown): value is ArrayBufferLike => isUnshared(value) || has(sharedLength, value);
@@ -29,7 +29,7 @@ const isBuffer = (value: unknown): value is ArrayBufferLike => isUnshared(value)
  */
 export function viewOf(value: unknown): Uint8Array | undefined {
   if (ArrayBuffer.isView(value)) {
-    // A typed array that has lost its buffer says that it is empty; its methods say why. A DataView's properties do.
+    // A typed array whose buffer was detached looks empty: only its methods throw. Of a DataView, properties do.
     if (typeName.call(value) !== undefined) TYPED_ARRAY.keys.call(value as Uint8Array);
     return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   }

@@ -1,8 +1,8 @@
-/** Operations that a signal gives up. */
+/** Operations that a signal can give up. */
 import { unlessAborted } from '../both/abort.js';
 
 /**
- * What an operation comes to, unless the signal is aborted first: then `cancel` is called, once, and what the operation comes to is nobody's.
+ * Waits for an operation, unless the signal is aborted first: then `cancel` is called, once, and the outcome of the operation is ignored.
  *
  * @throws CapfsError `ABORTED`
  */

@@ -26,33 +26,33 @@ import { TaskHost, type ChildOptions, type Running, type TaskOwner } from './tas
 import { trustedMarkup } from './trusted.js';
 import { chooseVariant } from './variant.js';
 
-/** Devices that an agent's worker can serve itself although it blocks: what they ask of the platform, it answers at once. */
+/** Devices that an agent's own worker can have although it blocks: the platform answers them at once, without the event loop. */
 const NEEDS_NO_EVENTS = new Set(['random', 'console', 'opfs']);
 
 /** Tasks that there may be at once, unless told; as in the kernel. */
 const CHILDREN = 64;
 
-/** Workers at once, unless told. Browsers are far slower to start more than they are to run agents one after the other. */
+/** Workers at once, unless told. In browsers, starting more takes far longer than running agents one after the other. */
 const WORKERS_MAX = 32;
 
 const CLOSED = 'this Capfs has been closed';
 
 export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwner {
   readonly #agents = new Set<Agent>();
-  /** How many tasks there may be of an agent and of those below it. */
+  /** How many tasks an agent and its descendants may have, and have. */
   readonly #running = new WeakMap<Agent, Running>();
   #nextId = 1;
   #devices: DeviceWorker | undefined;
-  /** The number of the device worker that is started next. */
+  /** The number of the next device worker that is started. */
   #nextDevices: Peer = Peer.Devices;
   #closed = false;
-  /** What is being started. */
+  /** Starts under way. */
   readonly #starting = new Set<Abortable>();
   /** Agents that may have stored files open. */
   readonly #storing = new Set<Agent>();
   /**
-   * The page is left, and the browser keeps it for a user who comes back. Its workers stand still from now on, and nobody else would get the files that they have
-   * open: Firefox keeps such a page for half an hour.
+   * The page is left, and the browser may keep it for a user who comes back (Firefox for half an hour). Its workers are suspended from now on, and stored files
+   * that they have open could be opened by no other page.
    */
   readonly #left = ({ persisted }: PageTransitionEvent): void => {
     if (!persisted) return;
@@ -88,10 +88,10 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const full = options.capabilities ?? false;
     const assets = options.assets === undefined ? undefined : assetsFolder(options.assets);
     const modules = loadModules(variant, full, assets);
-    // Who waits for them hears of it; the workers may not be there yet.
+    // A failure reaches those who wait for the modules; without this it would be unhandled until there are workers.
     modules.catch(() => undefined);
     const kept = new Kept<Agent>();
-    // The first worker starts while the modules are on their way.
+    // The first worker starts while the modules are being loaded.
     const max = options.maxWorkers ?? WORKERS_MAX;
     const pool = new WorkerPool(modules, variant, options.spares ?? 1, { full, assets }, max, (of) => kept.evict((agent) => of(agent.worker)));
     try {
@@ -121,7 +121,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   /**
-   * Reads a grant as a start does, and gives nothing: for those who let people write grants. Answers where it would appear.
+   * Reads a grant as a start does, without granting anything: for pages on which people write grants. Returns where it would appear.
    *
    * @throws CapfsError `GRANT_INVALID`, with what is wrong with it
    */
@@ -155,7 +155,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       agent.follow(options.signal);
       return agent;
     } catch (error) {
-      // Whatever it was in the midst of: that is why.
+      // Whichever step has failed, closing is the reason.
       throw this.#closed ? new CapfsError('CLOSED', CLOSED) : packageError(error);
     } finally {
       starting.end();
@@ -163,7 +163,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     }
   }
 
-  /** Every step can be given up, and leaves nothing then. */
+  /** The steps of a start. Each can be given up, and leaves nothing behind then. */
   async #start(program: Program, options: ChildOptions, parent: Agent | undefined, signal: AbortSignal): Promise<Agent> {
     const begun = performance.now();
     const unless = <Value>(promise: Promise<Value>) => unlessAborted(promise, signal, 'the start of the agent');
@@ -183,7 +183,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       throw new CapfsError('STORAGE_UNAVAILABLE', 'there are no stored files here: they need a browser\'s private file system, on a page from https or localhost');
     }
     const id = options.id === undefined ? undefined : checkId(options.id);
-    // What a task has is less of what its parent has, and found by whose that is.
+    // Not for a task: its capabilities are made of its parent's, and found by the parent's identity.
     const finding = parent ? undefined : grants.find(([device, terms]) => findsByIdentity(device, terms));
     if (finding && id === undefined && isModule(program)) {
       const why = 'what is kept is found by the identity of the agent, and a compiled module has none: give it an id, or the grant a name';
@@ -195,7 +195,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       Promise.all([
         compileProgram(program, { memory: options.limits?.memory, digest: finding !== undefined && id === undefined, signal, progress }),
         loadMounts(options.mounts ?? {}, signal, progress),
-        // What a task is given of its parent's was looked at where it was asked for.
+        // The directories that a task is given are its parent's, and have been checked (`TaskHost.start`).
         parent ? undefined : this.#checkShared(options.mounts ?? {}),
       ]),
     );
@@ -203,7 +203,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const compiled = performance.now();
     const worker = await this.pool.take(signal, parent === undefined);
     const timings = { worker: performance.now() - compiled, compile: compiled - begun };
-    // From here on the agent has the worker, and gives it back when it ends.
+    // From here on the agent holds the worker, and gives it back when it ends.
     const agent = new Agent(this.#nextId++, this, worker, begun, timings, options, parent);
     this.#agents.add(agent);
     if (stored) this.#stores(agent);
@@ -219,7 +219,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       const config = this.#config(agent, name, identity, options, parent, mounts, configured, program, factsOf(module));
       if (config.stdin) own.push(config.stdin.buffer as ArrayBuffer);
       agent.begin(module, config, own);
-      // One mount by itself is in the way of nothing.
+      // A single mount conflicts with nothing, so nothing can refuse it.
       const refusable = stored || grants.length > 0 || all.length > 1 || all.some(({ type }) => type === 'archive');
       const refused = refusable ? await unless(agent.granted) : undefined;
       agent.alive();
@@ -238,7 +238,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 
   /**
-   * That what agents are to share is there: nobody could say so later but the agent, to which it is a directory that can't be used.
+   * Checks that directories to be shared exist. Later only the agent would notice, by a directory that can't be used.
    *
    * @throws CapfsError `OPTION_INVALID`
    */
@@ -257,7 +257,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     );
   }
 
-  /** Ends the agent where its page is left, as it may have stored files open. */
+  /** Has the agent ended when its page is left, as it may have stored files open. */
   #stores(agent: Agent): void {
     if (this.#storing.size === 0) addEventListener('pagehide', this.#left);
     this.#storing.add(agent);
@@ -267,7 +267,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     });
   }
 
-  /** What an agent's worker is told. */
+  /** What the agent's worker is sent for its start. */
   #config(
     agent: Agent,
     name: string,
@@ -301,7 +301,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     };
   }
 
-  /** Makes a capability elsewhere that can't be made in the agent's own worker. */
+  /** Makes a capability in another kernel where the agent's own worker can't have it. */
   async #prepare(agent: Agent, name: string, identity: string, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
     this.#mayGrant(device);
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
@@ -321,20 +321,20 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     }
   }
 
-  /** Makes less of what a parent has for its task. */
+  /** Narrows a capability of a parent for its task. */
   async #narrow(agent: Agent, parent: Agent, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
     const tree = await narrowed(parent, this.#devices, { client: agent.id, tree: 0, device, terms, check: false });
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
     return { device, terms, from: { peer: Peer.Parent, tree: Uint32Array.from(tree) } };
   }
 
-  /** That an agent's task could be granted this; not for users. */
+  /** Checks that an agent's task could be granted this; not for users. */
   async checkNarrowed(parent: Agent, flag: string): Promise<void> {
     const [device, terms] = grantPairs(flag);
     await narrowed(parent, this.#devices, { client: 0, tree: 0, device, terms, check: true });
   }
 
-  /** That this kernel has a device of this name, if any has. */
+  /** Checks that the kernel that was loaded can have this device. */
   #mayGrant(device: string): void {
     if (this.full || NEEDS_NO_EVENTS.has(device)) return;
     throw new CapfsError('GRANT_INVALID', `${device} needs the kernel with capabilities: Capfs.create({ capabilities: true })`);
@@ -349,7 +349,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     const { domPart } = await import('./dom/part.js');
     const part = domPart(element, trustedMarkup);
     agent.atEnd(() => part.end());
-    // It may have been ended meanwhile.
+    // The agent may have been ended meanwhile.
     agent.alive();
     agent.takeTurns();
     try {
@@ -383,12 +383,12 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     return this.#devices;
   }
 
-  /** Ends every agent and every worker, and gives up what is being started. What agents have done until now their audits still hear of, a moment later. */
+  /** Ends every agent and every worker, and gives up starts under way. Audits are still told, a moment later, what agents have done until now. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     for (const starting of [...this.#starting]) starting.abort(new CapfsError('CLOSED', CLOSED));
-    // A worker that is ended says nothing more, also of what it has sent already.
+    // Nothing more arrives from a terminated worker, not even what it has sent already.
     const heard = [...this.#agents].filter((agent) => agent.heard);
     for (const agent of heard) agent.closeHeard(CLOSED);
     const devices = this.#devices;
@@ -426,12 +426,12 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   }
 }
 
-/** What is thrown is of the package's own; what isn't yet was nobody's to expect. */
+/** Makes a `CapfsError` of whatever was thrown; what isn't one already is an unexpected failure. */
 function packageError(error: unknown): CapfsError {
   return error instanceof CapfsError ? error : new CapfsError('HOST', messageOf(error), { cause: error });
 }
 
-/** What the function throws is its own affair, and a start that was given up tells nothing more. */
+/** Calls `progress` until the start is given up. What it throws is reported, and the start goes on. */
 function told(progress: Tell, signal: AbortSignal): Tell {
   return (arrived) => {
     if (signal.aborted) return;
@@ -443,16 +443,16 @@ function told(progress: Tell, signal: AbortSignal): Tell {
   };
 }
 
-/** What the audit calls an agent; none where nobody wants to know. */
+/** The agent's name in the audit; undefined without an audit. */
 const audited = (agent: Agent, name: string, { audit }: SpawnOptions): string | undefined => (audit ? `${name} ${agent.id}` : undefined);
 
-/** How many tasks a grant allows, whose terms the kernel looks at later. */
+/** How many tasks a grant allows. Whether its terms are valid the kernel checks later. */
 function childrenOf(terms: string[]): number {
   const at = terms.findLastIndex((key, index) => index % 2 === 0 && key === 'children');
   return at < 0 ? CHILDREN : Number(terms[at + 1]);
 }
 
-/** Nanoseconds, as the kernel takes them. */
+/** A clock's step in nanoseconds, as the kernel takes it: 0 for exact clocks, -1 for none. */
 function clockStep(clock: NonNullable<SpawnOptions['clock']>): number {
   if (clock === 'exact') return 0;
   if (clock === 'none') return -1;
@@ -463,7 +463,7 @@ function consoleConfig({ write, raw, size }: ConsoleOptions): NonNullable<AgentC
   return { own: write !== undefined, raw: raw !== undefined, ...(size ? { size: [size.columns, size.rows] } : {}) };
 }
 
-/** Standard input that is given as a whole goes along with the start. */
+/** Standard input that is given as a whole is sent with the start. */
 function whole(stdin: NonNullable<SpawnOptions['stdin']>): Pick<AgentConfig, 'stdin'> {
   if (stdin === 'pipe' || isStream(stdin)) return {};
   if (stdin === 'closed') return { stdin: new Uint8Array() };
@@ -472,7 +472,7 @@ function whole(stdin: NonNullable<SpawnOptions['stdin']>): Pick<AgentConfig, 'st
 
 async function loadModules(variant: Variant, full: boolean, assets: URL | undefined): Promise<KernelModules> {
   const [stubModule, kernel, adapter] = await Promise.all([
-    // In the code itself: bundlers make a `data:` URL of so small a file, which a page's policy lets nobody fetch.
+    // The stub is in the code itself: bundlers make a `data:` URL of so small a file, which a page's policy may forbid to fetch.
     WebAssembly.compile(Uint8Array.from(atob(stub), (character) => character.charCodeAt(0))),
     ...assetUrls(variant, full, assets).map(loadModule),
   ]);

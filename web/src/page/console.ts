@@ -3,13 +3,13 @@ import { reportThrown } from '../both/errors.js';
 import type { ConsoleOptions } from '../both/types.js';
 import { InputStream } from './streams.js';
 
-/** The streams from an agent that are the console's. */
+/** The numbers of the streams from an agent's console. */
 const SCREEN = 3;
 const LEVELS = { 4: 'log', 5: 'warn', 6: 'error' } as const;
-/** Characters of a message that has not ended, at most: a longer line is shown in pieces. */
+/** Characters of an unfinished line of messages that are kept: a longer line is shown in pieces. */
 const LINE_MAX = 65_536;
 
-/** What a terminal, on which Node's console may be, takes for commands; and what turns the order of a text around. */
+/** Characters that are left out of messages: those that a terminal takes for commands (Node's console may be on one), and those that reverse the order of text. */
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 export class ConsoleEnd {
@@ -27,7 +27,7 @@ export class ConsoleEnd {
     if (options.write) this.keyboard = new InputStream(send, sendEnd);
   }
 
-  /** Takes what the agent wrote into one of the console's streams; each step is one call of a function of the page's. */
+  /** Passes on what the agent wrote to one of the console's streams; each step is one call of a page's function. */
   *take(stream: number, bytes: Uint8Array): Generator<void> {
     if (stream === SCREEN) {
       yield this.#tell(() => this.options.write?.(bytes));
@@ -49,7 +49,7 @@ export class ConsoleEnd {
     this.#tell(() => this.options.raw?.(on));
   }
 
-  /** The agent has ended: shows the messages that did not, a step each. */
+  /** The agent has ended: shows its unfinished messages, one a step. */
   *end(): Generator<void> {
     const pending = [...this.#pending];
     this.#pending.clear();
@@ -61,11 +61,11 @@ export class ConsoleEnd {
     const level = LEVELS[stream as keyof typeof LEVELS];
     const take = this.options[level];
     if (take) this.#tell(() => take(text));
-    // The page's own, too, which others may have replaced.
+    // Also the methods of `console` itself, which the page may have replaced.
     else this.#tell(() => globalThis.console[level](`${this.agent}: ${text.replace(CONTROL, '\ufffd')}`));
   }
 
-  /** Calls a function of the page's. What it throws is reported, and the agent's output goes on. */
+  /** Calls one of the page's functions. What it throws is reported, and the agent's output goes on. */
   #tell(call: () => void): void {
     try {
       call();

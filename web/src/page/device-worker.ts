@@ -7,17 +7,17 @@ import { CapfsError } from '../both/errors.js';
 import { DEVICE_WINDOW, type DeviceReport, type Narrowing, type NarrowRequest, type Peer, type RemoteTree } from '../both/protocol.js';
 import { startWorker, type WorkerHandle } from './platform.js';
 
-/** Who has capabilities there. */
+/** An agent that has capabilities in the device worker. */
 export interface DeviceClient {
-  /** An answer to a request has come. */
+  /** An answer to one of its requests has arrived. */
   answered(devices: Peer, bytes: Uint8Array): void;
-  /** What it did is to be told: a line of the audit; `told` is to be called then. Some of it comes when it is forgotten. */
+  /** Takes a line of the audit, and calls `told` when the page's function has been called for it. Lines may still come after the client was forgotten. */
   audited(line: string, told: () => void): void;
   /** The worker is gone. */
   devicesLost(devices: Peer): void;
 }
 
-/** The requests of a client: how many are under way, and those that wait; among them the question for what is told when those before it are done. */
+/** The requests of a client: how many are under way, and those that wait. `settle` among them asks for a report when the requests before it are done. */
 interface Requests {
   underWay: number;
   readonly waiting: (Uint8Array | 'settle')[];
@@ -27,9 +27,9 @@ export class DeviceWorker {
   readonly #handle: WorkerHandle;
   readonly #clients = new Map<number, DeviceClient>();
   readonly #requests = new Map<number, Requests>();
-  /** Those that are being forgotten: what was under way for them is still to be told. */
+  /** Clients that are being forgotten: audit of what was under way for them may still come. */
   readonly #leaving = new Map<number, DeviceClient>();
-  /** Who waits until all is told of a client. */
+  /** Resolves the promises of `settled`, by client. */
   readonly #settling = new Map<number, (() => void)[]>();
   readonly #granting = new Map<number, { resolve: (tree: RemoteTree) => void; reject: (error: Error) => void }>();
   readonly #narrowing = new Map<number, { resolve: (narrowing: Narrowing) => void; reject: (error: Error) => void }>();
@@ -38,11 +38,11 @@ export class DeviceWorker {
   #gone: string | undefined;
 
   constructor(
-    /** By which number agents' kernels know it: nobody else's, before it or after it. */
+    /** The number by which agents' kernels know it. No other device worker ever has the same. */
     readonly peer: Peer,
     kernel: WebAssembly.Module,
     assets: URL | undefined,
-    /** Called once, when the worker is of no more use. */
+    /** Called once, when the worker can't be used any more. */
     private readonly onGone: () => void,
   ) {
     this.#handle = startWorker(true, assets);
@@ -54,8 +54,8 @@ export class DeviceWorker {
   }
 
   /**
-   * Makes a capability for an agent of this identity, which the audit calls `audit` if there is one, and which makes the worker hold no
-   * more than so many bytes by all of its own (0: no bound); resolves to its tree.
+   * Makes a capability for an agent; resolves to its tree. `identity` is what it keeps things under, `audit` its name in the audit, if there is one, and
+   * `held` bounds the bytes that the worker holds for all capabilities of this client; 0 is no bound.
    *
    * @throws Error a sentence that says what is wrong with the grant
    */
@@ -72,7 +72,7 @@ export class DeviceWorker {
     return tree.finally(() => this.#hold(-1));
   }
 
-  /** Makes less of a tree that an agent has there, for the same agent. */
+  /** Narrows a capability that an agent has there; the new tree is the same client's. */
   narrow(wanted: NarrowRequest): Promise<Narrowing> {
     if (this.#gone !== undefined) return Promise.reject(new CapfsError('EIO', this.#gone));
     const request = this.#nextRequest++;
@@ -82,7 +82,7 @@ export class DeviceWorker {
     return narrowing.finally(() => this.#hold(-1));
   }
 
-  /** Hands on a request of an agent's kernel, once so few of its others are under way that the worker comes to those of other agents between. */
+  /** Hands on a request of an agent's kernel. While too many of its requests are under way it waits, so that other agents' requests are served between. */
   request(client: number, bytes: Uint8Array): void {
     const receiver = this.#clients.get(client);
     if (this.#gone !== undefined) return receiver?.devicesLost(this.peer);
@@ -97,13 +97,13 @@ export class DeviceWorker {
     this.#send(client, 0);
   }
 
-  /** Resolves when all is told that an agent's requests until now come to, those included that are given up by them; at once, where it has none. */
+  /** Resolves when the audit has been sent everything about an agent's requests until now, given-up ones included; at once where it has made none. */
   settled(client: number): Promise<void> {
     if (this.#gone !== undefined || !(this.#clients.has(client) || this.#leaving.has(client))) return Promise.resolve();
     this.#hold(1);
     const settled = new Promise<void>((resolve) => {
       this.#settling.set(client, [...(this.#settling.get(client) ?? []), resolve]);
-      // What is being forgotten is settled with that.
+      // A client that is being forgotten is settled by `device-forgotten`.
       if (this.#clients.has(client)) this.#enqueue(client, 'settle');
     });
     return settled.finally(() => this.#hold(-1));
@@ -115,7 +115,7 @@ export class DeviceWorker {
     for (const resolve of all) resolve();
   }
 
-  /** Sends what may be sent of a client's, of whose requests so many more have been taken. */
+  /** Sends as many of a client's waiting requests as the window allows. `taken` more of those under way have been taken. */
   #send(client: number, taken: number): void {
     const requests = this.#requests.get(client);
     if (!requests) return;
@@ -130,7 +130,7 @@ export class DeviceWorker {
     }
   }
 
-  /** Closes what an agent has there. */
+  /** Closes everything that an agent has open there. */
   forget(client: number): void {
     const receiver = this.#clients.get(client);
     this.#requests.delete(client);
@@ -140,7 +140,7 @@ export class DeviceWorker {
     this.#handle.post({ type: 'device-forget', client });
   }
 
-  /** Counts what keeps the process running: questions. An agent has a worker of its own that does. */
+  /** Counts outstanding questions, which keep Node's process running. (A running agent keeps it running by its own worker.) */
   #hold(change: 1 | -1): void {
     this.#holds += change;
     if (this.#holds > 0) this.#handle.hold?.();

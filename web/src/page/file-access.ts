@@ -12,7 +12,7 @@ const TYPES: FileType[] = ['unknown', 'block-device', 'character-device', 'direc
 
 const typeOf = (kind: number): FileType => TYPES[kind] ?? 'unknown';
 
-/** What a method is given is read before the kernel hears of it: it trusts what it is told, and could not be used any more. */
+/** Arguments are checked before the kernel gets them: it trusts its caller, and a wrong type would make it trap. */
 export abstract class FileAccess {
   protected abstract request(what: FileRequest, path: string, bytes?: Uint8Array, reading?: ReadOptions): Promise<unknown>;
 

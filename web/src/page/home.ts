@@ -10,20 +10,20 @@ import type { TaskHost } from './task.js';
 /** Bytes that the page's tree may hold: 1 GiB. */
 const STORAGE = 2 ** 30;
 
-/** What a kernel says that was left in the midst of something. */
+/** How the kernel fails when an earlier trap has left it in the middle of an operation. */
 const BROKEN = 'the kernel has been left by a trap';
 
-/** Tasks of the page itself: as many as its tabs may have of anything else. */
+/** Tasks of the page itself. */
 const PAGE_TASKS = ['children', '1024'];
 
 export class HomeTree {
   #nextRequest = 1;
-  /** What it failed with, if it did: then nothing of it can be used any more. */
+  /** The failure of the kernel, if it has failed: then it can't be used any more. */
   #lost: string | undefined;
   #announced = false;
   #panic: string | undefined;
   #tellLost: (() => void) | undefined;
-  /** Requests of the page that were not answered yet. */
+  /** Requests of the page that are outstanding. */
   readonly #waiting = new Set<(error: CapfsError) => void>();
 
   private constructor(private readonly kernel: KernelBindings) {
@@ -49,7 +49,7 @@ export class HomeTree {
     return home;
   }
 
-  /** Says who is to hear that the tree has failed. */
+  /** Sets the function that is called when the tree has failed. */
   onLost(tell: () => void): void {
     this.#tellLost = tell;
   }
@@ -74,7 +74,7 @@ export class HomeTree {
       }
     });
     return cancellable(answered, signal, `${what} ${path}`, () => {
-      // The kernel answers what it gives up with nothing.
+      // The kernel doesn't answer a request that was cancelled.
       this.#waiting.delete(waits!);
       this.#guarded(() => this.kernel.cancel(number));
     });
@@ -90,7 +90,7 @@ export class HomeTree {
   }
 
   /**
-   * Takes an agent in, whose requests are taken from now on.
+   * Admits an agent, whose requests are served from now on.
    *
    * @throws CapfsError `HOST` where the tree has failed
    */
@@ -98,7 +98,7 @@ export class HomeTree {
     this.#call(() => this.kernel.remote_admit(agent, 0));
   }
 
-  /** Takes an agent's request to the tree; `reply` is called with the answer, now or later. Whether there is a tree still. */
+  /** Serves an agent's request to the tree; `reply` is called with the answer, now or later. Returns false if the tree has failed. */
   serve(agent: number, request: Uint8Array, reply: (bytes: Uint8Array) => void): boolean {
     if (this.#lost === undefined) this.#guarded(() => this.kernel.remote_serve(agent, request, reply));
     return this.#lost === undefined;
@@ -115,7 +115,7 @@ export class HomeTree {
 
   /** Makes `/task` for the page itself. */
   serveTasks(host: TaskHost): void {
-    // The directory that it hides is there, so that the root stays what agents share.
+    // Agents that share the root see it without this mount: an empty directory `task`, which `create` has made.
     this.kernel.mount(this.kernel.task_device(PAGE_TASKS, host), '/task', true, false);
     this.kernel.mount_all();
   }
@@ -129,7 +129,7 @@ export class HomeTree {
     return this.#grant('task', () => this.kernel.remote_grant_task(agent, terms, host));
   }
 
-  /** Nothing of it is to be used any more: who waits for an answer of its gets none. */
+  /** Closes the tree: outstanding requests are rejected. */
   close(why: string): void {
     for (const reject of this.#waiting) reject(new CapfsError('CLOSED', why));
     this.#waiting.clear();
@@ -148,17 +148,17 @@ export class HomeTree {
     }
   }
 
-  /** A call that nobody waits for: who waits for what comes of it hears that the tree has failed. */
+  /** Makes a call whose outcome nobody waits for. Whoever waits for its effects is told if the tree has failed. */
   #guarded(call: () => void): void {
     try {
       this.#call(call);
     } catch {
-      // It has failed, and everybody was told.
+      // The tree has failed, and everybody concerned has been told.
     }
   }
 
   /**
-   * Calls the kernel. What it refuses it says in a string; anything else has left it in the midst of something.
+   * Calls the kernel. It refuses by throwing a string; anything else is a trap, which has left it in the middle of an operation.
    *
    * @throws CapfsError `HOST` where it has failed, now or before
    */
@@ -177,7 +177,7 @@ export class HomeTree {
     }
   }
 
-  /** Tells everybody that it has failed: from the event loop, as there may be no stack left here. */
+  /** Tells everybody concerned that the tree has failed. From the event loop, as the stack may be exhausted here. */
   #announce(): void {
     if (this.#announced) return;
     queueMicrotask(() => {

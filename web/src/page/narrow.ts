@@ -1,6 +1,6 @@
 /**
- * Less of what an agent has, for a task of its: made where the capability itself was made, and handed on from kernel to kernel down
- * to the task's, so that each agent on the way can lose it for all that are below.
+ * Narrowing a capability that an agent has, for one of its tasks. The narrowed one is made where the capability itself was made, and is handed on from kernel
+ * to kernel down to the task's. So when one agent on the way loses it, all below lose it too.
  */
 import { CapfsError, isErrno } from '../both/errors.js';
 import { Peer, type NarrowRequest } from '../both/protocol.js';
@@ -10,7 +10,7 @@ import type { DeviceWorker } from './device-worker.js';
 type Made = [number: number, kind: number];
 
 /**
- * Has an agent's kernel make what is wanted; resolves to the tree of the client there. With `check` nothing is made.
+ * Asks an agent's kernel for a narrowed capability; resolves to its tree there. With `check` nothing is made.
  *
  * @throws CapfsError an errno, and why
  */
@@ -20,7 +20,7 @@ export async function narrowed(agent: Agent, devices: DeviceWorker | undefined, 
   if (answer[0] === 'refused') throw refused(answer);
   if (answer[0] === 'here') return made(answer);
   const [, peer, theirs, at] = answer;
-  // There it is the agent that is the client.
+  // In the kernel of that peer, this agent is the client.
   const less = { ...wanted, client: agent.id, tree: theirs };
   if (peer === Peer.Home) return [0, 0];
   const found = peer === Peer.Parent && agent.parent ? await narrowed(agent.parent, devices, less) : await byDevices(devices, peer, less);
@@ -29,7 +29,7 @@ export async function narrowed(agent: Agent, devices: DeviceWorker | undefined, 
   return [number, kind];
 }
 
-/** By the device worker that has made it: another that has taken its place since has nothing of it. */
+/** Narrows by the device worker that has made the capability. A successor of that worker knows nothing of it. */
 async function byDevices(devices: DeviceWorker | undefined, peer: Peer, wanted: NarrowRequest): Promise<Made> {
   const answer = devices?.peer === peer ? await devices.narrow(wanted) : undefined;
   if (answer?.[0] === 'refused') throw refused(answer);

@@ -20,7 +20,7 @@ export interface Platform {
    * @throws CapfsError `POLICY_BLOCKED`, `VARIANT_UNAVAILABLE`
    */
   startWorker(full: boolean, assets: URL | undefined): WorkerHandle;
-  /** Reads what lies at an address; in Node also a `file:` URL or a path. */
+  /** Reads a file from its address; in Node also from a `file:` URL or a path. */
   read(url: string | URL, signal?: AbortSignal): Promise<Response>;
 }
 

@@ -15,7 +15,7 @@ const MEMORIES_MAX = 100;
 /** Linear memories that one worker may have before it is ended, or kept for files alone: those of a dozen agents. */
 const WORN = 24;
 
-/** What an agent does with its worker's reports. */
+/** Takes a worker's reports about one agent. */
 export interface ReportReceiver {
   receive(report: Extract<Report, { id: number }>): void;
   /** The worker is gone and nothing more comes from it. */
@@ -25,13 +25,13 @@ export interface ReportReceiver {
 /** Mail that is answered. */
 type Question = { [T in Extract<Mail, { request: number }>['type']]: Omit<Extract<Mail, { type: T }>, 'request'> }[Extract<Mail, { request: number }>['type']];
 
-/** A message copies all of a buffer, however little of it a view of it shows. */
+/** The mail with bytes that fill their buffer, copied if they are a view of a larger one: a message would copy all of that. */
 function cut(mail: Mail): Mail {
   if (!('bytes' in mail) || !mail.bytes || mail.bytes.byteLength === mail.bytes.buffer.byteLength) return mail;
   return { ...mail, bytes: mail.bytes.slice() };
 }
 
-/** A question as messages have it. */
+/** A question in words, for error messages. */
 function questionOf(mail: Question): string {
   switch (mail.type) {
     case 'request':
@@ -45,11 +45,11 @@ function questionOf(mail: Question): string {
   }
 }
 
-/** Who hears of a worker. */
+/** What a worker tells its pool. */
 interface WorkerOwner {
-  /** It is of no more use. */
+  /** The worker can't be used any more. */
   gone(worker: PooledWorker): void;
-  /** It holds the files of one agent less. */
+  /** The worker holds the files of one agent fewer. */
   lighter(worker: PooledWorker): void;
 }
 
@@ -61,7 +61,7 @@ export class PooledWorker {
   #nextRequest = 1;
   #holds = 0;
   #gone: string | undefined;
-  /** Linear memories that it may have, until its engine collects those that nobody needs: a kernel's, and the agents'. */
+  /** Linear memories that it may have: a kernel's and the agents'. Unused ones count, as nothing says when the engine collects them. */
   #memories = 1;
   /** Resolves when the worker's first kernel is instantiated. */
   readonly ready: Promise<void>;
@@ -84,7 +84,7 @@ export class PooledWorker {
       this.#ready = resolve;
       this.#failed = reject;
     });
-    // Whoever waits for it sees the error; a spare that nobody waits for must not be unhandled.
+    // Those who wait for it see the error; for a spare that nobody waits for it must not be an unhandled rejection.
     this.ready.catch(() => undefined);
     this.#handle.listen(
       (report) => this.#receive(report as Report),
@@ -114,7 +114,7 @@ export class PooledWorker {
   }
 
   /**
-   * Its reports about this agent, and its end, are the receiver's.
+   * Sends the worker's reports about this agent, and its loss, to the receiver.
    *
    * @throws CapfsError `HOST` where it has ended already
    */
@@ -124,7 +124,7 @@ export class PooledWorker {
   }
 
   /**
-   * Starts an agent that was adopted; the buffers of `transfer` are the worker's then.
+   * Starts an agent that was adopted; the buffers of `transfer` are moved to the worker.
    *
    * @throws CapfsError `OPTION_INVALID` where something of it can't be handed to a worker
    */
@@ -155,7 +155,7 @@ export class PooledWorker {
     try {
       this.send({ ...mail, request } as Mail);
     } catch (error) {
-      // There may be no memory for a copy of what it says. Nobody answers it then.
+      // The message can't be copied, for lack of memory for example. Then there will be no answer.
       return Promise.reject(new CapfsError('HOST', `${what}: it can't be handed to the agent's worker: ${messageOf(error)}`, { cause: error }));
     }
     const answered = new Promise((resolve, reject) => this.#answers.set(request, { id: mail.id, resolve, reject, what }));
@@ -163,7 +163,7 @@ export class PooledWorker {
     return cancellable(answered, signal, 'the question', () => this.send({ type: 'cancel', id: mail.id, of: request }));
   }
 
-  /** Lets go of an agent's files. What was asked about it and not answered yet never will be: it may wait for what doesn't come any more. */
+  /** Releases an agent's files. Outstanding questions about it are rejected: they may wait for something that never comes. */
   forget(id: number): void {
     if (!this.#agents.delete(id)) return;
     this.send({ type: 'dispose', id });
@@ -171,7 +171,7 @@ export class PooledWorker {
     this.owner.lighter(this);
   }
 
-  /** Counts what keeps the process running: who has the worker, and questions. */
+  /** Counts what keeps Node's process running: a holder of the worker, and outstanding questions. */
   hold(change: 1 | -1): void {
     this.#holds += change;
     if (this.#holds > 0) this.#handle.hold?.();
@@ -190,7 +190,7 @@ export class PooledWorker {
     this.owner.gone(this);
   }
 
-  /** Takes a question from those that wait; none where it has its answer already. */
+  /** Takes a question from the outstanding ones; undefined if it has its answer already. */
   #answered(request: number): { resolve: (value: unknown) => void; reject: (error: CapfsError) => void; what: string } | undefined {
     const waiting = this.#answers.get(request);
     if (this.#answers.delete(request)) this.hold(-1);
@@ -221,7 +221,7 @@ export class PooledWorker {
   }
 }
 
-/** Somebody who waits for a worker. */
+/** A start that waits for a worker. */
 interface Waiter {
   resolve(worker: PooledWorker): void;
   reject(error: unknown): void;
@@ -229,9 +229,9 @@ interface Waiter {
 
 export class WorkerPool implements WorkerOwner {
   readonly #all = new Set<PooledWorker>();
-  /** Those that run no agent, the one that was used last at the end. */
+  /** Idle workers, the one that was used last at the end. */
   #idle: PooledWorker[] = [];
-  /** Those that run none any more, and are there for the files of ended agents alone. */
+  /** Workers that run no agents any more, and only hold the files of ended ones. */
   readonly #retired = new Set<PooledWorker>();
   readonly #queue: Waiter[] = [];
   #serving = false;
@@ -243,15 +243,15 @@ export class WorkerPool implements WorkerOwner {
     private readonly spares: number,
     private readonly assets: Assets,
     private readonly max: number,
-    /** Lets go of the files of the agent that ended first, of those in workers that `of` accepts; whether there was one. */
+    /** Releases the files of the agent that ended first, of those in workers that `of` accepts. Returns whether there was one. */
     private readonly evict: (of: (worker: PooledWorker) => boolean) => boolean,
   ) {
     this.#refill();
   }
 
   /**
-   * An idle worker, rather one without an ended agent's files, or a new one, when it is ready. Where there are as many as there may be, it waits
-   * for one, or is refused where `mayWait` is false.
+   * Resolves to an idle worker, preferably one without files of ended agents, or to a new one when it is ready. Where there are as many as there may be, waits
+   * for one, or rejects where `mayWait` is false.
    *
    * @throws CapfsError `CLOSED`; `EAGAIN`, where it may not wait; `HOST`, where the worker fails at its start; what the signal was aborted for
    */
@@ -262,7 +262,7 @@ export class WorkerPool implements WorkerOwner {
       if (!mayWait) throw new CapfsError('EAGAIN', `${this.max} workers run agents, and more are not allowed (maxWorkers)`);
       worker = await this.#wait(signal);
     }
-    // The next spare is started when this agent has been, not before it.
+    // The next spare is started after this agent, so as not to delay it.
     setTimeout(() => this.#refill(), 0);
     try {
       await unlessAborted(worker.ready, signal, 'the start of the agent');
@@ -286,7 +286,7 @@ export class WorkerPool implements WorkerOwner {
     this.#serve();
   }
 
-  /** Ends all workers; those that are still `heard` when they are given back. */
+  /** Ends all workers; those in `heard`, whose agents' audits are still to be told, when they are given back. */
   close(heard: ReadonlySet<PooledWorker>): void {
     this.#closed = true;
     for (const { reject } of this.#queue.splice(0)) reject(new CapfsError('CLOSED', 'this Capfs has been closed'));
@@ -311,23 +311,23 @@ export class WorkerPool implements WorkerOwner {
     return [...this.#all].reduce((total, { memories }) => total + memories, 0);
   }
 
-  /** A worker for one more agent, if there may be one. */
+  /** A worker for one more agent, if there may be one more. */
   #next(): PooledWorker | undefined {
     this.#makeRoom();
     const at = this.#idle.reduce((best, { held }, index) => (best >= 0 && this.#idle[best]!.held < held ? best : index), -1);
     if (at >= 0) return this.#held(this.#idle.splice(at, 1)[0]!);
-    // A place is worth more than the files of an agent that has ended.
+    // A place for an agent is worth more than the files of ended ones.
     while (this.#all.size >= this.max && this.evict((worker) => this.#retired.has(worker)));
     return this.#all.size < this.max ? this.#held(this.#start()) : undefined;
   }
 
-  /** A worker that somebody has keeps the process running, until it is given back. */
+  /** Marks a worker as in use, which keeps Node's process running, until it is given back. */
   #held(worker: PooledWorker): PooledWorker {
     worker.hold(1);
     return worker;
   }
 
-  /** Ends workers until the engine has memories for one more agent, as far as those go that run none. */
+  /** Ends workers that run no agent, until the engine has memories for one more agent or there are no more such workers. */
   #makeRoom(): void {
     while (this.#memories + 1 > MEMORIES_MAX) {
       const worn = this.#idle.filter(({ held, memories }) => held === 0 && memories > 1);
@@ -350,7 +350,7 @@ export class WorkerPool implements WorkerOwner {
     return given;
   }
 
-  /** Gives workers to those who wait. */
+  /** Gives workers to starts that wait. */
   #serve(): void {
     // To find one, others may be ended, of which it hears here.
     if (this.#serving) return;

@@ -1,6 +1,6 @@
 /**
- * What objects of the platform are, of whatever window, frame or context (a test environment has one of its own): `instanceof` holds for those of one alone.
- * They are known by their names, and by what is used of them.
+ * Recognises objects of the platform from any window, frame or context (a test environment has its own), where `instanceof` knows only those of one.
+ * They are recognised by their type names, and by the members that are used of them.
  */
 
 const named = (value: unknown, name: string, ...methods: string[]): boolean =>

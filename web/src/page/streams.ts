@@ -3,17 +3,17 @@ import { CapfsError, messageOf } from '../both/errors.js';
 import type { Data } from '../both/types.js';
 import { readData } from './start/options.js';
 
-/** Bytes of standard input on their way to the agent, at most; beyond it a write waits. */
+/** Bytes of standard input that may be on their way to the agent; beyond that a write waits. */
 const INPUT_WINDOW = 256 << 10;
 /** Bytes of standard input in one message. */
 const INPUT_CHUNK = 64 << 10;
-/** What writes are called in messages. */
+/** The name of what was written, for error messages. */
 const WRITTEN = 'what is written to an agent';
-/** Bytes that a reader of an output stream gets at once, at most, of what came in smaller pieces. */
+/** Bytes of the chunks that a reader of an output stream gets, where smaller pieces are joined. */
 const OUTPUT_CHUNK = 64 << 10;
 
 /**
- * Standard output or error as a stream. What is not read fills a window, and then the agent waits; when the
+ * Standard output or error as a stream. Unread output is bounded by a window, and when that is full the agent waits. When the
  * stream is cancelled, the agent's writes fail with `EPIPE`.
  */
 export class OutputStream {
@@ -25,7 +25,7 @@ export class OutputStream {
 
   /**
    * @param acknowledge tells the agent how much was read
-   * @param close tells it that nobody reads any more
+   * @param close tells the agent that nobody reads any more
    */
   constructor(
     private readonly acknowledge: (count: number) => void,
@@ -59,7 +59,7 @@ export class OutputStream {
   }
 
   add(chunk: Uint8Array): void {
-    // Printed before the agent has heard that nobody reads any more.
+    // Printed before the agent was told that nobody reads any more.
     if (this.#cancelled) return;
     this.#chunks.push(chunk);
     this.#wake?.();
@@ -70,14 +70,14 @@ export class OutputStream {
     this.#wake?.();
   }
 
-  /** Leaves out what was not read, and what is still printed. */
+  /** Drops unread output, and whatever is still printed. */
   discard(): void {
     this.#cancelled = true;
     const dropped = this.#chunks.splice(0).reduce((total, { length }) => total + length, 0);
     if (dropped > 0) this.acknowledge(dropped);
   }
 
-  /** What is there, as one chunk: a program that prints by the byte must not cost its reader a turn for each. */
+  /** The output that is there, as one chunk: a program that prints single bytes must not cost its reader a turn for each. */
   #take(): Uint8Array | undefined {
     let [count, size] = [0, 0];
     while (count < this.#chunks.length && (count === 0 || size + this.#chunks[count]!.length <= OUTPUT_CHUNK)) size += this.#chunks[count++]!.length;
@@ -113,7 +113,7 @@ export class InputStream {
   #ended = false;
   #closed: string | undefined;
   #wake: (() => void)[] = [];
-  /** Writes go one after the other, whoever makes them. */
+  /** The last write: writes from all sources go one after the other. */
   #last: Promise<void> = Promise.resolve();
   #controller!: WritableStreamDefaultController;
   #failure: string | undefined;
@@ -140,7 +140,7 @@ export class InputStream {
     if (closed !== undefined) this.#shut(closed);
   }
 
-  /** What its source failed with, if it did. */
+  /** The failure of its source, if that has failed. */
   get failure(): string | undefined {
     return this.#failure;
   }
@@ -161,7 +161,7 @@ export class InputStream {
     }));
   }
 
-  /** There is no more because what it comes from has failed: that must not look like its end. */
+  /** Ends the input because its source has failed, which must not look like a regular end to the agent. */
   fail(reason: unknown): void {
     if (this.#closed !== undefined) return;
     this.#failure = messageOf(reason);
@@ -170,15 +170,15 @@ export class InputStream {
     this.#wakeAll();
   }
 
-  /** The agent has taken this much. */
+  /** The agent has read this many bytes. */
   taken(count: number): void {
     this.#inFlight -= count;
     this.#wakeAll();
   }
 
   /**
-   * Takes it from a stream, which is cancelled and unlocked when the agent has ended. Not by `pipeTo`: Chromium's loses what was read just before the
-   * stream fails.
+   * Reads the input from a stream, which is cancelled and unlocked when the agent has ended. Not by `pipeTo`: Chromium's loses what was read just before
+   * the stream fails.
    *
    * @throws CapfsError `OPTION_INVALID` where it is locked
    */
@@ -203,7 +203,7 @@ export class InputStream {
       try {
         await this.write(next.value);
       } catch (error) {
-        // It has ended meanwhile, or this is nothing that can be written.
+        // The agent has ended meanwhile, or the chunk is nothing that can be written.
         this.fail(error);
         await reader.cancel(error).catch(() => undefined);
         return;
@@ -212,7 +212,7 @@ export class InputStream {
   }
 
   #cancel(): void {
-    // What the source throws then is its own affair.
+    // What the source throws on being cancelled is ignored.
     void this.#source?.cancel(new CapfsError('CLOSED', 'the agent has ended')).catch(() => undefined);
   }
 
@@ -224,7 +224,7 @@ export class InputStream {
     this.#cancel();
   }
 
-  /** From now on nothing can be written. What a user pipes into the stream is cancelled by its error. */
+  /** From now on nothing can be written. A stream that a user pipes into this one is cancelled by the error. */
   #shut(why: string): void {
     this.#closed ??= why;
     this.#controller.error(new CapfsError('CLOSED', why));
@@ -241,7 +241,7 @@ export class InputStream {
         await new Promise<void>((wake) => this.#wake.push(wake));
       }
       if (this.#closed !== undefined) throw new CapfsError('CLOSED', this.#closed);
-      // Its buffer may have been handed on since.
+      // The chunk's buffer may have been transferred since.
       const chunk = readData(bytes, WRITTEN).slice(at, at + INPUT_CHUNK);
       if (chunk.length === 0) return;
       at += chunk.length;

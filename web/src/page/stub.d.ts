@@ -1,2 +1,2 @@
-/** The stub, which `web/inline.mjs` puts into the package's code: a WebAssembly module in base64. */
+/** The stub, a WebAssembly module in base64. `web/inline.mjs` makes this module. */
 export const stub: string;

@@ -8,7 +8,7 @@ import type { Agent } from './agent.js';
 import { grantPairs } from './start/grants.js';
 import { readPath, readSpawnOptions } from './start/options.js';
 
-/** What a task is started with, as the kernel tells it. */
+/** What a task is started with, as the kernel lists it. */
 type Plan = [
   program: string,
   args: string[],
@@ -30,28 +30,28 @@ export interface ChildOptions extends SpawnOptions {
   dir?: string;
 }
 
-/** What a task takes from its parent, whatever it is given. */
+/** Options that a task always has from its parent. */
 export type Inherited = Pick<SpawnOptions, 'clock' | 'random' | 'limits'>;
 
-/** How many tasks may run, those of tasks included. */
+/** How many tasks may run and do, tasks of tasks included. */
 export interface Running {
   readonly max: number;
   count: number;
 }
 
-/** What it needs of the Capfs whose agents these are. */
+/** What a `TaskHost` needs of its `Capfs`. */
 export interface TaskOwner {
   readProgram(path: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
   stat(path: string): Promise<Stat>;
   spawnChild(program: Program, options: ChildOptions, parent: Agent | undefined): Promise<Agent>;
-  /** That an agent's task could be granted this. */
+  /** Checks that an agent's task could be granted this. */
   checkNarrowed(parent: Agent, flag: string): Promise<void>;
 }
 
 /** A task that was started. */
 interface Child {
   readonly agent: Agent;
-  /** Ends the wait for somebody who reads what it has printed. */
+  /** Ends the wait for its output to be read. */
   giveUp: () => void;
 }
 
@@ -63,14 +63,14 @@ export class TaskHost {
 
   constructor(
     private readonly owner: TaskOwner,
-    /** The agent whose tasks these are; none where they are the page's. */
+    /** The agent whose tasks these are; undefined where they are the page's. */
     private readonly parent: Agent | undefined,
     private readonly inherited: Inherited = {},
-    /** The same for an agent and all that are below. */
+    /** Shared by an agent and all its descendants. */
     readonly running: Running = { max: Infinity, count: 0 },
   ) {}
 
-  /** The page gives what it likes; an agent less of what it has. */
+  /** Checks a grant. The page may grant anything, an agent only what it has itself. */
   async check(flag: string): Promise<void> {
     if (this.parent) await this.owner.checkNarrowed(this.parent, flag);
     else grantPairs(flag);
@@ -125,14 +125,14 @@ export class TaskHost {
     for (const number of [...this.#starting.keys(), ...this.#children.keys()]) this.kill(number);
   }
 
-  /** A path of the parent's; for the page, an address, too. */
+  /** The program: a path in the parent's namespace; from the page it may also be an address. */
   async #program(program: string, signal: AbortSignal): Promise<Program> {
     if (!this.parent && program.includes('://')) return program;
-    // A device may have one, too: what an agent has asked of a server.
+    // The path may be of a device, such as the body of a request.
     return (this.parent ?? this.owner).readProgram(program, signal);
   }
 
-  /** That the parent has what it binds: directories. */
+  /** Checks that what is bound is there in the parent's namespace, and is a directory. */
   async #check(binds: Plan[4]): Promise<void> {
     for (const [from, to] of binds) {
       const { type } = await (this.parent ?? this.owner).stat(from);
@@ -140,7 +140,7 @@ export class TaskHost {
     }
   }
 
-  /** Moves what a child reads and prints, until it has ended and that was taken, or it was killed. */
+  /** Moves a child's input and output, until it has ended and its output was read, or it was killed. */
   async #follow(number: number, agent: Agent, child: TaskChild): Promise<void> {
     const givenUp = new Promise<true>((resolve) => this.#children.set(number, { agent, giveUp: () => resolve(true) }));
     void (async () => {
@@ -162,9 +162,9 @@ export class TaskHost {
     let { code, reason } = await agent.exit;
     this.running.count -= 1;
     const byItself = reason === 'exit' || reason === 'signal' || reason === 'trap';
-    // Natively it would still be printing, and so it is killed as it would be there.
+    // Killed while its output was not read yet. Natively it would still be printing, so it ends as it would there.
     if (byItself && (await Promise.race([printed, givenUp])) === true) [code, reason] = [ENDINGS.killed, 'killed'];
-    // One that was ended doesn't wait for somebody who reads: what has no room any more is lost, as natively.
+    // A task that was ended doesn't wait for a reader: output that has no room is lost, as natively.
     if (reason !== 'exit' && reason !== 'signal' && reason !== 'trap') for (let before = -1; !over && before !== moved; await turn()) before = moved;
     child.ended(code, reason);
     this.#children.delete(number);
@@ -173,7 +173,7 @@ export class TaskHost {
 }
 
 /**
- * What a task is given as text, as `spawn` takes it.
+ * A task's arguments, environment and directory, which are text, as options of `spawn`.
  *
  * @throws CapfsError `OPTION_INVALID`, for what can't be handed to a program
  */
@@ -183,7 +183,7 @@ function readPlan(args: string[], env: string[], dir: string | undefined): Pick<
   return { ...read, ...(dir === undefined ? {} : { dir: readPath(dir) }) };
 }
 
-/** A task's mounts: those at one path are a union, in the order that bind(1) gives them. */
+/** A task's mounts. Several at one path are a union, in the order of bind(1). */
 function mounts(binds: Plan[4]): Record<string, Mount[]> {
   const all: Record<string, Mount[]> = {};
   for (const [path, to, writable, order] of binds) {
@@ -194,7 +194,7 @@ function mounts(binds: Plan[4]): Record<string, Mount[]> {
   return all;
 }
 
-/** What errors of the package are to a parent, where they aren't `EIO`. */
+/** The errnos that a parent gets for errors of the package; `EIO` for others. */
 const ERRNO_OF: Partial<Record<CapfsErrorCode, Errno>> = {
   GRANT_INVALID: 'EINVAL',
   OPTION_INVALID: 'EINVAL',

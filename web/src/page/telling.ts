@@ -1,21 +1,21 @@
-/** Calls functions of the page's for what an agent tells, in slices: what else the page has to do has its turn between them. */
+/** Calls the page's functions for an agent's audit and console, in slices, so that the page can do other work between them. */
 import { reportThrown } from '../both/errors.js';
 import { turn } from '../both/turn.js';
 
-/** Milliseconds that such functions may take before the event loop comes round. */
+/** Milliseconds that the calls of one slice may take. */
 const TELLING_MAX = 8;
-/** Calls of them before it does, at most. */
+/** Calls of one slice, at most. */
 const CALLS_MAX = 256;
 
 export class Telling {
-  /** What is to be told, in its order; each step calls one function, or tells the worker that what came before was told. */
+  /** What is to be done, in order. Each step calls one function, or tells the worker that the calls before it have been made. */
   readonly #queue: Iterator<unknown>[] = [];
   #taken = 0;
   #calls = 0;
-  /** A slice is under way, or the event loop is waited for. */
+  /** A slice is under way, or the next one is waiting for the event loop. */
   #busy = false;
 
-  /** Takes the steps after all that was given before: at once where these are done, and the slice is not. */
+  /** Does these steps after all earlier ones: at once where those are done and the slice has time left. */
   add(steps: Iterable<unknown>): void {
     this.#queue.push(steps[Symbol.iterator]());
     if (!this.#busy) this.#run();
@@ -33,7 +33,7 @@ export class Telling {
     this.#busy = false;
   }
 
-  /** Whether there are no more of these steps. What one throws ends them, and no others: those behind may be the agent's end. */
+  /** Does one step. Returns whether it was the last. A step that throws ends its own series only: a later series may be the agent's end. */
   #step(steps: Iterator<unknown>): boolean {
     try {
       return steps.next().done === true;
@@ -43,7 +43,7 @@ export class Telling {
     }
   }
 
-  /** Goes on when the event loop has come round. */
+  /** Goes on after one turn of the event loop. */
   #pause(): void {
     void turn().then(() => {
       this.#taken = this.#calls = 0;

@@ -1,6 +1,6 @@
 /**
- * Trusted Types: on a page whose policy asks for them (`require-trusted-types-for 'script'`) the package makes its worker, and parses agents'
- * markup where nothing runs, by a policy called `capfs`, which the page's `trusted-types` must name.
+ * Trusted Types: on a page whose policy asks for them (`require-trusted-types-for 'script'`) the package needs a policy called `capfs`, which the page's
+ * `trusted-types` must allow: for the address of its worker, and to parse agents' markup in a document in which nothing runs.
  */
 interface Policy {
   createHTML(markup: string): unknown;
@@ -10,7 +10,7 @@ interface PolicyFactory {
   createPolicy(name: string, rules: { createHTML(markup: string): string; createScriptURL(address: string): string }): Policy;
 }
 
-/** Not looked for yet; `null` where there is none, or the page lets none be made. */
+/** Undefined until first asked for; `null` where the browser has no Trusted Types, or the page doesn't allow this policy. */
 let policy: Policy | null | undefined;
 
 function own(): Policy | null {
@@ -20,7 +20,7 @@ function own(): Policy | null {
   try {
     policy = factory?.createPolicy('capfs', { createHTML: same, createScriptURL: same }) ?? null;
   } catch {
-    // Whether that matters is seen where it is needed.
+    // If the page enforces Trusted Types, the assignment that needs the policy will fail and say so.
     policy = null;
   }
   return policy;

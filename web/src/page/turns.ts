@@ -1,10 +1,10 @@
 /**
- * Spreads what an agent has the page's thread do: after each longer call the page has its turn, for as long as the call took. So an agent that
- * doesn't stop has half of the thread's time at most, however much each of its calls takes.
+ * Limits how much of the page's thread an agent's requests take: after each longer call the page has the thread for as long as the call took. So an agent that
+ * doesn't stop gets half of the thread's time at most, however long each of its calls takes.
  */
 import { turn } from '../both/turn.js';
 
-/** Milliseconds that a call takes without anything to come after it: the event loop comes round between two calls anyway. */
+/** Milliseconds that a call may take without a pause after it: the event loop runs between two calls anyway. */
 const CALL_MAX = 4;
 
 export class Turns {
@@ -12,14 +12,14 @@ export class Turns {
   #paused = false;
   #ended = false;
 
-  /** Makes a call behind those that were given before: at once, where it is not the page's turn. It must not throw. */
+  /** Makes a call after all earlier ones; at once where there is none and no pause. It must not throw. */
   add(call: () => void): void {
     if (this.#ended) return;
     this.#waiting.push(call);
     if (!this.#paused) this.#run();
   }
 
-  /** Makes no calls any more, those included that wait. */
+  /** Makes no more calls, not even those that wait. */
   end(): void {
     this.#ended = true;
     this.#waiting.length = 0;
@@ -28,7 +28,7 @@ export class Turns {
   #run(): void {
     for (let call = this.#waiting.shift(); call; call = this.#waiting.shift()) {
       const begun = performance.now();
-      // What the call gives by itself comes behind it.
+      // Calls that this call adds come after it.
       this.#paused = true;
       call();
       this.#paused = false;
@@ -47,8 +47,8 @@ export class Turns {
 }
 
 /**
- * Resolves when the page has had so long for itself. Where it isn't seen its timers take up to a minute, and nothing of it is drawn: there the event loop comes
- * round.
+ * Resolves when the page has had the thread for this time. In a hidden page, whose timers may take a minute and which draws nothing, after one turn of the event
+ * loop.
  */
 function rest(milliseconds: number): Promise<void> {
   return document.hidden ? turn() : new Promise((rested) => setTimeout(rested, milliseconds));
