@@ -1,6 +1,6 @@
 /**
- * Where the package's files lie. Beside the entries, since the addresses are relative to this module and to the bundle that it becomes a part of: both lie at the
- * top of `dist/`.
+ * The addresses of the package's files. This module is at the top, beside the entries, because the addresses are relative to it, in Node, and in browsers to the
+ * bundle that it is part of: both are at the top of `dist/`.
  */
 import { CapfsError, shownAddress } from './both/errors.js';
 import type { Variant } from './both/types.js';
@@ -17,7 +17,7 @@ export function assetsFolder(assets: string | URL): URL {
   }
 }
 
-/** Where the modules lie. The addresses are literal, so that bundlers find the files. */
+/** The addresses of kernel and adapter. They are literals, so that bundlers find the files. */
 export function assetUrls({ memory }: Variant, full: boolean, assets: URL | undefined): URL[] {
   if (assets) return [full ? 'kernel-full.wasm' : 'kernel.wasm', `adapter-${memory}.wasm`].map((name) => new URL(name, assets));
   const adapter =

@@ -4,15 +4,15 @@ import type { DeviceReport, Report } from './both/protocol.js';
 import { installPlatform } from './page/platform.js';
 import { trustedWorker } from './page/trusted.js';
 
-/** Where a worker's script lies. Each is whole, so that bundlers can treat it as a file; the addresses are literal, so that they find it. */
+/** The address of a worker's script. Each script is one file without imports; the addresses are literals, so that bundlers find them. */
 function scriptOf(full: boolean, assets: URL | undefined): URL {
   if (assets) return new URL(full ? 'worker-full.js' : 'worker.js', assets);
   return full ? new URL('./worker-full.js', import.meta.url) : new URL('./worker.js', import.meta.url);
 }
 
 /**
- * Loads a worker's script of another origin, as a script that a worker may load; what comes before it is there waits. Not by a static
- * import, which a policy counts as one more worker (`worker-src`).
+ * A script of this origin that imports a worker's script of another one. Messages that arrive before that is loaded are kept. Not by a static
+ * import, which a policy checks as another worker (`worker-src`).
  */
 const loader = (script: string): string => `const early = [];
 onmessage = (event) => early.push(event);
@@ -21,15 +21,15 @@ import(${JSON.stringify(script)}).then(
   (error) => setTimeout(() => { throw error; }),
 );`;
 
-/** Starts a worker by a script of any origin; one of another origin by a script of this one that imports it. */
+/** Starts a worker from a script of any origin; one of another origin by way of `loader`. */
 function start(script: URL): { worker: Worker; started: () => void; blocked: string } {
   if (typeof Worker !== 'function') {
     const who = 'a page or a dedicated worker can, a shared worker or a service worker can not';
     throw new CapfsError('VARIANT_UNAVAILABLE', `agents run in workers, and there are none to be started here: ${who}`);
   }
-  // The page's origin, not that of its address: in a sandboxed frame it has none, and no worker of any server's is its own.
+  // The page's origin, not that of its address: in a sandboxed frame the origin is opaque, and every script is of another one.
   const own = script.origin === self.origin || script.protocol === 'blob:';
-  // Where the page has no origin, what it makes a blob of is none's that a browser would load a module for.
+  // A page with an opaque origin can't start a module worker from a blob: then it is a `data:` URL.
   const blob = !own && self.origin !== 'null';
   const made = blob
     ? URL.createObjectURL(new Blob([loader(script.href)], { type: 'text/javascript' }))

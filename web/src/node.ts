@@ -9,14 +9,14 @@ import { installPlatform } from './page/platform.js';
 /** A scheme and a colon. A letter alone is a drive of Windows. */
 const ADDRESS = /^[a-z][a-z0-9+.-]+:/i;
 
-/** What a string or URL stands for: an address, or else the path of a file, whatever characters are in it. */
+/** The address that a string or URL stands for: what isn't one is the path of a file, whatever characters are in it. */
 function addressOf(given: string | URL): URL {
   const text = String(given);
   if (typeof given !== 'string' || (ADDRESS.test(text) && !isAbsolute(text))) return new URL(text);
   return pathToFileURL(resolve(text));
 }
 
-/** Bytes of a file that are read at once: one piece is held at a time, whatever the file's length. */
+/** Bytes of a file that are read at once: one piece is in memory at a time, however long the file is. */
 const PIECE = 1 << 20;
 
 /** A file as a response, with a tag for its version. When the signal is aborted, reading what is left fails with its reason. */
@@ -28,8 +28,8 @@ async function readFile(address: URL, signal: AbortSignal | undefined): Promise<
     'Content-Length': String(size),
     ETag: `"${ino}-${size}-${mtimeMs}"`,
   };
-  // Opened when it is read: a version that is known already isn't. No stream of Node's: one whose signal is aborted as it is made
-  // emits its error before anybody can listen, and that ends the process.
+  // Opened when its body is read, as it isn't if this version is known already. Not by a stream of Node: if its signal is aborted from the start,
+  // that emits an error before anything can listen, which ends the process.
   let file: FileHandle | undefined;
   let over = false;
   const close = async () => {
@@ -44,7 +44,7 @@ async function readFile(address: URL, signal: AbortSignal | undefined): Promise<
         try {
           signal?.throwIfAborted();
           file ??= await open(path);
-          // Nobody wants it any more, since it was being opened.
+          // Cancelled while the file was being opened.
           if (over) return await close();
           const { buffer, bytesRead } = await file.read(new Uint8Array(PIECE));
           if (over) return;
@@ -65,8 +65,8 @@ async function readFile(address: URL, signal: AbortSignal | undefined): Promise<
 }
 
 /**
- * A worker has the options of its process. The one that says how a script is given by `-e` is refused where a worker's script is a file, though; and a list of
- * others is refused as well, as soon as one of them is V8's or the process's own. So then it has those alone, which no worker can be without.
+ * A worker inherits the options of its process. But `--input-type`, which belongs to `-e`, is refused for a worker whose script is a file, and a list without it
+ * is refused too if it has options of V8 or of the whole process. In that case the worker gets no list, and only has those, which apply to every thread.
  */
 function workerOptions(): WorkerOptions {
   const { NODE_OPTIONS = '', ...env } = process.env;
@@ -84,7 +84,7 @@ installPlatform({
         worker.on('error', failed);
         worker.on('messageerror', failed);
         worker.on('exit', (code) => failed(new Error(`it has exited with ${code}`)));
-        // A spare worker doesn't keep a tool running; who has an agent in it holds it. Listening for messages holds it too.
+        // An idle worker must not keep the process running; one with an agent does, by `hold`. After `on`, as listening for messages holds it too.
         worker.unref();
       },
       terminate: () => void worker.terminate(),

@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { NodeNetwork } from './worker/node-network.js';
 import { serve } from './worker/serve.js';
 
-// Kernels know it by this name. Without it they connect to nothing.
+// Kernels look for this name. Without it they connect to nothing.
 Object.assign(globalThis, { capfsNetwork: NodeNetwork });
 
 const port = parentPort!;

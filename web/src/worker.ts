@@ -2,7 +2,7 @@
 import type { Command, DeviceCommand, DeviceReport, Mail, MailNotice, Report } from './both/protocol.js';
 import { serve } from './worker/serve.js';
 
-/** A dedicated worker's global scope, as far as it is used here. */
+/** The parts of a dedicated worker's global scope that are used here. */
 interface Scope {
   postMessage(message: Report | DeviceReport, transfer: ArrayBuffer[]): void;
   addEventListener(type: 'unhandledrejection', listener: (event: PromiseRejectionEvent) => void): void;
@@ -16,5 +16,5 @@ const fail = serve({
     scope.onmessage = (event) => handler(event.data);
   },
 });
-// The page hears of what is thrown, and not of a promise that nobody looks after.
+// A thrown error reaches the page by itself (`onerror`), an unhandled rejection doesn't.
 scope.addEventListener('unhandledrejection', ({ reason }) => fail(reason));

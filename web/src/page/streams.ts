@@ -7,7 +7,7 @@ import { readData } from './start/options.js';
 const INPUT_WINDOW = 256 << 10;
 /** Bytes of standard input in one message. */
 const INPUT_CHUNK = 64 << 10;
-/** The name of what was written, for error messages. */
+/** How error messages call it. */
 const WRITTEN = 'what is written to an agent';
 /** Bytes of the chunks that a reader of an output stream gets, where smaller pieces are joined. */
 const OUTPUT_CHUNK = 64 << 10;

@@ -1,4 +1,4 @@
-/** What an agent has of a page, in characters. */
+/** Counts what an agent has on a page, in characters. */
 import { CapfsError } from '../../both/errors.js';
 
 /** Characters that an agent may have on a page and in elements off it, at most, each node counted as {@link NODE} and as its {@link weightOf}: 64 Mi. */
@@ -37,11 +37,11 @@ export const PAINTED = 16 << 10;
 
 /** Milliseconds between two counts of what an agent has, at least. */
 const COUNT_EVERY = 1_000;
-/** A count looks at every node; so many times as long as the last one took there is no other. */
+/** A count visits every node. The next one comes after this many times as long as the last one took. */
 const COUNT_SHARE = 20;
 
 export class Holding {
-  /** What it has at most: what was counted last, and all that has come and gone since. */
+  /** An upper bound of what it has: the last count, and what has been added and removed since. */
   #held = 0;
   /** When it may be counted again. */
   #next = -Infinity;
@@ -66,7 +66,7 @@ export class Holding {
     throw new CapfsError('ENOMEM', `an agent may have ${HELD_MAX} characters on a page, ${counts}`);
   }
 
-  /** So much has been made, or is gone where it is less than nothing. */
+  /** This much was added; a negative number was removed. */
   changed(amount: number): void {
     this.#held = Math.max(0, this.#held + amount);
   }

@@ -1,9 +1,9 @@
 /**
- * What elements are and can do, by the platform's own properties, taken from the prototypes once, before any agent has a part of the page.
+ * Reads and changes elements by the platform's own getters and methods, taken from the prototypes once, before any agent has a part of the page.
  *
- * A property that is read of an element itself may be something else: the controls of a form are properties of it by their names, and hide
- * its own (`[LegacyOverrideBuiltIns]`, <https://html.spec.whatwg.org/#the-form-element>); a document has its images and frames so.
- * Whoever decides by such a property decides by what an agent has put there.
+ * A property read from an element directly may be something else: the controls of a form become properties of it by their names, and hide
+ * its own (`[LegacyOverrideBuiltIns]`, <https://html.spec.whatwg.org/#the-form-element>), and so do images and frames of a document.
+ * A check that used such a property would rely on what an agent has put there.
  */
 
 type Methods<T> = { [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never }[keyof T];
@@ -80,7 +80,7 @@ const documentActive = getter(document, 'activeElement');
 const documentBody = getter(document, 'body');
 const documentElement = getter(document, 'documentElement');
 const shadowActive = getter(ShadowRoot.prototype, 'activeElement');
-/** How an element looks; of the page's own window, whatever is called so by now. */
+/** `getComputedStyle` as the page's window had it at first: the page may have replaced it. */
 export const computedStyle = globalThis.getComputedStyle.bind(globalThis);
 
 const target = EventTarget.prototype;
@@ -88,7 +88,7 @@ type Listener = (of: EventTarget, type: string, listener: (event: Event) => void
 export const addEventListener = method(target, 'addEventListener') as Listener;
 export const removeEventListener = method(target, 'removeEventListener') as Listener;
 
-/** What a person writes into, by tag. */
+/** Elements that a person types into, by tag. */
 const FIELDS = {
   input: { value: getter(HTMLInputElement.prototype, 'value'), set: setter(HTMLInputElement.prototype, 'value') },
   textarea: { value: getter(HTMLTextAreaElement.prototype, 'value'), set: setter(HTMLTextAreaElement.prototype, 'value') },

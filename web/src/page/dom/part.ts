@@ -1,7 +1,7 @@
 /**
  * One element of the page and what is below it, as `/cap/dom` has it. Everything that an agent asks for passes through here: elements
- * by number, parts of them as text, events as lines. It is loaded only when `dom` is granted. Nothing is read of an element itself: see
- * `dom-native.ts`.
+ * by number, parts of them as text, events as lines. It is loaded only when `dom` is granted. No property is read from an element directly: see
+ * `native.ts`.
  */
 import { CapfsError, reportThrown, type CapfsErrorCode } from '../../both/errors.js';
 import { Containment } from './containment.js';
@@ -12,7 +12,7 @@ import { isTag, judgeAttribute, paintedBy, styleProblem, unknownAttribute, type 
 
 /** Characters of text or markup that are read at once, at most: 16 Mi. */
 const READ_MAX = 16 << 20;
-/** How deeply the elements of an agent may be nested: what looks at all that is above or below one takes no longer than that. */
+/** How deeply the elements of an agent may be nested, which bounds the time of everything that goes up or down the tree. */
 const DEPTH_MAX = 512;
 /** Kinds of events that one element listens for, at most. */
 const LISTENERS_MAX = 64;
@@ -21,10 +21,10 @@ const VALUE_TOLD = 1_000;
 /** The number of the element that was granted. */
 const ROOT = 1;
 
-/** Elements that an agent has by now: no two share one, and none is in another agent's. */
+/** Elements that agents have: no two agents share one, and none is within another agent's. */
 const granted = new Set<Element>();
 
-/** Elements of the page that are no place for an agent: what is in them runs, or is seen nowhere. */
+/** Elements that can't be given to an agent: their contents run, or are never shown. */
 const NO_PLACE = new Set(['script', 'style', 'template', 'iframe', 'object', 'noscript']);
 /** Kinds of nodes. */
 const ELEMENT = 1;
@@ -40,7 +40,7 @@ export class DomPart {
   readonly #listeners = new Map<number, Map<string, (event: Event) => void>>();
   readonly #inert: Document;
   readonly #containment: Containment;
-  /** What was in the element before. */
+  /** The nodes that were in the element before. */
   readonly #before: WeakSet<Node>;
   /** What elements of these counted as before the agent changed their attributes or values. */
   readonly #untouched = new WeakMap<Node, number>();
@@ -85,7 +85,7 @@ export class DomPart {
     this.#number(root, ROOT);
   }
 
-  /** The policy, and who is asked and told; called once. */
+  /** Sets the policy, and the functions that are asked and told; called once. */
   begin([raw, max, cleanup]: [boolean, number, boolean], mayLoad: MayLoad, tell: (element: number, line: string) => void): void {
     [this.#raw, this.#max, this.#cleanup] = [raw, max, cleanup];
     this.#mayLoad = mayLoad;
@@ -187,7 +187,7 @@ export class DomPart {
     }
   }
 
-  /** Takes off the page what the agent added, unless that is to stay, and hears of nothing any more. Never throws: what fails is reported. */
+  /** Removes what the agent added, unless that is to stay, and all its listeners. Never throws: failures are reported. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -326,7 +326,7 @@ export class DomPart {
     if (native.depthIn(parent, this.root) + height > DEPTH_MAX) refuse('ENOSPC', `elements of an agent are nested ${DEPTH_MAX} deep at most`);
   }
 
-  /** Gives an element the focus, where that is the agent's already or nobody's: what a person types is meant for where it is. */
+  /** Focuses an element, if the focus is in the agent's part already or nowhere: what a person types elsewhere isn't meant for the agent. */
   #focus(element: Element): void {
     const active = native.focused(this.root);
     if (active && !native.contains(this.root, active)) refuse('EACCES', 'the focus is elsewhere on the page');

@@ -1,17 +1,17 @@
-/** How much of what an agent is started with has arrived. */
+/** Reports the progress of downloads for a start. */
 import type { Progress } from '../../both/types.js';
 
-/** Who is told of it. */
+/** The function that progress is reported to. */
 export type Tell = (progress: Progress) => void;
 
 /**
- * Tells how much of a response has arrived, at each piece of it. A copy is read for that: the response itself stays the browser's own, with which that
- * keeps the compiled code. What the response fails with is for its reader to say.
+ * Reports how much of a response has arrived, at each chunk. It reads a clone: the response itself must stay as the browser made it, or the browser doesn't
+ * cache the compiled code. Errors are left to the reader of the response.
  */
 export function watch(response: Response, address: string, tell: Tell | undefined): void {
   if (!tell || !response.body) return;
   const length = Number(response.headers.get('Content-Length'));
-  // Of what was compressed for its way it is the length on the way, and another server doesn't say that it was.
+  // Of a compressed response it is the compressed length. A cross-origin server may not reveal that it has compressed: more may arrive than `total`.
   const total = length > 0 && response.headers.get('Content-Encoding') === null ? length : Infinity;
   const reader = response.clone().body!.getReader();
   let loaded = 0;

@@ -1,11 +1,11 @@
-/** Grants: from what a page writes to the pairs of keys and values that the kernel reads. */
+/** Grants: turns what a page writes into the list of keys and values that the kernel reads. */
 import { CapfsError } from '../../both/errors.js';
 import type { Grant } from '../../both/types.js';
 
 /** Characters of a key in a message, at most. */
 const SHOWN_MAX = 80;
 
-/** The device and its terms, keys and values in turn. */
+/** The device and its terms, which alternate keys and values. */
 export function grantPairs(grant: Grant): [device: string, terms: string[]] {
   if (typeof grant === 'string') return fromFlag(grant);
   const { device, ...terms } = grant;

@@ -1,6 +1,6 @@
 /**
- * Who an agent is, for what it keeps: keys, databases and stored files are found again by it. A file's name is nobody's identity, for
- * anybody can call a file so.
+ * An agent's identity, under which keys, databases and stored files are kept and found again. The name of the program's file is none, as anybody can use
+ * the same name.
  */
 import { CapfsError } from '../../both/errors.js';
 
@@ -21,7 +21,7 @@ export function checkId(id: string): string {
 }
 
 /**
- * The identity of a program that was given none: the digest of its bytes, `sha256:` and hexadecimal digits.
+ * The identity of a program for which the page names none: the digest of its bytes, `sha256:` and hexadecimal digits.
  *
  * @throws CapfsError `GRANT_INVALID` where there is nothing to make it with
  */
@@ -35,7 +35,7 @@ export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
   return `sha256:${[...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
 
-/** Whether a device keeps something that it finds by the agent's identity: unless its grant says whose things they are. */
+/** Whether a device keeps things under the agent's identity: it does unless the grant names an owner. */
 export function findsByIdentity(device: string, terms: string[]): boolean {
   const has = (key: string, value?: string) => terms.some((term, at) => at % 2 === 0 && term === key && (value === undefined || terms[at + 1] === value));
   switch (device) {

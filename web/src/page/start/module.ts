@@ -1,15 +1,15 @@
-/** A program's module: it is read before it is compiled, and what must be is written into it. */
+/** Compiles a program's module: it is read first, and changed where it must be. */
 import { CapfsError } from '../../both/errors.js';
 import type { ModuleFacts } from '../../both/protocol.js';
 import { invalid, readModule, WASI_MODULES, type Definitions } from './module-reader.js';
 
-/** Bytes of a file that arrives with which it is first tried to read it; twice as many at each further try. */
+/** Bytes of a download after which reading it is tried first; each further try waits for twice as many. */
 const FIRST_TRY = 64 * 1024;
 
-/** What was read of the modules that were compiled here. */
+/** What was read from the modules that were compiled here. */
 const known = new WeakMap<WebAssembly.Module, ModuleFacts>();
 
-/** What was read of a module; nothing if somebody else has compiled it. */
+/** What was read from a module; undefined if the page compiled it itself. */
 export function factsOf(module: WebAssembly.Module): ModuleFacts | undefined {
   return known.get(module);
 }
@@ -30,14 +30,14 @@ function factsIn({ startName, unanswered }: Definitions): ModuleFacts {
  * @throws CapfsError `MODULE_…`; `MEMORY_LIMIT` where it needs more from the start
  */
 export async function compileBytes(bytes: Uint8Array<ArrayBuffer>, limit?: number): Promise<WebAssembly.Module> {
-  // The file is whole, and so nothing is missing.
+  // The file is whole, so reading it needs no more bytes.
   const read = readModule(bytes, true)!;
   const module = await compile(read.edited(bytes, limit));
   known.set(module, factsIn(read));
   return module;
 }
 
-/** What the engine refuses is `MODULE_INVALID` with the engine's words. */
+/** Compiles; what the engine refuses is `MODULE_INVALID` with the engine's message. */
 async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(bytes);
@@ -47,8 +47,8 @@ async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Modu
 }
 
 /**
- * Compiles a response while it arrives, and reads it beside that: what stands before the code is enough. Nothing where its bytes
- * must be changed before they are compiled, or where they tell better what is wrong with them.
+ * Compiles a response while it arrives, and reads it at the same time, up to its code. Resolves to undefined where its bytes must be changed before they
+ * are compiled, or where reading all of them gives a better error message.
  *
  * @throws CapfsError `MODULE_…`
  */
@@ -61,7 +61,7 @@ export async function compileArriving(response: Response): Promise<WebAssembly.M
   return module;
 }
 
-/** Reads a response up to its code; nothing where it ends, or is lost, before. */
+/** Reads a response up to its code; undefined where it ends, or the connection is lost, before. */
 async function readArriving(response: Response): Promise<ModuleFacts | undefined> {
   const source = response.body!.getReader();
   let arrived = new Uint8Array(FIRST_TRY);
@@ -84,17 +84,17 @@ async function readArriving(response: Response): Promise<ModuleFacts | undefined
       enough = Math.max(FIRST_TRY, 2 * length);
     }
   } catch (error) {
-    // With the whole file it can be said where it ends too early.
+    // Only with the whole file can be said where it ends too early.
     if (error instanceof CapfsError && error.code !== 'MODULE_INVALID') throw error;
     return undefined;
   } finally {
-    // The other copy goes on.
+    // The other clone of the response is still being read.
     void source.cancel().catch(() => undefined);
   }
 }
 
 /**
- * Refuses a module that somebody else compiled and that can't run as an agent, as far as the engine tells.
+ * Refuses a module that the page has compiled and that can't run as an agent, as far as the engine's reflection tells.
  *
  * @throws CapfsError `MODULE_IMPORTS`, `MODULE_NO_START`, `MODULE_NO_MEMORY`
  */

@@ -1,4 +1,4 @@
-/** Loads what mounts are made of, so that a worker gets bytes alone. */
+/** Loads the data of mounts, so that a worker is sent nothing but bytes. */
 import { CapfsError, shownAddress, unloadable } from '../../both/errors.js';
 import type { AgentConfig, MountMember } from '../../both/protocol.js';
 import type { Mount } from '../../both/types.js';
@@ -19,13 +19,13 @@ const STORED_DEFAULT = 2 ** 30;
 /** What an agent's worker is to mount. */
 export interface Loaded {
   mounts: AgentConfig['mounts'];
-  /** Buffers of theirs that nobody else has: they go to the worker as they are, and are not copied once more. */
+  /** Buffers of theirs that nothing else uses: they are transferred to the worker instead of copied. */
   own: ArrayBuffer[];
 }
 
 /**
- * Loads every mount's data, in the order given; aborted, what is on its way is given up. `progress` is told of archives that arrive. What was given as
- * bytes is copied before this returns: whoever writes into them later changes nothing.
+ * Loads every mount's data, in the order given. An abort gives up downloads. `progress` is told of archives that arrive. Data that was given as bytes is
+ * copied before this returns, so that later changes have no effect.
  */
 export async function loadMounts(mounts: Record<string, Mount | Mount[]>, signal: AbortSignal, progress?: Tell): Promise<Loaded> {
   const own: ArrayBuffer[] = [];
@@ -60,17 +60,17 @@ async function load(mount: Mount, own: ArrayBuffer[], signal: AbortSignal, progr
   }
 }
 
-/** An archive that was unpacked, and of what; `users` is how many have asked for it. */
+/** An unpacked archive and its source; `users` is how many have asked for it. */
 interface Unpacked {
   version: string;
   tar: Promise<Uint8Array<ArrayBuffer>>;
   users: number;
 }
 
-/** Archives unpacked before, by their bytes, for as long as the page has those, and by their addresses. */
+/** Archives that were unpacked before, by their bytes (as long as the page holds those) and by their addresses. */
 const ofBytes = new WeakMap<ArrayBufferLike, Unpacked>();
 const ofAddresses = new Map<string, Unpacked>();
-/** Addresses whose archives are kept, the last that were used. */
+/** How many addresses' archives are kept: the last that were used. */
 const ARCHIVES_MAX = 4;
 /** Bytes of an unpacked archive up to which it is kept. */
 const KEPT_SIZE_MAX = 64 << 20;
@@ -90,7 +90,7 @@ async function unpacked(
   if (bytes) {
     if (bytes.length > ARCHIVE_MAX) throw tooLong('is longer than');
     if (!isGzip(bytes)) return mine(bytes.slice());
-    // Whoever has written something else into them has another checksum at their end.
+    // Bytes that were changed meanwhile are noticed by the checksum at their end.
     const version = `${bytes.byteOffset} ${bytes.length} ${bytes.subarray(-TRAILER).join(' ')}`;
     return kept(ofBytes, bytes.buffer, version, () => unpack(bytes), own);
   }
@@ -109,13 +109,13 @@ async function unpacked(
   try {
     return await tar;
   } catch (error) {
-    // Somebody else began to load it, and gave up.
+    // Another start began to load it, and was given up.
     if (!loads && !signal.aborted) return unpacked(data, own, signal, progress);
     throw error;
   }
 }
 
-/** What is kept of this version, or else what `load` brings; small ones are kept, and a large one is `own` if nobody else asked for it. */
+/** The kept archive of this version, or else what `load` returns. Small ones are kept; a large one is `own` if nothing else asked for it. */
 async function kept<K>(
   known: { get(key: K): Unpacked | undefined; set(key: K, value: Unpacked): unknown; delete(key: K): boolean },
   key: K,
@@ -127,7 +127,7 @@ async function kept<K>(
   if (entry?.version !== version) entry = { version, tar: load(), users: 0 };
   entry.users += 1;
   const { tar } = entry;
-  // Behind the others: the last that was used goes last.
+  // Moved to the end: the one that was used last is dropped last.
   known.delete(key);
   known.set(key, entry);
   const forget = () => {
@@ -135,14 +135,14 @@ async function kept<K>(
   };
   tar.then(({ length }) => length > KEPT_SIZE_MAX && forget(), forget);
   const { buffer } = await tar;
-  // It is forgotten by now: nobody comes to these any more.
+  // It has been dropped by now, so no other start will use these bytes.
   if (buffer.byteLength > KEPT_SIZE_MAX && entry.users === 1) own.push(buffer);
   return tar;
 }
 
 const tooLong = (how: string) => new CapfsError('ARCHIVE_INVALID', `the archive ${how} ${ARCHIVE_MAX} bytes`);
 
-/** What an address answers with, as far as an archive may go. */
+/** Loads what is at an address, up to the length that an archive may have. */
 async function arrived(response: Response, address: string, progress: Tell | undefined): Promise<Uint8Array<ArrayBuffer>> {
   const length = Number(response.headers.get('Content-Length'));
   if (length > ARCHIVE_MAX) {
@@ -157,7 +157,7 @@ async function arrived(response: Response, address: string, progress: Tell | und
   }
 }
 
-/** All of a stream, in one buffer; `expected` is how many bytes that may be. What is longer than an archive may be is given up there. */
+/** Reads all of a stream into one buffer; `expected` is a guess at its length. Gives up at the length that an archive may have. */
 async function gathered(stream: ReadableStream<Uint8Array>, expected: number, how: string): Promise<Uint8Array<ArrayBuffer>> {
   let whole = new Uint8Array(expected);
   let size = 0;
@@ -193,18 +193,18 @@ async function archiveResponse(address: string, signal: AbortSignal): Promise<Re
 /** Unpacks gzip, which is known by its first two bytes; anything else is a tar already. */
 async function unpack(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   if (!isGzip(bytes)) return bytes;
-  // At its end it says how long it is unpacked (of several files in one, the last), modulo 4 GiB: what is too long by that is not even begun, and what
-  // is not is unpacked into one buffer of that length. A liar gets no more than so few bytes can become.
+  // The last bytes say how long the (last) member is when unpacked, modulo 4 GiB. If that is too long, unpacking isn't begun; otherwise a buffer of
+  // that length is made. A false length is capped by what this many packed bytes can become.
   const told = bytes.length < TRAILER ? 0 : new DataView(bytes.buffer, bytes.byteOffset + bytes.length - 4).getUint32(0, true);
   if (told > ARCHIVE_MAX) throw tooLong(`unpacks to ${told} bytes by what it says, more than`);
   const most = Math.min(told, DEFLATE_MAX * bytes.length);
-  // As it is now, whoever writes into the bytes later.
+  // A copy, so that later changes of the bytes have no effect.
   const file = new Blob([bytes]);
   const unpackedBy = (ends?: number[]) => gathered(unpackedMembers(file, ends), most, 'unpacks to more than');
   const whole = await unpackedBy().catch((error: unknown) => {
     if (error instanceof CapfsError) throw error;
   });
-  // One member, as nearly always. Where it isn't, engines differ in what they do with what is behind it.
+  // Nearly always there is one member. Where there are more, engines differ in what they do with those behind it.
   if (whole?.length === told) return whole;
   try {
     return await unpackedBy(await memberEnds(new Uint8Array(await file.arrayBuffer())));

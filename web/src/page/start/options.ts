@@ -1,20 +1,20 @@
 /**
- * Reads options before anything is done with them: what there isn't, and values that one can't have, are refused by name. Each is read once, into a copy, and
- * it is the copy that is looked at and used: objects that answer differently each time, or are changed while a start waits, change nothing of it.
+ * Reads options before anything is done with them. Unknown options and invalid values are refused by name. Each option is read once, into a copy, and only the
+ * copy is checked and used: getters that answer differently each time, or changes while a start waits, have no effect.
  */
 import { CapfsError, messageOf } from '../../both/errors.js';
 import type { CapfsOptions, Data, Grant, KillOptions, Limits, Mount, ReadOptions, SpawnOptions } from '../../both/types.js';
 import { isUnshared, viewOf } from '../bytes.js';
 import { isAddress, isSignal, isStream } from '../realms.js';
 
-/** What a value must be: says so where it is not, and answers the value, copied as far as others could change it. */
+/** Checks a value and returns it, copied as far as others could change it. Throws what it must be where it isn't. */
 type Reader = (value: unknown, at: string) => unknown;
-/** A reader for each option that there is; what is `undefined` was left out. */
+/** A reader for each known option; `undefined` counts as left out. */
 type Readers<Options> = { [Name in keyof Required<Options>]: Reader };
 
 /** Columns and rows of a screen, at most: what a terminal's `winsize` holds. */
 const SCREEN_MAX = 65_535;
-/** Where an option is that is in no other. */
+/** Where an option is that is in no other option. */
 const THE_OPTIONS = 'the options';
 /** Characters of a value in a message, at most. */
 const SHOWN_MAX = 80;
@@ -43,15 +43,15 @@ const must =
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Whether things can be in it by their names. Others than plain objects may have such, too (a data set of an element has); what has things in another way, or
- * none and is something else, is no such: a Map or a promise would be taken for nothing at all.
+ * Whether a value can be an object of options or of things by name. That isn't only plain objects (an element's `dataset` is one too). Objects without
+ * properties of their own that are something else, such as a Map or a promise, are refused: they would pass for an empty object.
  */
 function holdsByName(value: unknown): value is Record<string, unknown> {
   if (!isObject(value) || Symbol.iterator in value) return false;
   return Object.prototype.toString.call(value) === '[object Object]' || Object.keys(value).length > 0;
 }
 
-/** Half of a pair of surrogates has no bytes in UTF-8: it would become U+FFFD, and another text than was given. */
+/** A lone surrogate can't be written in UTF-8: it would become U+FFFD, which is another text than was given. */
 const LONE = /\p{Surrogate}/u;
 
 const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0') && !LONE.test(value);
@@ -70,7 +70,7 @@ const listOf =
   (value, at) =>
     Array.isArray(value) ? Array.from(value as unknown[], (member, index) => each(member, `${at}[${index}]`)) : refuse(at, 'an array', value);
 
-/** An object of things by name, each read by name and value. */
+/** Reads an object of things by name, each by its name and value. */
 const record =
   (wanted: string, each: (name: string, value: unknown, at: string) => unknown): Reader =>
   (value, at) => {
@@ -78,7 +78,7 @@ const record =
     return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, each(name, member, at)]));
   };
 
-/** An object with options of its own, which may be another's that it inherits from. Its functions are called as its methods. */
+/** Reads an object of options, inherited ones included. Functions in it are called as its methods. */
 function options<Options>(readers: Readers<Options>): Reader {
   return (value, at) => {
     if (!holdsByName(value)) return refuse(at, 'an object', value);
@@ -109,7 +109,7 @@ const rights = anyOf('ro', 'rw');
 /** The names in a path. */
 const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.');
 
-/** A path without `..`, as names of mounts and of files in them are. */
+/** A path without `..`, which the names of mounts and of files in them must be. */
 function path(value: unknown, at: string): string {
   if (!isText(value)) return refuse(at, 'a path: a string without NUL and lone surrogates', value);
   const names: string[] = [];
@@ -125,7 +125,7 @@ function path(value: unknown, at: string): string {
 /** Bytes of a name of a file, and of a path. */
 const [NAME_MAX, PATH_MAX] = [255, 4096];
 
-/** What is wrong with a path that is longer than one can be, or has such a name in it. */
+/** What is wrong with a path that is too long, or has a name in it that is. */
 function tooLong(path: string): string | undefined {
   const length = (text: string) => new TextEncoder().encode(text).length;
   if (length(path) <= PATH_MAX && namesOf(path).every((name) => length(name) <= NAME_MAX)) return undefined;
@@ -133,8 +133,8 @@ function tooLong(path: string): string | undefined {
 }
 
 /**
- * Paths of files that can all be there: each is a file's, and not a directory's of another. The bytes themselves are copied where they are loaded, before
- * `spawn` waits for anything.
+ * Checks that files can all exist: no path of one may be a directory of another. Their bytes are copied when they are loaded, before `spawn` waits for
+ * anything.
  */
 const files: Reader = (value, at) => {
   const read = record('an object of contents by path', (name, content, at) => readData(content as Data, `${at}[${shown(name)}]`));
@@ -162,9 +162,9 @@ const files: Reader = (value, at) => {
 };
 
 type MountOptions<Type extends Mount['type']> = Omit<Extract<Mount, { type: Type }>, 'type'>;
-/** What kind of a mount it is has been read before the rest. */
+/** The type of a mount, which has been read before its other options. */
 const type: Reader = () => undefined;
-/** An address as it is now. */
+/** A copy of an address: a URL object may be changed later. */
 const address = (value: string | URL): string => String(value);
 const MOUNTS: { [Type in Mount['type']]: Reader } = {
   memory: options<MountOptions<'memory'> & { type: unknown }>({ type, files, rights }),
@@ -183,7 +183,7 @@ const MOUNTS: { [Type in Mount['type']]: Reader } = {
   null: options<{ type: unknown }>({ type }),
   zero: options<{ type: unknown }>({ type }),
 };
-/** What a mount can't do without. */
+/** The options that a mount of each type must have. */
 const NEEDS: Partial<Record<Mount['type'], string>> = { archive: 'data', shared: 'path' };
 
 const mount: Reader = (value, at) => {
@@ -213,7 +213,7 @@ const env = record('an object of strings by name', (name, content, at) => {
   return text(content, `${at}.${name}`);
 });
 
-/** What a grant's terms mean is the kernel's to say, which is told them as text. */
+/** Reads a grant. Its terms are checked by the kernel, which gets them as text. */
 const grant: Reader = (value, at) => {
   if (isText(value)) return value;
   const wanted = 'a grant: a string, or an object with a device';
@@ -244,7 +244,7 @@ const stdin: Reader = (value, at) => {
 const signal = must('an AbortSignal', isSignal);
 
 const READ: Readers<ReadOptions> = {
-  // More than there can be is as good as no bound.
+  // A limit above what is possible is the same as none.
   maxBytes: (value, at) => (value === Infinity ? Number.MAX_SAFE_INTEGER : whole(0, Number.MAX_SAFE_INTEGER)(value, at)),
   signal,
 };
@@ -254,7 +254,7 @@ const KILL: Readers<KillOptions> = { discardOutput: flag };
 const SPAWN: Readers<SpawnOptions> = {
   args: listOf(text),
   name: text,
-  // What it may be made of is said where it is used.
+  // Which types of stream chunks there may be is checked when they are read.
   id: text,
   env,
   mounts,
@@ -266,7 +266,7 @@ const SPAWN: Readers<SpawnOptions> = {
     (value) => value === 'exact' || value === 'none' || (Number.isFinite(value) && (value as number) > 0),
   ),
   random: flag,
-  // Of whatever document: `instanceof` holds for those of one frame alone.
+  // From any document: `instanceof` knows only elements of one frame.
   dom: must('an element', (value) => isObject(value) && value['nodeType'] === 1),
   console: options<Required<SpawnOptions>['console']>({
     write: callback,
@@ -290,7 +290,7 @@ const CAPFS: Readers<CapfsOptions> = {
   assets: (value, at) => (isText(value) || isAddress(value) ? address(value) : refuse(at, 'an address', value)),
 };
 
-/** Reads a value with functions of the caller's in it (getters, proxies), which may throw what they like. */
+/** Reads a value that may run the caller's code (getters, proxies), and turns what that throws into an `OPTION_INVALID`. */
 function reading<Value>(reader: Reader, given: Value, at: string): Value {
   try {
     return reader(given, at) as Value;
@@ -315,7 +315,7 @@ export const readReadOptions = (given: ReadOptions): ReadOptions => reading(opti
 export const readKillOptions = (given: KillOptions): KillOptions => reading(options<KillOptions>(KILL), given, THE_OPTIONS);
 
 /**
- * A path of a file, as it was given: which paths there are is the kernel's to say.
+ * Checks that a path is a text; whether it exists is for the kernel to say.
  *
  * @throws CapfsError `OPTION_INVALID`
  */

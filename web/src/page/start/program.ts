@@ -1,4 +1,4 @@
-/** From what a user gives as a program to a compiled module. */
+/** Turns what a user gives as a program into a compiled module. */
 import { abortError, CapfsError, shownAddress, unloadable } from '../../both/errors.js';
 import type { Program } from '../../both/types.js';
 import { viewOf } from '../bytes.js';
@@ -9,12 +9,12 @@ import { watch, type Tell } from './arriving.js';
 import { digestOf } from './identity.js';
 import { canStream, compileArriving, compileBytes } from './module.js';
 
-/** What a program was compiled to, and the digest of its bytes, if that was asked for. */
+/** A compiled program, with the digest of its bytes if that was asked for. */
 export interface Compiled {
   module: WebAssembly.Module;
-  /** `sha256:` and 64 hexadecimal digits; none of what was given compiled. */
+  /** `sha256:` and 64 hexadecimal digits; undefined for a program that was given as a module. */
   digest?: string;
-  /** What it was compiled from, if that is to be kept. */
+  /** The bytes that it was compiled from, if they are to be kept. */
   bytes?: Uint8Array<ArrayBuffer>;
 }
 
@@ -26,26 +26,26 @@ export interface Compiling {
   digest?: boolean;
   /** Whether its bytes are kept, so that it can be compiled again with a limit. */
   keep?: boolean;
-  /** Gives it up; the download with it, if nobody else waits for that. */
+  /** Gives it up, and the download too if nothing else waits for that. */
   signal?: AbortSignal | undefined;
   /** Told as it arrives. */
   progress?: Tell | undefined;
 }
 
-/** What was compiled from an address, and what the server called that version of it. */
+/** The module of an address, and the server's tag of its version. */
 interface Kept {
   version: string;
   compiled: Compiled;
 }
 
-/** A compilation that others may wait for as well. */
+/** A compilation under way, which several starts may wait for. */
 interface UnderWay {
   compiled: Promise<Compiled>;
   download: AbortController;
   waiting: number;
 }
 
-/** What {@link compileKept} has compiled modules from, and such a module with the limit that was asked for last. */
+/** The bytes of modules from {@link compileKept}, and each such module compiled with the limit that was asked for last. */
 const sources = new WeakMap<WebAssembly.Module, { bytes: Uint8Array<ArrayBuffer>; memory?: number; limited?: Promise<WebAssembly.Module> }>();
 
 /** Modules compiled from addresses, so that the same program is compiled once; the one that was used last is the last. */
@@ -89,7 +89,7 @@ async function limited(module: WebAssembly.Module, memory: number): Promise<Comp
   if (source.memory !== memory) {
     const limited = compileBytes(source.bytes, memory);
     Object.assign(source, { memory, limited });
-    // The next one tries again: there may have been no memory for it.
+    // The next start tries again: this one may have failed for lack of memory.
     limited.catch(() => {
       if (source.limited === limited) delete source.memory;
     });
@@ -121,7 +121,7 @@ export function programName(program: Program): string {
   }
 }
 
-/** Compiles what lies at an address once for all who want it at the same time. */
+/** Compiles the program of an address, once for all starts that want it at the same time. */
 function shared(address: string, how: Compiling): Promise<Compiled> {
   const key = `${how.memory ?? ''} ${how.digest ? 'digest' : ''} ${how.keep ? 'keep' : ''} ${address}`;
   let work = underWay.get(key);
@@ -142,13 +142,13 @@ function shared(address: string, how: Compiling): Promise<Compiled> {
   return cancellable(compiled, how.signal, `the download of ${shownAddress(address)}`, () => {
     waited.waiting -= 1;
     if (waited.waiting > 0) return;
-    // The next one begins anew.
+    // The next start begins anew.
     if (underWay.get(key) === waited) underWay.delete(key);
     download.abort();
   });
 }
 
-/** What the server calls this version of the file, if it says so. */
+/** The server's tag of this version of the file, if it has one. */
 export function versionOf({ headers }: Response): string | undefined {
   const tag = headers.get('ETag');
   if (tag) return tag;
@@ -181,15 +181,15 @@ async function compileAddress(key: string, address: string, how: Compiling): Pro
   return compiled;
 }
 
-/** Compiles while the bytes arrive; answers of which response it is, too: between two the file may have become another. */
+/** Compiles while the bytes arrive. Returns the response it is from as well: between two requests the file may have changed. */
 async function streamed(response: Response, address: string, how: Compiling): Promise<[Compiled, Response]> {
   const copy = how.keep ? response.clone() : undefined;
-  // What is wrong with the connection shows in the other one.
+  // Errors of the connection show in the other clone.
   const [module, bytes] = await Promise.all([compileArriving(response), copy?.arrayBuffer().catch(() => undefined)]);
   if (module && bytes) return [{ module, bytes: new Uint8Array(bytes) }, response];
   if (module && !copy) return [{ module }, response];
   how.signal?.throwIfAborted();
-  // The bytes tell better what is wrong with them or must be changed, or the connection was lost and is tried once more.
+  // The bytes must be changed, or give a better error message, or the connection was lost: they are loaded as a whole.
   const again = await fetchProgram(address, how.signal);
   watch(again, address, how.progress);
   return [await compileResponse(again, how, address), again];
@@ -212,14 +212,14 @@ async function compileResponse(response: Response, how: Compiling, address = res
   try {
     bytes = new Uint8Array(await response.arrayBuffer());
   } catch (error) {
-    // Cut short, or read already.
+    // The response was cut short, or its body has been read already.
     throw unloadable(shownAddress(address), error);
   }
   return compileGiven(bytes, how);
 }
 
 async function compileGiven(given: Uint8Array<ArrayBuffer>, { memory, digest, keep }: Compiling): Promise<Compiled> {
-  // Whose they are may change them later.
+  // A copy: their owner may change them later.
   const bytes = keep ? given.slice() : given;
   const [module, named] = await Promise.all([
     compileBytes(bytes, memory),
