@@ -7,7 +7,7 @@ import { loadBindings } from '/web/dist/both/kernels.js'
 import { ClockWait, SuspendingWait } from '/web/dist/worker/waiting.js'
 
 const config = (args) => ({
-  args: ['program', ...args], env: [], mounts: [['/work', [{ type: 'memory', files: [], writable: true }]]], grants: [], clockStep: 0, random: true, tty: false,
+  args: ['program', ...args], env: [], mounts: [{ path: '/work', members: [{ type: 'memory', files: [], writable: true }] }], grants: [], clockStep: 0, random: true, tty: false,
   files: 0, storage: 0, memory: 0, stdin: new Uint8Array(),
 })
 

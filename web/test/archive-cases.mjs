@@ -238,7 +238,7 @@ export const everywhere = {
     const left = []
     pooled.spawn = function (command, ...rest) {
       spawn.call(this, command, ...rest)
-      left.push(command.config.mounts[0][1][0].tar.length)
+      left.push(command.config.mounts[0].members[0].tar.length)
     }
     try {
       const packed = await gzipped(whole)

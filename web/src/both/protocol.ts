@@ -17,21 +17,33 @@ export interface KernelModules {
   adapter: WebAssembly.Module;
 }
 
+/** A function that a module imports: the module that it is imported from, and its name there. */
+export interface ImportedFunction {
+  readonly module: string;
+  readonly name: string;
+}
+
 /** What a worker must know about a module that the engine doesn't tell. */
 export interface ModuleFacts {
   /** The name under which it exports its start function, if it had one: that must not run before the adapter is in place, so it was made an export. */
   readonly start?: string;
-  /** The imported functions that are answered with `ENOSYS`; alternates module and name. */
-  readonly unanswered: readonly string[];
+  /** The imported functions that are answered with `ENOSYS`. */
+  readonly unanswered: readonly ImportedFunction[];
 }
 
 /** One member of a mount, with its data loaded. */
 export type MountMember =
-  | { type: 'memory'; files: [path: string, bytes: Uint8Array][]; writable: boolean }
+  | { type: 'memory'; files: { path: string; bytes: Uint8Array }[]; writable: boolean }
   | { type: 'archive'; tar: Uint8Array }
   | { type: 'shared'; path: string; writable: boolean }
   | { type: 'opfs'; directory: string; quota: number; repair: boolean; writable: boolean }
   | { type: 'null' | 'zero' };
+
+/** What to mount at a path, as the agent sees it; several members are a union. */
+export interface ConfiguredMount {
+  path: string;
+  members: MountMember[];
+}
 
 /** The error of a request about an agent that is gone. */
 export const DISPOSED = 'the agent was disposed of';
@@ -85,7 +97,7 @@ export interface AgentConfig {
   stdin?: Uint8Array;
   /** Alternates names and values. */
   env: string[];
-  mounts: [path: string, members: MountMember[]][];
+  mounts: ConfiguredMount[];
   /** The directory that the agent knows as `.`, in addition to the names of the mounts. */
   dir?: string;
   /** The kernel whose tree shared mounts are parts of. */
@@ -98,7 +110,7 @@ export interface AgentConfig {
   random: boolean;
   tty: boolean;
   /** What the page's console can do: `own`, show what is written on a terminal of its own; `raw`, hand over keys one by one; its size, if known. */
-  console?: { own: boolean; raw: boolean; size?: [columns: number, rows: number] };
+  console?: { own: boolean; raw: boolean; size?: { columns: number; rows: number } };
   /** Descriptors; 0 for the default. */
   files: number;
   /** Bytes of each memory mount; 0 for the default. */
@@ -203,7 +215,7 @@ export type Report =
   | { type: 'remote'; id: number; peer: Peer; bytes: Uint8Array }
   | { type: 'served'; id: number; client: number; bytes: Uint8Array }
   /** The agent's archives, capabilities and mounts are in place, or its start is refused. */
-  | { type: 'granted'; id: number; refused?: [code: CapfsErrorCode, message: string] }
+  | { type: 'granted'; id: number; refused?: { code: CapfsErrorCode; message: string } }
   | { type: 'audit'; id: number; lines: string[]; weight: number }
   | { type: 'exit'; id: number; exit: Pick<Exit, 'code' | 'reason' | 'message' | 'usage'>; kept: number }
   | { type: 'failed'; message: string }

@@ -409,7 +409,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
         this.owner.agent(report.client)?.parentAnswered(report.bytes);
         break;
       case 'granted':
-        this.#granted(report.refused && new CapfsError(...report.refused));
+        this.#granted(report.refused && new CapfsError(report.refused.code, report.refused.message));
         break;
       case 'audit':
         this.#tell(steps(report.lines, (line) => this.#tellAudit(line)), { type: 'told', id: this.id, weight: report.weight });

@@ -460,7 +460,7 @@ function clockStep(clock: NonNullable<SpawnOptions['clock']>): number {
 }
 
 function consoleConfig({ write, raw, size }: ConsoleOptions): NonNullable<AgentConfig['console']> {
-  return { own: write !== undefined, raw: raw !== undefined, ...(size ? { size: [size.columns, size.rows] } : {}) };
+  return { own: write !== undefined, raw: raw !== undefined, ...(size ? { size: { columns: size.columns, rows: size.rows } } : {}) };
 }
 
 /** Standard input that is given as a whole is sent with the start. */

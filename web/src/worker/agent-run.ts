@@ -239,7 +239,7 @@ export class AgentRun implements Waitable, KernelHost {
       this.port.post({ type: 'granted', id: this.id });
       return granted;
     } catch (error) {
-      if (error instanceof CapfsError && error.code !== 'HOST' && !isErrno(error.code)) this.port.post({ type: 'granted', id: this.id, refused: [error.code, error.message] });
+      if (error instanceof CapfsError && error.code !== 'HOST' && !isErrno(error.code)) this.port.post({ type: 'granted', id: this.id, refused: { code: error.code, message: error.message } });
       throw error;
     }
   }
@@ -345,8 +345,7 @@ export class AgentRun implements Waitable, KernelHost {
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {};
     const wanted = WebAssembly.Module.imports(module);
     const facts = this.config.facts;
-    const without = new Set<string>();
-    for (let index = 0; facts && index < facts.unanswered.length; index += 2) without.add(`${facts.unanswered[index]} ${facts.unanswered[index + 1]}`);
+    const without = new Set(facts?.unanswered.map((unanswered) => `${unanswered.module} ${unanswered.name}`));
     // For modules about which nothing was read: WasmEdge adds socket calls of its own, and its sock_accept takes no flags.
     const foreignSockets = !facts && wanted.some(({ name }) => name.startsWith('sock_') && stub.exports[name] === undefined);
     for (const { module: from, name } of wanted) {

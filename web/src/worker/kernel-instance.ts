@@ -56,7 +56,7 @@ export class KernelInstance {
    * @throws CapfsError `ARCHIVE_INVALID`
    */
   readArchives(config: AgentConfig): void {
-    for (const member of config.mounts.flatMap(([, members]) => members)) {
+    for (const member of config.mounts.flatMap(({ members }) => members)) {
       if (member.type !== 'archive') continue;
       try {
         this.#archives.set(member, this.bindings.archive_device(member.tar));
@@ -74,7 +74,7 @@ export class KernelInstance {
    * @throws CapfsError `STORAGE_UNAVAILABLE`, `STORAGE_BUSY`, `STORAGE_DAMAGED`, `OPTION_INVALID`
    */
   async prepare(config: AgentConfig): Promise<void> {
-    for (const member of config.mounts.flatMap(([, members]) => members)) {
+    for (const member of config.mounts.flatMap(({ members }) => members)) {
       if (member.type !== 'opfs') continue;
       const { directory, quota, repair } = member;
       const known = this.#volumes.get(directory);
@@ -92,7 +92,7 @@ export class KernelInstance {
     const output = (stream: number, bytes: Uint8Array) => host.output(stream, bytes);
     const raw = config.console?.raw ? (on: boolean) => host.rawConsole(on) : undefined;
     this.bindings.streams(output, config.tty, clockOnly, config.console?.own ?? false, raw);
-    if (config.console?.size) this.bindings.resize(...config.console.size);
+    if (config.console?.size) this.bindings.resize(config.console.size.columns, config.console.size.rows);
   }
 
   /** Makes the capabilities that the agent was granted, and returns their paths. `mount` comes next. */
@@ -126,7 +126,7 @@ export class KernelInstance {
   mount(config: AgentConfig, host: KernelHost): void {
     const kernel = this.bindings;
     kernel.on_wake(() => host.wake());
-    for (const [guest, members] of config.mounts) {
+    for (const { path: guest, members } of config.mounts) {
       for (const member of members) {
         const writable = member.type === 'archive' ? false : 'writable' in member ? member.writable : true;
         kernel.mount(this.#device(member, config, host), absolute(guest), writable, member.type === 'shared');
@@ -143,7 +143,7 @@ export class KernelInstance {
   async start(config: AgentConfig, clockOnly: boolean, granted: string[]): Promise<void> {
     const kernel = this.bindings;
     const preopens: string[] = [];
-    for (const [guest, [first]] of config.mounts) {
+    for (const { path: guest, members: [first] } of config.mounts) {
       const at = absolute(guest);
       const isFile = first?.type === 'null' || first?.type === 'zero';
       const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
@@ -175,7 +175,7 @@ export class KernelInstance {
     switch (member.type) {
       case 'memory': {
         const device = kernel.memory_device(storage || STORAGE_DEFAULT);
-        for (const [path, bytes] of member.files) {
+        for (const { path, bytes } of member.files) {
           try {
             kernel.device_write(device, path, bytes);
           } catch (error) {

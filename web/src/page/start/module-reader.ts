@@ -3,6 +3,7 @@
  * tests/odd holds both to one table. It never looks at code: what only validation can tell, the engine says.
  */
 import { CapfsError, type CapfsErrorCode } from '../../both/errors.js';
+import type { ImportedFunction } from '../../both/protocol.js';
 import { stub } from '../stub.js';
 
 /** The modules whose functions an agent may import. */
@@ -64,8 +65,8 @@ export class Definitions {
   /** It has types of arrays or structures, whose memory is the engine's affair. */
   collected = false;
   unreadTables = false;
-  /** The functions that are answered with `ENOSYS`, module and name in turn. */
-  readonly unanswered: string[] = [];
+  /** The imported functions that are answered with `ENOSYS`. */
+  readonly unanswered: ImportedFunction[] = [];
   readonly unknown: string[] = [];
   /** The exports that are looked for, and those whose names begin as the start function's would. */
   readonly exports = new Map<string, number>();
@@ -279,7 +280,7 @@ function readImport(read: Definitions, cursor: Cursor): void {
     read.functions.push(type);
     const answered = answer(module, name, read.types[type]);
     if (answered === 'call') return;
-    if (answered === 'nosys' && read.unanswered.length < 2 * COUNTED_MAX) return void read.unanswered.push(module, name);
+    if (answered === 'nosys' && read.unanswered.length < COUNTED_MAX) return void read.unanswered.push({ module, name });
     if (answered === 'type') what = 'a function of another type';
   } else if (kind === 1) {
     cursor.value();

@@ -29,9 +29,9 @@ export interface Loaded {
  */
 export async function loadMounts(mounts: Record<string, Mount | Mount[]>, signal: AbortSignal, progress?: Tell): Promise<Loaded> {
   const own: ArrayBuffer[] = [];
-  const loaded = Object.entries(mounts).map(async ([path, mount]): Promise<[string, MountMember[]]> => {
+  const loaded = Object.entries(mounts).map(async ([path, mount]) => {
     const members = Array.isArray(mount) ? mount : [mount];
-    return [path, await Promise.all(members.map((member) => load(member, own, signal, progress)))];
+    return { path, members: await Promise.all(members.map((member) => load(member, own, signal, progress))) };
   });
   return { mounts: await Promise.all(loaded), own };
 }
@@ -39,10 +39,10 @@ export async function loadMounts(mounts: Record<string, Mount | Mount[]>, signal
 async function load(mount: Mount, own: ArrayBuffer[], signal: AbortSignal, progress: Tell | undefined): Promise<MountMember> {
   switch (mount.type) {
     case 'memory': {
-      const files = Object.entries(mount.files ?? {}).map(([path, data]): [string, Uint8Array] => {
+      const files = Object.entries(mount.files ?? {}).map(([path, data]) => {
         const bytes = readData(data, `the file ${path}`).slice();
         own.push(bytes.buffer);
-        return [path, bytes];
+        return { path, bytes };
       });
       return { type: 'memory', files, writable: mount.rights !== 'ro' };
     }
