@@ -1,6 +1,6 @@
 /**
- * The network in Node, for one device of one agent. Whoever serves a name decides where it leads: to this machine, a router, a cloud's metadata. Node's own `fetch`
- * asks nobody about that, so requests are made here, and each address is put to the device's policy before it is connected to.
+ * The network in Node, for one device of one agent. The owner of a domain decides which address it has, and that may be this machine, a router or a cloud's
+ * metadata server. Node's own `fetch` connects to any of them, so requests are made here, and the device's policy is asked about each address first.
  */
 import { lookup } from 'node:dns';
 import { lookup as lookUp } from 'node:dns/promises';
@@ -21,7 +21,7 @@ interface Init {
   signal: AbortSignal;
 }
 
-/** What the kernel reads of an answer. */
+/** The parts of a response that the kernel reads. */
 interface Answer {
   type: 'default';
   /** Redirects are answers: nothing is followed here. */
@@ -33,17 +33,17 @@ interface Answer {
   body: ReadableStream<Uint8Array> | null;
 }
 
-/** Milliseconds that a connection is kept for the next request. */
+/** Milliseconds that an idle connection is kept for the next request. */
 const IDLE = 4_000;
-/** Connections that are kept so, at most. */
+/** Idle connections that are kept, at most. */
 const IDLE_MAX = 32;
-/** Codings of a body, one upon the other, at most: as natively. Each has a decoder. */
+/** Content codings of one body, applied one after the other, at most: as natively. Each needs a decoder. */
 const CODINGS_MAX = 4;
 const PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443, 'ws:': 80, 'wss:': 443 };
 /** Answers without a body, whatever the server sends. */
 const BODILESS: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
 
-/** None of a name's addresses may be connected to. */
+/** A name leads to an address that may not be connected to. */
 class Refused extends Error {
   readonly code = 'EACCES';
   /** For the audit. */
@@ -56,7 +56,7 @@ class Refused extends Error {
 }
 
 export class NodeNetwork {
-  /** A connection that the policy has let through serves this device alone. */
+  /** Connections are not shared with other devices: each has been allowed by this device's policy. */
   readonly #agents = {
     'http:': new http.Agent({ keepAlive: true, maxFreeSockets: IDLE_MAX, timeout: IDLE }),
     'https:': new https.Agent({ keepAlive: true, maxFreeSockets: IDLE_MAX, timeout: IDLE }),
@@ -103,13 +103,13 @@ export class NodeNetwork {
     }
   }
 
-  /** An address is connected to without being looked up. */
+  /** Checks a host that is an address: it is connected to without a lookup, in which names are checked. */
   #checkLiteral(url: URL): void {
     const host = hostOf(url);
     if (isIP(host) !== 0 && !this.#allowed(url, host)) throw new Refused(url.hostname, host);
   }
 
-  /** Looks names up for a socket, which connects to nothing else than what this answers. */
+  /** Looks names up for a socket, which connects only to what this returns. */
   #lookupFor(url: URL): LookupFunction {
     return (host, options, answer) => {
       lookup(host, { ...options, all: true }, (error, found) => {
@@ -216,7 +216,7 @@ function decoded(message: IncomingMessage, coding: string | null): Readable {
 }
 
 function through(source: Readable, decoder: Transform): Readable {
-  // Its error is the decoder's, and so the reader's.
+  // An error of it becomes the decoder's, and so reaches the reader.
   pipeline(source, decoder, () => undefined);
   return decoder;
 }

@@ -1,7 +1,7 @@
 /**
- * What browsers' parsers take far longer for than in proportion to its length: tags with very many attributes, styles with very many
- * declarations (each is compared with those before it), very many tags within others (for each they go through those that are open), very
- * many elements that have a tree of their own. It is found before a parser sees it.
+ * Finds markup that browsers' parsers would take disproportionately long for, before a parser gets it: tags with very many attributes, styles with very many
+ * declarations (each is compared with those before it), very many nested tags (for each the open ones are gone through), and very many elements that have a
+ * tree of their own in the browser.
  */
 
 import { HELD_MAX, NODES_MAX, weightOf } from './holding.js';
@@ -12,39 +12,39 @@ const ATTRIBUTES_MAX = 256;
 const DECLARATIONS_MAX = 1_000;
 /** Elements that are open at a tag, of all tags together, at most: 16 Mi. */
 const OPEN_MAX = 16 << 20;
-/** The same of those alone that a parser opens again where a block was closed around them: it may make as many elements. */
+/** The same for those elements only that a parser opens again after the block around them was closed: it may make as many new elements. */
 const REOPENED_MAX = 1 << 18;
 const REOPENED = new Set('a b big code em font i nobr s small strike strong tt u'.split(' '));
-/** Elements that have no end. */
+/** Elements without an end tag. */
 const VOID = new Set('area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr'.split(' '));
-/** Elements that end where another one of their name begins, or where one of {@link BLOCKS} ends around them. */
+/** Elements that end where another one of the same name begins, or where one of {@link BLOCKS} around them ends. */
 const ENDED = new Set('dd dt li option p td th tr'.split(' '));
-/** Elements that end with those in them that are to end by themselves. An element in a line doesn't, nor one that is opened again. */
+/** Elements whose end tag also ends those of {@link ENDED} within them. Inline elements aren't such, nor those that are opened again. */
 const BLOCKS = new Set(
   (
     'address article aside blockquote dd details dialog div dl dt fieldset figcaption figure footer header hgroup li main menu nav ol search section ' +
     'select summary table tbody td tfoot th thead tr ul'
   ).split(' '),
 );
-/** Elements what is in which may be text, whatever it looks like. */
+/** Elements whose contents may be parsed as text, tags included. */
 const TEXTS = new Set('iframe noembed noframes noscript plaintext script style textarea title xmp'.split(' '));
-/** The type of an input as it is usually written; written otherwise it is looked at when the parser has read it. */
+/** The type of an input as it is usually written. One that is written otherwise is checked after parsing. */
 const TYPE = /\stype\s*=\s*["']?([a-z-]+)/i;
-/** Characters of a tag in which it is looked for. */
+/** Characters at the beginning of a tag in which the type is looked for. */
 const TYPE_WITHIN = 256;
-/** What is said of markup that would make too many nodes. */
+/** The message for markup that would make too many nodes. */
 export const TOO_MANY_NODES = `markup of an agent makes ${NODES_MAX} nodes at most`;
-/** Tags that make an element although they end one, where there is none to end. */
+/** End tags that make an element where there is none to end. */
 const MADE_BY_ENDS = new Set(['br', 'p']);
-/** What a tag counts that has too much of something. */
+/** The count of a tag that has too many attributes or declarations. */
 const TOO_MUCH = ATTRIBUTES_MAX + 1;
 
 const [TAB, LINE, FORM, RETURN, SPACE] = [9, 10, 12, 13, 32];
 const [QUOTE, APOSTROPHE, AMPERSAND, SLASH, SEMICOLON, LESS, EQUALS, GREATER] = [34, 39, 38, 47, 59, 60, 61, 62];
 const isBlank = (code: number): boolean => code === SPACE || code === LINE || code === TAB || code === RETURN || code === FORM;
-/** The code of a letter, whatever its case. */
+/** Whether it is the code of an ASCII letter. */
 const isLetter = (code: number): boolean => (code | 32) >= 97 && (code | 32) <= 122;
-/** What ends a declaration, or opens a bracket: `(`, `[`, `{`. */
+/** Whether it is the code of what ends a declaration or opens a bracket: `;`, `(`, `[`, `{`. */
 const counts = (code: number): boolean => code === SEMICOLON || code === 40 || code === 91 || code === 123;
 
 /** What is wrong with a style's text, if anything. */
@@ -55,9 +55,9 @@ export function styleTextProblem(text: string): string | undefined {
 }
 
 /**
- * What is wrong with markup, if anything. Whether a `<` begins a tag depends on everything before it (comments, `<textarea>`); so each that
- * may is taken for one, and none is missed. From a place in a tag on, what follows depends on nothing before it: going from the end to the
- * beginning, each place is looked at once. The states are those of the standard, <https://html.spec.whatwg.org/#tokenization>.
+ * What is wrong with markup, if anything. Whether a `<` begins a tag depends on everything before it (comments, `<textarea>`), so every `<` that may begin
+ * one is treated as a tag, and none is missed. Inside a tag, parsing from some place on depends on nothing before that place: so going from the end to the
+ * beginning, each place is visited once. The states are those of the standard, <https://html.spec.whatwg.org/#tokenization>.
  */
 export function markupProblem(markup: string): string | undefined {
   const length = markup.length;

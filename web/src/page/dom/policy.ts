@@ -3,7 +3,7 @@
  * what browsers will learn tomorrow is refused, too.
  */
 
-/** Tags without a meaning of their own for script, loading or the page as a whole. */
+/** Tags that run no script, load nothing by themselves and have no effect on the page as a whole. */
 const TAGS = new Set(
   (
     'a abbr address article aside audio b bdi bdo blockquote br button canvas caption cite code col colgroup data datalist dd del details dfn ' +
@@ -13,18 +13,18 @@ const TAGS = new Set(
   ).split(' '),
 );
 
-/** Attributes of every tag. No `id`: it would make names in the page's own script. */
+/** Attributes of every tag. No `id`: it would become a global variable of the page's script. */
 const EVERYWHERE = new Set('class dir draggable hidden lang role tabindex title translate'.split(' '));
 
 /**
- * What would name another element by its `id`, of which an agent's have none: it would take one of the page's out of its place, or its text, for whoever
- * reads the page by ear. And what says that there is nothing else on the page.
+ * Attributes that refer to another element by its `id`. An agent's elements have none, so it would be one of the page's, which screen readers would then present
+ * as part of the agent's. And `aria-modal`, which hides the rest of the page from them.
  */
 const REACHING = /^aria-(activedescendant|actions|controls|describedby|details|errormessage|flowto|labelledby|modal|owns)$/;
 
 /**
  * Attributes by tag. For the same reason none has `list`, `headers`, `for`, `form`, `popovertarget`, `commandfor` or `anchor`. Addresses and types are
- * looked at more closely below. No `pattern`: it is a regular expression, which the page's thread would be held up by for as long as the agent likes.
+ * checked further below. No `pattern`: it is a regular expression, and one can keep the page's thread busy for as long as the agent likes.
  */
 const ATTRIBUTES: Record<string, string> = {
   a: 'href',
@@ -59,13 +59,13 @@ const ATTRIBUTES: Record<string, string> = {
 
 /** Kinds of input. No `password`: a browser may fill one in by itself, and no `file` or `image`. */
 const INPUT_TYPES = new Set('button checkbox color date datetime-local email month number radio range reset search submit tel text time url week'.split(' '));
-/** Where a link may lead. A person follows it, in a tab of its own. */
+/** Schemes of links. A person follows them, in a new tab. */
 const LINKS = new Set(['http:', 'https:', 'mailto:', 'tel:']);
 /** Pictures whose bytes are in the address. Not SVG: it is a document. */
 const PICTURE = /^data:image\/(png|jpeg|gif|webp|avif|bmp)[;,]/i;
 /**
- * Sounds and films whose bytes are in the address, by what the bytes begin with: WAV, FLAC, Ogg, WebM. A player goes by the bytes
- * and not by the type, and playlists (HLS, DASH) and containers that refer to other files have it load those.
+ * Sounds and films whose bytes are in the address, by how the bytes begin: WAV, FLAC, Ogg, WebM. Players go by the bytes and not by the type, and
+ * would load the files that playlists (HLS, DASH) and some containers refer to.
  */
 const SOUND = /^data:(audio|video)\/[\w.+-]+(;codecs=[\w.]+)?;base64,(UklGR|ZkxhQ|T2dnU|GkXfo)/i;
 
@@ -73,14 +73,14 @@ const SOUND = /^data:(audio|video)\/[\w.+-]+(;codecs=[\w.]+)?;base64,(UklGR|Zkxh
 export type MayLoad = (scheme: string, host: string, port: number) => boolean;
 
 export const isTag = (tag: string): boolean => TAGS.has(tag);
-/** That an attribute isn't one that an agent may set, if it isn't. */
+/** A message if an agent may not set this attribute; undefined if it may. */
 export function unknownAttribute(tag: string, name: string): string | undefined {
   const own = (ATTRIBUTES[tag] ?? '').split(' ');
   const known = EVERYWHERE.has(name) || (/^(aria|data)-[a-z0-9-]+$/.test(name) && !REACHING.test(name)) || (name !== '' && own.includes(name));
   return known ? undefined : `an agent can't set ${name || 'nothing'} of ${tag}`;
 }
 
-/** What an agent may set, as it is set, or what is wrong with it. */
+/** The value to set, or what is wrong with it. */
 export type Judged = { value: string } | { problem: string };
 
 /**

@@ -1,32 +1,32 @@
 /**
- * Unpacks gzip (RFC 1952) of several members, one behind the other, as `cat a.gz b.gz` makes them. Browsers' `DecompressionStream` takes one member and refuses what
- * is behind it, Node's takes whatever is behind it: so where members end is found here, and each is unpacked by the engine, which compares its checksum.
+ * Unpacks gzip files (RFC 1952) of several members, one after the other, as `cat a.gz b.gz` makes them. Browsers' `DecompressionStream` takes one member and refuses
+ * anything after it, Node's accepts anything: so the ends of members are found here, and each member is unpacked by the engine, which compares its checksum.
  */
 import { turn } from '../../both/turn.js';
 
-/** Members that a file may have, as natively. Each costs the time of a new decompressor, also where nothing is in it. */
+/** Members that a file may have, as natively. Each costs a new decompressor, even an empty one. */
 const MEMBERS_MAX = 1 << 16;
-/** Bytes of the head of a member, without what is optional in it. */
+/** Bytes of a member's header, without the optional fields. */
 const HEAD = 10;
-/** Bytes at a member's end: the checksum and the length of what is packed. */
+/** Bytes at a member's end: the checksum and the unpacked length. */
 export const TRAILER = 8;
-/** Steps that are taken before the event loop runs: a code of deflate that is passed over is one, a place in a table of codes another. */
+/** Steps after which the event loop runs: one for each code of deflate that is skipped, and one for each entry of a code table. */
 const SLICE = 1 << 19;
-/** Steps that a block's codes take beside that: some 300 lengths are read, and three tables made. */
+/** Further steps for the codes of each block: some 300 lengths are read, and three tables made. */
 const CODES_STEPS = 512;
-/** Symbols that a block may tell lengths of, for literals and lengths, and for distances, as engines have it. */
+/** Symbols for which a block may define codes, of literals and lengths, and of distances: the engines' limits. */
 const LITERALS_MAX = 286;
 const DISTANCES_MAX = 30;
 /** The symbol that ends a block. */
 const BLOCK_END = 256;
 /** Bits of the longest code. */
 const BITS_MAX = 15;
-/** The order in which a block tells the lengths of the codes of lengths (RFC 1951, section 3.2.7). */
+/** The order in which a block lists the code lengths of the code length alphabet (RFC 1951, section 3.2.7). */
 const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 export const isGzip = (bytes: Uint8Array, at = 0): boolean => bytes[at] === 0x1f && bytes[at + 1] === 0x8b;
 
-/** All members of a file, unpacked one after another. `ends` is where each of them ends; without it there is one. */
+/** Unpacks all members of a file, one after another. `ends` is where each of them ends; without it there is one. */
 export function unpackedMembers(file: Blob, ends: readonly number[] = [file.size]): ReadableStream<Uint8Array> {
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let member = 0;
@@ -47,7 +47,7 @@ export function unpackedMembers(file: Blob, ends: readonly number[] = [file.size
 /**
  * Where each member ends.
  *
- * @throws Error what is no gzip: cut short, or with something else behind a member
+ * @throws Error what isn't gzip: cut short, or with something else after a member
  */
 export async function memberEnds(bytes: Uint8Array): Promise<number[]> {
   const ends: number[] = [];
@@ -62,13 +62,13 @@ export async function memberEnds(bytes: Uint8Array): Promise<number[]> {
   return ends;
 }
 
-/** Where the head of a member ends that begins here. */
+/** Where the header of the member that begins at `at` ends. */
 function afterHead(bytes: Uint8Array, at: number): number {
   if (!isGzip(bytes, at) || bytes[at + 2] !== 8) throw new Error('what is behind a gzip file in it is none');
   const flags = bytes[at + 3]!;
   at += HEAD;
   if (flags & 4) at += 2 + bytes[at]! + bytes[at + 1]! * 256;
-  // A name, and a comment; NaN where an earlier field leads out of the file.
+  // A name and a comment, both ending in NUL; NaN where the file ends before.
   for (const flag of [8, 16]) if (flags & flag) at = bytes.indexOf(0, at) + 1 || NaN;
   if (flags & 2) at += 2;
   return at;
