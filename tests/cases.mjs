@@ -265,6 +265,8 @@ export const cases = [
     // WebKitGTK knows few codes, and calls the others a connection that was broken off; Firefox waits before it connects again.
     hosts: ['native', 'chromium'],
   },
+  // A worker of a page that never waits hears of nothing.
+  { name: 'fetch_busy', servers: ['http'], grants: ['fetch,origin={http}'], args: ['{http}'], hosts: ['native'] },
   { name: 'fetch_poll', servers: ['http'], grants: ['fetch,origin={http}'], args: ['{http}'], outside: true },
   {
     name: 'tasks',

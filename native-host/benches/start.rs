@@ -79,6 +79,7 @@ fn config() -> Result<RunConfig> {
         max_files: 1024.into(),
         account: Account::new(MEMORY_MAX),
         timeout: None,
+        driver: None,
     })
 }
 

@@ -101,6 +101,7 @@ impl Ends {
     /// There is no thread for it, or it has panicked.
     pub fn run(&self, agent: Agent, config: RunConfig, account: &Account) -> io::Result<Report> {
         let timeout = config.timeout;
+        let driver = config.driver.clone();
         let (told, events) = mpsc::channel();
         let running = self.running.clone();
         let (gone, cancelled) = (Gone(told.clone()), told);
@@ -116,6 +117,10 @@ impl Ends {
                 let report = agent.run(config, ended_by, || ());
                 // Nobody waits for one that was left behind.
                 let _ = gone.0.send(Event::Ended(Box::new(report)));
+                // What it has sent may be on its way yet, and its children end after it.
+                if let Some(driver) = driver {
+                    driver.serve();
+                }
             })?;
         outcome(&events, timeout, account)
     }

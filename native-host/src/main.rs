@@ -48,6 +48,7 @@ use capfs_devices::audit::Sink;
 use capfs_devices::identity::Identity;
 use capfs_modules::Refusal;
 use capfs_native_devices::Host;
+use capfs_native_devices::net::{Network, NetworkOptions};
 use capfs_native_devices::signals::{self, Signal};
 use capfs_runtime::FileLimit;
 use cli::{CheckArgs, Cli, Command, CompileArgs, InspectArgs, RunArgs, StorageCommand};
@@ -412,12 +413,13 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     let sink = audit.map(|file| file as Arc<dyn Sink>);
     let account = Account::new(max_memory);
     let passphrase = args.passphrase_file.as_deref();
+    let network = Network::driven(NetworkOptions::default());
     let host = Host {
+        network: network.clone(),
         state: args.state.clone(),
         account: account.clone(),
         passphrase: passphrase.map(read_passphrase).transpose()?,
         terminal: Some(Arc::new(ProcessTerminal)),
-        ..Host::default()
     };
     let max_files: FileLimit = settings.max_files.into();
     let (clock, random) = (settings.clock, settings.random);
@@ -487,6 +489,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
         timeout: settings
             .timeout
             .map(|time| time.saturating_sub(begun.elapsed())),
+        driver: network.driver().map_err(no_driver)?.map(Arc::new),
     };
     let ends = match early {
         Some(ends) => ends,
@@ -520,6 +523,10 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     }
     drop(telling);
     Ok(code)
+}
+
+fn no_driver(error: io::Error) -> Failed {
+    Failed::host(format!("can't use the network: {error}"))
 }
 
 /// Whether a grant of the command line has a header's value in it.

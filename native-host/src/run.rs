@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use capfs::account::{Account, AccountUsage};
 use capfs::{Errno, Namespace, OpenFile};
 use capfs_devices::foreign::Foreign;
+use capfs_native_devices::net::Driver;
 use capfs_native_devices::signals::Signal;
 use capfs_runtime::{
     ClockGrant, ExitStatus, FileLimit, NoRandom, Preopen, Process, ProcessConfig, Usage,
@@ -65,6 +66,8 @@ pub struct RunConfig {
     pub account: Account,
     /// How long it may take, waiting included.
     pub timeout: Option<Duration>,
+    /// The network's work, where the run's thread does it while it waits.
+    pub driver: Option<Arc<Driver>>,
 }
 
 /// How a run ended.
@@ -173,7 +176,10 @@ impl Agent {
             instantiate: Duration::ZERO,
             run: Duration::ZERO,
         };
-        let parker = Parker::new();
+        let mut parker = match config.driver {
+            Some(driver) => Parker::driving(driver),
+            None => Parker::new(),
+        };
         let canceller = parker.canceller(engine);
         ended_by(canceller.clone());
         let watchdog = config.timeout.map(|time| Watchdog::start(time, canceller));
@@ -213,6 +219,11 @@ impl Agent {
                 return report;
             }
         };
+        if let Err(error) = parker.beat(engine) {
+            let text = format!("there is no thread that could remind it of the network: {error}");
+            report.outcome = Outcome::Refused(text, Errno::Again);
+            return report;
+        }
         let guest = Guest {
             process,
             parker,
@@ -225,7 +236,10 @@ impl Agent {
         // Whoever is to end says so by itself: agents share the epoch of their engine.
         store.epoch_deadline_callback(|store| match store.data().parker.cancelled() {
             Some(why) => Err(Ended::Cancelled(why).into()),
-            None => Ok(UpdateDeadline::Continue(1)),
+            None => {
+                store.data().parker.turn();
+                Ok(UpdateDeadline::Continue(1))
+            }
         });
         started();
 

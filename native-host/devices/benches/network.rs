@@ -1,5 +1,5 @@
 //! What `/cap/fetch` and `/cap/ws` cost beside what they are made of: hyper's client and tungstenite on the same machine,
-//! against the same servers, which run in this process.
+//! against the same servers, which run in this process. The agent's thread does the network's work while it waits, as `capfs-host run` has it.
 //!
 //!     cargo bench -p capfs-native-devices --bench network -- [ROUNDS [PART]]
 //!
@@ -11,14 +11,17 @@ use std::future::poll_fn;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Instant;
 
 use bytes::Bytes;
-use capfs::testkit::{READ, READ_WRITE, now, read_at, walk, write_at};
-use capfs::{NodeRef, OpenFile, WriteAt};
+use capfs::testkit::{READ, READ_WRITE, walk};
+use capfs::{NodeRef, Op, OpenFile, WriteAt};
 use capfs_devices::grant::Grant;
 use capfs_native_devices::Host;
+use capfs_native_devices::net::{Driver, Network, NetworkOptions, Nudge};
 use futures_util::{Sink, Stream};
 use hyper::body::{Body, Frame};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -100,9 +103,9 @@ impl Body for Nothing {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Ready(None)
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -170,59 +173,95 @@ async fn bare_get(client: &Client<HttpConnector, Nothing>, url: &str, into: &mut
     total
 }
 
+/// An agent's thread, which drives the network while it waits.
 struct Agent {
     root: NodeRef,
-    ctl: Box<dyn OpenFile>,
-    number: String,
+    driver: Driver,
+    nudge: Arc<Nudge>,
+    waker: Waker,
 }
 
 impl Agent {
-    fn begin(root: &NodeRef) -> Agent {
-        let mut ctl = now(walk(root, "clone").unwrap().open(READ_WRITE)).unwrap();
-        let number = String::from_utf8(read_at(&mut *ctl, 0, 20).unwrap()).unwrap();
+    /// It has the device of a grant.
+    fn new(grant: &str) -> Agent {
+        let network = Network::driven(NetworkOptions::default());
+        let host = Host {
+            network: network.clone(),
+            ..Host::default()
+        };
+        let root = host.device(&Grant::from_flag(grant).unwrap()).unwrap();
+        let nudge: Arc<Nudge> = Arc::default();
         Agent {
-            root: root.clone(),
-            ctl,
-            number: number.trim().to_owned(),
+            root,
+            driver: network.driver().unwrap().unwrap(),
+            waker: Waker::from(nudge.clone()),
+            nudge,
         }
     }
 
-    fn tell(&mut self, command: &str) {
-        write_at(
-            &mut *self.ctl,
-            WriteAt::End,
-            format!("{command}\n").as_bytes(),
-        )
-        .unwrap();
+    fn wait<T>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+        let mut context = Context::from_waker(&self.waker);
+        loop {
+            if let Poll::Ready(value) = poll(&mut context) {
+                return value;
+            }
+            self.driver.wait(&self.nudge, None);
+        }
     }
 
     fn open(&self, file: &str, how: capfs::OpenHow) -> Box<dyn OpenFile> {
-        now(walk(&self.root, &format!("{}/{file}", self.number))
-            .unwrap()
-            .open(how))
+        match walk(&self.root, file).unwrap().open(how) {
+            Op::Ready(opened) => opened,
+            Op::Later(mut opening) => self.wait(|context| opening.as_mut().poll(context)),
+        }
         .unwrap()
     }
 
-    fn get(&mut self, into: &mut [u8]) -> usize {
-        let mut body = self.open("body", READ);
-        let mut total = 0;
-        loop {
-            let count =
-                capfs::testkit::wait(|context| body.poll_read(context, 0, &mut &mut into[..]))
-                    .unwrap();
-            if count == 0 {
-                return total;
-            }
-            total += count;
+    fn read(&self, file: &mut dyn OpenFile, into: &mut [u8]) -> usize {
+        self.wait(|context| file.poll_read(context, 0, &mut &mut *into))
+            .unwrap()
+    }
+
+    fn write(&self, file: &mut dyn OpenFile, bytes: &[u8]) {
+        let written = self.wait(|context| file.poll_write(context, WriteAt::End, &mut { bytes }));
+        assert_eq!(written.unwrap().bytes, bytes.len());
+    }
+
+    /// Begins a conversation, and tells it something.
+    fn begin(&self, commands: &str) -> Conversation {
+        let mut ctl = self.open("clone", READ_WRITE);
+        let mut number = [0; 20];
+        let count = self.read(&mut *ctl, &mut number);
+        let number = std::str::from_utf8(&number[..count]).unwrap().trim();
+        self.write(&mut *ctl, format!("{commands}\n").as_bytes());
+        Conversation {
+            directory: number.to_owned(),
+            _ctl: ctl,
         }
     }
+
+    /// All of the body.
+    fn get(&self, of: &Conversation, into: &mut [u8]) -> usize {
+        let mut body = self.open(&format!("{}/body", of.directory), READ);
+        let mut total = 0;
+        loop {
+            match self.read(&mut *body, into) {
+                0 => return total,
+                count => total += count,
+            }
+        }
+    }
+}
+
+/// It lasts as long as its file of commands is open.
+struct Conversation {
+    directory: String,
+    _ctl: Box<dyn OpenFile>,
 }
 
 fn fetch(runtime: &tokio::runtime::Runtime, size: Size) {
     let address = http_server();
-    let root = Host::default()
-        .device(&Grant::from_flag(&format!("fetch,origin=http://{address}")).unwrap());
-    let root = root.unwrap();
+    let agent = Agent::new(&format!("fetch,origin=http://{address}"));
     let client: Client<HttpConnector, Nothing> = Client::builder(TokioExecutor::new()).build_http();
     for (name, work, bodies, length) in [
         ("fetch-large", "fetch: a body of 100 MiB", 1, size.of(LARGE)),
@@ -235,8 +274,7 @@ fn fetch(runtime: &tokio::runtime::Runtime, size: Size) {
     ] {
         let url = format!("http://{address}/{length}");
         let (mut own, mut others) = (vec![0; 256 << 10], vec![0; 256 << 10]);
-        let mut agent = Agent::begin(&root);
-        agent.tell(&format!("url {url}"));
+        let conversation = agent.begin(&format!("url {url}"));
         size.report(
             name,
             work,
@@ -249,7 +287,7 @@ fn fetch(runtime: &tokio::runtime::Runtime, size: Size) {
             },
             || {
                 for _ in 0..bodies {
-                    assert_eq!(agent.get(&mut own), length);
+                    assert_eq!(agent.get(&conversation, &mut own), length);
                 }
             },
         );
@@ -276,10 +314,9 @@ async fn receive(socket: &mut Socket, length: usize) {
 
 fn ws(runtime: &tokio::runtime::Runtime, size: Size) {
     let address = ws_server();
-    let grant = Grant::from_flag(&format!("ws,origin=ws://{address}")).unwrap();
-    let mut agent = Agent::begin(&Host::default().device(&grant).unwrap());
-    agent.tell(&format!("binary\nconnect ws://{address}/"));
-    let mut data = agent.open("data", READ_WRITE);
+    let agent = Agent::new(&format!("ws,origin=ws://{address}"));
+    let conversation = agent.begin(&format!("binary\nconnect ws://{address}/"));
+    let mut data = agent.open(&format!("{}/data", conversation.directory), READ_WRITE);
     let url = format!("ws://{address}/");
     let mut socket = runtime.block_on(async {
         let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -332,13 +369,10 @@ fn ws(runtime: &tokio::runtime::Runtime, size: Size) {
             || {
                 for _ in 0..turns {
                     for _ in 0..under_way {
-                        write_at(&mut *data, WriteAt::End, &message).unwrap();
+                        agent.write(&mut *data, &message);
                     }
                     for _ in 0..under_way {
-                        let count = capfs::testkit::wait(|context| {
-                            data.poll_read(context, 0, &mut &mut buffer[..])
-                        });
-                        assert_eq!(count.unwrap(), length);
+                        assert_eq!(agent.read(&mut *data, &mut buffer), length);
                     }
                 }
             },

@@ -190,6 +190,7 @@ impl Child {
             max_files: family.files.clone(),
             account: self.account.clone(),
             timeout: None,
+            driver: None,
         };
         Ok((agent, config, code))
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod budget;
 mod connect;
+mod driver;
 mod failure;
 mod stream;
 
@@ -9,6 +10,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,10 +24,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
 pub use connect::{ConnectError, Connector, errno_of};
+pub use driver::{Driver, Nudge};
 pub use failure::{failure, is_too_large};
 pub use stream::NetStream;
 
-/// Threads that do the network's work for all agents of a host; agents wait in threads of their own.
+/// Threads that do the network's work for all agents of a host, where no agent's thread does it.
 const THREADS: usize = 2;
 
 /// Names that a host has looked up at a time, for all devices of all agents: each takes a thread and a socket for as long as the system's
@@ -73,13 +76,15 @@ impl Default for NetworkOptions {
     }
 }
 
-/// The network of a host, to be shared by its agents. Its threads are started with the first device.
+/// The network of a host, to be shared by its agents. It is started with the first device.
 #[derive(Clone)]
 pub struct Network(Arc<Shared>);
 
 struct Shared {
     options: NetworkOptions,
-    runtime: OnceLock<Option<Runtime>>,
+    runtime: OnceLock<Option<Arc<Runtime>>>,
+    /// Whether it is to be started without threads.
+    driven: AtomicBool,
     tls: OnceLock<Result<Arc<ClientConfig>, String>>,
     lookups: Arc<Semaphore>,
     began: Instant,
@@ -92,11 +97,22 @@ impl Default for Network {
 }
 
 impl Network {
-    /// The network with these options.
+    /// The network with these options, which has threads of its own.
     pub fn new(options: NetworkOptions) -> Network {
+        Network::with(options, false)
+    }
+
+    /// The network with these options, which works as far as its [driver](Network::driver) does its work. One that has not been started when its
+    /// driver is asked for has threads of its own.
+    pub fn driven(options: NetworkOptions) -> Network {
+        Network::with(options, true)
+    }
+
+    fn with(options: NetworkOptions, driven: bool) -> Network {
         Network(Arc::new(Shared {
             options,
             runtime: OnceLock::new(),
+            driven: AtomicBool::new(driven),
             tls: OnceLock::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             began: Instant::now(),
@@ -112,30 +128,52 @@ impl Network {
         &self.0.lookups
     }
 
-    /// Starts the threads, unless they run.
+    /// Starts it, unless it runs.
     ///
     /// # Errors
-    /// The system gives none.
+    /// The system gives no threads, or no descriptors.
     pub fn start(&self) -> io::Result<()> {
         self.handle().map(|_| ())
+    }
+
+    /// Takes the driver of a network that is [driven](Network::driven), once; none where it has threads, now or when it is started.
+    ///
+    /// # Errors
+    /// The system gives no timer for it.
+    pub fn driver(&self) -> io::Result<Option<Driver>> {
+        let Some(Some(runtime)) = self.0.runtime.get() else {
+            self.0.driven.store(false, Ordering::Relaxed);
+            return Ok(None);
+        };
+        match self.0.driven.swap(false, Ordering::Relaxed) {
+            true => Driver::new(runtime.clone()).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// The runtime's handle.
     ///
     /// # Errors
-    /// The system gives no threads.
+    /// The system gives no threads, or no descriptors.
     pub fn handle(&self) -> io::Result<&Handle> {
         let runtime = self.0.runtime.get_or_init(|| {
-            Builder::new_multi_thread()
+            let mut builder = match self.0.driven.load(Ordering::Relaxed) {
+                true => Builder::new_current_thread(),
+                false => Builder::new_multi_thread(),
+            };
+            let runtime = builder
                 .worker_threads(THREADS)
                 .max_blocking_threads(LOOKUPS_MAX)
                 .thread_name("capfs-network")
                 .enable_all()
-                .build()
-                .ok()
+                .build();
+            runtime.ok().map(Arc::new)
         });
         let none = || io::Error::other("the system gives no threads for the network");
-        runtime.as_ref().map(Runtime::handle).ok_or_else(none)
+        runtime
+            .as_ref()
+            .map(|runtime| runtime.handle())
+            .ok_or_else(none)
     }
 
     /// How TLS is spoken: certificates are checked against the system's roots and those of the options.
@@ -175,7 +213,7 @@ impl Network {
 impl Drop for Shared {
     fn drop(&mut self) {
         // The last reference may be let go of by one of the runtime's own threads, which can't wait for itself.
-        if let Some(Some(runtime)) = self.runtime.take() {
+        if let Some(runtime) = self.runtime.take().flatten().and_then(Arc::into_inner) {
             runtime.shutdown_background();
         }
     }
