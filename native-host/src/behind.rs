@@ -120,13 +120,13 @@ pub fn serve(max: u64, folder: &Path) -> Result<(), Failure> {
         return Ok(());
     };
     cache.begin(&key).map_err(other)?;
-    yield_to_others();
     bound(max)?;
     let megabytes = (wasm.len() as u64).div_ceil(1_000_000);
     lower(
         Resource::Cpu,
         SECONDS + SECONDS_PER_MB.saturating_mul(megabytes),
     )?;
+    yield_to_others();
     let code = code_for(&engine, &wasm)?;
     cache.store_bytes(&key, &code).map_err(other)?;
     // It is of no use any more.

@@ -383,6 +383,7 @@ fn what_is_made_behind_a_program_is_nobodys() {
     let first = start();
     assert_eq!(code(&first), is("baseline", "compiled"));
     let process = behind(&bench).expect("it has ended already");
+    // It has bound itself before that.
     until("it has no low priority", || stat(process, 19) >= 10);
     let session = stat(process, 6);
     assert_ne!(
