@@ -383,7 +383,16 @@ fn what_is_made_behind_a_program_is_nobodys() {
     let first = start();
     assert_eq!(code(&first), is("baseline", "compiled"));
     let process = behind(&bench).expect("it has ended already");
-    // It has bound itself before that.
+    let number = process.as_raw_nonzero();
+    let folder = format!("/proc/{number}");
+    until("it doesn't bound itself", || {
+        let limits = fs::read_to_string(format!("{folder}/limits")).unwrap();
+        let is_bound = |limit: &str| {
+            let mut lines = limits.lines();
+            lines.any(|line| line.starts_with(limit) && !line.contains("unlimited"))
+        };
+        is_bound("Max cpu time") && is_bound("Max data size")
+    });
     until("it has no low priority", || stat(process, 19) >= 10);
     let session = stat(process, 6);
     assert_ne!(
@@ -397,8 +406,6 @@ fn what_is_made_behind_a_program_is_nobodys() {
     );
     // In which it leads nothing, and so comes by no terminal.
     assert_ne!(session, i64::from(process.as_raw_nonzero().get()));
-    let number = process.as_raw_nonzero();
-    let folder = format!("/proc/{number}");
     for descriptor in names(Path::new(&format!("{folder}/fd"))) {
         let is = fs::read_link(format!("{folder}/fd/{descriptor}"));
         assert_ne!(is.ok().as_deref(), Some(held.as_path()));
@@ -408,11 +415,6 @@ fn what_is_made_behind_a_program_is_nobodys() {
         Path::new("/")
     );
     assert!(fs::read(format!("{folder}/environ")).unwrap().is_empty());
-    let limits = fs::read_to_string(format!("{folder}/limits")).unwrap();
-    for limit in ["Max cpu time", "Max data size"] {
-        let line = limits.lines().find(|line| line.starts_with(limit));
-        assert!(!line.unwrap().contains("unlimited"), "{limits}");
-    }
     // While it goes on, and when it was ended, it is not begun again.
     assert_eq!(code(&start()), is("baseline", "cache"));
     assert_eq!(behind(&bench), Some(process));
