@@ -68,7 +68,8 @@ impl Cache {
     /// The cache of this user: a folder of its own, `capfs-code`, in `CAPFS_CACHE_DIR`, or one in the system's folder for caches.
     pub fn of_user() -> Option<Cache> {
         let folder = match std::env::var_os("CAPFS_CACHE_DIR") {
-            Some(folder) => PathBuf::from(folder).join("capfs-code"),
+            // Who compiles behind a program does so in another folder.
+            Some(folder) => std::path::absolute(folder).ok()?.join("capfs-code"),
             None => {
                 let folders = directories::ProjectDirs::from("", "", "capfs")?;
                 folders.cache_dir().join("code")

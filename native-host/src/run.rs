@@ -219,8 +219,9 @@ impl Agent {
                 return report;
             }
         };
-        if let Err(error) = parker.beat(engine) {
-            let text = format!("there is no thread that could remind it of the network: {error}");
+        if let Err(error) = parker.relieve() {
+            let text =
+                format!("there is no thread for the network's work while it is busy: {error}");
             report.outcome = Outcome::Refused(text, Errno::Again);
             return report;
         }
@@ -236,10 +237,7 @@ impl Agent {
         // Whoever is to end says so by itself: agents share the epoch of their engine.
         store.epoch_deadline_callback(|store| match store.data().parker.cancelled() {
             Some(why) => Err(Ended::Cancelled(why).into()),
-            None => {
-                store.data().parker.turn();
-                Ok(UpdateDeadline::Continue(1))
-            }
+            None => Ok(UpdateDeadline::Continue(1)),
         });
         started();
 

@@ -3,7 +3,7 @@
 //! A run has one thread. A call that waits parks it; a waker, the clock or a [`Canceller`] unparks it. A
 //! guest that computes is stopped by the engine's epoch instead, so a canceller does both.
 //!
-//! A run that has a [driver](Driver) does the network's work while it waits, and while it computes at each beat of a [`Pulse`].
+//! A run that has a [driver](Driver) does the network's work while it waits; while it computes, or sits in a call of the operating system, a [`Relief`] does.
 
 use std::io;
 use std::sync::Arc;
@@ -76,10 +76,10 @@ pub struct Parker {
     driven: Option<Driven>,
 }
 
-/// Whose work it does meanwhile, and what reminds it of that while it doesn't wait.
+/// Whose work it does meanwhile, and who does it while it doesn't wait.
 struct Driven {
     driver: Arc<Driver>,
-    pulse: Option<Pulse>,
+    relief: Option<Relief>,
 }
 
 impl Default for Parker {
@@ -110,27 +110,20 @@ impl Parker {
             parked,
             driven: driver.map(|driver| Driven {
                 driver,
-                pulse: None,
+                relief: None,
             }),
         }
     }
 
-    /// A guest of this engine is about to compute: from now on it is reminded of its driver, if it has one.
+    /// From now on somebody does the work of its driver, if it has one, while it doesn't wait.
     ///
     /// # Errors
     /// The system gives no thread for it.
-    pub fn beat(&mut self, engine: &Engine) -> io::Result<()> {
+    pub fn relieve(&mut self) -> io::Result<()> {
         if let Some(driven) = &mut self.driven {
-            driven.pulse = Some(Pulse::start(engine.clone())?);
+            driven.relief = Some(Relief::start(driven.driver.clone())?);
         }
         Ok(())
-    }
-
-    /// Does what its driver can do at once.
-    pub fn turn(&self) {
-        if let Some(driven) = &self.driven {
-            driven.driver.turn();
-        }
     }
 
     /// Wakes the thread.
@@ -149,8 +142,8 @@ impl Parker {
     /// Parks until woken, or for at most `time`. It may return early.
     pub fn park(&self, time: Option<Duration>) {
         match (&self.driven, &self.parked.nudge) {
-            (Some(Driven { driver, pulse }), Some(nudge)) => {
-                let _idle = pulse.as_ref().map(Pulse::rest);
+            (Some(Driven { driver, relief }), Some(nudge)) => {
+                let _waiting = relief.as_ref().map(Relief::not_needed);
                 driver.wait(nudge, time);
             }
             _ => match time {
@@ -208,93 +201,122 @@ impl Canceller {
     }
 }
 
-/// Between two beats: how long what has come for a guest that computes lies there, and what it has sent.
-const BEAT: Duration = Duration::from_millis(5);
+/// How long a run may be busy before its network is somebody else's work.
+const BUSY: Duration = Duration::from_millis(5);
 
-/// Advances the epoch of an engine again and again, so that a guest that computes without a wait looks up at times. It rests while the guest
-/// waits for longer.
-struct Pulse {
-    beating: Arc<Beating>,
+/// A thread that does a driver's work while the run does not wait, and sleeps while it does.
+struct Relief {
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Beating {
-    /// The guest waits.
-    idle: AtomicBool,
+struct Shared {
+    /// The run waits.
+    waits: AtomicBool,
     /// How often it has waited.
-    waits: AtomicU32,
-    /// The pulse has stopped until it is woken.
-    stopped: AtomicBool,
+    count: AtomicU32,
+    /// The relief sleeps until it is woken.
+    sleeps: AtomicBool,
     ended: AtomicBool,
 }
 
-impl Pulse {
-    fn start(engine: Engine) -> io::Result<Pulse> {
-        let beating: Arc<Beating> = Arc::default();
-        let own = beating.clone();
-        let thread = std::thread::Builder::new().name("pulse".to_owned());
-        let thread = thread.spawn(move || own.beat(&engine))?;
-        Ok(Pulse {
-            beating,
+impl Relief {
+    fn start(driver: Arc<Driver>) -> io::Result<Relief> {
+        let shared: Arc<Shared> = Arc::default();
+        let own = shared.clone();
+        let thread = std::thread::Builder::new().name("relief".to_owned());
+        let thread = thread.spawn(move || own.relieve(&driver))?;
+        Ok(Relief {
+            shared,
             thread: Some(thread),
         })
     }
 
-    /// The guest waits as long as what is returned is kept.
-    fn rest(&self) -> Resting<'_> {
-        self.beating.waits.fetch_add(1, Ordering::Relaxed);
-        self.beating.idle.store(true, Ordering::Relaxed);
-        Resting(self)
+    /// The run waits as long as what is returned is kept.
+    fn not_needed(&self) -> Waiting<'_> {
+        self.shared.count.fetch_add(1, Ordering::Relaxed);
+        self.shared.waits.store(true, Ordering::Relaxed);
+        Waiting(self)
     }
 
-    fn unpark(&self) {
+    fn wake(&self) {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
     }
 }
 
-struct Resting<'a>(&'a Pulse);
+struct Waiting<'a>(&'a Relief);
 
-impl Drop for Resting<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // Sequentially consistent, as the pulse's own pair: one of the two sees the other.
-        self.0.beating.idle.store(false, Ordering::SeqCst);
-        if self.0.beating.stopped.load(Ordering::SeqCst) {
-            self.0.unpark();
+        // Sequentially consistent, as the relief's own pair: one of the two sees the other.
+        self.0.shared.waits.store(false, Ordering::SeqCst);
+        if self.0.shared.sleeps.load(Ordering::SeqCst) {
+            self.0.wake();
         }
     }
 }
 
-impl Beating {
-    fn beat(&self, engine: &Engine) {
-        let mut waits = 0;
+impl Shared {
+    fn relieve(&self, driver: &Driver) {
+        let mut count = 0;
         while !self.ended.load(Ordering::Acquire) {
-            let before = std::mem::replace(&mut waits, self.waits.load(Ordering::Relaxed));
-            let idle = self.idle.load(Ordering::Relaxed);
-            if !idle {
-                engine.increment_epoch();
+            let before = std::mem::replace(&mut count, self.count.load(Ordering::Relaxed));
+            match (before == count, self.waits.load(Ordering::Relaxed)) {
+                // It has been busy ever since.
+                (true, false) => driver.relieve(BUSY),
+                (true, true) => self.sleep(),
+                (false, _) => std::thread::park_timeout(BUSY),
             }
-            // It has waited since the last beat.
-            if idle && before == waits {
-                self.stopped.store(true, Ordering::SeqCst);
-                while self.idle.load(Ordering::SeqCst) && !self.ended.load(Ordering::Acquire) {
-                    std::thread::park();
-                }
-                self.stopped.store(false, Ordering::SeqCst);
-            }
-            std::thread::park_timeout(BEAT);
         }
+    }
+
+    /// Sleeps until the run no longer waits, and as long as it may be busy.
+    fn sleep(&self) {
+        self.sleeps.store(true, Ordering::SeqCst);
+        while self.waits.load(Ordering::SeqCst) && !self.ended.load(Ordering::Acquire) {
+            std::thread::park();
+        }
+        self.sleeps.store(false, Ordering::SeqCst);
+        std::thread::park_timeout(BUSY);
     }
 }
 
-impl Drop for Pulse {
+impl Drop for Relief {
     fn drop(&mut self) {
-        self.beating.ended.store(true, Ordering::Release);
-        self.unpark();
+        self.shared.ended.store(true, Ordering::Release);
+        self.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use capfs_native_devices::net::{Network, NetworkOptions};
+
+    use super::*;
+
+    #[test]
+    fn the_network_goes_on_while_a_run_sits_in_a_call() {
+        let network = Network::driven(NetworkOptions::default());
+        network.start().unwrap();
+        let driver = network.driver().unwrap().map(Arc::new);
+        let mut parker = Parker::driving(driver.unwrap());
+        parker.relieve().unwrap();
+        // Before it has waited, and after it has.
+        for _ in 0..2 {
+            let (tell, told) = std::sync::mpsc::channel();
+            let slept = network.sleep(1);
+            network.spawn(Box::pin(async move {
+                slept.await;
+                let _ = tell.send(());
+            }));
+            told.recv().unwrap();
+            parker.park(Some(Duration::from_millis(30)));
         }
     }
 }

@@ -113,6 +113,23 @@ fn the_first_start_does_not_wait_for_optimised_code_and_another_has_it() {
 }
 
 #[test]
+fn a_cache_that_is_named_from_here_is_the_same_behind_a_program() {
+    let bench = Bench::new();
+    let agent = large_hello(&bench);
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_capfs-host"));
+        command.args(["run", "--json", "--compiler", "tiered"]);
+        command.arg(&agent).current_dir(bench.path(""));
+        command.env("CAPFS_CACHE_DIR", "cache").stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    assert_eq!(code(&start()), is("baseline", "compiled"));
+    until("there is no optimised code", || {
+        code(&start()) == is("optimised", "cache")
+    });
+}
+
+#[test]
 fn what_is_small_and_what_is_not_kept_is_optimised_at_once() {
     let bench = Bench::new();
     let small = bench.agent(&hello());

@@ -5,10 +5,11 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Wake};
+use std::task::{Context, Poll, Wake, ready};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -19,17 +20,42 @@ use rustix::time::{
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 
-/// Does the work of a [network](super::Network::driven) on the thread that has it. While nobody is in one of its calls, nothing is sent or
+/// A runtime that may be let go of anywhere: the last to do so may be one of its own threads, or wait for something else.
+pub(super) struct Detached(Option<Runtime>);
+
+impl Detached {
+    pub(super) fn new(runtime: Runtime) -> Detached {
+        Detached(Some(runtime))
+    }
+}
+
+impl Deref for Detached {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is taken by its drop alone")
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Does the work of a [network](super::Network::driven) on the threads that have it. While nobody is in one of its calls, nothing is sent or
 /// received.
 pub struct Driver {
     /// Precise to the nanosecond, where the runtime's own timers count milliseconds.
     timer: AsyncFd<OwnedFd>,
-    runtime: Arc<Runtime>,
+    runtime: Arc<Detached>,
 }
 
 impl Driver {
     /// The driver of a runtime that has no threads.
-    pub(super) fn new(runtime: Arc<Runtime>) -> io::Result<Driver> {
+    pub(super) fn new(runtime: Arc<Detached>) -> io::Result<Driver> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let timer = {
@@ -48,7 +74,7 @@ impl Driver {
         // A timer of nothing is a timer that is stopped. Where it can't be set, a wait better ends early than never.
         let timed = time.filter(|time| !time.is_zero() && self.set_timer(*time));
         if time.is_some() && timed.is_none() {
-            return self.turn();
+            return;
         }
         self.runtime.block_on(poll_fn(|context| {
             nudge.waker.register(context.waker());
@@ -56,17 +82,26 @@ impl Driver {
                 return Poll::Ready(());
             }
             match timed {
-                Some(_) => self.timer.poll_read_ready(context).map(|ready| {
-                    if let Ok(mut ready) = ready {
-                        ready.clear_ready();
-                    }
-                }),
+                Some(_) => self.poll_timer(context),
                 None => Poll::Pending,
             }
         }));
-        // An event of its that comes later would end the next wait.
         if timed.is_some() {
             self.set_timer(Duration::ZERO);
+        }
+    }
+
+    /// Ready when the timer's time has come. What is left of one that was stopped is no time that has come.
+    fn poll_timer(&self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Ok(mut ready) = ready!(self.timer.poll_read_ready(context)) else {
+                return Poll::Ready(());
+            };
+            let expired = rustix::io::read(self.timer.get_ref(), &mut [0; 8]);
+            ready.clear_ready();
+            if expired != Err(rustix::io::Errno::AGAIN) {
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -83,13 +118,10 @@ impl Driver {
         timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &spec).is_ok()
     }
 
-    /// Does what can be done at once.
-    pub fn turn(&self) {
-        self.runtime.block_on(async {
-            // The first looks at what has come, the second lets those go on who wait for it.
-            tokio::task::yield_now().await;
-            tokio::task::yield_now().await;
-        });
+    /// Does what there is to do for so long, for a thread that is busy otherwise.
+    pub fn relieve(&self, time: Duration) {
+        let relieving = async { tokio::time::sleep(time).await };
+        self.runtime.block_on(relieving);
     }
 
     /// Does what there is to do as long as the process lives: connections have an after-life.
@@ -172,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_lets_those_go_on_who_wait_for_what_has_come() {
+    fn another_thread_does_the_work_of_one_that_is_busy() {
         let (network, driver) = driven();
         let (tell, told) = std::sync::mpsc::channel();
         let slept = network.sleep(1);
@@ -180,9 +212,14 @@ mod tests {
             slept.await;
             let _ = tell.send(());
         }));
-        while told.try_recv().is_err() {
-            driver.turn();
-        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| driver.relieve(Duration::from_millis(50)));
+            told.recv().unwrap();
+            // Both at once.
+            let began = Instant::now();
+            driver.wait(&Nudge::default(), Some(Duration::from_millis(5)));
+            assert!(began.elapsed() >= Duration::from_millis(5));
+        });
     }
 
     #[test]

@@ -10,20 +10,21 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use capfs::BoxedFuture;
+use capfs::device::parts::lock;
 use capfs_devices::origin::Origin;
 use capfs_devices::outside::Outside;
 use capfs_devices::url::Url;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::Semaphore;
 
 pub use connect::{ConnectError, Connector, errno_of};
+use driver::Detached;
 pub use driver::{Driver, Nudge};
 pub use failure::{failure, is_too_large};
 pub use stream::NetStream;
@@ -82,9 +83,9 @@ pub struct Network(Arc<Shared>);
 
 struct Shared {
     options: NetworkOptions,
-    runtime: OnceLock<Option<Arc<Runtime>>>,
-    /// Whether it is to be started without threads.
-    driven: AtomicBool,
+    runtime: OnceLock<Option<Arc<Detached>>>,
+    /// Whether it is to be started without threads. Locked while it is started.
+    driven: Mutex<bool>,
     tls: OnceLock<Result<Arc<ClientConfig>, String>>,
     lookups: Arc<Semaphore>,
     began: Instant,
@@ -112,7 +113,7 @@ impl Network {
         Network(Arc::new(Shared {
             options,
             runtime: OnceLock::new(),
-            driven: AtomicBool::new(driven),
+            driven: Mutex::new(driven),
             tls: OnceLock::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             began: Instant::now(),
@@ -141,13 +142,10 @@ impl Network {
     /// # Errors
     /// The system gives no timer for it.
     pub fn driver(&self) -> io::Result<Option<Driver>> {
-        let Some(Some(runtime)) = self.0.runtime.get() else {
-            self.0.driven.store(false, Ordering::Relaxed);
-            return Ok(None);
-        };
-        match self.0.driven.swap(false, Ordering::Relaxed) {
-            true => Driver::new(runtime.clone()).map(Some),
-            false => Ok(None),
+        let driven = std::mem::take(&mut *lock(&self.0.driven));
+        match self.0.runtime.get() {
+            Some(Some(runtime)) if driven => Driver::new(runtime.clone()).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -156,19 +154,23 @@ impl Network {
     /// # Errors
     /// The system gives no threads, or no descriptors.
     pub fn handle(&self) -> io::Result<&Handle> {
-        let runtime = self.0.runtime.get_or_init(|| {
-            let mut builder = match self.0.driven.load(Ordering::Relaxed) {
-                true => Builder::new_current_thread(),
-                false => Builder::new_multi_thread(),
-            };
-            let runtime = builder
-                .worker_threads(THREADS)
-                .max_blocking_threads(LOOKUPS_MAX)
-                .thread_name("capfs-network")
-                .enable_all()
-                .build();
-            runtime.ok().map(Arc::new)
-        });
+        let made = || {
+            let driven = lock(&self.0.driven);
+            self.0.runtime.get_or_init(|| {
+                let mut builder = match *driven {
+                    true => Builder::new_current_thread(),
+                    false => Builder::new_multi_thread(),
+                };
+                let runtime = builder
+                    .worker_threads(THREADS)
+                    .max_blocking_threads(LOOKUPS_MAX)
+                    .thread_name("capfs-network")
+                    .enable_all()
+                    .build();
+                runtime.ok().map(Detached::new).map(Arc::new)
+            })
+        };
+        let runtime = self.0.runtime.get().unwrap_or_else(made);
         let none = || io::Error::other("the system gives no threads for the network");
         runtime
             .as_ref()
@@ -207,15 +209,6 @@ impl Network {
     /// Milliseconds since the network was made.
     pub fn now(&self) -> u64 {
         self.0.began.elapsed().as_millis() as u64
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // The last reference may be let go of by one of the runtime's own threads, which can't wait for itself.
-        if let Some(runtime) = self.runtime.take().flatten().and_then(Arc::into_inner) {
-            runtime.shutdown_background();
-        }
     }
 }
 

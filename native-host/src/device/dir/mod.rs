@@ -365,6 +365,10 @@ impl EditDirectory for Folder {
             let file = self.dir.open_with(name, &options).map_err(errno)?;
             Ok(file.into_std())
         };
+        let room = match self.tree.numbers.room() {
+            Ok(room) => room,
+            Err(errno) => return Op::err(errno),
+        };
         let created = match &self.tree.ledger {
             Some(ledger) => ledger.create(create),
             None => create().map(Held::uncounted),
@@ -372,6 +376,7 @@ impl EditDirectory for Folder {
         Op::Ready(created.and_then(|held| {
             let metadata = Metadata::from_file(&held.file).map_err(errno)?;
             let seen = Seen::new(&metadata);
+            drop(room);
             let node = self.leaf(name, seen.id, self.tree.numbers.made(seen)?);
             Ok(Opened {
                 file: Box::new(HostFile::new(held, node.known.clone())),
@@ -382,20 +387,26 @@ impl EditDirectory for Folder {
 
     fn make_directory(&self, name: Name<'_>) -> Op<NodeRef> {
         let name = name.as_str();
-        let made = self.make_block(|| self.dir.create_dir(name));
-        Op::Ready(made.and_then(|()| self.find(name, Numbers::made)))
+        let made = self.tree.numbers.room().and_then(|room| {
+            self.make_block(|| self.dir.create_dir(name))?;
+            drop(room);
+            self.find(name, Numbers::made)
+        });
+        Op::Ready(made)
     }
 
     fn make_symlink(&self, name: Name<'_>, target: &str) -> Op<()> {
         let name = name.as_str();
-        let made = self.make_block(|| self.dir.symlink_contents(target, name));
-        Op::Ready(made.and_then(|()| {
+        let made = self.tree.numbers.room().and_then(|room| {
+            self.make_block(|| self.dir.symlink_contents(target, name))?;
+            drop(room);
             // Whoever takes it away at once makes that it is not there, and not that it was not made.
             if let Ok(metadata) = self.dir.symlink_metadata(name) {
                 self.tree.numbers.made(Seen::new(&metadata))?;
             }
             Ok(())
-        }))
+        });
+        Op::Ready(made)
     }
 
     fn link(&self, name: Name<'_>, node: &NodeRef) -> Op<()> {

@@ -40,6 +40,15 @@ impl Seen {
     }
 }
 
+/// Room for one number.
+pub(super) struct Room<'a>(&'a Numbers);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0).charge.shrink(NUMBER);
+    }
+}
+
 /// The numbers of the files of one folder. Whoever has the folder twice has one of these for both.
 pub struct Numbers(Mutex<Table>);
 
@@ -84,6 +93,16 @@ impl Numbers {
     pub(super) fn of(&self, seen: Seen) -> Result<Qid, Errno> {
         let number = lock(&self.0).of(seen.id)?;
         Ok(Qid::new(number, seen.kind))
+    }
+
+    /// Room for the number of a file that is about to be made, which is not made where there is none. It is let go of just before the file is
+    /// numbered.
+    ///
+    /// # Errors
+    /// As [`Numbers::of`].
+    pub(super) fn room(&self) -> Result<Room<'_>, Errno> {
+        lock(&self.0).charge.grow(NUMBER)?;
+        Ok(Room(self))
     }
 
     /// The identity of a file that was just made: what the host called by the same number is gone.

@@ -333,6 +333,19 @@ fn what_numbers_take_is_charged_and_bounded() {
     std::fs::write(scratch.path().join("new"), b"").unwrap();
     let rest = account.charge(Holding::Files, account.left()).unwrap();
     assert_eq!(testkit::walk(&root, "new").err(), Some(Errno::Nomem));
+    // And nothing is made.
+    let edit = testkit::edit(&root).unwrap();
+    let made = now(edit.create(name("file"), testkit::READ_WRITE));
+    assert_eq!(made.err(), Some(Errno::Nomem));
+    assert_eq!(
+        now(edit.make_directory(name("dir"))).err(),
+        Some(Errno::Nomem)
+    );
+    let made = now(edit.make_symlink(name("link"), "target"));
+    assert_eq!(made.err(), Some(Errno::Nomem));
+    for name in ["file", "dir", "link"] {
+        assert!(std::fs::symlink_metadata(scratch.path().join(name)).is_err());
+    }
     drop(rest);
     assert!(testkit::walk(&root, "new").is_ok());
 }
