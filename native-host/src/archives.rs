@@ -6,8 +6,8 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use capfs::account::{Account, Buffer, Charge, Holding};
-use capfs::device::archive::{Archive, ArchiveError, LeftOut};
+use capfs::account::{Account, Buffer, Holding};
+use capfs::device::archive::{Archive, ArchiveError, Held, LeftOut};
 use flate2::bufread::GzDecoder;
 
 use crate::reserved::FileId;
@@ -90,23 +90,11 @@ impl Archives {
     }
 }
 
-/// Bytes that are charged as long as they are there.
-struct Charged {
-    bytes: Vec<u8>,
-    _charge: Charge,
-}
-
-impl AsRef<[u8]> for Charged {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// Reads a file, and unpacks it if it is gzipped, to at most `max` bytes.
 ///
 /// # Errors
 /// See [`Unusable`].
-fn unpack(file: impl Read, max: u64, account: &Account) -> Result<Charged, Unusable> {
+fn unpack(file: impl Read, max: u64, account: &Account) -> Result<Held, Unusable> {
     let mut file = AtMost {
         file,
         max,
@@ -127,10 +115,7 @@ fn unpack(file: impl Read, max: u64, account: &Account) -> Result<Charged, Unusa
     bytes.shrink_to_fit();
     // Never more than before.
     let _ = charge.resize(bytes.capacity() as u64);
-    Ok(Charged {
-        bytes,
-        _charge: charge,
-    })
+    Ok(Held::new(bytes, charge))
 }
 
 /// Unpacks gzip.

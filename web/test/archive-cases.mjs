@@ -169,6 +169,15 @@ export const everywhere = {
     // Their ends are on their way from their workers.
     while ([...capfs.agents].some((other) => other !== agent)) await new Promise((resolve) => setTimeout(resolve))
   },
+  async 'counts an archive and its names among what its agent may hold'({ capfs, guest }) {
+    const whole = tar('a.txt', 'x'.repeat(8 << 20))
+    const limits = (memory) => ({ ...mounting(whole), limits: { memory } })
+    await rejects(capfs.spawn(guest, limits(8 << 20)), 'ARCHIVE_INVALID')
+    const { agent, out } = await run(capfs, guest, ['hello'], limits(64 << 20))
+    same(out, 'hello\n')
+    const { usage } = await agent.exit
+    if (usage.held.files < 8 << 20) throw new Error(`${usage.held.files} bytes of files are held`)
+  },
   async 'neither unpacks nor loads an archive that is longer than archives may be'({ capfs, guest }) {
     // Ten MiB that by what is at their end become ten GiB, modulo four.
     const bomb = new Uint8Array(10 << 20)

@@ -77,6 +77,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
   #released: string | undefined;
   /** Whether its start has been sent to the worker. */
   #begun = false;
+  /** Its worker has said that it stands, and enters it. */
+  #started = false;
   #lost: string | undefined;
   /** The outstanding question about its usage. */
   #asked: Promise<Usage> | undefined;
@@ -387,6 +389,7 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     switch (report.type) {
       case 'started':
         Object.assign(this.timings, report.timings);
+        this.#started = true;
         this.#used = report.usage;
         break;
       case 'output':
@@ -518,7 +521,8 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
     if (!this.#begun) return this.#finish({ code: ENDINGS[reason], reason, usage: noUsage() }, 0);
     this.worker.send({ type: 'kill', id: this.id, reason });
     this.#grace = setTimeout(() => {
-      const message = `${why ?? 'it was killed'}, and as it made no system call, its worker was ended with it`;
+      const idle = this.#started ? 'made no system call' : 'was still being started';
+      const message = `${why ?? 'it was killed'}, and as it ${idle}, its worker was ended with it`;
       this.#ending = undefined;
       this.#cut({ code: ENDINGS[reason], reason, message, usage: this.#used });
     }, KILL_GRACE);

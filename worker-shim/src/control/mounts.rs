@@ -37,10 +37,11 @@ pub fn memory_device(bytes: f64) -> Result<u32, JsValue> {
     })
 }
 
-/// Makes an archive device of a tar and returns its handle.
+/// Makes an archive device of a tar, which the agent's account is charged for, and returns its handle.
 #[wasm_bindgen]
 pub fn archive_device(tar: Vec<u8>) -> Result<u32, JsValue> {
-    let archive = Archive::from_tar(tar).map_err(|error| JsValue::from_str(&error.to_string()))?;
+    let archive =
+        Archive::held(tar, &account()).map_err(|error| JsValue::from_str(&error.to_string()))?;
     machine(|machine| Ok(add_device(machine, "archive", archive.root())))
 }
 

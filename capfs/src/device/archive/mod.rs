@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::account::Account;
+use crate::account::{Account, Charge, Holding};
 use crate::{MaybeSend, MaybeSync, NodeRef};
 use tree::{ArchiveNode, Tree};
 
@@ -92,8 +92,8 @@ pub enum ArchiveError {
     /// More than [`ARCHIVE_NODES_MAX`] files.
     #[error("the archive has more than {ARCHIVE_NODES_MAX} files")]
     TooManyFiles,
-    /// The account has no room for its files and names.
-    #[error("the archive has more files and names than may be held in memory")]
+    /// The account has no room for its bytes, or its files and names.
+    #[error("the archive has more bytes, files and names than may be held in memory")]
     NoMemory,
 }
 
@@ -101,6 +101,28 @@ pub enum ArchiveError {
 pub trait ArchiveBytes: AsRef<[u8]> + MaybeSend + MaybeSync + 'static {}
 
 impl<T: AsRef<[u8]> + MaybeSend + MaybeSync + 'static> ArchiveBytes for T {}
+
+/// Bytes of an archive that are charged as long as they are there.
+pub struct Held {
+    bytes: Vec<u8>,
+    _charge: Charge,
+}
+
+impl Held {
+    /// Bytes that this was charged for.
+    pub fn new(bytes: Vec<u8>, charge: Charge) -> Held {
+        Held {
+            bytes,
+            _charge: charge,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// Entries that are no files, such as devices, and so are not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +164,16 @@ impl Archive {
         Ok(Archive {
             tree: Arc::new(tree),
         })
+    }
+
+    /// Like [`Archive::charged`], with the bytes charged as well, for as long as anything of the archive is there.
+    ///
+    /// # Errors
+    /// As [`Archive::charged`].
+    pub fn held(bytes: Vec<u8>, account: &Account) -> Result<Archive, ArchiveError> {
+        let charge = account.charge(Holding::Files, bytes.len() as u64);
+        let charge = charge.map_err(|_| ArchiveError::NoMemory)?;
+        Archive::charged(Held::new(bytes, charge), account)
     }
 
     /// What is left out, if anything is.

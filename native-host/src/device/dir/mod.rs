@@ -319,30 +319,11 @@ impl Folder {
 
     /// Takes a name away, and counts that where contents are counted.
     fn take_away(&self, name: Name<'_>, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let goes = self.last_name(name);
         match &self.tree.ledger {
             Some(ledger) => {
                 ledger.take_away(|| Taken::of_name(&self.dir, name.as_str()).ok(), remove)
             }
             None => remove(),
-        }?;
-        self.forget(goes);
-        Ok(())
-    }
-
-    /// The file that is gone with a name, if it is time to tell.
-    fn last_name(&self, name: Name<'_>) -> Option<FileId> {
-        if !self.tree.numbers.are_many() {
-            return None;
-        }
-        let metadata = self.dir.symlink_metadata(name.as_str()).ok()?;
-        let last = metadata.is_dir() || metadata.nlink() == 1;
-        last.then(|| Seen::new(&metadata).id)
-    }
-
-    fn forget(&self, gone: Option<FileId>) {
-        if let Some(id) = gone {
-            self.tree.numbers.forget(id);
         }
     }
 
@@ -445,7 +426,6 @@ impl EditDirectory for Folder {
         if !self.counts_as(to.tree.ledger.as_ref()) {
             return Op::err(Errno::Xdev);
         }
-        let replaced = to.last_name(to_name);
         let goes = || {
             let goes = Taken::of_name(&to.dir, to_name.as_str()).ok()?;
             let moved = self.dir.symlink_metadata(name.as_str()).ok()?;
@@ -462,9 +442,6 @@ impl EditDirectory for Folder {
             Errno::Exist => Errno::Notempty,
             errno => errno,
         });
-        if renamed.is_ok() {
-            to.forget(replaced);
-        }
         Op::Ready(renamed)
     }
 }

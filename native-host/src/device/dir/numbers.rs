@@ -3,10 +3,13 @@
 //! Those of the host say how many files its disk has had, and are others on each host. So the files of a folder are numbered as the agent
 //! first sees them, from 1, its root: what it sees as `ino` follows from what it has done and found. A file has one number by all its names, and
 //! keeps it when it is renamed; what the agent makes has one that nothing had before. Names that are first seen in a listing are numbered in their order.
+//!
+//! How many are known is bounded: a file that was seen before the last 65,536 others may get another number when it is seen again, but never that of
+//! another file. Where the account is small it is as many others as a sixteenth of it has room for.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
+use std::mem;
 use std::sync::Mutex;
 
 use cap_std::fs::{Metadata, MetadataExt};
@@ -20,9 +23,11 @@ use crate::reserved::FileId;
 /// Bytes that an account is charged for a file that has a number: what it takes at most, in a table that has just grown.
 const NUMBER: u64 = 64;
 
-/// So many files are kept whether they are there or not: to look whether a file goes with a name takes a call of the system, which has to be
-/// worth it.
-const KEPT: usize = 4096;
+/// Files that are known of one age, at most.
+const KEPT: u64 = 65_536;
+
+/// The part of an account, at most, that the files of one age take.
+const SHARE: u64 = 16;
 
 /// Which file something is, and what kind of one.
 #[derive(Clone, Copy)]
@@ -52,26 +57,68 @@ impl Drop for Room<'_> {
 /// The numbers of the files of one folder. Whoever has the folder twice has one of these for both.
 pub struct Numbers(Mutex<Table>);
 
+type Known = HashMap<FileId, u64, BuildHasherDefault<NumberHasher>>;
+
+/// The files that were seen lately, and those of before. Nothing says which files are gone: others remove some, and to ask takes a call of the
+/// system each. So when there are as many new ones as are kept, or the account has no room, those of before are forgotten.
 struct Table {
-    known: HashMap<FileId, u64, BuildHasherDefault<NumberHasher>>,
+    new: Known,
+    old: Known,
+    /// How many of the new ones there are before they are the old ones.
+    kept: usize,
     last: u64,
     charge: Charge,
 }
 
 impl Table {
     fn of(&mut self, id: FileId) -> Result<u64, Errno> {
-        let Table {
-            known,
-            last,
-            charge,
-        } = self;
-        match known.entry(id) {
-            Entry::Occupied(known) => Ok(*known.get()),
-            Entry::Vacant(new) => {
-                charge.grow(NUMBER)?;
-                *last += 1;
-                Ok(*new.insert(*last))
+        if let Some(known) = self.new.get(&id) {
+            return Ok(*known);
+        }
+        let number = match self.old.remove(&id) {
+            Some(known) => known,
+            None => {
+                self.grow()?;
+                self.last += 1;
+                self.last
             }
+        };
+        if self.new.len() >= self.kept {
+            self.age();
+        }
+        self.new.insert(id, number);
+        Ok(number)
+    }
+
+    /// Takes room for one number.
+    fn grow(&mut self) -> Result<(), Errno> {
+        while let Err(error) = self.charge.grow(NUMBER) {
+            if self.new.is_empty() && self.old.is_empty() {
+                return Err(error);
+            }
+            self.age();
+        }
+        Ok(())
+    }
+
+    /// Forgets the old ones; the new ones are the old ones from now on.
+    fn age(&mut self) {
+        let gone = mem::replace(&mut self.old, mem::take(&mut self.new));
+        self.charge.shrink(NUMBER * gone.len() as u64);
+    }
+
+    fn knows(&self, id: &FileId) -> bool {
+        self.new.contains_key(id) || self.old.contains_key(id)
+    }
+
+    fn forget(&mut self, id: FileId) {
+        if self
+            .new
+            .remove(&id)
+            .or_else(|| self.old.remove(&id))
+            .is_some()
+        {
+            self.charge.shrink(NUMBER);
         }
     }
 }
@@ -79,8 +126,11 @@ impl Table {
 impl Numbers {
     /// Those of a folder of which the agent of an account has seen nothing.
     pub fn new(account: &Account) -> Numbers {
+        let kept = (account.max() / SHARE / NUMBER).clamp(1, KEPT);
         Numbers(Mutex::new(Table {
-            known: HashMap::default(),
+            new: Known::default(),
+            old: Known::default(),
+            kept: kept as usize,
             last: 0,
             charge: account.nothing(Holding::Descriptors),
         }))
@@ -101,7 +151,7 @@ impl Numbers {
     /// # Errors
     /// As [`Numbers::of`].
     pub(super) fn room(&self) -> Result<Room<'_>, Errno> {
-        lock(&self.0).charge.grow(NUMBER)?;
+        lock(&self.0).grow()?;
         Ok(Room(self))
     }
 
@@ -111,9 +161,7 @@ impl Numbers {
     /// As [`Numbers::of`].
     pub(super) fn made(&self, seen: Seen) -> Result<Qid, Errno> {
         let mut table = lock(&self.0);
-        if table.known.remove(&seen.id).is_some() {
-            table.charge.shrink(NUMBER);
-        }
+        table.forget(seen.id);
         Ok(Qid::new(table.of(seen.id)?, seen.kind))
     }
 
@@ -123,31 +171,21 @@ impl Numbers {
     /// As [`Numbers::of`].
     pub(super) fn list(&self, names: Vec<(String, Seen)>) -> Result<Vec<(String, Qid)>, Errno> {
         let mut table = lock(&self.0);
-        let news = names
-            .iter()
-            .filter(|(_, seen)| !table.known.contains_key(&seen.id));
-        let mut news: Vec<&(String, Seen)> = news.collect();
-        news.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (_, seen) in news {
-            table.of(seen.id)?;
+        let mut numbers = vec![0; names.len()];
+        let mut news = Vec::new();
+        for (index, (_, seen)) in names.iter().enumerate() {
+            match table.knows(&seen.id) {
+                true => numbers[index] = table.of(seen.id)?,
+                false => news.push(index),
+            }
         }
-        let numbered = names.into_iter().map(|(name, seen)| {
-            let number = table.of(seen.id)?;
-            Ok((name, Qid::new(number, seen.kind)))
-        });
-        numbered.collect()
-    }
-
-    /// Whether it is time to tell which files are gone.
-    pub(super) fn are_many(&self) -> bool {
-        lock(&self.0).known.len() >= KEPT
-    }
-
-    /// Forgets a file that has lost its last name. Whoever has it open knows its number.
-    pub(super) fn forget(&self, id: FileId) {
-        let mut table = lock(&self.0);
-        if table.known.remove(&id).is_some() {
-            table.charge.shrink(NUMBER);
+        news.sort_unstable_by(|one, other| names[*one].0.cmp(&names[*other].0));
+        for index in news {
+            numbers[index] = table.of(names[index].1.id)?;
         }
+        let numbered = names.into_iter().zip(numbers);
+        Ok(numbered
+            .map(|((name, seen), number)| (name, Qid::new(number, seen.kind)))
+            .collect())
     }
 }

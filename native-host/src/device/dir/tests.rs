@@ -325,27 +325,63 @@ fn what_numbers_take_is_charged_and_bounded() {
         }
     }
     let used = account.used() - begin;
-    assert!(used <= 64 * 4100, "{used} bytes are kept of what is gone");
+    assert!(
+        used <= (1 << 20) / 8 + 1024,
+        "{used} bytes are kept of what is gone"
+    );
     drop(root);
     assert_eq!(account.used(), 0);
-    // Where there is no room for a number, nothing is found without one.
+    // Where there is no room for another number, the oldest is given back for it.
     let root = opened(scratch.path(), Bars::default(), &account);
     std::fs::write(scratch.path().join("new"), b"").unwrap();
     let rest = account.charge(Holding::Files, account.left()).unwrap();
-    assert_eq!(testkit::walk(&root, "new").err(), Some(Errno::Nomem));
-    // And nothing is made.
-    let edit = testkit::edit(&root).unwrap();
-    let made = now(edit.create(name("file"), testkit::READ_WRITE));
-    assert_eq!(made.err(), Some(Errno::Nomem));
-    assert_eq!(
-        now(edit.make_directory(name("dir"))).err(),
-        Some(Errno::Nomem)
-    );
-    let made = now(edit.make_symlink(name("link"), "target"));
-    assert_eq!(made.err(), Some(Errno::Nomem));
-    for name in ["file", "dir", "link"] {
-        assert!(std::fs::symlink_metadata(scratch.path().join(name)).is_err());
+    let mut seen = vec![root.qid().path, number(&root, "new")];
+    for made in ["one", "other"] {
+        write(&root, made, b"").unwrap();
+        seen.push(number(&root, made));
     }
+    assert_eq!(seen, [1, 2, 3, 4]);
+    assert_eq!(account.left(), 0);
     drop(rest);
-    assert!(testkit::walk(&root, "new").is_ok());
+    // Where there is none at all, there is no folder.
+    let _rest = account.charge(Holding::Files, account.left()).unwrap();
+    let folder = HostFolder::open(scratch.path()).unwrap();
+    let numbers = Arc::new(Numbers::new(&account));
+    let refused = folder.root(Bars::default(), &account, numbers);
+    assert!(refused.is_err());
+}
+
+/// A folder in which others make and remove files, more of them than an agent can have numbers for.
+#[test]
+fn what_others_remove_is_not_kept() {
+    let scratch = tempfile::tempdir().unwrap();
+    let account = Account::new(1 << 20);
+    let root = opened(scratch.path(), Bars::default(), &account);
+    let begin = account.used();
+    let mut last = 1;
+    for round in 0..20 {
+        let path = |file| scratch.path().join(format!("{round}-{file:04}"));
+        for file in 0..1_500 {
+            std::fs::write(path(file), b"").unwrap();
+        }
+        let mut listing = now(root.open(READ)).unwrap();
+        let mut listed = list_from(&mut *listing, 0, 9_999).unwrap();
+        drop(listing);
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
+        // The host gives the numbers of those that are gone to the next, so that some may be those of before; none stands for two files.
+        let mut numbers: Vec<u64> = listed.iter().map(|entry| entry.qid.path).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 1_500, "round {round}");
+        last = last.max(*numbers.last().unwrap());
+        let used = account.used() - begin;
+        assert!(
+            used <= (1 << 20) / 8 + 1024,
+            "{used} bytes in round {round}"
+        );
+        for file in 0..1_500 {
+            std::fs::remove_file(path(file)).unwrap();
+        }
+    }
+    assert!(last > 1_500, "some of the numbers were new");
 }
