@@ -1,5 +1,8 @@
 //! The clocks and the randomness of the operating system.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use capfs::Errno;
 use capfs::clock::{Clock, NANOS_PER_SEC};
 use capfs_runtime::RandomSource;
@@ -80,6 +83,74 @@ impl Clock for AgentClock {
 
     fn monotonic_resolution(&self) -> u64 {
         SystemClock.monotonic_resolution()
+    }
+}
+
+/// The clocks of an agent that any thread may run: the host's, and the processor time of its turns.
+pub(crate) struct TurnClock {
+    host: Arc<dyn Clock>,
+    /// Of turns that are over.
+    spent: AtomicU64,
+    /// That of the thread when the turn under way began.
+    entered: AtomicU64,
+}
+
+impl TurnClock {
+    /// Clocks of an agent that has had no turn yet.
+    pub(crate) fn new(host: Arc<dyn Clock>) -> TurnClock {
+        TurnClock {
+            host,
+            spent: AtomicU64::new(0),
+            entered: AtomicU64::new(0),
+        }
+    }
+
+    /// The agent runs on this thread until what is returned is dropped.
+    pub(crate) fn turn(&self) -> TimedTurn<'_> {
+        self.entered
+            .store(AgentClock::of_thread(), Ordering::Relaxed);
+        TimedTurn(self)
+    }
+
+    /// Processor time of the turn under way, which is asked on its thread.
+    fn of_turn(&self) -> u64 {
+        let entered = self.entered.load(Ordering::Relaxed);
+        AgentClock::of_thread().saturating_sub(entered)
+    }
+}
+
+/// A turn that is timed.
+pub(crate) struct TimedTurn<'a>(&'a TurnClock);
+
+impl Drop for TimedTurn<'_> {
+    fn drop(&mut self) {
+        self.0.spent.fetch_add(self.0.of_turn(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for TurnClock {
+    fn realtime(&self) -> u64 {
+        self.host.realtime()
+    }
+
+    fn monotonic(&self) -> u64 {
+        self.host.monotonic()
+    }
+
+    fn coarse(&self) -> u64 {
+        self.host.coarse()
+    }
+
+    fn cpu_time(&self) -> Option<u64> {
+        Some(self.spent.load(Ordering::Relaxed) + self.of_turn())
+    }
+
+    fn realtime_resolution(&self) -> u64 {
+        self.host.realtime_resolution()
+    }
+
+    fn monotonic_resolution(&self) -> u64 {
+        self.host.monotonic_resolution()
     }
 }
 

@@ -120,6 +120,9 @@ pub const CHILD_THREAD_STACK: usize = CHILD_STACK + (2 << 20);
 /// On a smaller one, a guest that recurses without end would take the process down.
 pub const THREAD_STACK: usize = BASELINE_STACK + CALLS_STACK;
 
+/// Bytes of an own stack for the calls that a guest makes: what a child's thread has for them.
+const FIBER_CALLS_STACK: usize = CHILD_THREAD_STACK - CHILD_STACK;
+
 /// Bytes of stack for the calls that a guest makes.
 const CALLS_STACK: usize = 8 << 20;
 
@@ -163,6 +166,8 @@ const KEPT: usize = 64 << 10;
 pub struct Engines {
     /// Bytes of stack for a guest's own frames.
     stack: usize,
+    /// Bytes of a stack that a guest is run on where it has one of its own.
+    fiber: usize,
     pooled: Option<Engine>,
     /// Made when it is needed, which is seldom.
     on_demand: OnceLock<Engine>,
@@ -174,9 +179,11 @@ impl Engines {
     /// Engines for this many agents at once.
     pub fn new(agents: u32) -> Engines {
         // Where so much address space can't be had (`ulimit -v`, say), the other engine does it all.
-        let pooled = Engine::new(config(GUEST_STACK).allocation_strategy(pool(agents))).ok();
+        let pooled =
+            Engine::new(config(GUEST_STACK, THREAD_STACK).allocation_strategy(pool(agents))).ok();
         Engines {
             stack: GUEST_STACK,
+            fiber: THREAD_STACK,
             pooled,
             on_demand: OnceLock::new(),
             baseline: OnceLock::new(),
@@ -193,9 +200,18 @@ impl Engines {
         Engines::of_stack(CHILD_STACK)
     }
 
+    /// Engines that reserve nothing, for agents that any thread may run: each has a stack of its own, of which its own frames have `stack` bytes.
+    pub fn on_fibers(stack: usize) -> Engines {
+        Engines {
+            fiber: stack + FIBER_CALLS_STACK,
+            ..Engines::of_stack(stack)
+        }
+    }
+
     fn of_stack(stack: usize) -> Engines {
         Engines {
             stack,
+            fiber: THREAD_STACK,
             pooled: None,
             on_demand: OnceLock::new(),
             baseline: OnceLock::new(),
@@ -204,13 +220,14 @@ impl Engines {
 
     /// The engine without a pool.
     pub fn on_demand(&self) -> &Engine {
-        self.on_demand.get_or_init(|| optimising(self.stack))
+        self.on_demand
+            .get_or_init(|| optimising(self.stack, self.fiber))
     }
 
     /// The engine for code of the baseline compiler, if there is one for this machine. Children have none: their stacks are too small for it.
     pub fn baseline(&self) -> Option<&Engine> {
         let enough = self.stack >= GUEST_STACK;
-        let made = || engine_with(Tier::Baseline, BASELINE_STACK).filter(|_| enough);
+        let made = || engine_with(Tier::Baseline, BASELINE_STACK, THREAD_STACK).filter(|_| enough);
         self.baseline.get_or_init(made).as_ref()
     }
 
@@ -241,17 +258,17 @@ impl Engines {
 /// # Panics
 /// Never: the configuration is constant, and tested.
 pub fn engine() -> Engine {
-    optimising(GUEST_STACK)
+    optimising(GUEST_STACK, THREAD_STACK)
 }
 
 /// The engine for code of a compiler; `None` if there is no such compiler for this machine.
 pub(crate) fn engine_of(tier: Tier) -> Option<Engine> {
     // It compiles, and runs nothing.
-    engine_with(tier, GUEST_STACK)
+    engine_with(tier, GUEST_STACK, THREAD_STACK)
 }
 
-fn engine_with(tier: Tier, stack: usize) -> Option<Engine> {
-    let mut config = config(stack);
+fn engine_with(tier: Tier, stack: usize, fiber: usize) -> Option<Engine> {
+    let mut config = config(stack, fiber);
     if tier == Tier::Baseline {
         // It takes fewer of WebAssembly's proposals; what it does not take is not valid for it.
         config.strategy(Strategy::Winch);
@@ -263,16 +280,16 @@ fn engine_with(tier: Tier, stack: usize) -> Option<Engine> {
 ///
 /// # Panics
 /// Never: the configuration is constant, and tested.
-fn optimising(stack: usize) -> Engine {
-    engine_with(Tier::Optimised, stack).expect("a constant configuration that is tested")
+fn optimising(stack: usize, fiber: usize) -> Engine {
+    engine_with(Tier::Optimised, stack, fiber).expect("a constant configuration that is tested")
 }
 
-/// A guest's own frames have `stack` bytes.
-fn config(stack: usize) -> Config {
+/// A guest's own frames have `stack` bytes, and those and what it calls `fiber`, where it has a stack of its own.
+fn config(stack: usize, fiber: usize) -> Config {
     let mut config = Config::new();
     config.max_wasm_stack(stack);
-    // It must not be smaller, though nothing here is asynchronous.
-    config.async_stack_size(THREAD_STACK);
+    // It must not be smaller, though most here is not asynchronous.
+    config.async_stack_size(fiber);
     // A guest that computes is stopped by advancing the epoch; see `wait`.
     config.epoch_interruption(true);
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);

@@ -5,6 +5,7 @@
 //! - [`behind`]: optimised code that is made behind a program that runs
 //! - [`linker`]: the table of WASI calls as imports
 //! - [`run`]: one run of an agent, from its module to its outcome
+//! - [`host`]: many agents on few threads, for programs that embed this host
 //! - [`inspect`]: what a module is made of and what it will need
 //! - [`device`]: devices on the operating system
 //! - [`state`]: the folder where what an agent keeps lasts, and whose it is
@@ -32,6 +33,7 @@ pub mod compile;
 pub mod device;
 pub mod engine;
 pub mod grants;
+pub mod host;
 pub mod inspect;
 pub mod limits;
 pub mod linker;

@@ -6,6 +6,9 @@ use wasmtime::ResourceLimiter;
 /// Bytes that an agent and its children may make this host hold, unless told: 4 GiB, what 32 bits can address.
 pub const MEMORY_MAX: u64 = 4 << 30;
 
+/// Descriptors open at once, unless told.
+pub const FILES_MAX: u32 = 65_536;
+
 /// Elements in one table: a compiler of 30 MB has 100,000.
 pub const TABLE_MAX: usize = 10_000_000;
 

@@ -47,6 +47,15 @@ pub enum Ended {
 /// # Errors
 /// [`Refusal::Imports`]: what can't be answered, all of it named
 pub fn linker(module: &Module, path: &str) -> Result<Linker<Guest>, ModuleError> {
+    linker_with(module, path, define)
+}
+
+/// As [`linker`], with the calls that `define` makes.
+pub(crate) fn linker_with<T: 'static>(
+    module: &Module,
+    path: &str,
+    define: fn(&mut Linker<T>) -> wasmtime::Result<()>,
+) -> Result<Linker<T>, ModuleError> {
     let mut linker = Linker::new(module.engine());
     linker.allow_shadowing(true);
     define(&mut linker).map_err(|error| ModuleError::invalid(path, &error))?;
@@ -134,7 +143,11 @@ fn call(
 ) -> wasmtime::Result<i32> {
     let memory = match caller.data().memory {
         Some(memory) => memory,
-        None => exported_memory(caller)?,
+        None => {
+            let memory = exported_memory(caller)?;
+            caller.data_mut().memory = Some(memory);
+            memory
+        }
     };
     let (bytes, guest) = memory.data_and_store_mut(&mut *caller);
     let mut context = Context::from_waker(guest.parker.waker());
@@ -159,12 +172,9 @@ fn call(
 
 /// The memory of a guest that calls before it has been instantiated (from its start function).
 #[cold]
-fn exported_memory(caller: &mut Caller<'_, Guest>) -> wasmtime::Result<Memory> {
+pub(crate) fn exported_memory<T>(caller: &mut Caller<'_, T>) -> wasmtime::Result<Memory> {
     match caller.get_export("memory") {
-        Some(Extern::Memory(memory)) => {
-            caller.data_mut().memory = Some(memory);
-            Ok(memory)
-        }
+        Some(Extern::Memory(memory)) => Ok(memory),
         _ => Err(wasmtime::Error::msg("the program exports no memory")),
     }
 }

@@ -12,9 +12,8 @@ mod report;
 mod settings;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +34,7 @@ use capfs_host::limits::MEMORY_MAX;
 use capfs_host::listen;
 use capfs_host::manifest::{self, Manifest, ManifestError, Want};
 use capfs_host::read::first_line;
-use capfs_host::reserved::{Danger, Reserved};
+use capfs_host::reserved::OwnPaths;
 use capfs_host::run::{Agent, Outcome, RunConfig, codes};
 use capfs_host::state::{State, StateError};
 use capfs_host::tasks::Family;
@@ -216,13 +215,15 @@ fn inspect_module(args: InspectArgs) -> Result<u8, Failed> {
     let name = program.display().to_string();
     let wasm = engine::read(&program)?;
     let module = inspect::describe(&engine(), &wasm, &name)?;
+    let cache = Cache::of_user();
     let asked = manifest.map(|manifest| {
-        let reserved = Reserve {
+        let own = OwnPaths {
+            cache: cache.as_ref().map(Cache::folder),
             state: args.state.as_deref(),
             manifest: args.manifest.as_deref(),
-            ..Reserve::default()
+            ..OwnPaths::default()
         };
-        let reserved = reserved.all(&manifest.wants);
+        let reserved = own.reserved(&manifest.wants);
         let host = Host {
             state: args.state.clone(),
             terminal: Some(Arc::new(ProcessTerminal)),
@@ -432,13 +433,16 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
         random,
         sink,
     );
-    let reserved = Reserve {
+    // Whether this run uses it or not: the next one will.
+    let of_user = Cache::of_user();
+    let own = OwnPaths {
+        cache: of_user.as_ref().map(Cache::folder),
         state: args.state.as_deref(),
         audit: args.audit.as_deref(),
         manifest: args.manifest.as_deref(),
         passphrase,
     };
-    let reserved = reserved.all(&settings.wants);
+    let reserved = own.reserved(&settings.wants);
     let mut capabilities = Capabilities::new(host, &name, family, reserved);
     // Each folder that is granted takes some of them.
     raise_file_limit();
@@ -578,78 +582,6 @@ fn read_passphrase(path: &Path) -> Result<Zeroizing<String>, Failed> {
         let path = path.display();
         Failed::host(format!("can't read a passphrase from `{path}`: {error}"))
     })
-}
-
-/// How deep keys lie in their folder.
-const KEY_DEPTH: usize = 2;
-
-/// The files in a folder, and in those that are in it, so many levels deep.
-fn files_below(folder: &Path, depth: usize) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let below = |entry: fs::DirEntry| match entry.file_type() {
-        Ok(kind) if kind.is_file() => vec![entry.path()],
-        Ok(kind) if kind.is_dir() && depth > 0 => files_below(&entry.path(), depth - 1),
-        _ => Vec::new(),
-    };
-    entries.flat_map(below).collect()
-}
-
-/// What of this machine's is no agent's, whatever it is granted.
-#[derive(Default)]
-struct Reserve<'a> {
-    state: Option<&'a Path>,
-    audit: Option<&'a Path>,
-    manifest: Option<&'a Path>,
-    passphrase: Option<&'a Path>,
-}
-
-impl Reserve<'_> {
-    /// That, and the files that headers are taken from.
-    fn all(&self, wants: &[Want]) -> Reserved {
-        let mut reserved = Reserved::default();
-        // Whether this run uses it or not: the next one will.
-        if let Some(cache) = Cache::of_user() {
-            let hint = "grant a folder that it is not in, or move the cache by the variable CAPFS_CACHE_DIR";
-            let what = "the folder of compiled code";
-            reserved.add(what, cache.folder(), Danger::Written, hint);
-        }
-        if let Some(state) = self.state {
-            let hint = "keep state in a folder beside what is granted: --state DIR";
-            let what = "the state folder";
-            reserved.add_around_own(what, state, Danger::Read, hint);
-            // By themselves as well, for they can have been mounted elsewhere.
-            for inner in ["keys", "named"] {
-                reserved.add(what, &state.join(inner), Danger::Read, hint);
-            }
-            // And each file of keys, which can have a second name.
-            for file in files_below(&state.join("keys"), KEY_DEPTH) {
-                reserved.add(what, &file, Danger::Read, hint);
-            }
-            reserved.add_around_own(what, &state.join("files"), Danger::Read, hint);
-        }
-        if let Some(audit) = self.audit {
-            let hint = "write the audit into a folder that is not granted: --audit FILE";
-            reserved.add("the audit", audit, Danger::Written, hint);
-        }
-        if let Some(manifest) = self.manifest {
-            let hint = "put the manifest beside the folder that it grants, not into it";
-            reserved.add("the manifest", manifest, Danger::Written, hint);
-        }
-        if let Some(passphrase) = self.passphrase {
-            let hint =
-                "keep the passphrase in a folder that is not granted: --passphrase-file FILE";
-            reserved.add("the passphrase's file", passphrase, Danger::Read, hint);
-        }
-        for want in wants {
-            if let Grant::Capability(grant) = &want.grant {
-                for file in secrets::files(grant) {
-                    let hint = "keep the header in a folder that is not granted: header-file=";
-                    reserved.add("a header's file", file, Danger::Read, hint);
-                }
-            }
-        }
-        reserved
-    }
 }
 
 /// Takes as many descriptors as the operating system lets us have, for a guest's open files are ours.

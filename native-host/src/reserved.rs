@@ -6,6 +6,8 @@
 //! there, through links and all that is `..`. What a bind mount or a second name of a file hides from that is found when it is walked
 //! to: a directory or file that is reserved is `EACCES` wherever it appears ([`Bars`]).
 
+mod own;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, fstatfs, openat};
+
+pub use own::OwnPaths;
 
 /// Links on the way to one thing that are followed, as Linux does.
 const LINKS_MAX: usize = 40;

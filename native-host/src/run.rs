@@ -137,6 +137,20 @@ pub struct Report {
     pub run: Duration,
 }
 
+impl Report {
+    /// That of a run which was ended from outside, and of which no more is known than what is held for it.
+    pub(crate) fn cancelled(why: Cancelled, account: AccountUsage) -> Report {
+        Report {
+            outcome: Outcome::Cancelled(why),
+            usage: Usage::default(),
+            memory: 0,
+            account,
+            instantiate: Duration::ZERO,
+            run: Duration::ZERO,
+        }
+    }
+}
+
 /// A module whose imports are resolved, ready to be run any number of times.
 #[derive(Clone)]
 pub struct Agent {
@@ -254,7 +268,7 @@ impl Agent {
         report.memory = store.data().limits.memory();
         report.account = account.usage();
         report.usage = store.data().process.usage();
-        report.outcome = outcome(ended, &store);
+        report.outcome = outcome(ended, store.data().limits.refused());
         if let Outcome::Exited(_) = report.outcome {
             finish(store.data_mut());
         }
@@ -271,7 +285,8 @@ fn finish(guest: &mut Guest) {
     let _ = parker.wait_for(std::future::poll_fn(|context| process.poll_finish(context)));
 }
 
-fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
+/// How a run ended by itself; `refused` is that it was refused memory last.
+pub(crate) fn outcome(ended: wasmtime::Result<()>, refused: bool) -> Outcome {
     let Err(error) = ended else {
         return Outcome::Exited(ExitStatus::Code(0));
     };
@@ -282,7 +297,7 @@ fn outcome(ended: wasmtime::Result<()>, store: &Store<Guest>) -> Outcome {
         };
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::UnreachableCodeReached) if store.data().limits.refused() => Outcome::OutOfMemory,
+        Some(Trap::UnreachableCodeReached) if refused => Outcome::OutOfMemory,
         Some(_) => Outcome::Trapped(told(&error)),
         None if error.is::<ThrownException>() => {
             Outcome::Trapped("the program threw an exception that nobody caught".to_owned())

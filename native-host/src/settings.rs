@@ -9,14 +9,12 @@ use std::time::Duration;
 use capfs::device::memory::MemoryLimits;
 use capfs_devices::identity::Identity;
 use capfs_host::grants::absolute;
+use capfs_host::limits::FILES_MAX;
 use capfs_host::listen::ListenGrant;
 use capfs_host::manifest::{self, Manifest, ManifestError, Variable, Want};
 use capfs_runtime::ClockGrant;
 
 use crate::cli::{EnvArg, RunArgs};
-
-/// Descriptors open at once, unless told.
-const FILES_MAX: u32 = 65_536;
 
 /// Why it can't be understood.
 #[derive(Debug, thiserror::Error)]

@@ -83,6 +83,8 @@ pub struct Network(Arc<Shared>);
 
 struct Shared {
     options: NetworkOptions,
+    /// The runtime that it is part of, where it has none of its own.
+    within: Option<Handle>,
     runtime: OnceLock<Option<Arc<Detached>>>,
     /// Whether it is to be started without threads. Locked while it is started.
     driven: Mutex<bool>,
@@ -100,18 +102,24 @@ impl Default for Network {
 impl Network {
     /// The network with these options, which has threads of its own.
     pub fn new(options: NetworkOptions) -> Network {
-        Network::with(options, false)
+        Network::with(options, false, None)
+    }
+
+    /// The network with these options as a part of a runtime that has its timers and sockets switched on.
+    pub fn within(runtime: Handle, options: NetworkOptions) -> Network {
+        Network::with(options, false, Some(runtime))
     }
 
     /// The network with these options, which works as far as its [driver](Network::driver) does its work. One that has not been started when its
     /// driver is asked for has threads of its own.
     pub fn driven(options: NetworkOptions) -> Network {
-        Network::with(options, true)
+        Network::with(options, true, None)
     }
 
-    fn with(options: NetworkOptions, driven: bool) -> Network {
+    fn with(options: NetworkOptions, driven: bool, within: Option<Handle>) -> Network {
         Network(Arc::new(Shared {
             options,
+            within,
             runtime: OnceLock::new(),
             driven: Mutex::new(driven),
             tls: OnceLock::new(),
@@ -154,6 +162,9 @@ impl Network {
     /// # Errors
     /// The system gives no threads, or no descriptors.
     pub fn handle(&self) -> io::Result<&Handle> {
+        if let Some(runtime) = &self.0.within {
+            return Ok(runtime);
+        }
         let made = || {
             let driven = lock(&self.0.driven);
             self.0.runtime.get_or_init(|| {

@@ -1,0 +1,259 @@
+//! One run of an agent on a stack of its own, which is left and entered again wherever the agent waits.
+//!
+//! A call that can't be answered yet suspends the stack: what it waits for wakes the agent's task, and a worker, any one, enters the stack
+//! again and makes the call again. A guest that computes is suspended at each [tick](super::ticker).
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use capfs::Errno;
+use capfs::account::Account;
+use capfs::clock::Clock;
+use capfs_runtime::abi::{PREVIEW1_MODULE, UNSTABLE_MODULE};
+use capfs_runtime::{ExitStatus, Process, calls};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
+use wasmtime::{AsContextMut, Caller, InstancePre, Linker, Memory, Store, UpdateDeadline};
+
+use super::ticker::Ticker;
+use crate::clock::TurnClock;
+use crate::limits::Limits;
+use crate::linker::{Ended, exported_memory};
+use crate::run::{Outcome, Report, outcome};
+use crate::wait::Cancelled;
+
+/// What a store holds: the agent's side of the host.
+pub(super) struct Fiber {
+    process: Process,
+    limits: Limits,
+    /// Its memory, once it is known.
+    memory: Option<Memory>,
+    clock: Arc<TurnClock>,
+    /// Wakes a call that waits for the clock. Made when one does.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+macro_rules! define_calls {
+    (preview1 { $($name:ident($($arg:ident: $ty:ident),*);)* } unstable { $($old:ident($($oarg:ident: $oty:ident),*);)* }) => {
+        /// Defines every call of preview 1 and of `wasi_unstable`.
+        pub(super) fn define(linker: &mut Linker<Fiber>) -> wasmtime::Result<()> {
+            for module in [PREVIEW1_MODULE, UNSTABLE_MODULE] {
+                $(linker.func_wrap_async(
+                    module,
+                    stringify!($name),
+                    |caller: Caller<'_, Fiber>, ($($arg,)*): ($($ty,)*)| {
+                        Box::new(call(caller, move |process, context, memory| {
+                            process.$name(context, memory, $($arg),*)
+                        }))
+                    },
+                )?;)*
+                linker.func_wrap(module, "proc_exit", exit)?;
+            }
+            $(linker.func_wrap_async(
+                UNSTABLE_MODULE,
+                stringify!($old).trim_start_matches("unstable_"),
+                |caller: Caller<'_, Fiber>, ($($oarg,)*): ($($oty,)*)| {
+                    Box::new(call(caller, move |process, context, memory| {
+                        process.$old(context, memory, $($oarg),*)
+                    }))
+                },
+            )?;)*
+            Ok(())
+        }
+    };
+}
+calls!(define_calls);
+
+fn exit(mut caller: Caller<'_, Fiber>, code: u32) -> wasmtime::Result<()> {
+    caller.data_mut().process.proc_exit(code);
+    Err(Ended::Exited(ExitStatus::Code(code)).into())
+}
+
+/// Makes one call of the guest's, leaving its stack as often as it takes.
+async fn call(
+    mut caller: Caller<'_, Fiber>,
+    mut make: impl FnMut(&mut Process, &mut Context<'_>, &mut [u8]) -> Poll<Result<(), Errno>> + Send,
+) -> wasmtime::Result<i32> {
+    let memory = match caller.data().memory {
+        Some(memory) => memory,
+        None => {
+            let memory = exported_memory(&mut caller)?;
+            caller.data_mut().memory = Some(memory);
+            memory
+        }
+    };
+    let mut waited = false;
+    let answer = poll_fn(|context| {
+        let (bytes, fiber) = memory.data_and_store_mut(&mut caller);
+        loop {
+            if let Poll::Ready(answer) = make(&mut fiber.process, context, bytes) {
+                return Poll::Ready(answer);
+            }
+            waited = true;
+            if fiber.waits(context) {
+                return Poll::Pending;
+            }
+        }
+    });
+    let answer = answer.await;
+    if waited {
+        // The epoch has moved on, and the guest's turn has just begun.
+        caller.as_context_mut().set_epoch_deadline(1);
+    }
+    match (answer, caller.data().process.exit_status()) {
+        (Ok(()), None) => Ok(0),
+        (Ok(()), Some(status)) => Err(Ended::Exited(status).into()),
+        (Err(errno), _) => Ok(i32::from(errno.code())),
+    }
+}
+
+impl Fiber {
+    /// Whether the call under way is to wait: it is to be made again at once where its time has come.
+    fn waits(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(at) = self.process.deadline() else {
+            return true;
+        };
+        let left = at.saturating_sub(self.clock.monotonic());
+        if left == 0 {
+            // A long call makes a pause: others come first.
+            context.waker().wake_by_ref();
+            return true;
+        }
+        // Timers count milliseconds; a moment beyond what they can count is never.
+        let until = Instant::now().checked_add(Duration::from_nanos(left));
+        let Some(until) = until else {
+            return true;
+        };
+        let alarm = match &mut self.alarm {
+            Some(alarm) => {
+                alarm.as_mut().reset(until);
+                alarm
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(until))),
+        };
+        alarm.as_mut().poll(context).is_pending()
+    }
+}
+
+/// How an agent is told from outside that it is to end.
+#[derive(Default)]
+pub(super) struct Ending {
+    why: OnceLock<Cancelled>,
+    told: Notify,
+}
+
+impl Ending {
+    /// Ends it; the first reason stays.
+    pub(super) fn end(&self, why: Cancelled) {
+        if self.why.set(why).is_ok() {
+            self.told.notify_one();
+        }
+    }
+
+    async fn told(&self) -> Cancelled {
+        loop {
+            match self.why.get() {
+                Some(why) => return *why,
+                None => self.told.notified().await,
+            }
+        }
+    }
+}
+
+/// What a run is bounded by, and by what it is driven.
+pub(super) struct Course<'a> {
+    pub(super) ticker: &'a Ticker,
+    pub(super) ending: &'a Ending,
+    /// When its time is up.
+    pub(super) until: Option<Instant>,
+}
+
+impl Course<'_> {
+    /// Waits for what a future gives, unless the run is ended before.
+    pub(super) async fn wait_for<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Cancelled> {
+        let late = async {
+            match self.until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            why = self.ending.told() => Err(why),
+            () = late => Err(Cancelled::Timeout),
+            done = future => Ok(done),
+        }
+    }
+}
+
+/// Runs a process to its end.
+pub(super) async fn run(
+    program: &InstancePre<Fiber>,
+    process: Process,
+    clock: Arc<TurnClock>,
+    account: &Account,
+    course: &Course<'_>,
+) -> Report {
+    let begun = std::time::Instant::now();
+    let fiber = Fiber {
+        process,
+        limits: Limits::new(account),
+        memory: None,
+        clock: clock.clone(),
+        alarm: None,
+    };
+    let mut store = Store::new(program.module().engine(), fiber);
+    store.limiter(|fiber| &mut fiber.limits);
+    store.set_epoch_deadline(1);
+    // Not the engine's own way to yield: tokio's lets the runtime look at what it waits for before the guest goes on.
+    store.epoch_deadline_callback(|_| {
+        let others = Box::pin(tokio::task::yield_now());
+        Ok(UpdateDeadline::YieldCustom(1, others))
+    });
+    let mut entered = None;
+    let ended = {
+        let called = async {
+            let instance = program.instantiate_async(&mut store).await?;
+            store.data_mut().memory = instance.get_memory(&mut store, "memory");
+            let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+            entered = Some(std::time::Instant::now());
+            start.call_async(&mut store, ()).await
+        };
+        let mut called = pin!(called);
+        let turns = poll_fn(|context| {
+            let _running = course.ticker.turn();
+            let _counted = clock.turn();
+            called.as_mut().poll(context)
+        });
+        course.wait_for(turns).await
+    };
+    let entered = entered.unwrap_or_else(std::time::Instant::now);
+    let outcome = match ended {
+        Ok(ended) => outcome(ended, store.data().limits.refused()),
+        Err(why) => {
+            store.data_mut().process.cancel();
+            Outcome::Cancelled(why)
+        }
+    };
+    let report = Report {
+        usage: store.data().process.usage(),
+        memory: store.data().limits.memory(),
+        account: account.usage(),
+        instantiate: entered.duration_since(begun),
+        run: entered.elapsed(),
+        outcome,
+    };
+    if let Outcome::Exited(_) = report.outcome {
+        // What it left open is finished, unless it is ended from outside meanwhile.
+        let process = &mut store.data_mut().process;
+        let finished = poll_fn(|context| process.poll_finish(context));
+        let _ = course.wait_for(finished).await;
+    }
+    report
+}

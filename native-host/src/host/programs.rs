@@ -1,0 +1,330 @@
+//! Programs, and the code that a host keeps of them.
+//!
+//! A program is found by the digest of its module; of a file that has not changed since it was read, that is known without reading it. So the
+//! second start of a program reads nothing, compiles nothing and loads nothing. What was unused for longest goes when there is too much code.
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use capfs_devices::identity::digest;
+use tokio::sync::OnceCell;
+use wasmtime::{Engine, InstancePre};
+
+use super::fiber::{self, Fiber};
+use super::pool::Pool;
+use super::{HostUsage, LaunchError};
+use crate::cache::Cache;
+use crate::compile::{Compiler, Watch, allowed};
+use crate::engine::{self, Compiling, Engines, ModuleError, load_bytes};
+use crate::linker::linker_with;
+use crate::wait::Parker;
+
+/// Bytes of code that a host keeps, unless told.
+pub const CODE_MAX: u64 = 512 << 20;
+
+/// Files of which it is remembered what is in them.
+const FILES_MAX: usize = 4096;
+
+/// How long a file must have been left alone for its time stamps to tell one content from another: they are as coarse as a tick of
+/// the system's clock, or of another machine's.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// A program: a WebAssembly module, and what it is called.
+#[derive(Clone, Debug)]
+pub struct Program {
+    name: String,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    File(PathBuf),
+    Bytes(Arc<[u8]>, Arc<OnceLock<String>>),
+}
+
+impl Program {
+    /// The module in a file. It is looked at with each launch, and read where it has changed.
+    pub fn file(path: impl Into<PathBuf>) -> Program {
+        let path = path.into();
+        Program {
+            name: path.display().to_string(),
+            source: Source::File(path),
+        }
+    }
+
+    /// A module of these bytes, with a name for messages.
+    pub fn bytes(name: impl Into<String>, wasm: impl Into<Arc<[u8]>>) -> Program {
+        Program {
+            name: name.into(),
+            source: Source::Bytes(wasm.into(), Arc::default()),
+        }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it finds as its own name.
+    pub(super) fn argument(&self) -> String {
+        let name = self.name.rsplit('/').next().unwrap_or_default();
+        name.to_owned()
+    }
+
+    fn read(&self) -> Result<Read, ModuleError> {
+        match &self.source {
+            Source::Bytes(wasm, known) => Ok(Read {
+                digest: known.get_or_init(|| digest(wasm)).clone(),
+                wasm: wasm.clone(),
+                file: None,
+            }),
+            Source::File(path) => {
+                // Looked at before and after: what was read is what has these time stamps.
+                let before = FileState::of(path);
+                let wasm = engine::read(path)?;
+                let file = before.filter(|before| FileState::of(path).as_ref() == Some(before));
+                Ok(Read {
+                    digest: digest(&wasm),
+                    wasm: wasm.into(),
+                    file: file.filter(FileState::is_settled),
+                })
+            }
+        }
+    }
+}
+
+/// A module that was read.
+struct Read {
+    wasm: Arc<[u8]>,
+    digest: String,
+    file: Option<FileState>,
+}
+
+/// What tells a file's contents from others without reading them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct FileState {
+    id: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileState {
+    fn of(path: &Path) -> Option<FileState> {
+        let metadata = path.metadata().ok().filter(Metadata::is_file)?;
+        Some(FileState {
+            id: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// Whether it has been left alone for long enough.
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let settled = now.unwrap_or_default().saturating_sub(SETTLED).as_secs();
+        let changed = self.changed.0.max(self.modified.0);
+        u64::try_from(changed).is_ok_and(|changed| changed < settled)
+    }
+}
+
+/// A program that is ready to be run any number of times.
+#[derive(Clone)]
+pub(super) struct Linked {
+    pub(super) program: InstancePre<Fiber>,
+    /// Bytes of memory that it needs from the start.
+    pub(super) minimum: u64,
+    /// Bytes of its code.
+    code: u64,
+}
+
+/// The programs of a host.
+pub(super) struct Programs {
+    engines: Engines,
+    cache: Option<Cache>,
+    compiler: Option<Compiler>,
+    pool: Pool,
+    max: u64,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Counts uses.
+    now: u64,
+    /// By the digest of the module.
+    programs: HashMap<String, Entry>,
+    /// Digests of files' contents.
+    files: HashMap<FileState, String>,
+    /// Bytes of code.
+    code: u64,
+    /// Programs that were compiled, or loaded from the cache.
+    loaded: u64,
+}
+
+#[derive(Default)]
+struct Entry {
+    linked: Arc<OnceCell<Linked>>,
+    used: u64,
+    /// Bytes of its code, once it counts.
+    code: u64,
+}
+
+impl Programs {
+    pub(super) fn new(
+        engines: Engines,
+        cache: Option<Cache>,
+        compiler: Option<Compiler>,
+        pool: Pool,
+        max: u64,
+    ) -> Programs {
+        Programs {
+            engines,
+            cache,
+            compiler,
+            pool,
+            max,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The engine of them all.
+    pub(super) fn engine(&self) -> &Engine {
+        self.engines.on_demand()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A program, ready to run. Of those that ask for the same one at once, one compiles it, with `memory` bytes at most, and the others wait.
+    pub(super) async fn get(
+        self: &Arc<Self>,
+        program: &Program,
+        memory: u64,
+    ) -> Result<Linked, LaunchError> {
+        if let Some(linked) = self.known(program) {
+            return Ok(linked);
+        }
+        let reading = program.clone();
+        let read = self.pool.run(move || reading.read()).await??;
+        let cell = self.entry(&read);
+        let made = cell.get_or_try_init(|| {
+            let (programs, name, wasm) = (self.clone(), program.name.clone(), read.wasm.clone());
+            async move {
+                let made = self.pool.run(move || programs.load(&name, &wasm, memory));
+                Ok::<_, LaunchError>(made.await??)
+            }
+        });
+        let made = made.await.cloned();
+        self.settle(&read.digest, &cell);
+        made
+    }
+
+    /// A program that is kept, if it can be known without reading it that it is this one.
+    fn known(&self, program: &Program) -> Option<Linked> {
+        let digest = match &program.source {
+            Source::Bytes(_, digest) => digest.get()?.clone(),
+            Source::File(path) => {
+                let state = FileState::of(path)?;
+                self.kept().files.get(&state)?.clone()
+            }
+        };
+        let mut kept = self.kept();
+        kept.now += 1;
+        let now = kept.now;
+        let entry = kept.programs.get_mut(&digest)?;
+        entry.used = now;
+        entry.linked.get().cloned()
+    }
+
+    /// The place of a program that was read.
+    fn entry(&self, read: &Read) -> Arc<OnceCell<Linked>> {
+        let mut kept = self.kept();
+        if let Some(file) = &read.file {
+            if kept.files.len() >= FILES_MAX {
+                kept.files.clear();
+            }
+            kept.files.insert(file.clone(), read.digest.clone());
+        }
+        kept.now += 1;
+        let now = kept.now;
+        let entry = kept.programs.entry(read.digest.clone()).or_default();
+        entry.used = now;
+        entry.linked.clone()
+    }
+
+    /// Counts a program that was made, and lets go of others where there is too much; of one that could not be made nothing is kept.
+    fn settle(&self, digest: &str, cell: &Arc<OnceCell<Linked>>) {
+        let mut kept = self.kept();
+        let code = cell.get().map(|linked| linked.code);
+        let counted = match kept.programs.get_mut(digest) {
+            Some(entry) if Arc::ptr_eq(&entry.linked, cell) => match code {
+                Some(code) if entry.code == 0 => {
+                    entry.code = code;
+                    code
+                }
+                Some(_) => 0,
+                // Somebody else may be making it.
+                None if Arc::strong_count(cell) <= 2 => {
+                    kept.programs.remove(digest);
+                    0
+                }
+                None => 0,
+            },
+            _ => 0,
+        };
+        if counted > 0 {
+            kept.loaded += 1;
+            kept.code += counted;
+        }
+        while kept.code > self.max && kept.programs.len() > 1 {
+            let made = kept.programs.iter().filter(|(_, entry)| entry.code > 0);
+            let oldest = made.min_by_key(|(_, entry)| entry.used);
+            let Some(oldest) = oldest.map(|(digest, _)| digest.clone()) else {
+                break;
+            };
+            let gone = kept.programs.remove(&oldest);
+            kept.code -= gone.map_or(0, |entry| entry.code);
+        }
+    }
+
+    fn load(&self, name: &str, wasm: &[u8], memory: u64) -> Result<Linked, ModuleError> {
+        let (parker, mut meanwhile) = (Parker::new(), || ());
+        let compiling = match &self.compiler {
+            Some(compiler) => {
+                let watch = Watch {
+                    parker: &parker,
+                    max: allowed(wasm.len(), memory),
+                    charge: None,
+                    meanwhile: &mut meanwhile,
+                };
+                Compiling::Apart(compiler, watch)
+            }
+            None => Compiling::Here,
+        };
+        let loaded = load_bytes(&self.engines, wasm, name, self.cache.as_ref(), compiling)?;
+        let linker = linker_with(&loaded.module, name, fiber::define)?;
+        let program = linker.instantiate_pre(&loaded.module);
+        let program = program.map_err(|error| ModuleError::invalid(name, &error))?;
+        let range = loaded.module.image_range();
+        Ok(Linked {
+            program,
+            minimum: loaded.facts.memory_minimum(),
+            code: (range.end as u64 - range.start as u64).max(1),
+        })
+    }
+
+    /// Adds what is kept.
+    pub(super) fn count(&self, usage: &mut HostUsage) {
+        let kept = self.kept();
+        usage.programs = kept.programs.len();
+        usage.code = kept.code;
+        usage.loaded = kept.loaded;
+    }
+}
