@@ -482,8 +482,8 @@ export const everywhere = {
         }
       })
       await started
-      // What it says is a call, and so it has made one.
-      if (how === 'killed') await agent.stdout.getReader().read()
+      // It has made calls, which the page knows of, should a busy machine end it with its worker.
+      if (how === 'killed') while ((await agent.usage()).calls === 0);
       // What computes can't answer everywhere, and is known of all the same.
       if (how === 'spinning') same((await agent.usage()).memory > 0, true)
       // Nobody awaits this one before the end: it is answered by that at the latest.

@@ -202,7 +202,9 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
 
   async #askUsage(): Promise<Usage> {
     try {
-      return (await this.worker.ask({ type: 'usage', id: this.id })) as Usage;
+      const used = (await this.worker.ask({ type: 'usage', id: this.id })) as Usage;
+      // What was told last is what is known of it if its worker is ended.
+      return (this.#used = used);
     } catch (error) {
       // It has ended, or is about to: the usage comes with its end.
       if (!(error instanceof CapfsError && error.code === 'CLOSED')) throw error;
