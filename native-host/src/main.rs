@@ -379,7 +379,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
             if begun && loaded.source == CodeSource::Compiled && !args.quiet {
                 let name = file_name(&name);
                 let text = format!(
-                    "{name} starts with code that was compiled quickly; faster code is made for its next start"
+                    "{name} starts with code that was compiled quickly; a later start has faster code, as soon as that is made"
                 );
                 say::aside("compiled", text);
             }
