@@ -39,7 +39,10 @@ async function fail(error: unknown): Promise<void> {
 
 for (const button of document.querySelectorAll<HTMLButtonElement>('nav.panes button')) {
   button.addEventListener('click', () => showPane(button.dataset['pane'] ?? 'start'));
+  // Until this script is here they would do nothing.
+  button.disabled = false;
 }
+byId('loading').remove();
 showPane('start');
 // A file dropped beside the fields would make the browser leave the page.
 for (const type of ['dragover', 'drop']) addEventListener(type, (event) => event.preventDefault());
