@@ -15,6 +15,7 @@ mod manifest;
 mod module;
 pub mod mutate;
 mod namespace;
+mod remote;
 mod volume;
 
 /// Something that reads what strangers write.
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     manifest::TARGET,
     module::TARGET,
     namespace::TARGET,
+    remote::TARGET,
     volume::TARGET,
 ];
 

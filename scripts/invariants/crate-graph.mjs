@@ -1,4 +1,4 @@
-// Which way the crates point: capfs <- {runtime, devices, storage} <- {worker-shim, native-host}, with modules behind runtime, and what must never be
+// Which way the crates point: capfs <- {runtime, devices, storage, remote} <- {worker-shim, native-host}, with modules behind runtime, and what must never be
 // below which of them.
 
 import { readFileSync } from 'node:fs'
@@ -17,6 +17,7 @@ const RULES = [
   { crate: 'capfs-storage', never: [...PLATFORMS, 'capfs-runtime', 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-devices', never: [...PLATFORMS, 'url', 'capfs-runtime', 'capfs-host', 'capfs-native-devices', 'capfs-worker-shim'] },
   { crate: 'capfs-native-devices', never: ['wasmtime', 'wasm-bindgen', 'js-sys', 'web-sys', 'capfs-runtime', 'capfs-host', 'capfs-worker-shim'] },
+  { crate: 'capfs-remote', never: [...PLATFORMS, 'capfs-devices', 'capfs-storage', 'capfs-runtime', 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-runtime', never: [...PLATFORMS, 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-modules', never: [...PLATFORMS, 'capfs-host', 'capfs-worker-shim'] },
   { crate: 'capfs-host', never: ['wasm-bindgen', 'js-sys', 'web-sys', 'wasmtime-wasi', 'wasi-common', 'capfs-worker-shim'] },

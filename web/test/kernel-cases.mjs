@@ -11,7 +11,9 @@ import { NodeNetwork } from '../dist/worker/node-network.js'
 globalThis.capfsNetwork = NodeNetwork
 
 const module = new WebAssembly.Module(readFileSync(new URL('../dist/kernel-full.wasm', import.meta.url)))
-const ESTALE = 72
+const [EBADF, ESTALE] = [8, 72]
+/** Types of requests. */
+const [STAT, ATTACH] = [24, 104]
 const CLIENT = 7
 const PEER = 3
 
@@ -35,15 +37,18 @@ const ask = (of, what, path, bytes) =>
 const post = (client, server) => (bytes) =>
   queueMicrotask(() => server.remote_serve(CLIENT, bytes.slice(), (answer) => queueMicrotask(() => client.remote_answer(PEER, answer.slice()) ?? client.advance())))
 
-/** A request by its code, of a call of this number; the status that it is answered with. */
-function status(server, client, code, ...numbers) {
-  const request = new Uint8Array(5 + 4 * numbers.length)
+/** A request of this type (`capfs_remote::wire`), with numbers and an empty text; the errno that it is answered with, or 0. */
+function status(server, client, type, ...numbers) {
+  const text = type === ATTACH ? 2 : 0
+  const request = new Uint8Array(7 + 4 * numbers.length + text)
   const view = new DataView(request.buffer)
-  view.setUint32(0, 1, true)
-  request[4] = code
-  numbers.forEach((number, index) => view.setUint32(5 + 4 * index, number, true))
+  view.setUint32(0, request.length, true)
+  request[4] = type
+  view.setUint16(5, 1, true)
+  numbers.forEach((number, index) => view.setUint32(7 + 4 * index, number, true))
+  const ERROR = 7
   let answered
-  server.remote_serve(client, request, (bytes) => (answered = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true)))
+  server.remote_serve(client, request, (bytes) => (answered = bytes[4] === ERROR ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(7, true) : 0))
   return answered
 }
 
@@ -60,12 +65,11 @@ async function thrown(call) {
 export const kernelCases = {
   async 'serves those clients alone that it has taken in, until it has forgotten them'() {
     const server = kernel('content')
-    const [ATTACH, STAT] = [0, 2]
     const grant = () => server.remote_grant(CLIENT, 'id', 'agent', 'crypto', [], undefined)
     const narrow = (tree, check = false) => server.narrow(CLIENT, tree, 'crypto', ['keys', '2'], check)
-    same([status(server, CLIENT, ATTACH, 1, 0, 0), await thrown(grant)], [ESTALE, 'ESTALE'])
+    same([status(server, CLIENT, ATTACH, 1, 0), await thrown(grant)], [ESTALE, 'ESTALE'])
     server.remote_admit(CLIENT, 0)
-    same([await thrown(() => server.remote_admit(CLIENT, 0)), status(server, CLIENT, ATTACH, 1, 0, 0), status(server, CLIENT, STAT, 1)], ['EEXIST', 0, 0])
+    same([await thrown(() => server.remote_admit(CLIENT, 0)), status(server, CLIENT, ATTACH, 1, 0), status(server, CLIENT, STAT, 1)], ['EEXIST', 0, 0])
     const [tree] = await grant()
     same([narrow(tree)[0], narrow(tree, true)[0]], ['here', 'here'])
     server.remote_forget(CLIENT)
@@ -73,8 +77,7 @@ export const kernelCases = {
     same([status(server, CLIENT, STAT, 1), await thrown(grant), narrow(tree).slice(0, 2)], [ESTALE, 'ESTALE', ['refused', 'ENOENT']])
     server.remote_forget(CLIENT)
     server.remote_admit(CLIENT, 0)
-    const ENOENT = 44
-    same([status(server, CLIENT, STAT, 1), narrow(tree).slice(0, 2)], [ENOENT, ['refused', 'ENOENT']])
+    same([status(server, CLIENT, STAT, 1), narrow(tree).slice(0, 2)], [EBADF, ['refused', 'ENOENT']])
   },
   async 'lets nothing be made by a start of a capability that is forgotten in the midst of it'() {
     const server = kernel()

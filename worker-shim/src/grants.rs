@@ -103,7 +103,7 @@ pub fn grant_from(
         return Err(named(Errno::Inval));
     };
     let kind = FileKind::from_number(kind);
-    let root = client::attach(peer, number, kind, "", post);
+    let root = client::attach(peer, number, kind, "", post).map_err(named)?;
     let kind = Kind::There { peer, tree: number };
     install(agent, grant, kind, root, Rights::RW, audit)
 }

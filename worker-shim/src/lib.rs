@@ -35,10 +35,3 @@ mod stdio;
 mod wake;
 #[cfg(target_family = "wasm")]
 mod web;
-
-#[cfg(all(test, not(target_family = "wasm")))]
-#[path = "remote/numbers.rs"]
-mod numbers;
-#[cfg(all(test, not(target_family = "wasm")))]
-#[path = "remote/taken.rs"]
-mod taken;

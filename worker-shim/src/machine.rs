@@ -13,7 +13,7 @@ use capfs_runtime::ClockGrant;
 use capfs_worker_calls::{is_entered, memory_size};
 
 use crate::devices::console::Streams;
-use crate::remote::connection;
+use crate::remote::client;
 use crate::web::WebClock;
 
 /// How less of something is made.
@@ -38,7 +38,7 @@ impl Kind {
     pub fn end(&self) {
         match self {
             Kind::Here(capability) => capability.end(),
-            Kind::There { peer, tree } => connection::revoke(*peer, *tree),
+            Kind::There { peer, tree } => client::revoke(*peer, *tree),
             Kind::Whole => {}
         }
     }

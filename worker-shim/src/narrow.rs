@@ -16,8 +16,8 @@ use crate::control::named;
 use crate::devices;
 use crate::grants::parse;
 use crate::machine::{self, Kind, with_machine};
+use crate::remote::client;
 use crate::remote::server::{self, Tree};
-use crate::remote::{client, connection};
 
 fn refused(errno: Errno, text: &str) -> Array {
     Array::of3(&"refused".into(), &errno.name().into(), &text.into())
@@ -151,7 +151,7 @@ pub fn adopt(
     };
     let file_kind = FileKind::from_number(kind);
     // First of all: what can't be handed on is given back.
-    let root = client::attach(peer, number, file_kind, "", post);
+    let root = client::attach(peer, number, file_kind, "", post).map_err(named)?;
     let gate = match of {
         0 => {
             let held = with_machine(|machine| machine.held.clone()).unwrap_or_default();
@@ -177,7 +177,7 @@ pub fn adopt(
     match made {
         Ok(made) => Ok(vec![made, kind]),
         Err(errno) => {
-            connection::revoke(peer, number);
+            client::revoke(peer, number);
             Err(named(errno))
         }
     }

@@ -72,7 +72,7 @@ pub fn task_device(terms: Vec<String>, host: devices::web::task::JsTasks) -> Res
 /// number `tree` there, or 0, that kernel's namespace. `post(bytes)` sends the requests to this peer.
 #[wasm_bindgen]
 pub fn remote_device(peer: u32, tree: u32, path: &str, post: Function) -> Result<u32, JsValue> {
-    let root = client::attach(peer, tree, FileKind::Directory, path, post);
+    let root = client::attach(peer, tree, FileKind::Directory, path, post).map_err(named)?;
     machine(|machine| Ok(add_device(machine, "shared", root)))
 }
 

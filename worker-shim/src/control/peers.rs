@@ -4,7 +4,7 @@ use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use super::{machine, named};
-use crate::remote::{connection, server};
+use crate::remote::{client, server};
 use crate::web;
 
 /// Takes a client in, whose requests are taken and for whom devices can be made from now on, until [`remote_forget`]. `held` bounds the bytes that
@@ -17,13 +17,13 @@ pub fn remote_admit(client: u32, held: f64) -> Result<(), JsValue> {
     server::admit(client, held as u64).map_err(named)
 }
 
-/// Takes a request of a client that was admitted, of another it is answered by `ESTALE`; `reply(bytes)` is called with the answer, at
-/// once or from a later [`advance`](super::requests::advance).
+/// Takes a request of a client that was admitted, another's connection is ended by `ESTALE`; `reply(bytes)` is called with answers, at
+/// once or from a later [`advance`](super::requests::advance), to this request and to earlier ones.
 #[wasm_bindgen]
 pub fn remote_serve(client: u32, request: Vec<u8>, reply: Function) -> Result<(), JsValue> {
     web::look();
-    let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
-    server::serve(&namespace, client, request, reply);
+    machine(|_| Ok(()))?;
+    server::serve(client, request, reply);
     Ok(())
 }
 
@@ -36,11 +36,11 @@ pub fn remote_forget(client: u32) {
 /// Takes a peer's answer to a request of a remote device.
 #[wasm_bindgen]
 pub fn remote_answer(peer: u32, bytes: &[u8]) {
-    connection::answer(peer, bytes);
+    client::answer(peer, bytes);
 }
 
 /// Says that a peer is gone: whatever is asked of its trees fails with `EIO`. A tree that is attached later is another peer's of this number.
 #[wasm_bindgen]
 pub fn remote_lost(peer: u32) {
-    connection::lost(peer);
+    client::lost(peer);
 }

@@ -1,26 +1,33 @@
 //! Trees of another kernel inside an agent's namespace.
 //!
-//! A tree lives where its device can work: the page's own files and what needs the page's document in the
-//! page's kernel (the *home*), what needs an event loop in the kernel of a device worker where the agent's own
-//! worker blocks. An agent's kernel mounts a device whose operations are messages to it, so that every agent
-//! and the page see the same at all times: nothing is cached.
+//! What goes between kernels is `capfs-remote`'s. Here is what ties it to JavaScript: messages are posted by functions, and peers and
+//! clients are known by the numbers that JavaScript gives them.
 //!
-//! As in 9P the client chooses the numbers of nodes and open files (fids), so that a request may name what
-//! an earlier one, not yet answered, makes. Messages arrive in order; answers may come in any. A request that
-//! waits is given up by `Flush` (flush(5)).
-//!
-//! - `wire`: the requests and how they are laid out
-//! - `connection`: requests and answers on the client's side
-//! - `numbers`: what a client numbers
-//! - `client`: the device in an agent's kernel
-//! - `taken`: a write that has returned before it ended
-//! - `server`: the other side
+//! - `client`: the connections of this kernel to its peers
+//! - `server`: the clients of this kernel, and the trees that were made for each
+
+use capfs_devices::ws;
+use capfs_remote::wire::Sizes;
+use capfs_remote::{Ended, Transport};
+use js_sys::{Function, Uint8Array};
+use wasm_bindgen::JsValue;
 
 pub mod client;
-pub mod connection;
-mod file;
-mod numbers;
-mod perform;
 pub mod server;
-mod taken;
-mod wire;
+
+/// What goes between kernels at most. A write to a socket that keeps messages apart must not be cut: what is longer than any message may
+/// be arrives as such.
+const SIZES: Sizes = Sizes::for_writes_of(ws::MESSAGE_MAX + 1);
+
+/// Messages that a function of JavaScript takes.
+struct Post(Function);
+
+impl Transport for Post {
+    fn send(&self, message: Vec<u8>) -> Result<(), Ended> {
+        let array = Uint8Array::from(message.as_slice());
+        match self.0.call1(&JsValue::NULL, &array) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Ended),
+        }
+    }
+}

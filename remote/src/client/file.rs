@@ -1,141 +1,133 @@
 //! Open files of a tree that is elsewhere.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
+use capfs::device::parts::lock;
 use capfs::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Interest, Listener, Op, OpenFile, Readiness,
-    SetStat, Socket, Stat, WriteAt, Written,
+    DirEntry, Entries, Errno, FileKind, GuestSink, GuestSource, Interest, Listener, Op, OpenFile,
+    Qid, Readiness, SetStat, Socket, Stat, WriteAt, Written,
 };
 
-use super::client::{Fid, later};
-use super::connection::{Answer, Number};
+use super::connection::{Answer, Answered, Connection, Fid};
 use super::taken::{Ending, Taken};
-use super::wire::{
-    Code, DATA_MAX, Decoder, Encoder, FILE_WRITE_MAX, LIST_MAX, SEEKABLE, UNFINISHED, WRITE_MAX,
-};
+use crate::wire::{READ_MAX, Reply, Request};
 
 /// A transfer that has been asked for: where, and its answer.
 struct Transfer {
     at: WriteAt,
+    /// Bytes that it moves at most.
+    length: usize,
     answer: Answer,
 }
 
+/// An open file that is to be closed although nobody has got it. The node is kept as long as the file.
+pub(super) struct Closing {
+    pub connection: Arc<Connection>,
+    pub node: Arc<Fid>,
+    pub file: Fid,
+    pub qid: Qid,
+}
+
+impl Closing {
+    /// The file that an answer opens, and the node's identity.
+    pub fn opened(mut self, answered: Answered) -> Result<(RemoteFile, Qid), Errno> {
+        let opened = match answered.reply(self.connection.sizes) {
+            Ok(Reply::Opened(opened)) => Ok(opened),
+            Ok(Reply::Created(qid, opened)) => {
+                self.qid = qid;
+                Ok(opened)
+            }
+            Ok(_) => Err(Errno::Proto),
+            Err(errno) => {
+                // Where it wasn't opened there is nothing to be closed.
+                self.file.not_made();
+                Err(errno)
+            }
+        }?;
+        let qid = self.qid;
+        let mut file = RemoteFile::new(self);
+        file.seekable = opened.seekable;
+        file.unfinished = opened.unfinished;
+        *lock(&file.subject) = answered.subject;
+        Ok((file, qid))
+    }
+}
+
 pub(super) struct RemoteFile {
-    fid: Rc<Fid>,
-    file: Number,
-    seekable: bool,
+    // What is under way is given up before the file is closed: fields are dropped in their order.
     read: Option<Transfer>,
     write: Option<Transfer>,
-    /// Whoever writes does not wait.
-    nonblocking: bool,
     /// Of a stream.
     taken: Taken<Write>,
+    /// Waits that have been asked for, for reading and for writing.
+    ready: [Option<Answer>; 2],
+    open: Closing,
+    seekable: bool,
+    /// Whoever writes does not wait.
+    nonblocking: bool,
     /// Closing may begin something: opening did, or a stream has been written to.
     unfinished: bool,
     /// What a read brought and its caller had no room for, of a stream: it would be lost.
     rest: Vec<u8>,
-    /// Waits that have been asked for, for reading and for writing.
-    ready: [Option<Answer>; 2],
     subject: Subject,
 }
 
 /// What a file stands for, as the other side has said it last.
-type Subject = Rc<RefCell<Option<String>>>;
+type Subject = Arc<Mutex<Option<String>>>;
 
 /// A write that has returned already, and whose answer may tell what the file stands for.
 struct Write {
     answer: Answer,
+    connection: Arc<Connection>,
     subject: Subject,
 }
 
 impl Ending for Write {
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Errno>> {
-        let results = ready!(self.answer.poll_results(context));
-        if let Some(subject) = results.subject {
-            self.subject.replace(Some(subject));
+        let answered = ready!(self.answer.poll(context));
+        let outcome = answered.reply(self.connection.sizes).map(drop);
+        if let Some(subject) = answered.subject {
+            *lock(&self.subject) = Some(subject);
         }
-        Poll::Ready(results.outcome.map(drop))
-    }
-}
-
-/// An open file that is to be closed although nobody has got it.
-struct Closing {
-    fid: Rc<Fid>,
-    /// None once somebody has got it, or there is no such file.
-    file: Option<Number>,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            self.fid
-                .connection
-                .tell(Code::Close, |request| request.u32(file.get()));
-        }
+        Poll::Ready(outcome)
     }
 }
 
 impl Drop for RemoteFile {
     fn drop(&mut self) {
-        // Closing gives up what is under way: one message instead of one each would do, but order matters more.
-        self.read = None;
-        self.write = None;
+        // Whoever waits for its end has a part in it as well.
         self.taken.give_up();
-        self.ready = [None, None];
-        self.fid
-            .connection
-            .tell(Code::Close, |request| request.u32(self.file.get()));
     }
 }
 
 impl RemoteFile {
     /// A file that is taken to be open.
-    pub fn new(fid: Rc<Fid>, file: Number) -> RemoteFile {
+    pub fn new(open: Closing) -> RemoteFile {
         RemoteFile {
-            fid,
-            file,
-            seekable: false,
             read: None,
             write: None,
-            nonblocking: false,
             taken: Taken::default(),
+            ready: [None, None],
+            open,
+            seekable: false,
+            nonblocking: false,
             unfinished: false,
             rest: Vec::new(),
-            ready: [None, None],
             subject: Subject::default(),
         }
     }
 
-    /// The file that an answer opens, and what else the answer says.
-    pub fn opened(fid: Rc<Fid>, file: Number, mut answer: Answer) -> Op<(RemoteFile, Vec<u8>)> {
-        let mut closing = Closing {
-            fid,
-            file: Some(file),
-        };
-        Op::later(async move {
-            let results = poll_fn(|context| answer.poll_results(context)).await;
-            // Where it wasn't opened there is nothing to be closed.
-            let bytes = results.outcome.inspect_err(|_| drop(closing.file.take()))?;
-            let mut decoder = Decoder(&bytes);
-            let told = decoder.u8()?;
-            let rest = decoder.0.to_vec();
-            let number = closing.file.take().ok_or(Errno::Io)?;
-            let mut file = RemoteFile::new(closing.fid.clone(), number);
-            file.seekable = told & SEEKABLE != 0;
-            file.unfinished = told & UNFINISHED != 0;
-            file.subject = Rc::new(RefCell::new(results.subject));
-            Ok((file, rest))
-        })
+    fn fid(&self) -> u32 {
+        self.open.file.get()
     }
 
-    fn ask(&self, code: Code, fill: impl FnOnce(Encoder) -> Encoder) -> Answer {
-        let number = self.file.get();
-        self.fid
-            .connection
-            .call(code, |request| fill(request.u32(number)))
+    fn call(&self, request: &Request<'_>) -> Answer {
+        self.open.connection.call(request)
+    }
+
+    fn done(&self, request: &Request<'_>) -> Op<()> {
+        self.open.connection.done(self.open.node.clone(), request)
     }
 
     /// Whether a transfer is the one that is asked for now. A stream has no offsets.
@@ -144,12 +136,12 @@ impl RemoteFile {
     }
 
     /// Asks for something when the write that has returned already has ended, if that went well.
-    fn behind_taken(&self, code: Code, fill: impl FnOnce(Encoder) -> Encoder + 'static) -> Op<()> {
-        let (taken, fid, number) = (self.taken.clone(), self.fid.clone(), self.file.get());
+    fn behind_taken(&self, request: Request<'static>) -> Op<()> {
+        let (taken, node) = (self.taken.clone(), self.open.node.clone());
+        let connection = self.open.connection.clone();
         Op::run(async move {
             taken.ended().await?;
-            let request = |request: Encoder| fill(request.u32(number));
-            fid.connection.call(code, request).await.map(drop)
+            connection.done(node, &request).wait().await
         })
     }
 
@@ -158,16 +150,16 @@ impl RemoteFile {
         &self,
         context: &mut Context<'_>,
         transfer: &mut Option<Transfer>,
-    ) -> Poll<Result<Vec<u8>, Errno>> {
+    ) -> Poll<Result<Answered, Errno>> {
         let Some(under_way) = transfer else {
             return Poll::Ready(Err(Errno::Io));
         };
-        let results = ready!(under_way.answer.poll_results(context));
+        let mut answered = ready!(under_way.answer.poll(context));
         *transfer = None;
-        if let Some(subject) = results.subject {
-            self.subject.replace(Some(subject));
+        if let Some(subject) = answered.subject.take() {
+            *lock(&self.subject) = Some(subject);
         }
-        Poll::Ready(results.outcome)
+        Poll::Ready(Ok(answered))
     }
 }
 
@@ -198,15 +190,24 @@ impl OpenFile for RemoteFile {
         if !self.goes_on(self.read.as_ref(), at) {
             // One that was given up for another is forgotten.
             self.read = None;
-            let length = sink.remaining().min(DATA_MAX) as u32;
-            let answer = self.ask(Code::Read, |request| request.u64(offset).u32(length));
-            self.read = Some(Transfer { at, answer });
+            let length = sink.remaining().min(READ_MAX);
+            let answer = self.call(&Request::Read {
+                fid: self.fid(),
+                offset,
+                count: length as u32,
+            });
+            self.read = Some(Transfer { at, length, answer });
         }
         let mut transfer = self.read.take();
+        let asked = transfer.as_ref().map_or(0, |transfer| transfer.length);
         let outcome = self.poll_answer(context, &mut transfer);
         self.read = transfer;
-        let bytes = ready!(outcome)?;
-        let count = sink.put(&bytes);
+        let answered = ready!(outcome)?;
+        let bytes = match answered.reply(self.open.connection.sizes)? {
+            Reply::Data(bytes) if bytes.len() <= asked => bytes,
+            _ => return Poll::Ready(Err(Errno::Proto)),
+        };
+        let count = sink.put(bytes);
         if !self.seekable {
             self.rest.extend_from_slice(&bytes[count..]);
         }
@@ -225,35 +226,43 @@ impl OpenFile for RemoteFile {
         ready!(self.taken.poll_ended(context));
         self.taken.take_owed()?;
         self.unfinished |= !self.seekable;
+        let connection = self.open.connection.clone();
         if !self.goes_on(self.write.as_ref(), at) {
             self.write = None;
-            let most = match self.seekable {
-                true => FILE_WRITE_MAX,
-                false => WRITE_MAX,
-            };
+            let most = connection.sizes.write_max(self.seekable);
             let mut bytes = vec![0; source.remaining().min(most)];
             let taken = source.take(&mut bytes);
+            let (fid, data) = (self.fid(), &bytes[..taken]);
             if self.nonblocking && !self.seekable {
-                let answer = self.ask(Code::WriteAll, |request| request.bytes(&bytes[..taken]));
+                let answer = self.call(&Request::WriteAll { fid, data });
                 let subject = self.subject.clone();
-                self.taken.begin(Write { answer, subject });
+                self.taken.begin(Write {
+                    answer,
+                    connection,
+                    subject,
+                });
                 return Poll::Ready(Ok(Written {
                     bytes: taken,
                     end: 0,
                 }));
             }
-            let answer = self.ask(Code::Write, |request| request.at(at).bytes(&bytes[..taken]));
-            self.write = Some(Transfer { at, answer });
+            let answer = self.call(&Request::Write { fid, at, data });
+            self.write = Some(Transfer {
+                at,
+                length: taken,
+                answer,
+            });
         }
         let mut transfer = self.write.take();
+        let offered = transfer.as_ref().map_or(0, |transfer| transfer.length);
         let outcome = self.poll_answer(context, &mut transfer);
         self.write = transfer;
-        let answer = ready!(outcome)?;
-        let mut answer = Decoder(&answer);
-        Poll::Ready(Ok(Written {
-            bytes: answer.u32()? as usize,
-            end: answer.u64()?,
-        }))
+        let answered = ready!(outcome)?;
+        match answered.reply(connection.sizes)? {
+            // More than was offered can't have been written.
+            Reply::Written(written) if written.bytes <= offered => Poll::Ready(Ok(written)),
+            _ => Poll::Ready(Err(Errno::Proto)),
+        }
     }
 
     fn poll_ready(
@@ -285,20 +294,19 @@ impl OpenFile for RemoteFile {
             None if self.seekable => return Poll::Ready(Ok(ENDED)),
             None => {}
         }
+        let fid = self.fid();
         let mut answer = match self.ready[index].take() {
             Some(answer) => answer,
-            None => self.ask(Code::Ready, |request| request.interest(interest)),
+            None => self.call(&Request::Ready { fid, interest }),
         };
-        let Poll::Ready(results) = answer.poll_results(context) else {
+        let Poll::Ready(answered) = answer.poll(context) else {
             self.ready[index] = Some(answer);
             return Poll::Pending;
         };
-        let bytes = results.outcome?;
-        let mut answer = Decoder(&bytes);
-        Poll::Ready(Ok(Readiness {
-            bytes: answer.u64()?,
-            hangup: answer.u8()? == 1,
-        }))
+        match answered.reply(self.open.connection.sizes)? {
+            Reply::Ready(readiness) => Poll::Ready(Ok(readiness)),
+            _ => Poll::Ready(Err(Errno::Proto)),
+        }
     }
 
     fn seekable(&self) -> bool {
@@ -311,25 +319,32 @@ impl OpenFile for RemoteFile {
     }
 
     fn stat(&self) -> Op<Stat> {
-        later(
-            &self.fid,
-            self.ask(Code::FileStat, |request| request),
-            |fid, answer| fid.stat(answer),
-        )
+        let (fid, qid) = (self.fid(), self.open.qid);
+        let connection = &self.open.connection;
+        let request = Request::GetAttr { fid };
+        connection.ask(self.open.node.clone(), &request, move |reply| match reply {
+            Reply::Stat(stat) => Some(Stat { qid, ..stat }),
+            _ => None,
+        })
     }
 
     fn set_stat(&mut self, change: SetStat) -> Op<()> {
-        let answer = self.ask(Code::FileSetStat, |request| request.set_stat(change));
-        later(&self.fid, answer, |_, _| Ok(()))
+        let fid = self.fid();
+        self.done(&Request::SetAttr { fid, change })
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
-        let answer = self.ask(Code::Allocate, |request| request.u64(offset).u64(length));
-        later(&self.fid, answer, |_, _| Ok(()))
+        let fid = self.fid();
+        self.done(&Request::Allocate {
+            fid,
+            offset,
+            length,
+        })
     }
 
     fn sync(&mut self, data_only: bool) -> Op<()> {
-        self.behind_taken(Code::Sync, move |request| request.u8(data_only.into()))
+        let fid = self.fid();
+        self.behind_taken(Request::Sync { fid, data_only })
     }
 
     fn set_nonblocking(&mut self, nonblocking: bool) {
@@ -342,8 +357,9 @@ impl OpenFile for RemoteFile {
     }
 
     fn finish(&mut self) -> Op<()> {
+        let fid = self.fid();
         match self.unfinished() {
-            true => self.behind_taken(Code::Finish, |request| request),
+            true => self.behind_taken(Request::Finish { fid }),
             false => Op::ok(()),
         }
     }
@@ -354,11 +370,11 @@ impl OpenFile for RemoteFile {
     }
 
     fn subject(&self) -> Option<String> {
-        self.subject.borrow().clone()
+        lock(&self.subject).clone()
     }
 
     fn entries(&mut self) -> Option<&mut dyn Entries> {
-        self.fid.is_directory().then_some(self as &mut dyn Entries)
+        (self.open.qid.kind == FileKind::Directory).then_some(self as &mut dyn Entries)
     }
 
     /// Sockets are not handed over a connection.
@@ -374,11 +390,15 @@ impl OpenFile for RemoteFile {
 
 impl Entries for RemoteFile {
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
-        let max = max.min(LIST_MAX) as u32;
-        let answer = self.ask(Code::List, |request| request.u64(cookie).u32(max));
-        later(&self.fid, answer, |_, answer| {
-            let count = answer.u32()?;
-            (0..count).map(|_| answer.entry()).collect()
+        let request = Request::ReadDir {
+            fid: self.fid(),
+            cookie,
+            count: u32::try_from(max).unwrap_or(u32::MAX),
+        };
+        let connection = &self.open.connection;
+        connection.ask(self.open.node.clone(), &request, move |reply| match reply {
+            Reply::Entries(entries) if entries.len() <= max => Some(entries),
+            _ => None,
         })
     }
 }

@@ -1,11 +1,11 @@
 //! A write that has returned before it ended.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use capfs::Errno;
+use capfs::device::parts::lock;
 
 /// What tells of a write's end.
 pub(super) trait Ending {
@@ -15,7 +15,7 @@ pub(super) trait Ending {
 
 /// The write of a stream that has returned already, if there is one: its bytes are the other side's to write, all of them. Whoever waits for its end and
 /// gives up leaves it to the next; clones are the same write.
-pub(super) struct Taken<E>(Rc<RefCell<State<E>>>);
+pub(super) struct Taken<E>(Arc<Mutex<State<E>>>);
 
 struct State<E> {
     ending: Option<E>,
@@ -31,7 +31,7 @@ impl<E> Clone for Taken<E> {
 
 impl<E> Default for Taken<E> {
     fn default() -> Self {
-        Taken(Rc::new(RefCell::new(State {
+        Taken(Arc::new(Mutex::new(State {
             ending: None,
             owed: Ok(()),
         })))
@@ -41,12 +41,12 @@ impl<E> Default for Taken<E> {
 impl<E: Ending> Taken<E> {
     /// A write has returned; the one before it has ended.
     pub fn begin(&self, ending: E) {
-        self.0.borrow_mut().ending = Some(ending);
+        lock(&self.0).ending = Some(ending);
     }
 
     /// Waits until there is none under way.
     pub fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.borrow_mut();
+        let mut state = lock(&self.0);
         if let Some(ending) = &mut state.ending {
             let outcome = ready!(ending.poll_end(context));
             state.ending = None;
@@ -57,12 +57,12 @@ impl<E: Ending> Taken<E> {
 
     /// What became of the last one, if nobody was told.
     pub fn take_owed(&self) -> Result<(), Errno> {
-        std::mem::replace(&mut self.0.borrow_mut().owed, Ok(()))
+        std::mem::replace(&mut lock(&self.0).owed, Ok(()))
     }
 
     /// Whether somebody must be told.
     pub fn owes(&self) -> bool {
-        self.0.borrow().owed.is_err()
+        lock(&self.0).owed.is_err()
     }
 
     /// Waits for the end of the last one, and answers what became of it.
@@ -73,15 +73,17 @@ impl<E: Ending> Taken<E> {
 
     /// Gives it up.
     pub fn give_up(&self) {
-        // Dropped when nothing is borrowed: the other side is told.
-        let given_up = self.0.borrow_mut().ending.take();
+        // Dropped when nothing is locked: the other side is told.
+        let given_up = lock(&self.0).ending.take();
         drop(given_up);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::pin::pin;
+    use std::rc::Rc;
     use std::task::Waker;
 
     use super::*;

@@ -1,0 +1,214 @@
+//! Answers.
+
+use capfs::{DirEntry, Errno, Qid, Readiness, Stat, Written};
+
+use super::bytes::{ENTRY_HEAD, Reader, Writer};
+use super::{Frame, READ_MAX, WALK_MAX, WireError};
+
+/// `Rlerror`.
+const ERROR: u8 = 7;
+
+/// What the open file stands for has changed: comes in front of the answer with the same tag.
+pub(crate) const SUBJECT: u8 = 210;
+
+/// How far a walk went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// Each node that was found, and whether it has names below.
+    pub nodes: Vec<(Qid, bool)>,
+    /// Why it went no further, if it didn't.
+    pub stopped: Option<Errno>,
+}
+
+/// A file that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Offsets mean something.
+    pub seekable: bool,
+    /// Closing it finishes what opening it began.
+    pub unfinished: bool,
+}
+
+/// What a request is answered by, if it did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// It is done.
+    Done,
+    /// To `Attach` and `MakeDirectory`: the node, and whether it has names below.
+    Node(Qid, bool),
+    /// To `Walk`.
+    Walked(Walked),
+    /// To `GetAttr`.
+    Stat(Stat),
+    /// To `Open`.
+    Opened(Opening),
+    /// To `Create`.
+    Created(Qid, Opening),
+    /// To `ReadLink`.
+    Target(&'a str),
+    /// To `Read`.
+    Data(&'a [u8]),
+    /// To `Write`.
+    Written(Written),
+    /// To `ReadDir`.
+    Entries(Vec<DirEntry>),
+    /// To `Ready`.
+    Ready(Readiness),
+}
+
+fn opening(to: &mut Writer, opening: Opening) {
+    to.u8(u8::from(opening.seekable) | u8::from(opening.unfinished) << 1);
+}
+
+fn read_opening(from: &mut Reader<'_>) -> Opening {
+    let bits = from.below(4, "what is no opening");
+    Opening {
+        seekable: bits & 1 != 0,
+        unfinished: bits & 2 != 0,
+    }
+}
+
+/// The errno that a number is. 0 is none.
+fn read_errno(from: &mut Reader<'_>) -> Option<Errno> {
+    let code = from.u32();
+    let errno = u16::try_from(code).ok().and_then(Errno::from_code);
+    if code != 0 && errno.is_none() {
+        from.fail(NO_ERROR);
+    }
+    errno
+}
+
+const NO_ERROR: WireError = WireError::Value("the number of no error");
+
+/// The answer of a request that failed; with [`NO_TAG`](super::NO_TAG), that the server has ended the connection.
+pub(crate) fn errno(tag: u16, errno: Errno) -> Vec<u8> {
+    let mut to = Writer::new(ERROR, tag, 4);
+    to.u32(errno.code().into());
+    to.finish()
+}
+
+/// That what an open file stands for is this now.
+pub(crate) fn subject(tag: u16, text: &str) -> Vec<u8> {
+    let mut to = Writer::new(SUBJECT, tag, text.len() + 2);
+    to.text(text);
+    to.finish()
+}
+
+impl<'a> Reply<'a> {
+    /// The frame that answers a request of this type and tag. Of entries, as many as fit.
+    pub fn encode(&self, kind: u8, tag: u16) -> Vec<u8> {
+        let data = match self {
+            Reply::Data(data) => data.len(),
+            _ => 0,
+        };
+        let mut to = Writer::new(kind + 1, tag, data + 24);
+        match self {
+            Reply::Done => {}
+            Reply::Node(qid, names) => {
+                to.qid(*qid);
+                to.u8((*names).into());
+            }
+            Reply::Walked(walked) => {
+                to.u32(walked.stopped.map_or(0, |errno| errno.code().into()));
+                to.u16(walked.nodes.len() as u16);
+                for (qid, names) in &walked.nodes {
+                    to.qid(*qid);
+                    to.u8((*names).into());
+                }
+            }
+            Reply::Stat(stat) => to.stat(*stat),
+            Reply::Opened(opened) => opening(&mut to, *opened),
+            Reply::Created(qid, opened) => {
+                to.qid(*qid);
+                opening(&mut to, *opened);
+            }
+            Reply::Target(target) => to.text(target),
+            Reply::Data(data) => to.data(data),
+            Reply::Written(written) => {
+                to.u32(written.bytes as u32);
+                to.u64(written.end);
+            }
+            Reply::Entries(entries) => {
+                let mut room = READ_MAX;
+                let fitting = entries.iter().take_while(|entry| {
+                    let size = ENTRY_HEAD + entry.name.len();
+                    let fits = size <= room;
+                    room = room.saturating_sub(size);
+                    fits
+                });
+                let count = fitting.count();
+                to.u32(count as u32);
+                entries[..count].iter().for_each(|entry| to.entry(entry));
+            }
+            Reply::Ready(readiness) => {
+                to.u64(readiness.bytes);
+                to.u8(readiness.hangup.into());
+            }
+        }
+        to.finish()
+    }
+
+    /// What a frame answers to a request of this type: a reply, or the error that it failed with.
+    ///
+    /// # Errors
+    /// [`WireError::Answer`] if it answers another, [`WireError::Truncated`], [`WireError::Value`]
+    pub fn decode(frame: Frame<'a>, asked: u8) -> Result<Result<Reply<'a>, Errno>, WireError> {
+        let mut from = Reader::new(frame.body);
+        if frame.kind == ERROR {
+            let errno = read_errno(&mut from);
+            from.finish()?;
+            return errno.map(Err).ok_or(NO_ERROR);
+        }
+        if Some(frame.kind) != asked.checked_add(1) {
+            return Err(WireError::Answer(frame.tag));
+        }
+        let reply = match asked {
+            12 => Reply::Opened(read_opening(&mut from)),
+            14 => Reply::Created(from.qid(), read_opening(&mut from)),
+            22 => Reply::Target(from.text()),
+            24 => Reply::Stat(from.stat()),
+            40 => {
+                let count = from.u32();
+                let mut entries = Vec::new();
+                // The number is the other side's word.
+                while entries.len() < count as usize && !from.is_wrong() {
+                    entries.push(from.entry());
+                }
+                Reply::Entries(entries)
+            }
+            72 | 104 => Reply::Node(from.qid(), from.flag()),
+            110 => {
+                let stopped = read_errno(&mut from);
+                let count = from.u16();
+                if usize::from(count) > WALK_MAX {
+                    return Err(WireError::Value("more nodes than names"));
+                }
+                let nodes = (0..count).map(|_| (from.qid(), from.flag()));
+                Reply::Walked(Walked {
+                    nodes: nodes.collect(),
+                    stopped,
+                })
+            }
+            116 => Reply::Data(from.data()),
+            118 => Reply::Written(Written {
+                bytes: from.u32() as usize,
+                end: from.u64(),
+            }),
+            200 => Reply::Ready(Readiness {
+                bytes: from.u64(),
+                hangup: from.flag(),
+            }),
+            _ => Reply::Done,
+        };
+        from.finish()?;
+        Ok(Ok(reply))
+    }
+}
+
+/// The text of a [`SUBJECT`].
+pub(crate) fn read_subject(body: &[u8]) -> Result<&str, WireError> {
+    let mut from = Reader::new(body);
+    let text = from.text();
+    from.finish()?;
+    Ok(text)
+}
