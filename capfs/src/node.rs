@@ -73,6 +73,16 @@ pub trait Directory {
     /// - [`Errno::Noent`]: no such name
     fn walk(&self, name: Name<'_>) -> Op<NodeRef>;
 
+    /// [`Directory::walk`], by somebody who will walk on at once, to the names of `rest`, which have slashes between them, as far as there
+    /// are directories; where something is mounted on the way, they are walked to in vain. A device that is elsewhere finds all of them with one request (walk(5)) and keeps each for the walk that asks for it.
+    ///
+    /// # Errors
+    /// As [`Directory::walk`].
+    fn walk_ahead(&self, name: Name<'_>, rest: &str) -> Op<NodeRef> {
+        let _ = rest;
+        self.walk(name)
+    }
+
     /// The power to change the directory; `None` on a read-only device, which the guest sees as
     /// `EROFS`.
     fn edit(&self) -> Option<&dyn EditDirectory> {

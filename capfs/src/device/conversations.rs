@@ -434,6 +434,11 @@ impl Directory for Member {
         })
     }
 
+    /// What is in a conversation is here.
+    fn walk_ahead(&self, name: Name<'_>, _rest: &str) -> Op<NodeRef> {
+        self.walk(name)
+    }
+
     /// What is in a conversation is fixed.
     fn edit(&self) -> Option<&dyn EditDirectory> {
         None

@@ -440,7 +440,7 @@ impl Namespace {
             }
             // A device that does not answer at once is taken to have no such name: the skeleton
             // stands in front of it, so the mount point is found either way.
-            place = match self.table.walk(&place, name) {
+            place = match self.table.walk(&place, name, "") {
                 Op::Ready(Ok(found)) if found.kind() != FileKind::SymbolicLink => found.place,
                 Op::Ready(Ok(_)) => return Err(Errno::Notdir),
                 Op::Ready(Err(Errno::Noent)) | Op::Later(_) => {

@@ -304,12 +304,12 @@ impl MountTable {
     /// # Errors
     /// - [`Errno::Notdir`]: `from` is not a directory
     /// - [`Errno::Noent`]: no member has the name
-    pub(super) fn walk(self: &Arc<Self>, from: &Place, name: Name<'_>) -> Op<Found> {
+    pub(super) fn walk(self: &Arc<Self>, from: &Place, name: Name<'_>, rest: &str) -> Op<Found> {
         let Some(union) = &from.union else {
-            return self.walk_member(&from.node, &from.mount, 0, name);
+            return self.walk_member(&from.node, &from.mount, 0, name, rest);
         };
         for (index, member) in union.members.iter().enumerate() {
-            match self.walk_member(&member.node, &member.mount, index, name) {
+            match self.walk_member(&member.node, &member.mount, index, name, "") {
                 Op::Ready(Err(Errno::Noent)) => {}
                 Op::Ready(result) => return Op::Ready(result),
                 Op::Later(first) => {
@@ -322,7 +322,8 @@ impl MountTable {
                                 break;
                             }
                             let name = Name::new(&name)?;
-                            let op = table.walk_member(&member.node, &member.mount, index, name);
+                            let op =
+                                table.walk_member(&member.node, &member.mount, index, name, "");
                             answer = op.wait().await;
                         }
                         answer
@@ -339,11 +340,12 @@ impl MountTable {
         mount: &Arc<Mount>,
         index: usize,
         name: Name<'_>,
+        rest: &str,
     ) -> Op<Found> {
         let Some(directory) = node.directory() else {
             return Op::err(Errno::Notdir);
         };
-        match directory.walk(name) {
+        match directory.walk_ahead(name, rest) {
             Op::Ready(Ok(node)) => Op::Ready(Ok(self.found(node, mount, index))),
             Op::Ready(Err(errno)) => Op::err(errno),
             Op::Later(future) => {

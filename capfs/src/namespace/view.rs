@@ -165,6 +165,11 @@ impl Directory for View {
         self.find(name.as_str())
     }
 
+    /// Its namespace walks by itself, a name at a time: what is on the way is its own.
+    fn walk_ahead(&self, name: Name<'_>, _rest: &str) -> Op<NodeRef> {
+        self.walk(name)
+    }
+
     fn edit(&self) -> Option<&dyn EditDirectory> {
         Some(self)
     }

@@ -172,7 +172,8 @@ impl Walker<'_> {
                         return Ok(Step::Done(self.arrived_at_directory()));
                     };
                     let name = Name::new(&self.path[component.start..component.end])?;
-                    match self.namespace.table.walk(self.current(), name) {
+                    let rest = &self.path[component.end..];
+                    match self.namespace.table.walk(self.current(), name, rest) {
                         Op::Ready(found) => (found, component),
                         Op::Later(future) => {
                             return Ok(Step::Wait(boxed(async move {

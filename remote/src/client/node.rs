@@ -233,9 +233,14 @@ impl Node for RemoteNode {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Directory for RemoteNode {
     fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
         self.walk_to(name.as_str(), "")
+    }
+
+    fn walk_ahead(&self, name: Name<'_>, rest: &str) -> Op<NodeRef> {
+        self.walk_to(name.as_str(), rest)
     }
 
     fn edit(&self) -> Option<&dyn EditDirectory> {

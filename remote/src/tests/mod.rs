@@ -3,6 +3,7 @@
 mod bounds;
 mod exact;
 mod suites;
+mod walks;
 mod wire;
 
 use std::collections::VecDeque;

@@ -111,8 +111,12 @@ impl Node for GatedNode {
 impl Directory for GatedNode {
     /// Walking is not counted: it is part of whatever is done at its end.
     fn walk(&self, name: Name<'_>) -> Op<NodeRef> {
+        self.walk_ahead(name, "")
+    }
+
+    fn walk_ahead(&self, name: Name<'_>, rest: &str) -> Op<NodeRef> {
         let walk = || match self.inner.directory() {
-            Some(directory) => directory.walk(name),
+            Some(directory) => directory.walk_ahead(name, rest),
             None => Op::err(Errno::Notdir),
         };
         match self.gate.child(&self.path, name.as_str()) {
