@@ -111,7 +111,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Keeps an open file; returns what is told of it, and its subject in front of the answer.
-    fn keep(&self, making: &Making<'_>, file: Box<dyn OpenFile>) -> (Opening, Vec<u8>) {
+    fn keep(&self, making: Option<Making<'_>>, file: Box<dyn OpenFile>) -> (Opening, Vec<u8>) {
         let told = file.subject();
         let before = told
             .as_deref()
@@ -121,121 +121,115 @@ impl<'a> Asked<'a> {
             seekable: file.seekable(),
             unfinished: file.unfinished(),
         };
-        making.end(Some(Held::File(Arc::new(SharedFile {
-            file: Mutex::new(file),
-            told: Mutex::new(told),
-            waker: OnceLock::new(),
-        }))));
+        if let Some(making) = making {
+            making.end(Some(Held::File(Arc::new(SharedFile {
+                file: Mutex::new(file),
+                told: Mutex::new(told),
+                waker: OnceLock::new(),
+            }))));
+        }
         (opening, before)
     }
 
     async fn perform(&self, request: Request<'_>) -> Result<Vec<u8>, Errno> {
         use Request::*;
+        if let Some(fid) = request.on() {
+            return match self.held(fid).await? {
+                Held::Node(node) => self.on_node(&node, request).await,
+                Held::File(file) => {
+                    let outcome = self.on_file(&file, request).await;
+                    let mut answer = self.changed_subject(&file);
+                    answer.extend(outcome.unwrap_or_else(|failed| errno(self.tag, failed)));
+                    Ok(answer)
+                }
+            };
+        }
         // What a request makes is reserved before anything is waited for: the next request may name it.
-        let reply = match request {
-            Attach { new, tree, path } => {
-                let made = self.begin(new)?;
+        let making = match request {
+            Attach { new, .. }
+            | Open { new, .. }
+            | MakeDirectory { new, .. }
+            | Create { new_node: new, .. } => Some(self.begin(new)?),
+            _ => None,
+        };
+        let making_file = match request {
+            Create { new_file, .. } => Some(self.begin(new_file)?),
+            _ => None,
+        };
+        let (fid, second) = match request {
+            Attach { tree, path, .. } => {
                 let root = self.shared.trees.attach(tree, path).wait().await?;
-                let reply = Reply::Node(root.qid(), root.directory().is_some());
-                made.end(Some(Held::Node(root)));
-                reply
+                return Ok(self.made(making, root));
             }
-            Walk { fid, steps } => Reply::Walked(self.walk(fid, &steps).await?),
-            Open { fid, new, how } => {
-                let made = self.begin(new)?;
-                let file = self.node(fid).await?.open(how).wait().await?;
-                let (opening, mut answer) = self.keep(&made, file);
+            Walk { fid, ref steps } => {
+                let walked = self.walk(fid, steps).await?;
+                return Ok(self.answer(&Reply::Walked(walked)));
+            }
+            Link { fid, node, .. } => (fid, Some(node)),
+            Rename { fid, to, .. } => (fid, Some(to)),
+            Open { fid, .. }
+            | Create { fid, .. }
+            | ReadLink { fid }
+            | MakeDirectory { fid, .. }
+            | Symlink { fid, .. }
+            | Unlink { fid, .. } => (fid, None),
+            _ => return Err(Errno::Proto),
+        };
+        let node = self.node(fid).await?;
+        let second = match second {
+            Some(second) => self.node(second).await?,
+            None => node.clone(),
+        };
+        let done = match request {
+            Open { how, .. } => {
+                let file = node.open(how).wait().await?;
+                let (opening, mut answer) = self.keep(making, file);
                 answer.extend(self.answer(&Reply::Opened(opening)));
                 return Ok(answer);
             }
-            Create {
-                fid,
-                name,
-                new_node,
-                new_file,
-                how,
-            } => {
-                let made = self.begin(new_node)?;
-                let open = self.begin(new_file)?;
-                let node = self.node(fid).await?;
+            Create { name, how, .. } => {
                 let created = edit(&node)?.create(Name::new(name)?, how);
                 let created = created.wait().await?;
                 let qid = created.node.qid();
-                let (opening, mut answer) = self.keep(&open, created.file);
-                made.end(Some(Held::Node(created.node)));
+                let (opening, mut answer) = self.keep(making_file, created.file);
+                self.made(making, created.node);
                 answer.extend(self.answer(&Reply::Created(qid, opening)));
                 return Ok(answer);
             }
-            MakeDirectory { fid, name, new } => {
-                let made = self.begin(new)?;
-                let node = self.node(fid).await?;
+            MakeDirectory { name, .. } => {
                 let found = edit(&node)?.make_directory(Name::new(name)?);
                 let found = found.wait().await?;
-                let reply = Reply::Node(found.qid(), found.directory().is_some());
-                made.end(Some(Held::Node(found)));
-                reply
+                return Ok(self.made(making, found));
             }
-            ReadLink { fid } => {
-                let target = self.node(fid).await?.read_link().wait().await?;
+            ReadLink { .. } => {
+                let target = node.read_link().wait().await?;
                 return Ok(self.answer(&Reply::Target(&target)));
             }
-            Symlink { fid, name, target } => {
-                let node = self.node(fid).await?;
-                let made = edit(&node)?.make_symlink(Name::new(name)?, target);
-                made.wait().await?;
-                Reply::Done
-            }
-            Link {
-                fid,
-                name,
-                node: linked,
-            } => {
-                let node = self.node(fid).await?;
-                let linked = self.node(linked).await?;
-                let made = edit(&node)?.link(Name::new(name)?, &linked);
-                made.wait().await?;
-                Reply::Done
-            }
+            Symlink { name, target, .. } => edit(&node)?.make_symlink(Name::new(name)?, target),
+            Link { name, .. } => edit(&node)?.link(Name::new(name)?, &second),
             Unlink {
-                fid,
-                name,
-                directory,
-            } => {
-                let (node, name) = (self.node(fid).await?, Name::new(name)?);
-                let gone = match directory {
-                    true => edit(&node)?.remove_directory(name),
-                    false => edit(&node)?.unlink(name),
-                };
-                gone.wait().await?;
-                Reply::Done
+                name, directory, ..
+            } => match directory {
+                true => edit(&node)?.remove_directory(Name::new(name)?),
+                false => edit(&node)?.unlink(Name::new(name)?),
+            },
+            Rename { name, to_name, .. } => {
+                edit(&node)?.rename(Name::new(name)?, &second, Name::new(to_name)?)
             }
-            Rename {
-                fid,
-                name,
-                to,
-                to_name,
-            } => {
-                let node = self.node(fid).await?;
-                let to = self.node(to).await?;
-                let (name, to_name) = (Name::new(name)?, Name::new(to_name)?);
-                let moved = edit(&node)?.rename(name, &to, to_name);
-                moved.wait().await?;
-                Reply::Done
-            }
-            other => {
-                let fid = other.on().ok_or(Errno::Proto)?;
-                return match self.held(fid).await? {
-                    Held::Node(node) => self.on_node(&node, other).await,
-                    Held::File(file) => {
-                        let outcome = self.on_file(&file, other).await;
-                        let mut answer = self.changed_subject(&file);
-                        answer.extend(outcome.unwrap_or_else(|failed| errno(self.tag, failed)));
-                        Ok(answer)
-                    }
-                };
-            }
+            _ => return Err(Errno::Proto),
         };
-        Ok(self.answer(&reply))
+        done.wait().await?;
+        Ok(self.answer(&Reply::Done))
+    }
+
+    /// Keeps a node that was made or attached to, and answers so.
+    fn made(&self, making: Option<Making<'_>>, node: NodeRef) -> Vec<u8> {
+        let reply = Reply::Node(node.qid(), node.directory().is_some());
+        let answer = self.answer(&reply);
+        if let Some(making) = making {
+            making.end(Some(Held::Node(node)));
+        }
+        answer
     }
 
     async fn walk(&self, fid: u32, steps: &[(u32, &str)]) -> Result<Walked, Errno> {
