@@ -3,6 +3,7 @@
 //! A crate of its own, so that devices are built and tested without an engine.
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 mod crypto;
 mod fetch;
 mod indexeddb;

@@ -9,7 +9,7 @@
 //!   folder are opened, looked at, read and written in place, for what they need is nearly always in the system's page cache, and handing a call
 //!   of two microseconds to another thread costs ten.
 //! - On the [pool](HostBuilder::blocking), threads beside the workers, as many as the builder says: reading and compiling a program, putting
-//!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, databases, keys.
+//!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, databases, keys that are kept.
 //! - On the runtime's own timers and sockets: time limits, clocks, the network.
 //!
 //! # Bounds
@@ -37,7 +37,6 @@
 mod agent;
 mod fiber;
 mod plan;
-mod pool;
 mod programs;
 mod stdio;
 mod ticker;
@@ -54,6 +53,7 @@ use capfs::clock::Clock;
 use capfs_devices::console::Terminal;
 use capfs_devices::grant::DeviceKind;
 use capfs_native_devices::Host as Devices;
+use capfs_native_devices::blocking::{Pool, Stopped};
 use capfs_native_devices::net::{Network, NetworkOptions};
 use capfs_runtime::{ConfigError, FileLimit, NoRandom, Process, ProcessConfig};
 use tokio::runtime::Handle;
@@ -70,13 +70,11 @@ use crate::reserved::OwnPaths;
 use crate::state::{State, StateError};
 use crate::tasks::Family;
 use fiber::{Course, Ending};
-use pool::{Pool, Stopped};
 use programs::{Linked, Programs};
 use ticker::Ticker;
 
 pub use agent::Agent;
 pub use plan::{AgentId, Plan};
-pub use pool::BLOCKING_MAX;
 pub use programs::{CODE_MAX, Program};
 pub use stdio::{AgentOutput, AgentStdin, Io, Stdio};
 pub use ticker::TICK;
@@ -87,6 +85,10 @@ pub const STACK: usize = CHILD_STACK;
 
 /// Bytes that an agent is charged beside its stack: of that what calls of the host touch, what the engine knows of an instance, its task.
 const RUNNING: u64 = 256 << 10;
+
+/// Threads for what blocks, unless told: a disk and the cores that derive keys are busy with fewer, and what is beyond waits
+/// for its turn without a thread.
+pub const BLOCKING_MAX: usize = 16;
 
 /// How long an agent waits for its children when it has ended.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -477,7 +479,7 @@ async fn launch(
         degraded: granted.degraded,
         account,
         ending,
-        task: inner.runtime.spawn(life.live(process)),
+        task: inner.runtime.spawn(inner.pool.scope(life.live(process))),
         report: None,
     })
 }

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use capfs_devices::identity::digest;
+use capfs_native_devices::blocking::Pool;
 use tokio::sync::OnceCell;
 use wasmtime::{Engine, InstancePre};
 
 use super::fiber::{self, Fiber};
-use super::pool::Pool;
 use super::{HostUsage, LaunchError};
 use crate::cache::Cache;
 use crate::compile::{Compiler, Watch, allowed};

@@ -7,12 +7,16 @@ use std::task::{Context, Poll, ready};
 
 use capfs::account::Account;
 use capfs::device::null::Null;
-use capfs::device::pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, charged_pipe};
+use capfs::device::pipe::{PipeReader, PipeWriter, charged_pipe};
 use capfs::{Errno, OpenFile, WriteAt};
 use capfs_devices::console::Terminal;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+
+/// Bytes that a pipe to or from an agent holds. They are taken with the first and kept, by each of thousands of agents: enough for what goes through
+/// at a time, and for several of a line each.
+const PIPE: usize = 8 << 10;
 
 /// One of an agent's standard streams.
 pub struct Stdio(Kind);
@@ -31,8 +35,8 @@ impl Stdio {
         Stdio(Kind::Null)
     }
 
-    /// A pipe, whose other end the [`Agent`](super::Agent) has. It keeps 64 KiB, which are charged to the agent while there is something in
-    /// it: a writer waits for a reader.
+    /// A pipe, whose other end the [`Agent`](super::Agent) has. It holds 8 KiB, which are charged to the agent from the first byte on: a
+    /// writer waits for a reader.
     pub fn piped() -> Stdio {
         Stdio(Kind::Piped)
     }
@@ -128,11 +132,11 @@ fn open_input(stdio: Stdio, account: &Account, runtime: &Handle) -> OpenedEnd<Ag
     match stdio.0 {
         Kind::File(file) => (file, None, None),
         Kind::Piped => {
-            let (reader, writer) = charged_pipe(PIPE_CAPACITY, account);
+            let (reader, writer) = charged_pipe(PIPE, account);
             (Box::new(reader), Some(AgentStdin(Some(writer))), None)
         }
         Kind::Reader(mut from) => {
-            let (reader, writer) = charged_pipe(PIPE_CAPACITY, account);
+            let (reader, writer) = charged_pipe(PIPE, account);
             let mut to = AgentStdin(Some(writer));
             let pump = runtime.spawn(async move {
                 // Its end, and its failure, are the end of what the agent reads.
@@ -148,11 +152,11 @@ fn open_output(stdio: Stdio, account: &Account, runtime: &Handle) -> OpenedEnd<A
     match stdio.0 {
         Kind::File(file) => (file, None, None),
         Kind::Piped => {
-            let (reader, writer) = charged_pipe(PIPE_CAPACITY, account);
+            let (reader, writer) = charged_pipe(PIPE, account);
             (Box::new(writer), Some(AgentOutput(reader)), None)
         }
         Kind::Writer(mut to) => {
-            let (reader, writer) = charged_pipe(PIPE_CAPACITY, account);
+            let (reader, writer) = charged_pipe(PIPE, account);
             let mut from = AgentOutput(reader);
             let pump = runtime.spawn(async move {
                 // Where it takes no more, the agent's next write is `EPIPE`.

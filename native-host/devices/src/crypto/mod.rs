@@ -13,6 +13,7 @@ use capfs::Errno;
 use capfs_devices::crypto::{Algorithm, Answer, Failure, Key, KeyStore, Material, Stored, Usages};
 use zeroize::Zeroizing;
 
+use crate::blocking;
 use key::SoftKey;
 use vault::Vault;
 
@@ -29,9 +30,21 @@ impl Keys {
         Keys { vault }
     }
 
-    fn vault(&self) -> Result<&Vault, Failure> {
-        let vault = self.vault.as_deref();
-        vault.ok_or_else(|| Failure::new(Errno::Notsup, "this host keeps no keys"))
+    /// Does what waits for a disk, or derives the key of a passphrase.
+    fn with_vault<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Vault) -> Result<T, Failure> + Send + 'static,
+    ) -> Answer<T> {
+        let Some(vault) = self.vault.clone() else {
+            return answer(Err(Failure::new(Errno::Notsup, "this host keeps no keys")));
+        };
+        match blocking::pool() {
+            None => answer(work(&vault)),
+            Some(pool) => Box::pin(async move {
+                let answer = pool.run(move || work(&vault)).await;
+                answer.map_err(|stopped| Failure::new(Errno::Io, stopped.to_string()))?
+            }),
+        }
     }
 }
 
@@ -65,23 +78,25 @@ impl KeyStore for Keys {
     }
 
     fn names(&self) -> Answer<Vec<String>> {
-        answer(self.vault().and_then(Vault::names))
+        self.with_vault(Vault::names)
     }
 
     fn load(&self, name: &str) -> Answer<Option<Stored>> {
-        answer(self.vault().and_then(|vault| vault.load(name)))
+        let name = name.to_owned();
+        self.with_vault(move |vault| vault.load(&name))
     }
 
     fn save(&self, name: &str, key: &Arc<dyn Key>, usages: Usages, replace: bool) -> Answer<()> {
-        let save = || {
+        let (name, key) = (name.to_owned(), key.clone());
+        self.with_vault(move |vault| {
             let key = key.as_any().downcast_ref::<SoftKey>();
             let key = key.ok_or_else(|| Failure::new(Errno::Inval, "another store's key"))?;
-            self.vault()?.save(name, key, usages, replace)
-        };
-        answer(save())
+            vault.save(&name, key, usages, replace)
+        })
     }
 
     fn remove(&self, name: &str) -> Answer<()> {
-        answer(self.vault().and_then(|vault| vault.remove(name)))
+        let name = name.to_owned();
+        self.with_vault(move |vault| vault.remove(&name))
     }
 }

@@ -6,9 +6,10 @@ mod tests;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::blocking;
 use capfs::Errno;
 use capfs::account::Account;
 use capfs_devices::indexeddb::{Answer, Change, Decide, Failure, Held, Reading, Space};
@@ -21,7 +22,9 @@ const SHORT: usize = 4 << 10;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The databases of one agent, in `databases.sqlite` of its state folder. The file is made when something is written.
-pub struct SqliteSpace {
+pub struct SqliteSpace(Arc<Databases>);
+
+struct Databases {
     folder: PathBuf,
     connection: Mutex<Option<Connection>>,
 }
@@ -48,12 +51,31 @@ fn failure(error: rusqlite::Error) -> Failure {
 impl SqliteSpace {
     /// The databases in a state folder.
     pub fn new(folder: PathBuf) -> SqliteSpace {
-        SqliteSpace {
+        SqliteSpace(Arc::new(Databases {
             folder,
             connection: Mutex::default(),
-        }
+        }))
     }
 
+    /// Does what SQLite does, which waits for a disk and for others that write.
+    fn answer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Answer<T> {
+        match blocking::pool() {
+            None => Box::pin(std::future::ready(self.0.with(work))),
+            Some(pool) => {
+                let databases = self.0.clone();
+                Box::pin(async move {
+                    let answer = pool.run(move || databases.with(work)).await;
+                    answer.map_err(|stopped| Failure::new(Errno::Io, stopped.to_string()))?
+                })
+            }
+        }
+    }
+}
+
+impl Databases {
     fn open(&self) -> Result<Connection, Failure> {
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.folder);
@@ -145,7 +167,7 @@ impl SqliteSpace {
         let mut reading = Reading::new(account);
         let mut values = Vec::with_capacity(reads.len());
         for key in reads {
-            values.push(SqliteSpace::value(&transaction, key, &mut reading)?);
+            values.push(Databases::value(&transaction, key, &mut reading)?);
         }
         for change in decide.decide(values)? {
             let changed = match change {
@@ -165,28 +187,25 @@ impl SqliteSpace {
     }
 }
 
-fn answer<T: Send + 'static>(outcome: Result<T, Failure>) -> Answer<T> {
-    Box::pin(std::future::ready(outcome))
-}
-
 impl Space for SqliteSpace {
     fn get(&self, key: Vec<u8>, account: &Account) -> Answer<Option<Held<Vec<u8>>>> {
-        answer(self.with(|connection| {
-            let mut reading = Reading::new(account);
-            let value = SqliteSpace::value(connection, &key, &mut reading)?;
+        let account = account.clone();
+        self.answer(move |connection| {
+            let mut reading = Reading::new(&account);
+            let value = Databases::value(connection, &key, &mut reading)?;
             Ok(value.map(|value| reading.held(value)))
-        }))
+        })
     }
 
     fn size(&self, key: Vec<u8>) -> Answer<Option<u64>> {
-        answer(self.with(|connection| {
+        self.answer(move |connection| {
             let mut get = connection
                 .prepare_cached("SELECT length(value) FROM map WHERE key = ?1")
                 .map_err(failure)?;
             let size = get.query_row([key], |row| row.get::<_, i64>(0));
             let size = size.optional().map_err(failure)?;
             Ok(size.map(i64::cast_unsigned))
-        }))
+        })
     }
 
     fn keys(
@@ -197,7 +216,8 @@ impl Space for SqliteSpace {
         reverse: bool,
         account: &Account,
     ) -> Answer<Held<Vec<Vec<u8>>>> {
-        answer(self.with(|connection| {
+        let account = account.clone();
+        self.answer(move |connection| {
             let mut list = connection
                 .prepare_cached(match reverse {
                     false => "SELECT key FROM map WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
@@ -206,7 +226,7 @@ impl Space for SqliteSpace {
                 .map_err(failure)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut rows = list.query(params![low, high, limit]).map_err(failure)?;
-            let (mut reading, mut keys) = (Reading::new(account), Vec::new());
+            let (mut reading, mut keys) = (Reading::new(&account), Vec::new());
             while let Some(row) = rows.next().map_err(failure)? {
                 let key = row.get_ref(0).map_err(failure)?;
                 let key = key.as_bytes().map_err(|error| failure(error.into()))?;
@@ -214,17 +234,17 @@ impl Space for SqliteSpace {
                 keys.push(key.to_vec());
             }
             Ok(reading.held(keys))
-        }))
+        })
     }
 
     fn count(&self, low: Vec<u8>, high: Vec<u8>) -> Answer<u64> {
-        answer(self.with(|connection| {
+        self.answer(move |connection| {
             let mut count = connection
                 .prepare_cached("SELECT count(*) FROM map WHERE key >= ?1 AND key < ?2")
                 .map_err(failure)?;
             let count = count.query_row([low, high], |row| row.get::<_, i64>(0));
             count.map(i64::cast_unsigned).map_err(failure)
-        }))
+        })
     }
 
     fn update(
@@ -233,6 +253,7 @@ impl Space for SqliteSpace {
         account: &Account,
         decide: Box<dyn Decide>,
     ) -> Answer<()> {
-        answer(self.with(|connection| SqliteSpace::change(connection, &reads, account, decide)))
+        let account = account.clone();
+        self.answer(move |connection| Databases::change(connection, &reads, &account, decide))
     }
 }

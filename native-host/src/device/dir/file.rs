@@ -13,6 +13,7 @@ use capfs::{
     DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, Qid, SetStat,
     SetTime, Stat, WriteAt, Written,
 };
+use capfs_native_devices::blocking;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
 use super::super::errors::errno;
@@ -323,11 +324,11 @@ impl OpenFile for HostFile {
         if let Err(errno) = self.check() {
             return Op::err(errno);
         }
-        op(if data_only {
-            self.file.sync_data()
-        } else {
-            self.file.sync_all()
-        })
+        let sync = move |file: &File| match data_only {
+            true => file.sync_data(),
+            false => file.sync_all(),
+        };
+        on_disk(&self.file, |file| file.try_clone(), sync)
     }
 }
 
@@ -519,7 +520,28 @@ impl OpenDirectory for HostDirectory {
     fn sync(&mut self, _data_only: bool) -> Op<()> {
         // By a handle of its own: one that was opened to walk through (O_PATH) has nothing to sync.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let sync = || rustix::fs::fsync(rustix::fs::openat(&self.dir, ".", flags, Mode::empty())?);
-        op(sync().map_err(std::io::Error::from))
+        let sync = move |dir: &Arc<Dir>| {
+            let own = rustix::fs::openat(&**dir, ".", flags, Mode::empty())?;
+            Ok(rustix::fs::fsync(own)?)
+        };
+        on_disk(&self.dir, |dir| Ok(dir.clone()), sync)
+    }
+}
+
+/// Does what waits for a disk, with a handle of its own where that is done beside the agent's task.
+fn on_disk<H: Send + 'static>(
+    handle: &H,
+    own: impl FnOnce(&H) -> std::io::Result<H>,
+    work: impl FnOnce(&H) -> std::io::Result<()> + Send + 'static,
+) -> Op<()> {
+    let Some(pool) = blocking::pool() else {
+        return op(work(handle));
+    };
+    match own(handle) {
+        Ok(own) => Op::later(async move {
+            let done = pool.run(move || work(&own)).await;
+            done.map_err(|_| Errno::Io)?.map_err(errno)
+        }),
+        Err(error) => op(Err(error)),
     }
 }
