@@ -24,6 +24,7 @@ pub struct Limits {
     memories: Grown,
     tables: Grown,
     refused: bool,
+    instances: usize,
 }
 
 /// What definitions of a kind have grown to.
@@ -62,6 +63,15 @@ impl Limits {
             memories: Grown::new(account, Holding::Memory),
             tables: Grown::new(account, Holding::Tables),
             refused: false,
+            instances: 1,
+        }
+    }
+
+    /// The same for a store in which a module of the host's own is instantiated, too.
+    pub(crate) fn with_adapter(self) -> Limits {
+        Limits {
+            instances: self.instances + 1,
+            ..self
         }
     }
 
@@ -113,7 +123,7 @@ impl ResourceLimiter for Limits {
     }
 
     fn instances(&self) -> usize {
-        1
+        self.instances
     }
 
     fn tables(&self) -> usize {

@@ -8,7 +8,7 @@ use capfs::clock::Clock;
 use capfs_modules::{Answer, Refusal, answer, shown};
 use capfs_runtime::abi::{PREVIEW1_MODULE, Param, UNSTABLE_MODULE};
 use capfs_runtime::{ExitStatus, Process, calls};
-use wasmtime::{Caller, Extern, ExternType, Linker, Memory, Module, Val, ValType};
+use wasmtime::{Caller, Extern, ExternType, FuncType, Linker, Memory, Module, Val, ValType};
 
 use crate::clock::SystemClock;
 use crate::engine::ModuleError;
@@ -63,15 +63,12 @@ pub(crate) fn linker_with<T: 'static>(
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
         let answered = match import.ty() {
-            ExternType::Func(ty) => {
-                let answered = answer(from, name, ty.params().map(param), ty.results().map(param));
-                match answered {
-                    Answer::Nosys => linker
-                        .func_new(from, name, ty, |_, _, results| unsupported(results))
-                        .is_ok(),
-                    answered => answered == Answer::Provided,
-                }
-            }
+            ExternType::Func(ty) => match answer_for(from, name, &ty) {
+                Answer::Nosys => linker
+                    .func_new(from, name, ty, |_, _, results| unsupported(results))
+                    .is_ok(),
+                answered => answered == Answer::Provided,
+            },
             _ => false,
         };
         if !answered {
@@ -84,6 +81,11 @@ pub(crate) fn linker_with<T: 'static>(
     }
 }
 
+/// How a function that a module imports is answered.
+pub(crate) fn answer_for(from: &str, name: &str, ty: &FuncType) -> Answer {
+    answer(from, name, ty.params().map(param), ty.results().map(param))
+}
+
 fn param(ty: ValType) -> Option<Param> {
     match ty {
         ValType::I32 => Some(Param::I32),
@@ -93,7 +95,7 @@ fn param(ty: ValType) -> Option<Param> {
 }
 
 /// The results of a function that no WASI has: none, or an errno.
-fn unsupported(results: &mut [Val]) -> wasmtime::Result<()> {
+pub(crate) fn unsupported(results: &mut [Val]) -> wasmtime::Result<()> {
     if let [result] = results {
         *result = Val::I32(i32::from(Errno::Nosys.code()));
     }

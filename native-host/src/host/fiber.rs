@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use capfs::Errno;
@@ -16,8 +16,11 @@ use capfs_runtime::abi::{PREVIEW1_MODULE, UNSTABLE_MODULE};
 use capfs_runtime::{ExitStatus, Process, calls};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
-use wasmtime::{AsContextMut, Caller, InstancePre, Linker, Memory, Store, UpdateDeadline};
+use wasmtime::{
+    AsContextMut, Caller, Instance, InstancePre, Linker, Memory, Module, Store, UpdateDeadline,
+};
 
+use super::adapter::{Adapted, EXIT, LATER, NOW, PENDING};
 use super::ticker::Ticker;
 use crate::clock::TurnClock;
 use crate::limits::Limits;
@@ -38,7 +41,53 @@ pub(super) struct Fiber {
 
 macro_rules! define_calls {
     (preview1 { $($name:ident($($arg:ident: $ty:ident),*);)* } unstable { $($old:ident($($oarg:ident: $oty:ident),*);)* }) => {
-        /// Defines every call of preview 1 and of `wasi_unstable`.
+        /// Defines every call twice: answered at once or not at all, and waited for.
+        pub(super) fn define_both(linker: &mut Linker<Fiber>) -> wasmtime::Result<()> {
+            $(
+                linker.func_wrap(
+                    NOW,
+                    stringify!($name),
+                    |caller: Caller<'_, Fiber>, $($arg: $ty),*| {
+                        at_once(caller, |process, context, memory| {
+                            process.$name(context, memory, $($arg),*)
+                        })
+                    },
+                )?;
+                linker.func_wrap_async(
+                    LATER,
+                    stringify!($name),
+                    |caller: Caller<'_, Fiber>, ($($arg,)*): ($($ty,)*)| {
+                        Box::new(call(caller, move |process, context, memory| {
+                            process.$name(context, memory, $($arg),*)
+                        }))
+                    },
+                )?;
+            )*
+            $(
+                linker.func_wrap(
+                    NOW,
+                    stringify!($old),
+                    |caller: Caller<'_, Fiber>, $($oarg: $oty),*| {
+                        at_once(caller, |process, context, memory| {
+                            process.$old(context, memory, $($oarg),*)
+                        })
+                    },
+                )?;
+                linker.func_wrap_async(
+                    LATER,
+                    stringify!($old),
+                    |caller: Caller<'_, Fiber>, ($($oarg,)*): ($($oty,)*)| {
+                        Box::new(call(caller, move |process, context, memory| {
+                            process.$old(context, memory, $($oarg),*)
+                        }))
+                    },
+                )?;
+            )*
+            linker.func_wrap(NOW, EXIT, exit)?;
+            Ok(())
+        }
+
+        /// Defines every call of preview 1 and of `wasi_unstable`, each waited for.
         pub(super) fn define(linker: &mut Linker<Fiber>) -> wasmtime::Result<()> {
             for module in [PREVIEW1_MODULE, UNSTABLE_MODULE] {
                 $(linker.func_wrap_async(
@@ -72,6 +121,23 @@ fn exit(mut caller: Caller<'_, Fiber>, code: u32) -> wasmtime::Result<()> {
     Err(Ended::Exited(ExitStatus::Code(code)).into())
 }
 
+/// Makes one call of the guest's, if it is answered at once. Nobody is woken where it is not: it is made again, and waited for.
+#[inline]
+fn at_once(
+    mut caller: Caller<'_, Fiber>,
+    make: impl FnOnce(&mut Process, &mut Context<'_>, &mut [u8]) -> Poll<Result<(), Errno>>,
+) -> wasmtime::Result<i32> {
+    // Whose memory is not known yet does not call through the adapter.
+    let memory = caller.data().memory;
+    let memory = memory.ok_or_else(|| wasmtime::Error::msg("the program exports no memory"))?;
+    let (bytes, fiber) = memory.data_and_store_mut(&mut caller);
+    let mut context = Context::from_waker(Waker::noop());
+    match make(&mut fiber.process, &mut context, bytes) {
+        Poll::Ready(answer) => fiber.answer(answer),
+        Poll::Pending => Ok(PENDING),
+    }
+}
+
 /// Makes one call of the guest's, leaving its stack as often as it takes.
 async fn call(
     mut caller: Caller<'_, Fiber>,
@@ -103,14 +169,21 @@ async fn call(
         // The epoch has moved on, and the guest's turn has just begun.
         caller.as_context_mut().set_epoch_deadline(1);
     }
-    match (answer, caller.data().process.exit_status()) {
-        (Ok(()), None) => Ok(0),
-        (Ok(()), Some(status)) => Err(Ended::Exited(status).into()),
-        (Err(errno), _) => Ok(i32::from(errno.code())),
-    }
+    caller.data().answer(answer)
 }
 
 impl Fiber {
+    /// What a call returns, unless the program has ended itself by it.
+    fn answer(&self, answer: Result<(), Errno>) -> wasmtime::Result<i32> {
+        match answer {
+            Ok(()) => match self.process.exit_status() {
+                None => Ok(0),
+                Some(status) => Err(Ended::Exited(status).into()),
+            },
+            Err(errno) => Ok(i32::from(errno.code())),
+        }
+    }
+
     /// Whether the call under way is to wait: it is to be made again at once where its time has come.
     fn waits(&mut self, context: &mut Context<'_>) -> bool {
         let Some(at) = self.process.deadline() else {
@@ -135,6 +208,38 @@ impl Fiber {
             none => none.insert(Box::pin(tokio::time::sleep_until(until))),
         };
         alarm.as_mut().poll(context).is_pending()
+    }
+}
+
+/// A program, and how its calls reach the host.
+#[derive(Clone)]
+pub(super) enum Entry {
+    /// Through the [adapter](super::adapter).
+    Adapted(Adapted),
+    /// By functions that suspend its stack.
+    Direct(InstancePre<Fiber>),
+}
+
+impl Entry {
+    pub(super) fn module(&self) -> &Module {
+        match self {
+            Entry::Adapted(program) => program.module(),
+            Entry::Direct(program) => program.module(),
+        }
+    }
+
+    async fn instantiate(&self, store: &mut Store<Fiber>) -> wasmtime::Result<Instance> {
+        match self {
+            Entry::Adapted(program) => program.instantiate(store).await,
+            Entry::Direct(program) => program.instantiate_async(store).await,
+        }
+    }
+
+    fn limits(&self, account: &Account) -> Limits {
+        match self {
+            Entry::Adapted(_) => Limits::new(account).with_adapter(),
+            Entry::Direct(_) => Limits::new(account),
+        }
     }
 }
 
@@ -194,7 +299,7 @@ impl Course<'_> {
 
 /// Runs a process to its end.
 pub(super) async fn run(
-    program: &InstancePre<Fiber>,
+    program: &Entry,
     process: Process,
     clock: Arc<TurnClock>,
     account: &Account,
@@ -203,7 +308,7 @@ pub(super) async fn run(
     let begun = std::time::Instant::now();
     let fiber = Fiber {
         process,
-        limits: Limits::new(account),
+        limits: program.limits(account),
         memory: None,
         clock: clock.clone(),
         alarm: None,
@@ -219,7 +324,7 @@ pub(super) async fn run(
     let mut entered = None;
     let ended = {
         let called = async {
-            let instance = program.instantiate_async(&mut store).await?;
+            let instance = program.instantiate(&mut store).await?;
             store.data_mut().memory = instance.get_memory(&mut store, "memory");
             let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
             entered = Some(std::time::Instant::now());

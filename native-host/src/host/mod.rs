@@ -34,6 +34,7 @@
 //! ```
 //! `examples/embed.rs` is a whole program.
 
+mod adapter;
 mod agent;
 mod fiber;
 mod plan;

@@ -13,9 +13,10 @@ use std::time::{Duration, SystemTime};
 use capfs_devices::identity::digest;
 use capfs_native_devices::blocking::Pool;
 use tokio::sync::OnceCell;
-use wasmtime::{Engine, InstancePre};
+use wasmtime::Engine;
 
-use super::fiber::{self, Fiber};
+use super::adapter::Adapter;
+use super::fiber::{self, Entry};
 use super::{HostUsage, LaunchError};
 use crate::cache::Cache;
 use crate::compile::{Compiler, Watch, allowed};
@@ -136,7 +137,7 @@ impl FileState {
 /// A program that is ready to be run any number of times.
 #[derive(Clone)]
 pub(super) struct Linked {
-    pub(super) program: InstancePre<Fiber>,
+    pub(super) program: Entry,
     /// Bytes of memory that it needs from the start.
     pub(super) minimum: u64,
     /// Bytes of its code.
@@ -146,6 +147,8 @@ pub(super) struct Linked {
 /// The programs of a host.
 pub(super) struct Programs {
     engines: Engines,
+    /// Made with the first program; `None` if the engine does not take it.
+    adapter: OnceLock<Option<Adapter>>,
     cache: Option<Cache>,
     compiler: Option<Compiler>,
     pool: Pool,
@@ -158,7 +161,7 @@ struct Kept {
     /// Counts uses.
     now: u64,
     /// By the digest of the module.
-    programs: HashMap<String, Entry>,
+    programs: HashMap<String, Slot>,
     /// Digests of files' contents.
     files: HashMap<FileState, String>,
     /// Bytes of code.
@@ -168,7 +171,7 @@ struct Kept {
 }
 
 #[derive(Default)]
-struct Entry {
+struct Slot {
     linked: Arc<OnceCell<Linked>>,
     used: u64,
     /// Bytes of its code, once it counts.
@@ -185,6 +188,7 @@ impl Programs {
     ) -> Programs {
         Programs {
             engines,
+            adapter: OnceLock::new(),
             cache,
             compiler,
             pool,
@@ -309,9 +313,23 @@ impl Programs {
             None => Compiling::Here,
         };
         let loaded = load_bytes(&self.engines, wasm, name, self.cache.as_ref(), compiling)?;
+        // It finds what can't be answered, with or without the adapter.
         let linker = linker_with(&loaded.module, name, fiber::define)?;
-        let program = linker.instantiate_pre(&loaded.module);
-        let program = program.map_err(|error| ModuleError::invalid(name, &error))?;
+        let adapter = || {
+            self.adapter
+                .get_or_init(|| Adapter::new(self.engine()).ok())
+        };
+        let adapted = match loaded.facts.start {
+            None => adapter().as_ref().and_then(|it| it.adapt(&loaded.module)),
+            Some(_) => None,
+        };
+        let program = match adapted {
+            Some(adapted) => Entry::Adapted(adapted),
+            None => {
+                let program = linker.instantiate_pre(&loaded.module);
+                Entry::Direct(program.map_err(|error| ModuleError::invalid(name, &error))?)
+            }
+        };
         let range = loaded.module.image_range();
         Ok(Linked {
             program,
