@@ -4,10 +4,11 @@ mod fleet;
 
 use std::time::Duration;
 
-use capfs_host::grants::MountGrant;
-use capfs_host::host::{Host, Io, LaunchError, Plan, Program};
-use capfs_host::run::Outcome;
+use capfs_host::grants::{DirGrant, MountGrant};
+use capfs_host::host::{Host, Io, LaunchError, Plan, Program, Stdio};
+use capfs_host::run::{Outcome, Report};
 use capfs_host::wait::Cancelled;
+use capfs_runtime::ExitStatus;
 use fleet::{ECHO, SPIN, ask, exited, id, launch, program, runtime};
 use tokio::io::AsyncReadExt;
 
@@ -107,5 +108,232 @@ fn a_launch_that_fails_leaves_nothing() {
         let again = Plan::new(program("echo", ECHO));
         assert!(matches!(launch(again).await.err(), Some(LaunchError::Running(_))));
         assert!(exited(&agent.wait().await));
+    });
+}
+
+/// Runs a program to its end on a runtime of one thread, and returns what it has written.
+fn run(wat: &str, plan: impl FnOnce(Plan) -> Plan) -> (Report, String) {
+    runtime(1).block_on(async {
+        let host = Host::builder().build().unwrap();
+        let mut agent = launch(&host, "one", plan(Plan::new(program("one", wat)))).await;
+        let (mut stdout, mut said) = (agent.stdout().unwrap(), String::new());
+        stdout.read_to_string(&mut said).await.unwrap();
+        let report = agent.wait().await;
+        // What its pipes have kept is kept by both ends.
+        drop(stdout);
+        assert_eq!(host.usage().account.used, 0);
+        (report, said)
+    })
+}
+
+/// A module with the body of `_start`, imports in front of it, and the string `text` at 16, which `$say` writes a byte of.
+fn saying(imports: &str, text: &str, rest: &str) -> String {
+    format!(
+        r#"(module {imports}
+             (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+             (memory (export "memory") 1)
+             (data (i32.const 16) "{text}")
+             (func $say (param $at i32)
+               (i32.store (i32.const 0) (local.get $at))
+               (i32.store (i32.const 4) (i32.const 1))
+               (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable)))
+             {rest})"#
+    )
+}
+
+#[test]
+fn a_start_function_calls_the_host_as_well() {
+    let wat = saying(
+        "",
+        "ab",
+        r#"(func $begin (call $say (i32.const 16)))
+           (start $begin)
+           (func (export "_start") (call $say (i32.const 17)))"#,
+    );
+    let (report, said) = run(&wat, |plan| plan);
+    assert!(exited(&report));
+    assert_eq!(said, "ab");
+    // Each call counts once, whichever way it went.
+    assert_eq!(report.usage.calls, 2);
+}
+
+#[test]
+fn every_import_is_answered_as_on_a_thread() {
+    let imports = r#"
+        (import "wasi_unstable" "fd_seek" (func $old (param i32 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "sock_open" (func $none (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))"#;
+    let wat = saying(
+        imports,
+        "x",
+        r#"(func (export "_start")
+             ;; A pipe has no offsets: ESPIPE, 70.
+             (if (i32.ne (i32.const 70) (call $old (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 8))) (then unreachable))
+             ;; ENOSYS, 52.
+             (if (i32.ne (i32.const 52) (call $none (i32.const 0) (i32.const 0))) (then unreachable))
+             (call $say (i32.const 16))
+             (call $exit (i32.const 7)))"#,
+    );
+    let (report, said) = run(&wat, |plan| plan);
+    assert_eq!(report.outcome, Outcome::Exited(ExitStatus::Code(7)));
+    assert_eq!(said, "x");
+    let unknown = r#"(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))"#;
+    runtime(1).block_on(async {
+        let host = Host::builder().build().unwrap();
+        let plan = Plan::new(program("unknown", unknown));
+        let refused = host.launch(id("one"), plan, Io::null()).await;
+        assert!(matches!(refused.err(), Some(LaunchError::Module(_))));
+        assert_eq!(host.usage().programs, 0);
+    });
+}
+
+#[test]
+fn a_sleep_ends_and_processor_time_is_the_agents_own() {
+    // A relative wait of 20 ms by the monotonic clock, and then the processor time.
+    let wat = r#"(module
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func $now (param $clock i32) (result i64)
+          (if (call $time (local.get $clock) (i64.const 1) (i32.const 512)) (then unreachable))
+          (i64.load (i32.const 512)))
+        (func (export "_start") (local $begun i64)
+          (local.set $begun (call $now (i32.const 1)))
+          (i32.store (i32.const 16) (i32.const 1))
+          (i64.store (i32.const 24) (i64.const 20000000))
+          (if (call $poll (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 248)) (then unreachable))
+          (if (i64.lt_u (i64.sub (call $now (i32.const 1)) (local.get $begun)) (i64.const 20000000)) (then unreachable))
+          ;; It has slept: what it used is far less.
+          (if (i64.ge_u (call $now (i32.const 2)) (i64.const 15000000)) (then unreachable))))"#;
+    assert!(exited(&run(wat, |plan| plan).0));
+}
+
+#[test]
+fn hostile_agents_are_held_to_their_limits() {
+    let deep = r#"(module (memory (export "memory") 1)
+        (func $f (export "_start") (call $f) (call $f)))"#;
+    let (report, _) = run(deep, |plan| plan);
+    assert!(
+        matches!(&report.outcome, Outcome::Trapped(why) if why.contains("stack")),
+        "{report:?}"
+    );
+    let greedy = r#"(module (memory (export "memory") 1)
+        (func (export "_start")
+          (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+          unreachable))"#;
+    let (report, _) = run(greedy, |plan| plan.max_memory(16 << 20));
+    assert_eq!(report.outcome, Outcome::OutOfMemory);
+    assert!(
+        report.memory <= 16 << 20 && report.account.peak <= 16 << 20,
+        "{report:?}"
+    );
+    let tables = r#"(module (memory (export "memory") 1) (table $t 1 funcref)
+        (func (export "_start")
+          (loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 65536)) (i32.const -1))))))"#;
+    let (report, _) = run(tables, |plan| plan.max_memory(16 << 20));
+    assert!(
+        exited(&report) && report.account.peak <= 16 << 20,
+        "{report:?}"
+    );
+    // Descriptors: the memory file system's root again and again, until there is EMFILE (33).
+    let open = r#"(module
+        (import "wasi_snapshot_preview1" "path_open"
+          (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) ".")
+        (func (export "_start") (local $errno i32)
+          (loop $more
+            (local.set $errno (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 2)
+              (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 8)))
+            (br_if $more (i32.eqz (local.get $errno))))
+          (if (i32.ne (local.get $errno) (i32.const 33)) (then unreachable))))"#;
+    let files: MountGrant = "memory:/tmp".parse().unwrap();
+    let (report, _) = run(open, |plan| plan.grant(files).max_files(50));
+    assert!(exited(&report), "{report:?}");
+    assert_eq!(report.usage.files_peak, 50);
+}
+
+#[test]
+fn files_of_a_folder_are_written_and_synced_beside_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let grant: DirGrant = format!("{}::/work:rw", folder.path().display())
+        .parse()
+        .unwrap();
+    // Makes `f` in the first directory, writes to it, syncs it and the directory.
+    let wat = r#"(module
+        (import "wasi_snapshot_preview1" "path_open"
+          (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_sync" (func $sync (param i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "f")
+        (data (i32.const 32) "kept")
+        (func $must (param i32) (if (local.get 0) (then unreachable)))
+        (func (export "_start")
+          (call $must (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 1)
+            (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 8)))
+          (i32.store (i32.const 0) (i32.const 32))
+          (i32.store (i32.const 4) (i32.const 4))
+          (call $must (call $write (i32.load (i32.const 8)) (i32.const 0) (i32.const 1) (i32.const 12)))
+          (call $must (call $sync (i32.load (i32.const 8))))
+          (call $must (call $sync (i32.const 3)))))"#;
+    let (report, _) = run(wat, |plan| plan.grant(grant));
+    assert!(exited(&report), "{report:?}");
+    assert_eq!(std::fs::read(folder.path().join("f")).unwrap(), b"kept");
+}
+
+#[test]
+fn streams_are_the_embedders() {
+    runtime(1).block_on(async {
+        let host = Host::builder().build().unwrap();
+        let (mut from, to) = tokio::io::duplex(64);
+        let io = Io {
+            // More than pipes hold.
+            stdin: Stdio::reader(tokio::io::repeat(b'x').take(100_000)),
+            stdout: Stdio::writer(to),
+            ..Io::null()
+        };
+        let plan = Plan::new(program("echo", ECHO));
+        let mut agent = host.launch(id("one"), plan, io).await.unwrap();
+        let mut said = Vec::new();
+        let (read, report) = tokio::join!(from.read_to_end(&mut said), agent.wait());
+        read.unwrap();
+        assert!(exited(&report));
+        assert_eq!(said, vec![b'x'; 100_000]);
+    });
+}
+
+#[test]
+fn code_is_kept_by_its_digest_and_goes_when_there_is_too_much() {
+    runtime(1).block_on(async {
+        let host = Host::builder().max_code(1).build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("echo.wasm");
+        std::fs::write(&file, wat::parse_str(ECHO).unwrap()).unwrap();
+        for (round, name) in ["a", "b"].into_iter().enumerate() {
+            // The same module, in a file and in memory.
+            for program in [Program::file(&file), program(name, ECHO)] {
+                let agent = host.launch(id(name), Plan::new(program), Io::null()).await;
+                assert!(exited(&agent.unwrap().wait().await));
+            }
+            assert_eq!(host.usage().loaded, 1 + 2 * round as u64);
+            // Another takes its place.
+            let other = host
+                .launch(id(name), Plan::new(program("spin", SPIN)), Io::null())
+                .await;
+            drop(other.unwrap());
+            assert_eq!(host.usage().programs, 1);
+            while host.usage().agents > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        // A file that has changed is another program.
+        std::fs::write(&file, wat::parse_str(SPIN).unwrap()).unwrap();
+        let plan = Plan::new(Program::file(&file)).timeout(Duration::from_millis(100));
+        let mut agent = host.launch(id("c"), plan, Io::null()).await.unwrap();
+        assert_eq!(
+            agent.wait().await.outcome,
+            Outcome::Cancelled(Cancelled::Timeout)
+        );
     });
 }
