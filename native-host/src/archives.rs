@@ -189,7 +189,7 @@ mod tests {
     fn unpacked(packed: &[u8], max: u64) -> Result<Vec<u8>, String> {
         let unpacked = unpack(packed, max, &Account::unlimited());
         unpacked
-            .map(|unpacked| unpacked.bytes)
+            .map(|unpacked| unpacked.as_ref().to_vec())
             .map_err(|error| error.to_string())
     }
 
