@@ -1,8 +1,5 @@
 //! What `run` was told, by a manifest and by the command line together.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::env::VarError;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -139,30 +136,7 @@ fn program(args: &RunArgs, manifest: &Manifest) -> Result<(PathBuf, Vec<String>)
 /// - [`SettingsError::Variable`]: what is to be passed on is not UTF-8; it is no less set than others
 fn env(manifest: &[Variable], own: &[EnvArg]) -> Result<Vec<(String, String)>, SettingsError> {
     let own: Vec<Variable> = own.iter().map(EnvArg::variable).collect();
-    let mut last: Vec<&Variable> = Vec::new();
-    let mut places = HashMap::new();
-    for variable in manifest.iter().chain(&own) {
-        match places.entry(&variable.name) {
-            Entry::Occupied(place) => last[*place.get()] = variable,
-            Entry::Vacant(place) => {
-                place.insert(last.len());
-                last.push(variable);
-            }
-        }
-    }
-    let mut set = Vec::new();
-    for Variable { name, value } in last {
-        let value = match value {
-            Some(value) => Some(value.clone()),
-            None => match std::env::var(name) {
-                Ok(value) => Some(value),
-                Err(VarError::NotPresent) => None,
-                Err(VarError::NotUnicode(_)) => return Err(SettingsError::Variable(name.clone())),
-            },
-        };
-        set.extend(value.map(|value| (name.clone(), value)));
-    }
-    Ok(set)
+    manifest::variables(manifest.iter().chain(&own)).map_err(SettingsError::Variable)
 }
 
 /// What the manifest asks for, but for what the command line has something else at its path for, and that.

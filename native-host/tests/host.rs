@@ -5,7 +5,7 @@ mod fleet;
 use std::time::Duration;
 
 use capfs_host::grants::{DirGrant, MountGrant};
-use capfs_host::host::{Host, Io, LaunchError, Plan, Program, Stdio};
+use capfs_host::host::{Host, Io, LaunchError, Plan, PlanError, Program, Stdio};
 use capfs_host::run::{Outcome, Report};
 use capfs_host::wait::Cancelled;
 use capfs_runtime::ExitStatus;
@@ -335,5 +335,40 @@ fn code_is_kept_by_its_digest_and_goes_when_there_is_too_much() {
             agent.wait().await.outcome,
             Outcome::Cancelled(Cancelled::Timeout)
         );
+    });
+}
+
+#[test]
+fn a_manifest_is_a_plan() {
+    runtime(1).block_on(async {
+        let host = Host::builder().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = folder.path().join("agent.toml");
+        std::fs::write(folder.path().join("echo.wasm"), wat::parse_str(ECHO).unwrap()).unwrap();
+        let write = |text: &str| std::fs::write(&manifest, text).unwrap();
+        write("[agent]\nprogram = \"echo.wasm\"\nid = \"echo\"\n[limits]\nfiles = 20\n[mounts]\n\"/tmp\" = { type = \"memory\" }\n");
+        let (own, plan) = Plan::from_manifest(&manifest).unwrap();
+        let mut agent = host.launch(own.unwrap(), plan, Io::null()).await.unwrap();
+        assert_eq!(agent.id().as_str(), "echo");
+        assert!(agent.degraded().is_empty());
+        let report = agent.wait().await;
+        assert!(exited(&report));
+        // The streams and the folder.
+        assert_eq!(report.usage.files_peak, 4);
+
+        // Another module than the one that is meant, and the manifest's own folder to be written.
+        let digest = format!("sha256:{}", "0".repeat(64));
+        write(&format!("[agent]\nprogram = \"echo.wasm\"\ndigest = \"{digest}\"\n"));
+        let (own, plan) = Plan::from_manifest(&manifest).unwrap();
+        assert!(own.is_none());
+        let refused = host.launch(id("one"), plan, Io::null()).await.err();
+        assert!(matches!(refused, Some(LaunchError::Module(error)) if error.to_string().contains(&digest)));
+        write("[agent]\nprogram = \"echo.wasm\"\n[mounts]\n\"/own\" = { type = \"folder\", host = \".\", rights = \"rw\" }\n");
+        let (_, plan) = Plan::from_manifest(&manifest).unwrap();
+        let refused = host.launch(id("one"), plan, Io::null()).await.err();
+        assert!(matches!(refused, Some(LaunchError::Grants(lacks)) if lacks.len() == 1));
+        write("[agent]\n");
+        assert!(matches!(Plan::from_manifest(&manifest), Err(PlanError::NoProgram)));
+        assert_eq!(host.usage().account.used, 0);
     });
 }

@@ -49,6 +49,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use capfs::OpenFile;
 use capfs::account::{Account, AccountUsage, Charge, Holding};
 use capfs::clock::Clock;
 use capfs_devices::console::Terminal;
@@ -67,6 +68,7 @@ use crate::clock::{SystemClock, SystemRandom, TurnClock};
 use crate::compile::Compiler;
 use crate::engine::{CHILD_STACK, Engines, ModuleError};
 use crate::grants::{self, Grant, Granted, Lack};
+use crate::listen::{self, Listening};
 use crate::reserved::OwnPaths;
 use crate::state::{State, StateError};
 use crate::tasks::Family;
@@ -75,7 +77,7 @@ use programs::{Linked, Programs};
 use ticker::Ticker;
 
 pub use agent::Agent;
-pub use plan::{AgentId, Plan};
+pub use plan::{AgentId, Plan, PlanError};
 pub use programs::{CODE_MAX, Program};
 pub use stdio::{AgentOutput, AgentStdin, Io, Stdio};
 pub use ticker::TICK;
@@ -107,6 +109,9 @@ pub enum LaunchError {
     /// What it requires can't be given, a line each.
     #[error("{}", lines(.0))]
     Grants(Vec<Lack>),
+    /// It can't listen where it is to.
+    #[error("{0}")]
+    Listen(String),
     /// Its state folder can't be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -385,6 +390,7 @@ struct Prepared {
     capabilities: Capabilities,
     files: FileLimit,
     state: Option<State>,
+    listening: Vec<Listening>,
 }
 
 /// What an agent has beside its process. It is let go of where blocking is allowed.
@@ -405,6 +411,17 @@ async fn launch(
     let running = account.charge(Holding::Programs, inner.stack + RUNNING);
     let running = running.map_err(|_| LaunchError::Memory)?;
     let linked = inner.programs.get(&plan.program, plan.max_memory).await?;
+    if let Some(wanted) = plan
+        .digest
+        .as_ref()
+        .filter(|wanted| **wanted != linked.digest)
+    {
+        return Err(LaunchError::Module(ModuleError::OtherDigest {
+            path: plan.program.name().to_owned(),
+            digest: linked.digest,
+            wanted: wanted.clone(),
+        }));
+    }
     let needed = linked.minimum;
     if needed > plan.max_memory {
         let limit = plan.max_memory;
@@ -420,7 +437,7 @@ async fn launch(
     let (clock_grant, random) = (plan.clock, plan.random);
     let mut args = vec![plan.program.argument()];
     args.extend(plan.args.iter().cloned());
-    let env = plan.env.clone();
+    let mut env = plan.env.clone();
     let (preparing, own, whose) = (inner.clone(), account.clone(), id.clone());
     let prepared = inner
         .pool
@@ -431,7 +448,13 @@ async fn launch(
         capabilities,
         files,
         state,
+        listening,
     } = prepared;
+    listen::announce(&listening, &mut env);
+    let handed = listening
+        .into_iter()
+        .map(|socket| Box::new(socket.listener) as Box<dyn OpenFile>)
+        .collect();
     let belongings = Belongings {
         capabilities,
         _state: state,
@@ -445,7 +468,7 @@ async fn launch(
         namespace: granted.namespace,
         stdio: opened.files,
         preopens: granted.preopens,
-        handed: Vec::new(),
+        handed,
         clock: clock.clone(),
         clock_grant,
         random: match random {
@@ -537,9 +560,10 @@ fn prepare(
     terminal: Option<Arc<dyn Terminal>>,
 ) -> Result<Prepared, LaunchError> {
     let name = id.as_str();
-    let mut state = plan.state.as_deref();
-    let state = state
-        .take()
+    // What may be another's comes before anything is made.
+    let mut listening = listen::listen(&plan.listen).map_err(LaunchError::Listen)?;
+    let state = plan.state.as_deref();
+    let mut state = state
         .map(|folder| State::claim(folder, id.identity(), plan.program.name()))
         .transpose()?;
     let devices = Devices {
@@ -574,18 +598,20 @@ fn prepare(
     let own = OwnPaths {
         cache: inner.cache.as_ref().map(Cache::folder),
         state: plan.state.as_deref(),
+        manifest: plan.manifest.as_deref(),
         ..OwnPaths::default()
     };
     let reserved = own.reserved(&plan.wants);
     let mut capabilities = Capabilities::new(devices, name, family, reserved);
     let granted = grants::namespace(&plan.wants, plan.memory_files, &mut capabilities);
     let granted = granted.map_err(LaunchError::Grants)?;
-    let mut state = state;
+    listen::behind(granted.preopens.len(), &mut listening);
     state.iter_mut().for_each(State::keep);
     Ok(Prepared {
         granted,
         capabilities,
         files,
         state,
+        listening,
     })
 }

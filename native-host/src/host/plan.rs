@@ -1,7 +1,7 @@
 //! What an agent is launched with.
 
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::Program;
 use crate::grants::{DirGrant, Grant, MountGrant};
 use crate::limits::{FILES_MAX, MEMORY_MAX};
-use crate::manifest::Want;
+use crate::listen::ListenGrant;
+use crate::manifest::{self, ManifestError, Want, variables};
 
 /// Who an agent is on a host: one that runs has its id alone. Its keys, files and databases are found by it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +55,21 @@ impl Display for AgentId {
     }
 }
 
+/// Why a manifest is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The manifest's fault.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Nothing says what is to be run.
+    #[error("the manifest names no program")]
+    NoProgram,
+    /// A variable of this process that no program can be given.
+    #[error("the value of the variable `{0}` is not UTF-8")]
+    Variable(String),
+}
+
 /// A program, and everything that it is given. Nothing is given that isn't said.
 pub struct Plan {
     pub(super) program: Program,
@@ -69,6 +85,10 @@ pub struct Plan {
     pub(super) state: Option<PathBuf>,
     pub(super) passphrase: Option<Zeroizing<String>>,
     pub(super) audit: Option<Arc<dyn Sink>>,
+    pub(super) listen: Vec<ListenGrant>,
+    pub(super) digest: Option<String>,
+    /// The file that says it all, which no agent may write.
+    pub(super) manifest: Option<PathBuf>,
 }
 
 impl Plan {
@@ -88,6 +108,43 @@ impl Plan {
             state: None,
             passphrase: None,
             audit: None,
+            listen: Vec::new(),
+            digest: None,
+            manifest: None,
+        }
+    }
+
+    /// What a manifest says (docs/manifest.md), and who the agent is, if it says so. What it asks for is granted; what it can do without is
+    /// among [`Agent::degraded`](super::Agent::degraded) where this host lacks it.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn from_manifest(path: &Path) -> Result<(Option<AgentId>, Plan), PlanError> {
+        let manifest = manifest::load(path, None)?;
+        let program = manifest.program.ok_or(PlanError::NoProgram)?;
+        let mut plan = Plan::new(Program::file(program));
+        plan.args = manifest.args;
+        plan.env = variables(&manifest.env).map_err(PlanError::Variable)?;
+        plan.wants = manifest.wants;
+        plan.clock = manifest.clock.unwrap_or(plan.clock);
+        plan.random = manifest.random.unwrap_or(plan.random);
+        plan.max_memory = manifest.limits.memory.map_or(MEMORY_MAX, |max| max as u64);
+        plan.max_files = manifest.limits.files.unwrap_or(FILES_MAX);
+        plan.timeout = manifest.limits.time;
+        if let Some(bytes) = manifest.limits.storage {
+            plan.memory_files.bytes = bytes;
+        }
+        plan.listen = manifest.listen;
+        plan.digest = manifest.program_digest;
+        plan.manifest = Some(path.to_owned());
+        Ok((manifest.id.map(AgentId), plan))
+    }
+
+    /// No module but the one with this digest is run, which is written as `capfs-host inspect` shows it.
+    pub fn digest(self, digest: impl Into<String>) -> Plan {
+        Plan {
+            digest: Some(digest.into()),
+            ..self
         }
     }
 

@@ -138,6 +138,8 @@ impl FileState {
 #[derive(Clone)]
 pub(super) struct Linked {
     pub(super) program: Entry,
+    /// The digest of its module.
+    pub(super) digest: String,
     /// Bytes of memory that it needs from the start.
     pub(super) minimum: u64,
     /// Bytes of its code.
@@ -220,8 +222,11 @@ impl Programs {
         let cell = self.entry(&read);
         let made = cell.get_or_try_init(|| {
             let (programs, name, wasm) = (self.clone(), program.name.clone(), read.wasm.clone());
+            let digest = read.digest.clone();
             async move {
-                let made = self.pool.run(move || programs.load(&name, &wasm, memory));
+                let made = self
+                    .pool
+                    .run(move || programs.load(&name, &wasm, digest, memory));
                 Ok::<_, LaunchError>(made.await??)
             }
         });
@@ -298,7 +303,13 @@ impl Programs {
         }
     }
 
-    fn load(&self, name: &str, wasm: &[u8], memory: u64) -> Result<Linked, ModuleError> {
+    fn load(
+        &self,
+        name: &str,
+        wasm: &[u8],
+        digest: String,
+        memory: u64,
+    ) -> Result<Linked, ModuleError> {
         let (parker, mut meanwhile) = (Parker::new(), || ());
         let compiling = match &self.compiler {
             Some(compiler) => {
@@ -333,6 +344,7 @@ impl Programs {
         let range = loaded.module.image_range();
         Ok(Linked {
             program,
+            digest,
             minimum: loaded.facts.memory_minimum(),
             code: (range.end as u64 - range.start as u64).max(1),
         })

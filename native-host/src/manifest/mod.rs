@@ -28,6 +28,9 @@
 mod read;
 mod tree;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -178,6 +181,39 @@ impl ManifestError {
             error => vec![error.to_string()],
         }
     }
+}
+
+/// The variables that are set, each name once, in the order in which they were named first. What is said last holds.
+///
+/// # Errors
+/// The name of a variable of this process that is to be passed on and is not UTF-8.
+pub fn variables<'v>(
+    all: impl IntoIterator<Item = &'v Variable>,
+) -> Result<Vec<(String, String)>, String> {
+    let mut last: Vec<&Variable> = Vec::new();
+    let mut places = HashMap::new();
+    for variable in all {
+        match places.entry(&variable.name) {
+            Entry::Occupied(place) => last[*place.get()] = variable,
+            Entry::Vacant(place) => {
+                place.insert(last.len());
+                last.push(variable);
+            }
+        }
+    }
+    let mut set = Vec::new();
+    for Variable { name, value } in last {
+        let value = match value {
+            Some(value) => Some(value.clone()),
+            None => match std::env::var(name) {
+                Ok(value) => Some(value),
+                Err(VarError::NotPresent) => None,
+                Err(VarError::NotUnicode(_)) => return Err(name.clone()),
+            },
+        };
+        set.extend(value.map(|value| (name.clone(), value)));
+    }
+    Ok(set)
 }
 
 /// Reads a manifest's file, once: JSON if its name ends so, TOML otherwise. Nothing but a manifest with the digest `wanted`, if it is given,
