@@ -4,6 +4,8 @@ mod fleet;
 
 use std::time::Duration;
 
+use capfs_devices::grant::Grant;
+use capfs_host::compile::Compiler;
 use capfs_host::grants::{DirGrant, MountGrant};
 use capfs_host::host::{Host, Io, LaunchError, Plan, PlanError, Program, Stdio};
 use capfs_host::run::{Outcome, Report};
@@ -369,6 +371,43 @@ fn a_manifest_is_a_plan() {
         assert!(matches!(refused, Some(LaunchError::Grants(lacks)) if lacks.len() == 1));
         write("[agent]\n");
         assert!(matches!(Plan::from_manifest(&manifest), Err(PlanError::NoProgram)));
+        assert_eq!(host.usage().account.used, 0);
+    });
+}
+
+#[test]
+fn capabilities_are_granted_and_given_back() {
+    runtime(1).block_on(async {
+        let host = Host::builder().build().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let grant = |flag: &str| Grant::from_flag(flag).unwrap();
+        let plan = || {
+            let plan = Plan::new(program("echo", ECHO)).state(state.path().join("state"));
+            plan.grant(grant("fetch,origin=https://example.com"))
+                .grant(grant("indexeddb"))
+                .grant(grant("crypto"))
+                .grant(grant("opfs,quota=64KiB"))
+        };
+        // The second has the folder when the first has ended.
+        for _ in 0..2 {
+            let mut agent = launch(&host, "one", plan()).await;
+            let held = agent.usage().used;
+            assert!(held > 0);
+            assert!(exited(&agent.wait().await));
+            assert_eq!(host.usage().account.used, 0);
+        }
+        // Who compiles nothing beside itself starts no children.
+        let refused = host
+            .launch(id("one"), plan().grant(grant("task")), Io::null())
+            .await;
+        match refused.err() {
+            Some(LaunchError::Grants(lacks)) => assert_eq!(lacks.len(), 1),
+            other => panic!("{other:?}"),
+        }
+        let compiler = Compiler::at(env!("CARGO_BIN_EXE_capfs-host"));
+        let host = Host::builder().compiler(compiler).build().unwrap();
+        let mut agent = launch(&host, "one", plan().grant(grant("task"))).await;
+        assert!(exited(&agent.wait().await));
         assert_eq!(host.usage().account.used, 0);
     });
 }
