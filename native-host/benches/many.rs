@@ -3,7 +3,8 @@
 //! Prints one line of JSON:
 //! - `call_ns`: nanoseconds of a WASI call that does nothing, on a thread of the agent's own, as `capfs-host run` makes it, and as a task;
 //! - `launch_us`: microseconds of a launch of a program whose code is kept, the median;
-//! - `waiting_kib`: KiB that an agent that waits for input takes of the process's resident memory, its one page of memory included;
+//! - `fresh_kib`: KiB that an agent that waits for its first input takes of the process's resident memory, its one page of memory included;
+//! - `waiting_kib`: the same when it has answered once, two pipes included;
 //! - `answer_us`: microseconds from a line to its answer, with all others waiting, the median;
 //! - `delay_ms`: the same in milliseconds, with one agent that computes for each thread: median, 95 %, 99 % and the longest.
 
@@ -164,7 +165,6 @@ async fn many(count: usize) -> Result<serde_json::Value> {
         launches.push(begun.elapsed());
     }
     let fresh = resident()?.saturating_sub(before) as f64 / count as f64;
-    eprintln!("fresh {fresh}");
     for agent in &mut agents {
         agent.ask().await?;
     }
@@ -189,6 +189,7 @@ async fn many(count: usize) -> Result<serde_json::Value> {
     Ok(serde_json::json!({
         "agents": count,
         "launch_us": part_of(&launches, 0.5).as_secs_f64() * 1e6,
+        "fresh_kib": fresh,
         "waiting_kib": waiting,
         "answer_us": part_of(&answers, 0.5).as_secs_f64() * 1e6,
         "delay_ms": [millis(0.5), millis(0.95), millis(0.99), millis(1.0)],
