@@ -32,6 +32,23 @@ pub const ECHO: &str = r#"
 pub const SPIN: &str =
     r#"(module (memory (export "memory") 1) (func (export "_start") (loop $more (br $more))))"#;
 
+/// Waits for 20 ms by the monotonic clock, and looks at what it used of the processor: far less.
+pub const SLEEP: &str = r#"(module
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func $now (param $clock i32) (result i64)
+          (if (call $time (local.get $clock) (i64.const 1) (i32.const 512)) (then unreachable))
+          (i64.load (i32.const 512)))
+        (func (export "_start") (local $begun i64)
+          (local.set $begun (call $now (i32.const 1)))
+          (i32.store (i32.const 16) (i32.const 1))
+          (i64.store (i32.const 24) (i64.const 20000000))
+          (if (call $poll (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 248)) (then unreachable))
+          (if (i64.lt_u (i64.sub (call $now (i32.const 1)) (local.get $begun)) (i64.const 20000000)) (then unreachable))
+          ;; It has slept: what it used is far less.
+          (if (i64.ge_u (call $now (i32.const 2)) (i64.const 15000000)) (then unreachable))))"#;
+
 pub fn program(name: &str, wat: &str) -> Program {
     Program::bytes(name, wat::parse_str(wat).unwrap())
 }
