@@ -93,6 +93,11 @@ macro_rules! forward_open_file {
             self.$inner.subject()
         }
     };
+    (@ $inner:ident save) => {
+        fn save(&self) -> Result<$crate::SavedFile, $crate::Errno> {
+            self.$inner.save()
+        }
+    };
     (@ $inner:ident entries) => {
         fn entries(&mut self) -> Option<&mut dyn $crate::Entries> {
             self.$inner.entries()
@@ -143,6 +148,21 @@ macro_rules! forward_node {
     (@ $inner:ident read_link) => {
         fn read_link(&self) -> $crate::Op<String> {
             self.$inner.read_link()
+        }
+    };
+    (@ $inner:ident save) => {
+        fn save(&self) -> Result<$crate::Handle, $crate::Errno> {
+            self.$inner.save()
+        }
+    };
+    (@ $inner:ident reopen) => {
+        fn reopen(&self, how: $crate::OpenHow, state: &[u8]) -> $crate::Op<Box<dyn $crate::OpenFile>> {
+            self.$inner.reopen(how, state)
+        }
+    };
+    (@ $inner:ident durable) => {
+        fn durable(&self) -> Option<&dyn $crate::Durable> {
+            self.$inner.durable()
         }
     };
     (@ $inner:ident subject) => {

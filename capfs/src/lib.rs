@@ -21,6 +21,8 @@ pub mod account;
 pub mod clock;
 pub mod device;
 mod directory_file;
+mod durable;
+pub mod encoding;
 mod errno;
 mod forward;
 mod guest;
@@ -38,6 +40,7 @@ mod stat;
 pub mod testkit;
 
 pub use directory_file::{DirectoryFile, OpenDirectory};
+pub use durable::{Durable, Handle, SavedFile};
 pub use errno::Errno;
 pub use guest::{GuestSink, GuestSource};
 pub use harmful::is_harmful;
@@ -46,7 +49,7 @@ pub use maybe_send::{BoxedFuture, MaybeSend, MaybeSync};
 pub use name::Name;
 pub use namespace::{
     BindFlags, BindOrder, BuildError, DeviceId, Mounted, Namespace, NamespaceList,
-    NamespaceTextError, OpenAt, Operation, Place, Resolved,
+    NamespaceTextError, OpenAt, Operation, Place, Resolved, SavedPlace,
 };
 pub use node::{
     DirEntry, Directory, EditDirectory, Entries, Interest, Listener, Node, NodeRef, OpenFile,

@@ -40,3 +40,9 @@ pub const UNION_LISTINGS_MAX: usize = 4;
 /// Devices that lie two namespaces or more behind a view, such as what a child's child sees of its grandparent's mounts. A
 /// file of one more can't be told from others and is `EOVERFLOW`. It bounds what the numbers of such devices take.
 pub const VIEW_DEVICES_MAX: usize = 1 << 16;
+
+/// Bytes of a [`Handle`](crate::Handle): a path of [`PATH_MAX`] bytes and some beside it, as the operating system's `name_to_handle_at` has at most 128.
+pub const HANDLE_MAX: usize = PATH_MAX + 128;
+
+/// Bytes that are kept of an open file beside its handle. A file that would need more is stale once its process is thawed.
+pub const SAVED_STATE_MAX: usize = 64 << 10;

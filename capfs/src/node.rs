@@ -12,7 +12,10 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::{Errno, GuestSink, GuestSource, MaybeSend, MaybeSync, Name, Op, Qid, SetStat, Stat};
+use crate::{
+    Durable, Errno, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Name, Op, Qid, SavedFile, SetStat,
+    Stat,
+};
 
 /// A node that is shared between the places that refer to it.
 pub type NodeRef = Arc<dyn Node>;
@@ -57,6 +60,31 @@ pub trait Node: MaybeSend + MaybeSync + Any {
     /// What outside of the tree the file stands for, such as the address of a request: what an audit should say of an
     /// opening beside the file's name, of one that was refused as well.
     fn subject(&self) -> Option<String> {
+        None
+    }
+
+    /// By what this file is found again, here and elsewhere, for as long as the device's files are kept.
+    ///
+    /// # Errors
+    /// - [`Errno::Nodev`]: it can't be, such as a file without a name, or what only this run has
+    fn save(&self) -> Result<Handle, Errno> {
+        Err(Errno::Nodev)
+    }
+
+    /// Opens the file as one was that had this state ([`SavedFile::state`]) when it was saved: without truncating it, or doing anything else that
+    /// opening it did.
+    ///
+    /// # Errors
+    /// As [`Node::open`]; [`Errno::Stale`]: no file of this node has such a state.
+    fn reopen(&self, how: OpenHow, state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        match state.is_empty() {
+            true => self.open(how),
+            false => Op::err(Errno::Stale),
+        }
+    }
+
+    /// The power to find files at and below this node by their handles; `None` where the device has none that last.
+    fn durable(&self) -> Option<&dyn Durable> {
         None
     }
 
@@ -320,6 +348,15 @@ pub trait OpenFile: MaybeSend {
     /// should say beside the file's name.
     fn subject(&self) -> Option<String> {
         None
+    }
+
+    /// What opens this file again as it is, in another run of whoever has it open. What was written must not be left out: a file that has
+    /// begun what it has not done yet can't be saved. A directory is found again by its node, and is not asked.
+    ///
+    /// # Errors
+    /// - [`Errno::Nodev`]: nothing does, now or ever
+    fn save(&self) -> Result<SavedFile, Errno> {
+        Err(Errno::Nodev)
     }
 
     /// The entries of the directory that this is, if it is one.

@@ -22,8 +22,8 @@ use super::synthetic::{Command, Contents, DynamicNames, OpenCtl, OpenText, Synth
 use crate::account::{Account, Charge, Holding};
 use crate::forward::{forward_node, forward_open_file};
 use crate::{
-    DirEntry, Directory, EditDirectory, Errno, FileKind, MaybeSend, MaybeSync, Name, Node, NodeRef,
-    Op, OpenFile, OpenHow, Qid, SetStat, Stat,
+    DirEntry, Directory, Durable, EditDirectory, Errno, FileKind, Handle, MaybeSend, MaybeSync, Name, Node, NodeRef,
+    Op, OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat,
 };
 
 /// Bytes that an account is charged for a conversation, beside what it gathers: 4 KiB, what one with its files takes on a
@@ -413,6 +413,19 @@ impl Node for Member {
         self.inner.directory().map(|_| self as &dyn Directory)
     }
 
+    /// What a conversation has said is in nobody's file.
+    fn save(&self) -> Result<Handle, Errno> {
+        Err(Errno::Nodev)
+    }
+
+    fn reopen(&self, _how: OpenHow, _state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        Op::err(Errno::Stale)
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        None
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -467,6 +480,10 @@ impl Drop for Stay {
 #[deny(clippy::missing_trait_methods)]
 impl OpenFile for Held {
     forward_open_file!(file: poll_read poll_write poll_ready set_nonblocking cancel finish unfinished seekable position stat set_stat allocate sync subject entries socket listener);
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        Err(Errno::Nodev)
+    }
 }
 
 /// What wrote its last words: the text of a conversation's `error` file.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat,
-    Stat, WriteAt, Written,
+    Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow, Qid,
+    SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// The null device.
@@ -41,6 +41,16 @@ pub fn set_device_stat(change: SetStat) -> Op<()> {
     }
 }
 
+/// The answers of a device with one file.
+pub(super) fn only(node: NodeRef, handles: &[Handle]) -> Vec<Result<NodeRef, Errno>> {
+    let number = node.qid().path;
+    let resolved = handles.iter().map(|handle| match handle.as_number()? {
+        found if found == number => Ok(node.clone()),
+        _ => Err(Errno::Stale),
+    });
+    resolved.collect()
+}
+
 impl Node for Null {
     fn qid(&self) -> Qid {
         device_stat(FileKind::CharacterDevice).qid
@@ -58,8 +68,22 @@ impl Node for Null {
         set_device_stat(change)
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        Ok(Handle::number(Node::qid(self).path))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl Durable for Null {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        Op::ok(only(Null::node(), handles))
     }
 }
 
@@ -84,6 +108,10 @@ impl OpenFile for Null {
 
     fn seekable(&self) -> bool {
         false
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        Node::save(self).map(SavedFile::of)
     }
 
     fn stat(&self) -> Op<Stat> {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::lock::lock;
 use crate::account::Buffer;
 use crate::forward::forward_open_file;
-use crate::{Errno, GuestSink, Interest, OpenFile, Readiness, Socket};
+use crate::{Errno, GuestSink, Interest, OpenFile, Readiness, SavedFile, Socket};
 
 /// Bytes that were read from a stream and are given back to it: the next reads get them, before anything else.
 #[derive(Clone)]
@@ -90,6 +90,14 @@ impl OpenFile for WithFront {
                 hangup: false,
             })),
             _ => self.file.poll_ready(context, interest),
+        }
+    }
+
+    /// Nobody would have the bytes that were given back.
+    fn save(&self) -> Result<SavedFile, Errno> {
+        match lock(&self.front.0).left().is_empty() {
+            true => self.file.save(),
+            false => Err(Errno::Nodev),
         }
     }
 

@@ -4,10 +4,10 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::null::{device_stat, set_device_stat, swallow};
+use super::null::{device_stat, only, set_device_stat, swallow};
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat,
-    Stat, WriteAt, Written,
+    Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow, Qid,
+    SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// The zero device.
@@ -38,8 +38,22 @@ impl Node for Zero {
         set_device_stat(change)
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        Ok(Handle::number(Node::qid(self).path))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl Durable for Zero {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        Op::ok(only(Zero::node(), handles))
     }
 }
 
@@ -71,6 +85,10 @@ impl OpenFile for Zero {
 
     fn seekable(&self) -> bool {
         false
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        Node::save(self).map(SavedFile::of)
     }
 
     fn stat(&self) -> Op<Stat> {

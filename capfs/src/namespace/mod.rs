@@ -18,6 +18,7 @@
 //! - `files`: what can be done with a path: open, stat, link, rename …
 //! - `view`: a place as a device, for another namespace
 //! - `listing`: reading directories in which mount points or several members lie
+//! - `saved`: places that are found again in a namespace of the same list
 //! - `seen`: which names a listing has met, so that it shows each once
 //!
 //! # Invariants
@@ -42,6 +43,9 @@ mod listing;
 #[cfg(test)]
 mod model_tests;
 mod parse;
+mod saved;
+#[cfg(test)]
+mod saved_tests;
 mod seen;
 mod skeleton;
 mod table;
@@ -65,6 +69,7 @@ use crate::{Errno, FileKind, NAMESPACE_ENTRIES_MAX, Name, NodeRef, Op, Rights};
 pub use files::OpenAt;
 pub use list::{DeviceId, NamespaceList, Operation};
 pub use parse::NamespaceTextError;
+pub use saved::SavedPlace;
 pub use table::Place;
 pub use walk::Resolved;
 
@@ -150,6 +155,8 @@ pub struct Namespace {
     root: NodeRef,
     /// The number of the last skeleton directory.
     skeletons: u64,
+    /// The number of the last mount.
+    mounts: u32,
 }
 
 /// The number of the skeleton, which is the first thing in every namespace.
@@ -174,9 +181,10 @@ impl Namespace {
     pub fn new() -> Self {
         Namespace {
             table: Arc::new(MountTable::default()),
-            skeleton: Arc::new(Mount::new(SKELETON, Rights::RO)),
+            skeleton: Arc::new(Mount::skeleton(SKELETON, Rights::RO)),
             root: Arc::new(Skeleton::new(1)),
             skeletons: 1,
+            mounts: 0,
         }
     }
 
@@ -370,9 +378,17 @@ impl Namespace {
                 rights,
             } => {
                 let number = self.list().index(device) as u32 + FIRST_DEVICE;
+                let node = within(root.ok_or(Errno::Nodev)?, tree)?;
+                self.mounts += 1;
+                let mount = Mount {
+                    number: self.mounts,
+                    device: number,
+                    rights: *rights,
+                    root: Some(node.clone()),
+                };
                 let member = Member {
-                    node: within(root.ok_or(Errno::Nodev)?, tree)?,
-                    mount: Arc::new(Mount::new(number, *rights)),
+                    node,
+                    mount: Arc::new(mount),
                     create: flags.create,
                 };
                 self.place_members(vec![member], at, *flags)
@@ -389,10 +405,14 @@ impl Namespace {
                 let source = resolved?.place.ok_or(Errno::Noent)?;
                 let members = source
                     .members()
-                    .map(|member| Member {
-                        node: member.node.clone(),
-                        mount: Arc::new(member.mount.narrowed(*rights)),
-                        create: flags.create,
+                    .map(|Member { node, mount, .. }| {
+                        self.mounts += 1;
+                        let mount = mount.narrowed(self.mounts, &node, *rights);
+                        Member {
+                            node,
+                            mount: Arc::new(mount),
+                            create: flags.create,
+                        }
                     })
                     .collect();
                 self.place_members(members, at, *flags)

@@ -59,6 +59,11 @@ impl Skeleton {
         node.as_any().downcast_ref().cloned()
     }
 
+    /// Its directories.
+    pub(super) fn children(&self) -> impl Iterator<Item = &NodeRef> {
+        self.children.values()
+    }
+
     fn status(&self) -> Stat {
         let nlink = 2 + self.children.len() as u64;
         Stat {

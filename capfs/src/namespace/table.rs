@@ -17,16 +17,24 @@ pub(super) type Key = (u64, u64);
 /// One mount or bind of a device's tree.
 ///
 /// Its address is its identity: names move or multiply only within one.
-#[derive(Debug)]
 pub(super) struct Mount {
+    /// Its number among those of its namespace, as they were made; 0 is the skeleton's. A list makes the same mounts with the same numbers.
+    pub(super) number: u32,
     /// The number of the device, in the order in which those of its namespace were first mounted; what a bind makes keeps it.
     pub(super) device: u32,
     pub(super) rights: Rights,
+    /// What was mounted or bound: all that is reached through this mount is this or below it. The skeleton has none.
+    pub(super) root: Option<NodeRef>,
 }
 
 impl Mount {
-    pub(super) fn new(device: u32, rights: Rights) -> Self {
-        Mount { device, rights }
+    pub(super) fn skeleton(device: u32, rights: Rights) -> Self {
+        Mount {
+            number: 0,
+            device,
+            rights,
+            root: None,
+        }
     }
 
     /// The number of the device that has a file of this mount. No two devices of a namespace have the same: what was
@@ -43,10 +51,13 @@ impl Mount {
         (self.device_of(qid), qid.path)
     }
 
-    pub(super) fn narrowed(&self, rights: Rights) -> Self {
+    /// That of a bind of `root`, which is reached through this one.
+    pub(super) fn narrowed(&self, number: u32, root: &NodeRef, rights: Rights) -> Self {
         Mount {
+            number,
             device: self.device,
             rights: self.rights & rights,
+            root: Some(root.clone()),
         }
     }
 
@@ -142,6 +153,12 @@ impl Place {
     #[inline]
     pub fn device(&self) -> u64 {
         self.mount.device_behind(self.qid_device)
+    }
+
+    /// The number of the mount that the node was reached through. It follows from the namespace's list alone.
+    #[inline]
+    pub fn mount_number(&self) -> u32 {
+        self.mount.number
     }
 
     pub(super) fn new(node: NodeRef, mount: Arc<Mount>) -> Place {
@@ -266,6 +283,21 @@ impl MountTable {
 
     pub(super) fn get(&self, at: Key) -> Option<&Arc<Union>> {
         self.points.get(&at)
+    }
+
+    /// Everything that stands at mount points.
+    pub(super) fn unions(&self) -> impl Iterator<Item = (Key, &Arc<Union>)> {
+        self.points.iter().map(|(at, union)| (*at, union))
+    }
+
+    /// The place at a mount point, if something stands there.
+    pub(super) fn at(&self, origin: Key) -> Option<Place> {
+        let union = self.points.get(&origin)?;
+        Some(Place {
+            union: (union.members.len() > 1).then(|| union.clone()),
+            origin,
+            ..Place::new(union.face().node.clone(), union.face().mount.clone())
+        })
     }
 
     /// Whether any mount point lies in this device, or in one that is mounted with it: a directory of a view has entries of all the devices

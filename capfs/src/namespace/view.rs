@@ -10,7 +10,7 @@ use super::table::Mount;
 use super::{Namespace, Place};
 use crate::device::parts::lock;
 use crate::{
-    Directory, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
+    Directory, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
     Qid, Rights, SetStat, Stat, VIEW_DEVICES_MAX,
 };
 
@@ -152,6 +152,19 @@ impl Node for View {
 
     fn subject(&self) -> Option<String> {
         self.place.node().subject()
+    }
+
+    /// A namespace behind another is not found again yet: its own devices would have to be.
+    fn save(&self) -> Result<Handle, Errno> {
+        Err(Errno::Nodev)
+    }
+
+    fn reopen(&self, _how: OpenHow, _state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        Op::err(Errno::Stale)
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        None
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use crate::device::parts::lock;
 use crate::{
-    DirEntry, Directory, EditDirectory, Entries, Errno, GuestSink, GuestSource, Interest, Listener,
-    MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, Readiness, SetStat, Socket,
+    DirEntry, Directory, Durable, EditDirectory, Entries, Errno, GuestSink, GuestSource, Handle, Interest, Listener,
+    MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, Readiness, SavedFile, SetStat, Socket,
     Stat, WriteAt, Written,
 };
 
@@ -134,8 +134,32 @@ impl Node for LateNode {
         self.0.subject()
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        self.0.save()
+    }
+
+    fn reopen(&self, how: OpenHow, state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        let (inner, state) = (self.0.clone(), state.to_vec());
+        later(move || inner.reopen(how, &state).map(LateFile::wrapped))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        self.0.durable().map(|_| self as &dyn Durable)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl Durable for LateNode {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        let (inner, handles) = (self.0.clone(), handles.to_vec());
+        later(move || {
+            let durable = inner.durable().map(|durable| durable.resolve(&handles));
+            let resolved = durable.unwrap_or(Op::err(Errno::Nodev));
+            resolved.map(|found| found.into_iter().map(|node| node.map(LateNode::wrapped)).collect())
+        })
     }
 }
 
@@ -317,6 +341,10 @@ impl OpenFile for LateFile {
 
     fn subject(&self) -> Option<String> {
         lock(&self.inner).subject()
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        lock(&self.inner).save()
     }
 
     fn entries(&mut self) -> Option<&mut dyn Entries> {

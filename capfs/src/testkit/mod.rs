@@ -16,6 +16,7 @@
 //! made of, for tests that go further.
 
 mod contents;
+mod frozen;
 mod late;
 mod names;
 mod read_only;
@@ -33,6 +34,7 @@ use crate::{
     WriteAt, Written,
 };
 
+pub use frozen::{Image, durable, durable_reading, not_durable};
 pub use late::{late, late_file};
 pub use read_only::read_only;
 

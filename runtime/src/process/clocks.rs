@@ -95,12 +95,28 @@ impl Process {
     pub(super) fn now(&self, id: u32) -> Result<u64, Errno> {
         match id {
             REALTIME => Ok(self.clock.realtime()),
-            MONOTONIC => Ok(self.clock.monotonic()),
-            PROCESS_CPU | THREAD_CPU => Ok(self
-                .clock
-                .cpu_time()
-                .unwrap_or_else(|| self.clock.monotonic().saturating_sub(self.started))),
+            MONOTONIC => Ok(self.monotonic()),
+            PROCESS_CPU | THREAD_CPU => Ok(self.cpu_time()),
             _ => Err(Errno::Inval),
+        }
+    }
+
+    /// The monotonic clock as the process has it: that of its host, and what it had run before it was thawed here.
+    #[inline]
+    pub(super) fn monotonic(&self) -> u64 {
+        self.clock.monotonic().wrapping_add_signed(self.ahead)
+    }
+
+    /// A moment of the process's monotonic clock on its host's.
+    pub(super) fn of_host(&self, moment: u64) -> u64 {
+        moment.saturating_add_signed(self.ahead.saturating_neg())
+    }
+
+    /// Processor time, with what it had used before it was thawed here.
+    pub(super) fn cpu_time(&self) -> u64 {
+        match self.clock.cpu_time() {
+            Some(used) => used.saturating_add(self.used_before),
+            None => self.monotonic().saturating_sub(self.started),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The descriptor table, rights and flags.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -156,6 +156,8 @@ pub(super) struct Descriptor {
     pub(super) number: u64,
     /// What the mount that the file was reached through allows.
     pub(super) mount: MountRights,
+    /// The number of that mount; 0 of what was not reached through one.
+    pub(super) mount_number: u32,
     pub(super) offset: u64,
     /// How bytes are given back to it, once some were.
     pub(super) unread: Option<Unread>,
@@ -185,6 +187,7 @@ impl Descriptor {
             device: 0,
             number: 0,
             mount: MountRights::RW,
+            mount_number: 0,
             offset: 0,
             unread: None,
             flags: FdFlags::empty(),
@@ -197,6 +200,7 @@ impl Descriptor {
     pub(super) fn at(mut self: Box<Self>, place: Place) -> Box<Self> {
         self.device = place.device();
         self.mount = place.rights();
+        self.mount_number = place.mount_number();
         if self.kind == FileKind::Directory {
             self.place = Some(place);
         }
@@ -287,11 +291,23 @@ pub(super) struct DescriptorTable {
     limit: FileLimit,
     charge: Charge,
     peak: u32,
+    /// Numbers of descriptors whose files were not found again when the process was thawed. They are open: every call but closing answers
+    /// `ESTALE`.
+    stale: BTreeSet<u32>,
 }
 
 impl Drop for DescriptorTable {
     fn drop(&mut self) {
         self.limit.give_back(self.open());
+    }
+}
+
+/// What is answered for a number that has no open file.
+#[cold]
+fn missing(stale: &BTreeSet<u32>, fd: u32) -> Errno {
+    match stale.contains(&fd) {
+        true => Errno::Stale,
+        false => Errno::Badf,
     }
 }
 
@@ -303,6 +319,7 @@ impl DescriptorTable {
             limit,
             charge: account.nothing(Holding::Descriptors),
             peak: 0,
+            stale: BTreeSet::new(),
         }
     }
 
@@ -353,23 +370,89 @@ impl DescriptorTable {
 
     /// # Errors
     /// - [`Errno::Badf`]: not open
+    /// - [`Errno::Stale`]: its file was not found again
     pub(super) fn get(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
         match self.slots.get_mut(fd as usize) {
             Some(Some(descriptor)) => Ok(descriptor),
-            _ => Err(Errno::Badf),
+            _ => Err(missing(&self.stale, fd)),
         }
+    }
+
+    /// Whether a number is that of a descriptor whose file was not found again.
+    pub(super) fn is_stale(&self, fd: u32) -> bool {
+        self.stale.contains(&fd)
+    }
+
+    /// Everything that is open, in the order of the numbers, stale ones left out.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Descriptor)> {
+        let slots = self.slots.iter().zip(0..);
+        slots.filter_map(|(slot, fd)| Some((fd, slot.as_deref()?)))
+    }
+
+    /// The numbers of stale descriptors.
+    pub(super) fn stale(&self) -> impl Iterator<Item = u32> {
+        self.stale.iter().copied()
+    }
+
+    /// Opens a descriptor with this number, higher than any so far; a stale one where there is none to open. The numbers in between
+    /// are free.
+    ///
+    /// # Errors
+    /// As [`DescriptorTable::insert`]; [`Errno::Mfile`] also for a number that no table of this limit has.
+    pub(super) fn insert_at(
+        &mut self,
+        fd: u32,
+        descriptor: Option<Box<Descriptor>>,
+    ) -> Result<(), Errno> {
+        if fd >= self.limit.max {
+            return Err(Errno::Mfile);
+        }
+        self.limit.take()?;
+        let open = u64::from(self.open()) + 1;
+        if let Err(errno) = self.charge.cover(open * DESCRIPTOR) {
+            self.limit.give_back(1);
+            return Err(errno);
+        }
+        for free in self.slots.len() as u32..fd {
+            self.slots.push(None);
+            self.free.push(Reverse(free));
+        }
+        if descriptor.is_none() {
+            self.stale.insert(fd);
+        }
+        self.slots.push(descriptor);
+        self.peak = self.peak.max(self.open());
+        Ok(())
+    }
+
+    /// Says how many were open at once before.
+    pub(super) fn set_peak(&mut self, peak: u32) {
+        self.peak = self.peak.max(peak);
     }
 
     /// # Errors
     /// - [`Errno::Badf`]: not open
     pub(super) fn remove(&mut self, fd: u32) -> Result<Box<Descriptor>, Errno> {
         let slot = self.slots.get_mut(fd as usize).ok_or(Errno::Badf)?;
-        let descriptor = slot.take().ok_or(Errno::Badf)?;
+        let descriptor = slot.take().ok_or_else(|| missing(&self.stale, fd))?;
+        self.free(fd);
+        Ok(descriptor)
+    }
+
+    /// Closes a stale descriptor; whether it was one.
+    pub(super) fn forget(&mut self, fd: u32) -> bool {
+        let stale = self.stale.remove(&fd);
+        if stale {
+            self.free(fd);
+        }
+        stale
+    }
+
+    fn free(&mut self, fd: u32) {
         self.free.push(Reverse(fd));
         self.limit.give_back(1);
         // Less is never refused.
         let _ = self.charge.cover(u64::from(self.open()) * DESCRIPTOR);
-        Ok(descriptor)
     }
 
     /// Moves `from` to the number `to`; returns what was there, to be closed.
@@ -381,8 +464,14 @@ impl DescriptorTable {
         from: u32,
         to: u32,
     ) -> Result<Option<Box<Descriptor>>, Errno> {
-        self.get(to)?;
         self.get(from)?;
+        if self.is_stale(to) {
+            let descriptor = self.remove(from)?;
+            self.stale.remove(&to);
+            self.slots[to as usize] = Some(descriptor);
+            return Ok(None);
+        }
+        self.get(to)?;
         if from == to {
             return Ok(None);
         }
@@ -394,6 +483,7 @@ impl DescriptorTable {
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Box<Descriptor>> + use<> {
         self.limit.give_back(self.open());
         self.free.clear();
+        self.stale.clear();
         std::mem::take(&mut self.slots).into_iter().flatten()
     }
 
@@ -403,13 +493,14 @@ impl DescriptorTable {
     /// - [`Errno::Badf`]: not open
     /// - [`Errno::Notdir`]: not a directory
     /// - [`Errno::Notcapable`]: without `rights`
+    /// - [`Errno::Stale`]: it was not found again
     pub(super) fn directory(
         &self,
         fd: u32,
         rights: Rights,
     ) -> Result<(&Descriptor, &Place), Errno> {
         let Some(Some(descriptor)) = self.slots.get(fd as usize) else {
-            return Err(Errno::Badf);
+            return Err(missing(&self.stale, fd));
         };
         let place = descriptor.place.as_ref().ok_or(Errno::Notdir)?;
         descriptor.demand(rights)?;

@@ -442,7 +442,10 @@ impl Process {
         fd: u32,
     ) -> Poll<Result<(), Errno>> {
         self.control(context, call!(fd_close(fd)), |process| {
-            Ok(closing(process.fds.remove(fd)?))
+            match process.fds.remove(fd) {
+                Err(Errno::Stale) if process.fds.forget(fd) => Ok(Op::ok(())),
+                removed => Ok(closing(removed?)),
+            }
         })
     }
 

@@ -3,6 +3,7 @@
 //! - `fds`: the descriptor table, rights, flags
 //! - `iovecs`: scattered guest memory as a source or sink of bytes
 //! - `layout`: structures as they lie in guest memory, of both snapshots
+//! - `freeze`, `frozen`: what a process is at rest, as a value and as bytes, and how it goes on elsewhere
 //! - `pending`: the call under way, and how it is given up
 //! - one file for each family of calls: `startup` (arguments, environment), `clocks` (with randomness),
 //!   `files` (bytes of descriptors), `status` (what is known about descriptors), `directories`,
@@ -18,6 +19,8 @@ mod directories;
 mod exit;
 mod fds;
 mod files;
+mod freeze;
+mod frozen;
 mod iovecs;
 mod layout;
 mod paths;
@@ -38,6 +41,8 @@ use pending::UnderWay;
 
 pub use clocks::{ClockGrant, NoRandom};
 pub use exit::ExitStatus;
+pub use freeze::{Host, Thawed};
+pub use frozen::{FROZEN_MAX, Frozen, FrozenError};
 pub use iovecs::{IOVECS_MAX, TRANSFER_MAX};
 pub use poll::SUBSCRIPTIONS_MAX;
 
@@ -166,9 +171,16 @@ pub struct Process {
     clock: Arc<dyn Clock>,
     clock_grant: ClockGrant,
     random: Box<dyn RandomSource>,
+    /// When it started, on its monotonic clock.
     started: u64,
+    /// What its monotonic clock is ahead of its host's, in nanoseconds: it goes on where it was when the process was frozen.
+    ahead: i64,
+    /// Processor time that it had used, in nanoseconds, when it was frozen.
+    used_before: u64,
     /// How many open files were numbered.
     handed: u64,
+    /// How many of them it was handed when it started: those with the first numbers.
+    given: u64,
     pending: Option<UnderWay>,
     /// What closing began, of a program that has ended.
     closing: Vec<BoxedFuture<Result<(), Errno>>>,
@@ -204,7 +216,10 @@ impl Process {
             clock: config.clock,
             clock_grant: config.clock_grant,
             random: config.random,
+            ahead: 0,
+            used_before: 0,
             handed: 0,
+            given: 0,
             pending: None,
             closing: Vec::new(),
             deadline: None,
@@ -222,6 +237,7 @@ impl Process {
         for file in config.handed {
             process.hand(file, Rights::all()).await?;
         }
+        process.given = process.handed;
         Ok(process)
     }
 

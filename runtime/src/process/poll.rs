@@ -24,6 +24,7 @@ const LOOK_EVERY: u64 = NANOS_PER_SEC;
 /// A moment that a subscription waits for, in nanoseconds of a clock.
 #[derive(Clone, Copy)]
 pub(super) enum Moment {
+    /// Of the process's own.
     Monotonic(u64),
     /// Of the wall clock, which may be set.
     Realtime(u64),
@@ -153,7 +154,7 @@ impl Process {
         };
         Ok(Some(match (id, absolute) {
             (REALTIME | MONOTONIC, false) => {
-                let now = self.clock.monotonic();
+                let now = self.monotonic();
                 // What waits for no time at all tells none.
                 Moment::Monotonic(match timeout {
                     0 => now,
@@ -171,15 +172,15 @@ impl Process {
 
     fn is_due(&self, moment: Moment) -> bool {
         match moment {
-            Moment::Monotonic(moment) => self.clock.monotonic() >= moment,
+            Moment::Monotonic(moment) => self.monotonic() >= moment,
             Moment::Realtime(moment) => self.clock.realtime() >= moment,
         }
     }
 
-    /// When to look whether a moment has come, on the monotonic clock.
+    /// When to look whether a moment has come, on the host's monotonic clock.
     fn deadline_of(&self, moment: Moment) -> u64 {
         match moment {
-            Moment::Monotonic(moment) => moment,
+            Moment::Monotonic(moment) => self.of_host(moment),
             Moment::Realtime(moment) => {
                 let left = moment.saturating_sub(self.clock.realtime());
                 self.clock.monotonic().saturating_add(left.min(LOOK_EVERY))

@@ -1,7 +1,7 @@
 //! The tree that an archive's index is, and its nodes.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use super::{ARCHIVE_NODES_MAX, ArchiveBytes, ArchiveError, LeftOut, shown};
 use crate::account::{Account, Charge, Holding};
 use crate::{
-    DirEntry, Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Name, Node, NodeRef, Op,
-    OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+    DirEntry, Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle, Name, Node,
+    NodeRef, Op, OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// All files of an archive; they refer to each other by index, so that a tree of any
@@ -189,6 +189,20 @@ impl Tree {
         }
     }
 
+    /// The files at and below one. Every name is looked at once, so a tree that is no tree ends as well.
+    fn below(&self, index: usize) -> HashSet<usize> {
+        let mut found = HashSet::from([index]);
+        let mut pending = vec![index];
+        while let Some(index) = pending.pop() {
+            if let Body::Directory(names) = &self.files[index].body {
+                let names = names.order.iter().map(|(_, file)| *file);
+                let shown = names.filter(|file| !self.is_left_out(*file));
+                pending.extend(shown.filter(|file| found.insert(*file)));
+            }
+        }
+        found
+    }
+
     fn kind(&self, index: usize) -> FileKind {
         match self.files[index].body {
             Body::File(_) => FileKind::RegularFile,
@@ -274,8 +288,34 @@ impl Node for ArchiveNode {
         }
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        Ok(Handle::number(self.index as u64))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+/// An archive of the same bytes numbers its files alike.
+impl Durable for ArchiveNode {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        let below = self.tree.below(self.index);
+        let resolved = handles.iter().map(|handle| {
+            let index = usize::try_from(handle.as_number()?).map_err(|_| Errno::Stale)?;
+            match below.contains(&index) {
+                true => Ok(Arc::new(ArchiveNode {
+                    tree: self.tree.clone(),
+                    index,
+                }) as NodeRef),
+                false => Err(Errno::Stale),
+            }
+        });
+        Op::ok(resolved.collect())
     }
 }
 
@@ -335,6 +375,10 @@ impl OpenFile for ArchiveNode {
 
     fn allocate(&mut self, _offset: u64, _length: u64) -> Op<()> {
         Op::err(Errno::Rofs)
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        Node::save(self).map(SavedFile::of)
     }
 
     fn entries(&mut self) -> Option<&mut dyn Entries> {

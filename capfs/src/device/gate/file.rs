@@ -8,7 +8,7 @@ use super::{OperationKind, Path, Shared};
 use crate::device::lock::lock;
 use crate::{
     DirEntry, Entries, Errno, GuestSink, GuestSource, Interest, Listener, Op, OpenFile, Opened,
-    Readiness, SetStat, Socket, Stat, WriteAt, Written,
+    Readiness, SavedFile, SetStat, Socket, Stat, WriteAt, Written,
 };
 
 /// An open file behind a gate.
@@ -223,6 +223,11 @@ impl OpenFile for GatedFile {
 
     fn subject(&self) -> Option<String> {
         self.inner.subject()
+    }
+
+    /// A call that has begun is told of when it ends, which it would not.
+    fn save(&self) -> Result<SavedFile, Errno> {
+        self.inner.save()
     }
 
     fn entries(&mut self) -> Option<&mut dyn Entries> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::file::GatedFile;
 use super::{OperationKind, Path, Shared};
 use crate::{
-    Directory, EditDirectory, Errno, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
+    Directory, Durable, EditDirectory, Errno, Handle, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
     SetStat, Stat,
 };
 
@@ -102,6 +102,22 @@ impl Node for GatedNode {
         self.inner.subject()
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        self.inner.save()
+    }
+
+    fn reopen(&self, how: OpenHow, state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        let subject = self.gate.watch.as_ref().and_then(|_| self.inner.subject());
+        let start = || self.inner.reopen(how, state);
+        self.gate
+            .through(OperationKind::Open, &self.path, subject, start, |_| 0)
+            .map(self.open_file(self.path.clone()))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        self.inner.durable().map(|_| self as &dyn Durable)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -128,6 +144,23 @@ impl Directory for GatedNode {
     fn edit(&self) -> Option<&dyn EditDirectory> {
         let directory = self.inner.directory()?;
         directory.edit().map(|_| self as &dyn EditDirectory)
+    }
+}
+
+/// Finding a file again is no operation: opening it again is. What is found is known to an audit by the root's path.
+impl Durable for GatedNode {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        let Some(durable) = self.inner.durable() else {
+            return Op::err(Errno::Nodev);
+        };
+        let (gate, path) = (self.gate.clone(), self.path.clone());
+        self.gate.past(|| durable.resolve(handles)).map(move |found| {
+            let gated = |inner| {
+                let (gate, path) = (gate.clone(), path.clone());
+                Arc::new(GatedNode { inner, gate, path }) as NodeRef
+            };
+            found.into_iter().map(|node| node.map(gated)).collect()
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::MEMORY_FILE_MAX;
 use super::quota::Quota;
+use crate::encoding::{Decoder, Encoder, Malformed};
 use crate::{Errno, GuestSink, GuestSource};
 
 /// Bytes in a page. Large enough that finding one is nothing beside copying it, small
@@ -234,6 +235,103 @@ impl Content {
             self.charged += cost;
         }
         Ok(page)
+    }
+}
+
+/// The most entries that a table of pages has room for: it doubles.
+const TABLE_MAX: u64 = 2 * (MEMORY_FILE_MAX >> PAGE_SHIFT);
+
+/// Contents, as an image has them.
+pub(super) struct PagesImage<'a> {
+    size: u64,
+    entries: usize,
+    room: usize,
+    /// Index, room, and bytes.
+    pages: Vec<(usize, usize, &'a [u8])>,
+}
+
+impl<'a> PagesImage<'a> {
+    pub(super) fn decode(image: &mut Decoder<'a>) -> Result<PagesImage<'a>, Malformed> {
+        let size = image.u64("a size")?;
+        if size > MEMORY_FILE_MAX {
+            return Err(image.wrong("a size"));
+        }
+        let entries = image.u32("entries of a table")?;
+        let room = image.u32("the room of a table")?;
+        if entries > room || u64::from(room) > TABLE_MAX {
+            return Err(image.wrong("the room of a table"));
+        }
+        let count = image.count(12, "pages")?;
+        let (mut pages, mut next) = (Vec::with_capacity(count), 0);
+        for _ in 0..count {
+            let index = image.u32("the index of a page")?;
+            if index < next || index >= entries {
+                return Err(image.wrong("the index of a page"));
+            }
+            next = index + 1;
+            let index = index as usize;
+            let room = image.u32("the room of a page")? as usize;
+            let bytes = image.bytes(room, "a page")?;
+            if room == 0 || room > PAGE || room != page_capacity(index, room) {
+                return Err(image.wrong("the room of a page"));
+            }
+            // What is behind the size reads as zeroes once the file grows.
+            let within = size.saturating_sub((index as u64) << PAGE_SHIFT);
+            let behind = bytes.get(saturate(within)..).unwrap_or(&[]);
+            if behind.iter().any(|byte| *byte != 0) {
+                return Err(image.wrong("what is behind the end of a file"));
+            }
+            pages.push((index, room, bytes));
+        }
+        Ok(PagesImage {
+            size,
+            entries: entries as usize,
+            room: room as usize,
+            pages,
+        })
+    }
+}
+
+impl Content {
+    /// Puts the contents into an image.
+    pub(super) fn encode(&self, image: &mut Encoder) {
+        image.u64(self.size);
+        image.count(self.pages.len());
+        image.count(self.pages.capacity());
+        let there = || {
+            let pages = self.pages.iter().enumerate();
+            pages.filter(|(_, page)| page.capacity() > 0)
+        };
+        image.count(there().count());
+        for (index, page) in there() {
+            image.count(index);
+            image.count(page.capacity());
+            image.bytes(page);
+        }
+    }
+
+    /// Makes contents that an image has.
+    ///
+    /// # Errors
+    /// - [`Errno::Nospc`]: there is no room for them
+    pub(super) fn restore(image: PagesImage<'_>, quota: &Quota) -> Result<Content, Errno> {
+        let mut content = Content {
+            size: image.size,
+            ..Content::default()
+        };
+        if image.room > 0 {
+            quota.charge_bytes(image.room as u64 * TABLE_ENTRY)?;
+            content.charged += image.room as u64 * TABLE_ENTRY;
+            let room = content.pages.try_reserve_exact(image.room);
+            room.map_err(|_| Errno::Nospc)?;
+            content.pages.resize_with(image.entries, Vec::new);
+        }
+        for (index, room, bytes) in image.pages {
+            content
+                .reserve_page(quota, index, room)?
+                .extend_from_slice(bytes);
+        }
+        Ok(content)
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Volume {
     pub(super) quota: Quota,
     /// Held by whoever changes names, before any inode's lock.
     pub(super) tree: Mutex<()>,
-    next_path: AtomicU64,
+    pub(super) next_path: AtomicU64,
 }
 
 impl Volume {
@@ -69,6 +69,23 @@ pub(super) enum Body {
     Symlink(Box<str>),
 }
 
+impl Body {
+    fn kind(&self) -> FileKind {
+        match self {
+            Body::File(_) => FileKind::RegularFile,
+            Body::Directory(_) => FileKind::Directory,
+            Body::Symlink(_) => FileKind::SymbolicLink,
+        }
+    }
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(super) struct Times {
+    pub(super) atime: u64,
+    pub(super) mtime: u64,
+    pub(super) ctime: u64,
+}
+
 impl Inode {
     /// The root of a new file system. It has no name and isn't counted.
     pub(super) fn root(volume: Arc<Volume>) -> Arc<Inode> {
@@ -88,11 +105,8 @@ impl Inode {
     }
 
     fn build(volume: Arc<Volume>, body: Body) -> Arc<Inode> {
-        let (kind, nlink) = match &body {
-            Body::File(_) => (FileKind::RegularFile, 1),
-            Body::Directory(_) => (FileKind::Directory, 2),
-            Body::Symlink(_) => (FileKind::SymbolicLink, 1),
-        };
+        let kind = body.kind();
+        let nlink = if kind == FileKind::Directory { 2 } else { 1 };
         let now = volume.clock.realtime();
         Arc::new_cyclic(|this| Inode {
             this: this.clone(),
@@ -106,6 +120,39 @@ impl Inode {
                 body,
             }),
         })
+    }
+
+    /// A file as an image has it, which has no name yet. The root isn't counted.
+    pub(super) fn restore(
+        volume: &Arc<Volume>,
+        number: u64,
+        times: Times,
+        body: Body,
+    ) -> Result<Arc<Inode>, Errno> {
+        if number != ROOT_PATH {
+            volume.quota.charge_inode()?;
+        }
+        if let Body::Symlink(target) = &body {
+            volume.quota.charge_bytes(target.len() as u64)?;
+        }
+        let kind = body.kind();
+        let Times {
+            atime,
+            mtime,
+            ctime,
+        } = times;
+        Ok(Arc::new_cyclic(|this| Inode {
+            this: this.clone(),
+            qid: Qid::new(number, kind),
+            volume: volume.clone(),
+            state: Mutex::new(State {
+                nlink: if number == ROOT_PATH { 2 } else { 0 },
+                atime,
+                mtime,
+                ctime,
+                body,
+            }),
+        }))
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -23,6 +23,9 @@
 //! same everywhere.
 
 mod content;
+mod image;
+#[cfg(test)]
+mod image_tests;
 mod inode;
 mod names;
 mod node;
@@ -39,6 +42,7 @@ use std::sync::Arc;
 use crate::NodeRef;
 use crate::account::Account;
 use crate::clock::Clock;
+pub use image::ImageError;
 use inode::{Inode, Volume};
 
 /// Bytes in the longest file: 16 GiB, a few times what the memory of a host holds. It bounds the table

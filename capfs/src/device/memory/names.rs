@@ -21,6 +21,9 @@ pub(super) struct Names {
     last_cookie: u64,
 }
 
+/// Above every cookie; see [`Entries::list`](crate::Entries::list).
+pub(super) const COOKIE_END: u64 = 1 << 42;
+
 /// Names for which a directory keeps its room, however few it has.
 const ROOM_KEPT: usize = 64;
 
@@ -79,6 +82,11 @@ impl Names {
         None
     }
 
+    /// What the names are of.
+    pub(super) fn inodes(&self) -> impl Iterator<Item = &Arc<Inode>> {
+        self.by_name.values().map(|slot| &slot.inode)
+    }
+
     pub(super) fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry> {
         self.by_cookie
             .range((Bound::Excluded(cookie), Bound::Unbounded))
@@ -89,6 +97,33 @@ impl Names {
                 cookie: *cookie,
             })
             .collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub(super) fn last_cookie(&self) -> u64 {
+        self.last_cookie
+    }
+
+    pub(super) fn set_last_cookie(&mut self, cookie: u64) {
+        self.last_cookie = cookie;
+    }
+
+    /// Cookies, names, and what they are of, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &str, Qid)> {
+        let entries = self.by_cookie.iter();
+        entries.map(|(cookie, (name, qid))| (*cookie, &**name, *qid))
+    }
+
+    /// Gives a name its place again; whether it wasn't there.
+    pub(super) fn restore(&mut self, name: &str, cookie: u64, inode: Arc<Inode>) -> bool {
+        let new = !self.by_name.contains_key(name);
+        if new {
+            self.insert(name.into(), cookie, inode);
+        }
+        new
     }
 
     /// Takes every name out.

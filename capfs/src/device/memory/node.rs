@@ -1,6 +1,7 @@
 //! Walking and changing the tree.
 
 use std::any::Any;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::MEMORY_DEPTH_MAX;
@@ -10,7 +11,7 @@ use super::names::Names;
 use super::open::{MemoryDirectory, MemoryFile};
 use crate::device::lock::lock;
 use crate::{
-    Directory, DirectoryFile, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile,
+    Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef, Op, OpenFile,
     OpenHow, Opened, Qid, SYMLINK_TARGET_MAX, SetStat, Stat,
 };
 
@@ -60,8 +61,27 @@ impl Node for Inode {
         }
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        match self.state().nlink {
+            // Nothing leads to it but who has it open.
+            0 => Err(Errno::Nodev),
+            _ => Ok(Handle::number(self.qid.path)),
+        }
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        self.is_directory().then_some(self as &dyn Durable)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+/// Files keep their numbers in an image of the file system.
+impl Durable for Inode {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        Op::ok(self.find(handles))
     }
 }
 
@@ -180,6 +200,34 @@ impl Inode {
             return Err(Errno::Xdev);
         }
         Ok(inode.share())
+    }
+
+    /// Looks for files at and below this one by their numbers, until all are found.
+    fn find(&self, handles: &[Handle]) -> Vec<Result<NodeRef, Errno>> {
+        let numbers = handles.iter().map(Handle::as_number);
+        let mut wanted: HashSet<u64> = numbers.flatten().collect();
+        let mut found: HashMap<u64, Arc<Inode>> = HashMap::new();
+        let _tree = lock(&self.volume.tree);
+        let mut pending = vec![self.share()];
+        while let Some(inode) = pending.pop() {
+            if wanted.is_empty() {
+                break;
+            }
+            if let Body::Directory(names) = &inode.state().body {
+                let directories = names.inodes().filter(|inode| {
+                    inode.is_directory() || wanted.contains(&inode.qid.path)
+                });
+                pending.extend(directories.cloned());
+            }
+            if wanted.remove(&inode.qid.path) {
+                found.insert(inode.qid.path, inode);
+            }
+        }
+        let found = |handle: &Handle| {
+            let inode = found.get(&handle.as_number()?).ok_or(Errno::Stale)?;
+            Ok(inode.clone() as NodeRef)
+        };
+        handles.iter().map(found).collect()
     }
 
     fn child(&self, name: Name<'_>) -> Result<Arc<Inode>, Errno> {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::inode::{Body, Inode};
 use crate::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, OpenHow,
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Node, Op, OpenDirectory, OpenFile, OpenHow, SavedFile,
     SetStat, Stat, WriteAt, Written,
 };
 
@@ -95,6 +95,10 @@ impl OpenFile for MemoryFile {
             state.touch(&self.inode.volume);
         }
         result.into()
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        Node::save(&*self.inode).map(SavedFile::of)
     }
 }
 

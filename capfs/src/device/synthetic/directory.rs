@@ -1,6 +1,7 @@
 //! Directories with names that are served.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ctl::{Command, CtlNode};
@@ -10,8 +11,8 @@ use super::value::{ValueNode, ValueSink};
 use crate::device::Device;
 use crate::device::pipe::stream_stat;
 use crate::{
-    DirEntry, Directory, DirectoryFile, Entries, Errno, FileKind, MaybeSend, MaybeSync, Name, Node,
-    NodeRef, Op, OpenDirectory, OpenFile, OpenHow, Qid, SetStat, Stat,
+    DirEntry, Directory, DirectoryFile, Durable, Entries, Errno, FileKind, Handle, MaybeSend, MaybeSync, Name,
+    Node, NodeRef, Op, OpenDirectory, OpenFile, OpenHow, Qid, SetStat, Stat,
 };
 
 /// Names that come and go, such as the conversations of a device.
@@ -261,8 +262,34 @@ impl Node for DirectoryNode {
         Some(self)
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        Ok(Handle::number(self.0.qid.path))
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+/// What is fixed in a tree is numbered as it is made, and so alike wherever it is.
+impl Durable for DirectoryNode {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        let mut known = HashMap::new();
+        let mut pending: Vec<NodeRef> = vec![Arc::new(self.clone())];
+        while let Some(node) = pending.pop() {
+            if let Some(DirectoryNode(directory)) = node.as_any().downcast_ref() {
+                pending.extend(directory.names.iter().map(|(_, node)| node.clone()));
+            }
+            if let Ok(handle) = node.save() {
+                known.insert(handle, node);
+            }
+        }
+        let resolved = handles.iter().map(|handle| known.get(handle).cloned().ok_or(Errno::Stale));
+        Op::ok(resolved.collect())
     }
 }
 

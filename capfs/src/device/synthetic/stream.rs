@@ -8,8 +8,8 @@ use crate::device::Device;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Directory, Entries, Errno, FileKind, GuestSink, GuestSource, Interest, Listener, MaybeSend,
-    MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness, SetStat, Socket, Stat,
+    Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle, Interest, Listener, MaybeSend,
+    MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness, SavedFile, SetStat, Socket, Stat,
     WriteAt, Written,
 };
 
@@ -115,6 +115,19 @@ impl Node for StreamNode {
     fn subject(&self) -> Option<String> {
         let sides = [&self.reads, &self.writes];
         sides.into_iter().flatten().find_map(|side| side.subject())
+    }
+
+    /// What a stream has moved is in nobody's file.
+    fn save(&self) -> Result<Handle, Errno> {
+        Err(Errno::Nodev)
+    }
+
+    fn reopen(&self, _how: OpenHow, _state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        Op::err(Errno::Stale)
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
+        None
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -232,6 +245,10 @@ impl OpenFile for OpenStream {
             Some(writer) => writer.sync(data_only),
             None => Op::ok(()),
         }
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        Err(Errno::Nodev)
     }
 
     fn entries(&mut self) -> Option<&mut dyn Entries> {

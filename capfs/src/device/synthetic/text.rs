@@ -8,8 +8,8 @@ use crate::account::{Account, Charge, Holding};
 use crate::device::Device;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
-    OpenHow, Qid, SetStat, Stat, WriteAt, Written,
+    Errno, FileKind, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
+    OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// What a text file says; a closure that returns a `String`, or an [`Op`] of one, is one.
@@ -122,6 +122,23 @@ impl Node for TextNode {
         Op::err(Errno::Acces)
     }
 
+    fn save(&self) -> Result<Handle, Errno> {
+        Ok(Handle::number(self.qid.path))
+    }
+
+    /// The file goes on to show what it showed.
+    fn reopen(&self, how: OpenHow, state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        if how.write || how.truncate {
+            return Op::err(Errno::Acces);
+        }
+        let contents = Contents::new(state.to_vec(), &self.account);
+        let qid = self.qid;
+        let opened = contents.map(|contents| OpenText { qid, contents });
+        opened
+            .map(|file| Box::new(file) as Box<dyn OpenFile>)
+            .into()
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -181,5 +198,13 @@ impl OpenFile for OpenText {
 
     fn allocate(&mut self, _offset: u64, _length: u64) -> Op<()> {
         Op::err(Errno::Badf)
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        match self.qid.path {
+            // Of no node.
+            0 => Err(Errno::Nodev),
+            number => SavedFile::with_state(Handle::number(number), self.contents.bytes().to_vec()),
+        }
     }
 }
