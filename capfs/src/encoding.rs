@@ -137,10 +137,9 @@ impl<'a> Decoder<'a> {
 
     fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
         let rest = &self.bytes[self.at..];
-        let taken = rest.get(..count).ok_or(Malformed::CutOff {
-            what,
-            at: self.at,
-        })?;
+        let taken = rest
+            .get(..count)
+            .ok_or(Malformed::CutOff { what, at: self.at })?;
         self.at += count;
         Ok(taken)
     }

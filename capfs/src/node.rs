@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::{
-    Durable, Errno, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Name, Op, Qid, SavedFile, SetStat,
-    Stat,
+    Durable, Errno, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Name, Op, Qid, SavedFile,
+    SetStat, Stat,
 };
 
 /// A node that is shared between the places that refer to it.

@@ -24,7 +24,7 @@ mod process;
 
 pub use memory::GuestMemory;
 pub use process::{
-    ClockGrant, ConfigError, DESCRIPTOR, ExitStatus, FROZEN_MAX, FileLimit, Frozen, FrozenError, Host,
-    IOVECS_MAX, NoRandom, Preopen, Process, ProcessConfig, RandomSource, SUBSCRIPTIONS_MAX, TRANSFER_MAX, Thawed,
-    Usage,
+    ClockGrant, ConfigError, DESCRIPTOR, ExitStatus, FROZEN_MAX, FileLimit, Frozen, FrozenError,
+    Host, IOVECS_MAX, NoRandom, Preopen, Process, ProcessConfig, RandomSource, SUBSCRIPTIONS_MAX,
+    TRANSFER_MAX, Thawed, Usage,
 };

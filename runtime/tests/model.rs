@@ -1,8 +1,8 @@
 //! The descriptor table and the namespace against a naive model.
 //!
 //! The model keeps files in a vector, names in one map from whole paths, and descriptors in a vector
-//! with holes. A case is a sequence of calls; both must answer alike, and show the same tree at
-//! the end. `PROPTEST_CASES` sets the number of cases.
+//! with holes. A case is a sequence of calls, between any two of which the process may be frozen and go on elsewhere; both must
+//! answer alike, and show the same tree at the end. `PROPTEST_CASES` sets the number of cases.
 
 mod guest;
 
@@ -47,6 +47,8 @@ enum Action {
     Unlink(usize),
     Link(usize, usize),
     Rename(usize, usize),
+    /// The process is frozen, and goes on elsewhere.
+    Move,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -89,6 +91,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => path.clone().prop_map(Action::Unlink),
         2 => (path.clone(), path.clone()).prop_map(|(old, new)| Action::Link(old, new)),
         3 => (path.clone(), path).prop_map(|(old, new)| Action::Rename(old, new)),
+        3 => Just(Action::Move),
     ]
 }
 
@@ -471,6 +474,17 @@ fn apply(guest: &mut Guest, model: &mut Model, action: &Action) -> Result<(), Te
                 }
             };
             prop_assert_eq!(linked, expected);
+        }
+        Action::Move => {
+            for fd in guest.moves(MAX_FILES) {
+                // What has no name any more is not found again; of a directory the model doesn't know whether it has.
+                let what = model.get(fd).map(|open| open.what);
+                let named = model.names.values().any(|named| Ok(*named) == what);
+                prop_assert!(what == Ok(Named::Directory) || what.is_ok() && !named);
+                prop_assert_eq!(guest.read(fd, 1), Err(Errno::Stale));
+                prop_assert_eq!(guest.close(fd), Ok(()));
+                model.open[fd as usize] = None;
+            }
         }
         Action::Rename(old, new) => {
             let (old, new) = (PATHS[*old], PATHS[*new]);

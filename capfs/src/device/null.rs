@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::{
-    Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow, Qid,
-    SavedFile, SetStat, Stat, WriteAt, Written,
+    Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow,
+    Qid, SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// The null device.

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use super::null::{device_stat, only, set_device_stat, swallow};
 use crate::{
-    Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow, Qid,
-    SavedFile, SetStat, Stat, WriteAt, Written,
+    Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow,
+    Qid, SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// The zero device.

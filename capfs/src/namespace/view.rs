@@ -10,8 +10,8 @@ use super::table::Mount;
 use super::{Namespace, Place};
 use crate::device::parts::lock;
 use crate::{
-    Directory, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened,
-    Qid, Rights, SetStat, Stat, VIEW_DEVICES_MAX,
+    Directory, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef, Op, OpenFile,
+    OpenHow, Opened, Qid, Rights, SetStat, Stat, VIEW_DEVICES_MAX,
 };
 
 /// The first number of a device that lies behind a view within the viewed namespace; those below are of its mounts.

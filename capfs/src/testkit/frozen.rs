@@ -8,8 +8,8 @@ use std::fmt::Debug;
 
 use super::{late, list_from, now, read_at, write_at};
 use crate::{
-    BindFlags, DeviceId, Errno, FileKind, Namespace, NodeRef, OpenAt, OpenFile, OpenHow, Place, Rights,
-    SavedPlace, SetStat, Stat, WriteAt,
+    BindFlags, DeviceId, Errno, FileKind, Namespace, NodeRef, OpenAt, OpenFile, OpenHow, Place,
+    Rights, SavedPlace, SetStat, Stat, WriteAt,
 };
 
 /// A device under test.
@@ -44,8 +44,8 @@ enum Step {
 }
 
 use Step::{
-    Append, Beside, Close, Create, Link, List, MakeDirectory, Open, Read, Rename, Resize, Seek, Status,
-    StatusOf, SymbolicLink, Unlink, Write,
+    Append, Beside, Close, Create, Link, List, MakeDirectory, Open, Read, Rename, Resize, Seek,
+    Status, StatusOf, SymbolicLink, Unlink, Write,
 };
 
 const READ: OpenHow = super::READ;
@@ -115,11 +115,20 @@ pub fn durable(make: impl Fn() -> Image) {
 ///
 /// # Panics
 /// When a check fails, or there is nothing to be read.
-pub fn durable_reading(make: impl Fn() -> Image, directories: &[&'static str], files: &[&'static str]) {
+pub fn durable_reading(
+    make: impl Fn() -> Image,
+    directories: &[&'static str],
+    files: &[&'static str],
+) {
     assert!(!files.is_empty(), "nothing would be checked");
     let mut steps = Vec::new();
     for (slot, path) in directories.iter().enumerate() {
-        steps.extend([Open(slot, path, READ), List(slot, 1), List(slot, 2), List(slot, 100)]);
+        steps.extend([
+            Open(slot, path, READ),
+            List(slot, 1),
+            List(slot, 2),
+            List(slot, 100),
+        ]);
     }
     let behind = directories.len();
     for (slot, path) in files.iter().enumerate() {
@@ -138,7 +147,11 @@ pub fn durable_reading(make: impl Fn() -> Image, directories: &[&'static str], f
 /// When it is.
 pub fn not_durable(node: &NodeRef, how: OpenHow) {
     let file = now(node.open(how)).expect("the file opens");
-    assert_eq!(file.save().err(), Some(Errno::Nodev), "an open file is saved");
+    assert_eq!(
+        file.save().err(),
+        Some(Errno::Nodev),
+        "an open file is saved"
+    );
 }
 
 fn everywhere(make: &impl Fn() -> Image, steps: &[Step]) {
@@ -191,10 +204,16 @@ impl World {
     fn new(image: Image, is_late: bool) -> World {
         let mut namespace = Namespace::new();
         let device = DeviceId::new("test:device").expect("a name");
-        let root = if is_late { late(&image.root) } else { image.root.clone() };
-        let mounted = namespace.mount_device(device, root, AT, Rights::RW, BindFlags::REPLACE.creating());
+        let root = if is_late {
+            late(&image.root)
+        } else {
+            image.root.clone()
+        };
+        let mounted =
+            namespace.mount_device(device, root, AT, Rights::RW, BindFlags::REPLACE.creating());
         mounted.expect("the device is mounted");
-        let resolved = now(namespace.resolve(&namespace.root(), &AT[1..], true)).expect("it is there");
+        let resolved =
+            now(namespace.resolve(&namespace.root(), &AT[1..], true)).expect("it is there");
         World {
             base: resolved.place.expect("it is there"),
             image,
@@ -207,9 +226,14 @@ impl World {
     /// Freezes, and thaws in a namespace of the same list with the device's image.
     fn elsewhere(&mut self) -> World {
         let image = (self.image.again)();
-        let root = if self.is_late { late(&image.root) } else { image.root.clone() };
+        let root = if self.is_late {
+            late(&image.root)
+        } else {
+            image.root.clone()
+        };
         let list = self.namespace.list().to_string().parse().expect("a list");
-        let namespace = Namespace::build(&list, |_| Ok(root.clone())).expect("the list is made again");
+        let namespace =
+            Namespace::build(&list, |_| Ok(root.clone())).expect("the list is made again");
         let mut saved = vec![self.namespace.save(&self.base).expect("the base is saved")];
         let mut states = Vec::new();
         for open in self.open.iter().flatten() {
@@ -228,7 +252,9 @@ impl World {
             states.push(state);
         }
         let places = now(namespace.restore(&saved)).expect("places are looked for");
-        let mut places = places.into_iter().map(|place| place.expect("a place is found again"));
+        let mut places = places
+            .into_iter()
+            .map(|place| place.expect("a place is found again"));
         let base = places.next().expect("the base");
         let mut reopened = places.zip(states);
         let again = self.open.drain(..).map(|open| {
@@ -296,7 +322,12 @@ impl World {
             ..OpenAt::default()
         };
         let opened = now(self.namespace.open(&self.base, path, at));
-        let line = shown(opened.as_ref().map(|(place, _)| (place.device(), place.node().qid().path)).map_err(|errno| *errno));
+        let line = shown(
+            opened
+                .as_ref()
+                .map(|(place, _)| (place.device(), place.node().qid().path))
+                .map_err(|errno| *errno),
+        );
         if self.open.len() <= slot {
             self.open.resize_with(slot + 1, || None);
         }

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use crate::device::parts::lock;
 use crate::{
-    DirEntry, Directory, Durable, EditDirectory, Entries, Errno, GuestSink, GuestSource, Handle, Interest, Listener,
-    MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, Readiness, SavedFile, SetStat, Socket,
-    Stat, WriteAt, Written,
+    DirEntry, Directory, Durable, EditDirectory, Entries, Errno, GuestSink, GuestSource, Handle,
+    Interest, Listener, MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
+    Readiness, SavedFile, SetStat, Socket, Stat, WriteAt, Written,
 };
 
 /// How often a wait is woken for nothing.
@@ -158,7 +158,12 @@ impl Durable for LateNode {
         later(move || {
             let durable = inner.durable().map(|durable| durable.resolve(&handles));
             let resolved = durable.unwrap_or(Op::err(Errno::Nodev));
-            resolved.map(|found| found.into_iter().map(|node| node.map(LateNode::wrapped)).collect())
+            resolved.map(|found| {
+                found
+                    .into_iter()
+                    .map(|node| node.map(LateNode::wrapped))
+                    .collect()
+            })
         })
     }
 }

@@ -248,7 +248,11 @@ impl Process {
     }
 }
 
-fn as_it_was(frozen: &FrozenDescriptor, mut file: Box<dyn OpenFile>, kind: FileKind) -> Box<Descriptor> {
+fn as_it_was(
+    frozen: &FrozenDescriptor,
+    mut file: Box<dyn OpenFile>,
+    kind: FileKind,
+) -> Box<Descriptor> {
     if frozen.flags.contains(FdFlags::NONBLOCK) {
         file.set_nonblocking(true);
     }

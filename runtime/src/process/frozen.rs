@@ -24,8 +24,8 @@ use std::fmt;
 
 use capfs::encoding::{Decoder, Encoder, Malformed};
 use capfs::{
-    Errno, HANDLE_MAX, Handle, NAMESPACE_ENTRIES_MAX, NAMESPACE_LINE_MAX, NamespaceList, NamespaceTextError,
-    PATH_MAX, SAVED_STATE_MAX, SavedPlace,
+    Errno, HANDLE_MAX, Handle, NAMESPACE_ENTRIES_MAX, NAMESPACE_LINE_MAX, NamespaceList,
+    NamespaceTextError, PATH_MAX, SAVED_STATE_MAX, SavedPlace,
 };
 
 use super::Usage;
@@ -121,7 +121,10 @@ impl Frozen {
     /// The numbers of descriptors that are stale already.
     pub fn stale(&self) -> impl Iterator<Item = u32> {
         let stale = |descriptor: &&FrozenDescriptor| descriptor.file == FrozenFile::Stale;
-        self.descriptors.iter().filter(stale).map(|descriptor| descriptor.fd)
+        self.descriptors
+            .iter()
+            .filter(stale)
+            .map(|descriptor| descriptor.fd)
     }
 
     /// Its bytes.
@@ -146,7 +149,14 @@ impl Frozen {
             bytes_written,
             files_peak,
         } = self.usage;
-        for number in [monotonic, started, cpu_time, calls, bytes_read, bytes_written] {
+        for number in [
+            monotonic,
+            started,
+            cpu_time,
+            calls,
+            bytes_read,
+            bytes_written,
+        ] {
             bytes.u64(number);
         }
         bytes.u32(files_peak);
@@ -178,7 +188,8 @@ impl Frozen {
         let namespace = bytes.text(longest, "its namespace")?.parse()?;
         let args = words(&mut bytes, "an argument", |_| true)?;
         let env = words(&mut bytes, "a variable", |word| {
-            word.split_once('=').is_some_and(|(name, _)| !name.is_empty())
+            word.split_once('=')
+                .is_some_and(|(name, _)| !name.is_empty())
         })?;
         let monotonic = bytes.u64("the monotonic clock")?;
         let started = bytes.u64("the start")?;
@@ -205,7 +216,10 @@ impl Frozen {
         let mut descriptors: Vec<FrozenDescriptor> = Vec::with_capacity(count);
         for _ in 0..count {
             let descriptor = FrozenDescriptor::decode(&mut bytes, given)?;
-            if descriptors.last().is_some_and(|last| last.fd >= descriptor.fd) {
+            if descriptors
+                .last()
+                .is_some_and(|last| last.fd >= descriptor.fd)
+            {
                 return Err(bytes.wrong("the number of a descriptor").into());
             }
             descriptors.push(descriptor);
@@ -339,22 +353,34 @@ impl fmt::Display for Frozen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "process, version {VERSION}")?;
         write!(f, "{}", self.namespace)?;
-        self.args.iter().try_for_each(|arg| writeln!(f, "argument {arg:?}"))?;
-        self.env.iter().try_for_each(|word| writeln!(f, "variable {word:?}"))?;
+        self.args
+            .iter()
+            .try_for_each(|arg| writeln!(f, "argument {arg:?}"))?;
+        self.env
+            .iter()
+            .try_for_each(|word| writeln!(f, "variable {word:?}"))?;
         let Clocks {
             monotonic,
             started,
             cpu_time,
         } = self.clocks;
-        writeln!(f, "clocks monotonic {monotonic} started {started} processor {cpu_time}")?;
+        writeln!(
+            f,
+            "clocks monotonic {monotonic} started {started} processor {cpu_time}"
+        )?;
         let Usage {
             calls,
             bytes_read,
             bytes_written,
             files_peak,
         } = self.usage;
-        writeln!(f, "usage calls {calls} read {bytes_read} written {bytes_written} files {files_peak}")?;
-        self.descriptors.iter().try_for_each(|descriptor| writeln!(f, "{descriptor}"))
+        writeln!(
+            f,
+            "usage calls {calls} read {bytes_read} written {bytes_written} files {files_peak}"
+        )?;
+        self.descriptors
+            .iter()
+            .try_for_each(|descriptor| writeln!(f, "{descriptor}"))
     }
 }
 

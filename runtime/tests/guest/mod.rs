@@ -14,7 +14,9 @@ use capfs::{
     BindFlags, Errno, Namespace, NodeRef, Op, OpenAt, OpenFile, OpenHow, Rights as MountRights,
     WriteAt,
 };
-use capfs_runtime::{ClockGrant, ConfigError, Preopen, Process, ProcessConfig, RandomSource};
+use capfs_runtime::{
+    ClockGrant, ConfigError, Frozen, Host, Preopen, Process, ProcessConfig, RandomSource, Thawed,
+};
 
 /// What realtime is ahead of the monotonic clock.
 pub const EPOCH: u64 = 1_000_000_000_000;
@@ -92,15 +94,20 @@ impl Wake for Alarm {
 
 /// A device's root with files in it, made by their paths.
 pub fn memory(clock: &Arc<TestClock>, files: &[(&str, &[u8])]) -> NodeRef {
+    memory_files(clock, files).root()
+}
+
+/// What a test's files in memory may use.
+const LIMITS: MemoryLimits = MemoryLimits {
+    bytes: 1 << 20,
+    nodes: 4096,
+};
+
+/// A device with files in it, made by their paths.
+pub fn memory_files(clock: &Arc<TestClock>, files: &[(&str, &[u8])]) -> MemoryFs {
     let clock: Arc<dyn Clock> = clock.clone();
-    let root = MemoryFs::new(
-        clock,
-        MemoryLimits {
-            bytes: 1 << 20,
-            nodes: 4096,
-        },
-    )
-    .root();
+    let device = MemoryFs::new(clock, LIMITS);
+    let root = device.root();
     let mut namespace = Namespace::new();
     namespace
         .mount(
@@ -131,7 +138,7 @@ pub fn memory(clock: &Arc<TestClock>, files: &[(&str, &[u8])]) -> NodeRef {
         let written = file.poll_write(&mut context, WriteAt::End, &mut &bytes[..]);
         assert!(matches!(written, Poll::Ready(Ok(written)) if written.bytes == bytes.len()));
     }
-    root
+    device
 }
 
 /// The result of an operation that ends at once.
@@ -198,8 +205,35 @@ pub struct Guest {
     pub clock: Arc<TestClock>,
     /// What its calls wake.
     pub alarm: Arc<Alarm>,
+    /// Its files.
+    pub files: MemoryFs,
     /// Whether its files are answered for later.
     late: bool,
+}
+
+/// What a host gives to a process that it thaws.
+pub fn host(clock: &Arc<TestClock>, namespace: Namespace) -> Host {
+    Host {
+        namespace,
+        handed: vec![Some(null()), Some(null()), Some(null())],
+        clock: clock.clone(),
+        clock_grant: ClockGrant::Exact,
+        random: Box::new(Counting(0)),
+        max_files: 64.into(),
+        account: Account::unlimited(),
+    }
+}
+
+/// Goes on with a process over files that are answered for later, or at once.
+pub fn thawed(frozen: &Frozen, host: Host) -> Result<Thawed, ConfigError> {
+    let mut thawed = std::pin::pin!(Process::thaw(frozen, host));
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..1_000 {
+        if let Poll::Ready(thawed) = thawed.as_mut().poll(&mut context) {
+            return thawed;
+        }
+    }
+    panic!("it is never thawed");
 }
 
 /// Where results are stored.
@@ -257,20 +291,44 @@ impl Guest {
         change: impl FnOnce(&mut ProcessConfig),
     ) -> Guest {
         let clock = Arc::new(TestClock::new(1_000));
-        let root = memory(&clock, files);
+        let files = memory_files(&clock, files);
         let root = match late {
-            true => capfs::testkit::late(&root),
-            false => root,
+            true => capfs::testkit::late(&files.root()),
+            false => files.root(),
         };
         let mut config = config(&clock, root);
         change(&mut config);
         Guest {
+            files,
             process: made(config).unwrap(),
             memory: vec![0; SIZE as usize],
             clock,
             alarm: Arc::default(),
             late,
         }
+    }
+
+    /// Freezes the process, and goes on with it on another host, whose clock shows something else, over an image of its files; returns the
+    /// numbers of the descriptors that are stale then. The namespace may have this device alone.
+    pub fn moves(&mut self, max_files: u32) -> Vec<u32> {
+        let frozen = self.process.freeze().unwrap();
+        let bytes = frozen.to_bytes().unwrap();
+        let frozen = Frozen::from_bytes(&bytes).unwrap();
+        assert_eq!(frozen.to_bytes().unwrap(), bytes);
+        self.clock = Arc::new(TestClock::new(self.clock.monotonic() / 2 + 77));
+        let image = self.files.image();
+        let account = Account::unlimited();
+        self.files = MemoryFs::from_image(&image, self.clock.clone(), LIMITS, &account).unwrap();
+        let root = match self.late {
+            true => capfs::testkit::late(&self.files.root()),
+            false => self.files.root(),
+        };
+        let namespace = Namespace::build(frozen.namespace(), |_| Ok(root.clone())).unwrap();
+        let mut host = host(&self.clock, namespace);
+        host.max_files = max_files.into();
+        let Thawed { process, stale } = thawed(&frozen, host).unwrap();
+        self.process = process;
+        stale
     }
 
     /// Makes a call.

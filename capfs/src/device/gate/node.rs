@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::file::GatedFile;
 use super::{OperationKind, Path, Shared};
 use crate::{
-    Directory, Durable, EditDirectory, Errno, Handle, Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid,
-    SetStat, Stat,
+    Directory, Durable, EditDirectory, Errno, Handle, Name, Node, NodeRef, Op, OpenFile, OpenHow,
+    Opened, Qid, SetStat, Stat,
 };
 
 /// A node behind a gate.
@@ -154,13 +154,15 @@ impl Durable for GatedNode {
             return Op::err(Errno::Nodev);
         };
         let (gate, path) = (self.gate.clone(), self.path.clone());
-        self.gate.past(|| durable.resolve(handles)).map(move |found| {
-            let gated = |inner| {
-                let (gate, path) = (gate.clone(), path.clone());
-                Arc::new(GatedNode { inner, gate, path }) as NodeRef
-            };
-            found.into_iter().map(|node| node.map(gated)).collect()
-        })
+        self.gate
+            .past(|| durable.resolve(handles))
+            .map(move |found| {
+                let gated = |inner| {
+                    let (gate, path) = (gate.clone(), path.clone());
+                    Arc::new(GatedNode { inner, gate, path }) as NodeRef
+                };
+                found.into_iter().map(|node| node.map(gated)).collect()
+            })
     }
 }
 

@@ -130,7 +130,10 @@ impl MemoryFs {
         let mut named: Vec<(usize, Listed)> = Vec::new();
         for place in 0..count {
             let number = image.u64("the number of a file")?;
-            if !(1..=last).contains(&number) || !numbers.insert(number) || (place == 0) != (number == 1) {
+            if !(1..=last).contains(&number)
+                || !numbers.insert(number)
+                || (place == 0) != (number == 1)
+            {
                 return Err(image.wrong("the number of a file").into());
             }
             let [atime, mtime, ctime] = [
@@ -149,9 +152,11 @@ impl MemoryFs {
                     let pages = PagesImage::decode(&mut image)?;
                     Body::File(Content::restore(pages, &volume.quota)?)
                 }
-                FileKind::SymbolicLink => {
-                    Body::Symlink(image.text(SYMLINK_TARGET_MAX, "the target of a link")?.into())
-                }
+                FileKind::SymbolicLink => Body::Symlink(
+                    image
+                        .text(SYMLINK_TARGET_MAX, "the target of a link")?
+                        .into(),
+                ),
                 _ => return Err(image.wrong("a kind").into()),
             };
             let times = Times {
@@ -165,7 +170,8 @@ impl MemoryFs {
         for (place, listed) in named {
             listed.name(place, &files)?;
         }
-        let unnamed = |inode: &Arc<Inode>| inode.state().nlink < if inode.is_directory() { 2 } else { 1 };
+        let unnamed =
+            |inode: &Arc<Inode>| inode.state().nlink < if inode.is_directory() { 2 } else { 1 };
         if files.iter().any(unnamed) {
             return Err(wrong("a file without a name").into());
         }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::encoding::Malformed;
-use crate::testkit::{self, Image, ManualClock, READ, READ_WRITE, edit, name, now, write, write_at};
-use crate::{Errno, OpenFile, WriteAt};
+use crate::encoding::{Encoder, Malformed};
+use crate::testkit::{
+    self, Image, ManualClock, READ, READ_WRITE, edit, name, now, write, write_at,
+};
+use crate::{Errno, Handle, NodeRef, WriteAt};
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(1_000))
@@ -18,7 +20,12 @@ fn files() -> MemoryFs {
 }
 
 fn again(image: &[u8]) -> Result<MemoryFs, ImageError> {
-    MemoryFs::from_image(image, clock(), MemoryLimits::default(), &Account::unlimited())
+    MemoryFs::from_image(
+        image,
+        clock(),
+        MemoryLimits::default(),
+        &Account::unlimited(),
+    )
 }
 
 /// A device, and how it is made again of its image.
@@ -59,7 +66,14 @@ fn an_image_makes_the_same_files_that_use_the_same() {
     assert_eq!(copy.usage(), files.usage());
     assert!(copy.image() == image);
     let (root, copied) = (files.root(), copy.root());
-    for path in ["", "file", "below", "below/again", "below/link", "below/holes"] {
+    for path in [
+        "",
+        "file",
+        "below",
+        "below/again",
+        "below/link",
+        "below/holes",
+    ] {
         let (ours, theirs) = (testkit::stat(&root, path), testkit::stat(&copied, path));
         assert_eq!(ours, theirs, "{path}");
     }
@@ -86,7 +100,10 @@ fn what_a_copy_uses_is_charged_and_given_back() {
     let refused = MemoryFs::from_image(&image, clock(), MemoryLimits::default(), &account);
     assert_eq!(refused.err(), Some(ImageError::NoRoom));
     assert_eq!(account.left(), 100_000);
-    let limits = MemoryLimits { nodes: 3, ..MemoryLimits::default() };
+    let limits = MemoryLimits {
+        nodes: 3,
+        ..MemoryLimits::default()
+    };
     let refused = MemoryFs::from_image(&image, clock(), limits, &Account::unlimited());
     assert_eq!(refused.err(), Some(ImageError::NoRoom));
 }
@@ -110,18 +127,29 @@ fn files_are_found_below_where_they_are_looked_for_alone() {
     let root = files.root();
     let below = testkit::walk(&root, "below").unwrap();
     let handle = |path| testkit::walk(&root, path).unwrap().save().unwrap();
-    let handles = [handle("below/holes"), handle("file"), handle("below"), handle("")];
-    let look = |from: &crate::NodeRef| -> Vec<Option<u64>> {
+    let handles = [
+        handle("below/holes"),
+        handle("file"),
+        handle("below"),
+        handle(""),
+    ];
+    let look = |from: &NodeRef| -> Vec<Option<u64>> {
         let found = now(from.durable().unwrap().resolve(&handles)).unwrap();
-        found.into_iter().map(|node| node.ok().map(|node| node.qid().path)).collect()
+        found
+            .into_iter()
+            .map(|node| node.ok().map(|node| node.qid().path))
+            .collect()
     };
     assert!(look(&root).iter().all(Option::is_some));
     // `file` has a name in there as well, and the root has none.
     let found = look(&below);
     assert!(found[..3].iter().all(Option::is_some));
     assert_eq!(found[3], None);
-    let unknown = crate::Handle::number(99);
-    let found = now(root.durable().unwrap().resolve(&[unknown, crate::Handle::new(*b"x").unwrap()]));
+    let unknown = Handle::number(99);
+    let found = now(root
+        .durable()
+        .unwrap()
+        .resolve(&[unknown, Handle::new(*b"x").unwrap()]));
     let errors: Vec<_> = found.unwrap().into_iter().map(Result::err).collect();
     assert_eq!(errors, [Some(Errno::Stale), Some(Errno::Stale)]);
 }
@@ -137,15 +165,21 @@ fn what_is_no_image_is_refused_with_its_reason() {
     assert!(reason(&other).ends_with("version 9 can't be read, only version 1"));
     let mut long = image.clone();
     long.push(0);
-    assert_eq!(again(&long).map(drop), Err(ImageError::Malformed(Malformed::Behind(1))));
+    assert_eq!(
+        again(&long).map(drop),
+        Err(ImageError::Malformed(Malformed::Behind(1)))
+    );
     for end in 0..image.len() {
-        assert!(matches!(again(&image[..end]), Err(ImageError::Malformed(_))), "{end}");
+        assert!(
+            matches!(again(&image[..end]), Err(ImageError::Malformed(_))),
+            "{end}"
+        );
     }
 }
 
 /// An image of two directories that have each other, or the root.
 fn circle(first: u32, second: u32) -> Vec<u8> {
-    let mut image = crate::encoding::Encoder::new(b"capfsmem", 1);
+    let mut image = Encoder::new(b"capfsmem", 1);
     image.u64(3);
     image.count(3);
     for (number, below) in [(1, vec![]), (2, vec![first]), (3, vec![second])] {
@@ -167,7 +201,10 @@ fn circle(first: u32, second: u32) -> Vec<u8> {
 #[test]
 fn no_image_makes_a_circle() {
     for (first, second) in [(2, 1), (1, 2), (0, 1), (2, 0), (2, 9)] {
-        assert!(matches!(again(&circle(first, second)), Err(ImageError::Malformed(_))));
+        assert!(matches!(
+            again(&circle(first, second)),
+            Err(ImageError::Malformed(_))
+        ));
     }
 }
 

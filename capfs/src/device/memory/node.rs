@@ -11,8 +11,8 @@ use super::names::Names;
 use super::open::{MemoryDirectory, MemoryFile};
 use crate::device::lock::lock;
 use crate::{
-    Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef, Op, OpenFile,
-    OpenHow, Opened, Qid, SYMLINK_TARGET_MAX, SetStat, Stat,
+    Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef,
+    Op, OpenFile, OpenHow, Opened, Qid, SYMLINK_TARGET_MAX, SetStat, Stat,
 };
 
 impl Node for Inode {
@@ -214,9 +214,9 @@ impl Inode {
                 break;
             }
             if let Body::Directory(names) = &inode.state().body {
-                let directories = names.inodes().filter(|inode| {
-                    inode.is_directory() || wanted.contains(&inode.qid.path)
-                });
+                let directories = names
+                    .inodes()
+                    .filter(|inode| inode.is_directory() || wanted.contains(&inode.qid.path));
                 pending.extend(directories.cloned());
             }
             if wanted.remove(&inode.qid.path) {

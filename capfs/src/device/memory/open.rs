@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use super::inode::{Body, Inode};
 use crate::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Node, Op, OpenDirectory, OpenFile, OpenHow, SavedFile,
-    SetStat, Stat, WriteAt, Written,
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Node, Op, OpenDirectory, OpenFile, OpenHow,
+    SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// An open regular file.

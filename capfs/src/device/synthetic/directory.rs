@@ -11,8 +11,8 @@ use super::value::{ValueNode, ValueSink};
 use crate::device::Device;
 use crate::device::pipe::stream_stat;
 use crate::{
-    DirEntry, Directory, DirectoryFile, Durable, Entries, Errno, FileKind, Handle, MaybeSend, MaybeSync, Name,
-    Node, NodeRef, Op, OpenDirectory, OpenFile, OpenHow, Qid, SetStat, Stat,
+    DirEntry, Directory, DirectoryFile, Durable, Entries, Errno, FileKind, Handle, MaybeSend,
+    MaybeSync, Name, Node, NodeRef, Op, OpenDirectory, OpenFile, OpenHow, Qid, SetStat, Stat,
 };
 
 /// Names that come and go, such as the conversations of a device.
@@ -288,7 +288,9 @@ impl Durable for DirectoryNode {
                 known.insert(handle, node);
             }
         }
-        let resolved = handles.iter().map(|handle| known.get(handle).cloned().ok_or(Errno::Stale));
+        let resolved = handles
+            .iter()
+            .map(|handle| known.get(handle).cloned().ok_or(Errno::Stale));
         Op::ok(resolved.collect())
     }
 }

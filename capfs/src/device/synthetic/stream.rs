@@ -8,9 +8,9 @@ use crate::device::Device;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle, Interest, Listener, MaybeSend,
-    MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness, SavedFile, SetStat, Socket, Stat,
-    WriteAt, Written,
+    Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle, Interest,
+    Listener, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness,
+    SavedFile, SetStat, Socket, Stat, WriteAt, Written,
 };
 
 /// Where a stream file's open files come from; a closure that makes one, and answers with a `Result` or

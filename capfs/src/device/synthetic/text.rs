@@ -8,8 +8,8 @@ use crate::account::{Account, Charge, Holding};
 use crate::device::Device;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
-    OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
+    Errno, FileKind, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Node, NodeRef, Op,
+    OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// What a text file says; a closure that returns a `String`, or an [`Op`] of one, is one.
