@@ -103,7 +103,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvArg>,
 
-    /// Mount a device: `memory`, `null`, `zero` or `archive=FILE` (a tar, plain or gzipped)
+    /// Mount a device: `memory`, `null`, `zero`, `ns` (what is mounted, as a text) or `archive=FILE` (a tar, plain or gzipped)
     ///
     /// Several mounts at one path are united: the first is searched first.
     #[arg(long, value_name = "DEVICE:PATH[:ro|rw]")]

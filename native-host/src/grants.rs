@@ -10,6 +10,7 @@ use std::sync::Arc;
 use capfs::account::Account;
 use capfs::device::gate::Gate;
 use capfs::device::memory::{MemoryFs, MemoryLimits};
+use capfs::device::ns::Ns;
 use capfs::device::null::Null;
 use capfs::device::zero::Zero;
 use capfs::{DeviceId, Errno, FileKind, Mounted, Namespace, NodeRef, PATH_MAX, Rights};
@@ -86,6 +87,8 @@ pub enum Device {
     Null,
     /// Reads as zeroes, takes everything.
     Zero,
+    /// What the namespace that it is in is made of, as a text; read-only.
+    Ns,
     /// A tar, plain or gzipped; read-only.
     Archive(PathBuf),
 }
@@ -100,7 +103,10 @@ impl Device {
             (Device::Archive(_), Some(Rights::RW)) => {
                 Err("an archive is read-only: its rights can't be rw".to_owned())
             }
-            (Device::Archive(_), _) => Ok(Rights::RO),
+            (Device::Ns, Some(Rights::RW)) => {
+                Err("the text of a namespace is read-only: its rights can't be rw".to_owned())
+            }
+            (Device::Archive(_) | Device::Ns, _) => Ok(Rights::RO),
             (_, asked) => Ok(asked.unwrap_or(Rights::RW)),
         }
     }
@@ -111,10 +117,10 @@ impl FromStr for MountGrant {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const EXPECTED: &str =
-            "expected DEVICE:PATH[:ro|rw], where DEVICE is memory, null, zero or archive=FILE";
+            "expected DEVICE:PATH[:ro|rw], where DEVICE is memory, null, zero, ns or archive=FILE";
         let (text, rights) = rights(text);
         let (device, guest) = match text.split_once(':') {
-            Some((device @ ("memory" | "null" | "zero"), guest)) => {
+            Some((device @ ("memory" | "null" | "zero" | "ns"), guest)) => {
                 if let (Some((_, ending)), None) = (guest.rsplit_once(':'), rights) {
                     return Err(no_rights(ending));
                 }
@@ -127,6 +133,7 @@ impl FromStr for MountGrant {
             None if device == "memory" => Device::Memory,
             None if device == "null" => Device::Null,
             None if device == "zero" => Device::Zero,
+            None if device == "ns" => Device::Ns,
             _ => return Err(format!("no such device `{device}`; {EXPECTED}")),
         };
         if guest.is_empty() {
@@ -237,6 +244,10 @@ impl Grant {
         }
     }
 
+    fn is_ns(&self) -> bool {
+        matches!(self, Grant::Mount(mount) if mount.device == Device::Ns)
+    }
+
     /// What it is, in a word or two.
     pub fn what(&self) -> String {
         match self {
@@ -245,6 +256,7 @@ impl Grant {
                 Device::Memory => "memory".to_owned(),
                 Device::Null => "null".to_owned(),
                 Device::Zero => "zero".to_owned(),
+                Device::Ns => "ns".to_owned(),
                 Device::Archive(file) => format!("archive {}", file.display()),
             },
             Grant::Capability(grant) => grant.device.name().to_owned(),
@@ -401,6 +413,10 @@ pub fn namespace(
             let path = &mounted.at;
             if let Grant::Capability(_) = want.grant {
                 tops.push(path.clone());
+            } else if want.grant.is_ns() {
+                // Found by the directory that it is in, as it is none.
+                let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+                tops.push(parent.to_owned());
             } else if mounted.root.qid().kind == FileKind::Directory
                 && !preopens.iter().any(|preopen| preopen.path == *path)
             {
@@ -417,6 +433,9 @@ pub fn namespace(
     }
     reach(tops.iter().map(String::as_str), &mut preopens);
     let namespace = mounted(mounts, capabilities.account())?;
+    if let Some(ns) = &devices.ns {
+        ns.show(&namespace);
+    }
     Ok(Granted {
         namespace,
         preopens,
@@ -486,6 +505,8 @@ struct Devices {
     named: Vec<(Option<FileId>, DeviceId)>,
     /// Of folders.
     numbers: Vec<(FileId, Arc<Numbers>)>,
+    /// The text of the namespace, one wherever it is mounted.
+    ns: Option<Ns>,
 }
 
 impl Devices {
@@ -647,6 +668,13 @@ fn device(
         }
         Device::Null => (devices.name("null", at, None)?, Null::node()),
         Device::Zero => (devices.name("zero", at, None)?, Zero::node()),
+        Device::Ns => {
+            let ns = devices.ns.get_or_insert_with(|| Ns::new(account));
+            (
+                DeviceId::new("ns").map_err(|errno| errno.to_string())?,
+                ns.node(),
+            )
+        }
         Device::Archive(file) => {
             let archive = devices.archives.open(file, account);
             let (archive, own) = archive.map_err(|unusable| Refused {

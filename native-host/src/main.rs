@@ -476,6 +476,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
             ));
         }
     }
+    let list = granted.namespace.list().clone();
     let config = RunConfig {
         args: settings.args,
         env,
@@ -523,6 +524,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
             origin,
             &capabilities,
             &granted.degraded,
+            &list,
         ));
     }
     drop(telling);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use capfs::NamespaceList;
 use capfs_host::capabilities::Capabilities;
 use capfs_host::engine::{CodeSource, ModuleError, Tier};
 use capfs_host::grants::Lack;
@@ -73,6 +74,7 @@ pub fn as_json(
     (source, tier): (CodeSource, Tier),
     capabilities: &Capabilities,
     degraded: &[Lack],
+    namespace: &NamespaceList,
 ) -> serde_json::Value {
     let granted = capabilities.usage().map(|(grant, usage)| {
         json!({
@@ -114,6 +116,7 @@ pub fn as_json(
         "bytes_read": report.usage.bytes_read,
         "bytes_written": report.usage.bytes_written,
         "files_peak": report.usage.files_peak,
+        "namespace": namespace.to_string().lines().collect::<Vec<_>>(),
         "capabilities": granted,
         "degraded": lacks(degraded),
     })

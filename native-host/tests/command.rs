@@ -515,6 +515,49 @@ fn truncating_is_writing() {
 
 /// What is no right is not taken for a part of a name, which nobody would notice.
 #[test]
+fn a_program_reads_what_its_namespace_is_made_of_and_nothing_of_the_host() {
+    let bench = Bench::new();
+    let agent = bench.agent(&program(
+        &format!(
+            "{PATH_OPEN}{}",
+            r#"(import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+               (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#
+        ),
+        r#"(data (i32.const 0) "self/ns")
+        (func $main (result i32)
+            (i32.store (i32.const 64) (i32.const 1024))
+            (i32.store (i32.const 68) (i32.const 4096))
+            (drop (call $path_open (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 7) (i32.const 0)
+              (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 32)))
+            (drop (call $read (i32.load (i32.const 32)) (i32.const 64) (i32.const 1) (i32.const 68)))
+            (call $write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 36)))"#,
+    ));
+    let folder = bench.directory.path().display().to_string();
+    let output = bench.run(
+        &[
+            "--json",
+            "--dir",
+            &format!("{folder}::/data"),
+            "--mount",
+            "ns:/proc/self/ns",
+        ],
+        &agent,
+    );
+    assert_ended(&output, 0, "");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        shown,
+        "mount -c -o read dir#2 /data\nmount -c -o read ns#3 /proc/self/ns\n"
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    let whole = report["namespace"].as_array().unwrap();
+    assert!(whole[0].as_str().unwrap().contains(&folder), "{report}");
+    assert_eq!(whole[1], "mount -c -o read ns /proc/self/ns");
+    let output = bench.run(&["--mount", "ns:/ns:rw"], &agent);
+    assert_ended(&output, 2, "is read-only");
+}
+
+#[test]
 fn misspelt_rights_are_told() {
     let bench = Bench::new();
     let agent = bench.agent(&hello());

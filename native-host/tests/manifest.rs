@@ -150,7 +150,7 @@ at = 1979-05-27
         ],
         "{said}"
     );
-    let types = "there is no type `disk` of mounts: folder, memory, archive, null or zero";
+    let types = "there is no type `disk` of mounts: folder, memory, archive, null, zero or ns";
     assert!(said.contains(types), "{said}");
     let text = "[mounts]\n'/' = { type = 'archive', file = 'a.tar', rights = 'rw' }\n";
     let output = run(&bench, "a.toml", text, &[]);

@@ -5,6 +5,7 @@
 //! - [`synthetic`]: trees of text, ctl and stream files, of which control devices are made
 //! - [`pipe`]: what one end writes the other reads
 //! - [`socket`]: connected stream sockets and listeners, within the host
+//! - [`ns`]: what an agent's namespace is made of, as a text
 //! - [`null`], [`zero`]: what is always empty, and what never ends
 //! - [`conversations`]: `clone` and numbered directories, as ip(3) has them
 //! - [`gate`]: any device, counted, observed and revocable
@@ -19,6 +20,7 @@ mod lock;
 #[cfg(all(loom, test))]
 mod loom_tests;
 pub mod memory;
+pub mod ns;
 pub mod null;
 pub mod parts;
 pub mod pipe;

@@ -42,7 +42,7 @@ pub fn set_device_stat(change: SetStat) -> Op<()> {
 }
 
 /// The answers of a device with one file.
-pub(super) fn only(node: NodeRef, handles: &[Handle]) -> Vec<Result<NodeRef, Errno>> {
+pub(in crate::device) fn only(node: NodeRef, handles: &[Handle]) -> Vec<Result<NodeRef, Errno>> {
     let number = node.qid().path;
     let resolved = handles.iter().map(|handle| match handle.as_number()? {
         found if found == number => Ok(node.clone()),

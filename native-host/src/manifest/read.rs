@@ -322,7 +322,7 @@ impl Reader<'_> {
 
     fn mount(&mut self, guest: &str, node: &Node) {
         const KNOWN: &[&str] = &["type", "rights", "host", "file"];
-        const TYPES: &str = "folder, memory, archive, null or zero";
+        const TYPES: &str = "folder, memory, archive, null, zero or ns";
         let entries = self.table(node);
         let (mut kind, mut rights, mut host, mut file) = (None, None, None, None);
         let (mut kind_at, mut rights_at) = (node.at, node.at);
@@ -345,6 +345,7 @@ impl Reader<'_> {
             (Some("memory"), _) => Some(Device::Memory),
             (Some("null"), _) => Some(Device::Null),
             (Some("zero"), _) => Some(Device::Zero),
+            (Some("ns"), _) => Some(Device::Ns),
             (Some("archive"), Some((_, file))) => Some(Device::Archive(file.clone())),
             (Some("archive"), None) => return self.wrong(node.at, "an archive needs `file`"),
             (Some(other), _) => {

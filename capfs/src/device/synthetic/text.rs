@@ -6,10 +6,11 @@ use std::task::{Context, Poll};
 
 use crate::account::{Account, Charge, Holding};
 use crate::device::Device;
+use crate::device::null::only;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Errno, FileKind, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Node, NodeRef, Op,
-    OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
+    Durable, Errno, FileKind, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Node, NodeRef,
+    Op, OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
 };
 
 /// What a text file says; a closure that returns a `String`, or an [`Op`] of one, is one.
@@ -72,9 +73,10 @@ pub fn text_file(device: &Device, source: impl TextSource) -> NodeRef {
 }
 
 /// A text file, as a node.
+#[derive(Clone)]
 pub(super) struct TextNode {
     qid: Qid,
-    source: Box<dyn TextSource>,
+    source: Arc<dyn TextSource>,
     account: Account,
 }
 
@@ -83,7 +85,7 @@ impl TextNode {
         TextNode {
             account: device.account().clone(),
             qid: device.qid(FileKind::RegularFile),
-            source: Box::new(source),
+            source: Arc::new(source),
         }
     }
 }
@@ -139,8 +141,19 @@ impl Node for TextNode {
             .into()
     }
 
+    fn durable(&self) -> Option<&dyn Durable> {
+        Some(self)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+/// A text that is mounted by itself is found by its number, too.
+impl Durable for TextNode {
+    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+        Op::ok(only(Arc::new(self.clone()), handles))
     }
 }
 
