@@ -9,6 +9,7 @@
 //! A new target is a module here and a line in [`TARGETS`].
 
 mod archive;
+mod frozen;
 mod grant;
 mod headers;
 mod manifest;
@@ -33,6 +34,7 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: &[Target] = &[
     archive::TARGET,
+    frozen::TARGET,
     grant::TARGET,
     headers::TARGET,
     manifest::TARGET,

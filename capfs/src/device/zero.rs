@@ -102,6 +102,7 @@ impl OpenFile for Zero {
 
 #[cfg(test)]
 mod tests {
+    use crate::testkit;
     use std::task::Waker;
 
     use super::*;
@@ -114,6 +115,19 @@ mod tests {
             let read = Zero.poll_read(&mut context, u64::MAX, &mut &mut room[..]);
             assert_eq!(read, Poll::Ready(Ok(size)));
             assert!(room.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn is_found_again_wherever_it_is() {
+        fn image(node: fn() -> NodeRef) -> testkit::Image {
+            testkit::Image {
+                root: node(),
+                again: Box::new(move || image(node)),
+            }
+        }
+        for node in [Zero::node, super::super::null::Null::node] {
+            testkit::durable_reading(|| image(node), &[], &["test"]);
         }
     }
 }

@@ -111,7 +111,7 @@ pub fn durable(make: impl Fn() -> Image) {
     everywhere(&make, WRITABLE);
 }
 
-/// Checks the files of a device that can't be written: each is read in pieces, and each directory listed.
+/// Checks the files of a device that can't be written: each is read in pieces, and each directory listed. A device that is one file is `test`.
 ///
 /// # Panics
 /// When a check fails, or there is nothing to be read.
@@ -202,6 +202,11 @@ const AT: &str = "/under/test";
 
 impl World {
     fn new(image: Image, is_late: bool) -> World {
+        let base = match image.root.qid().kind {
+            FileKind::Directory => AT,
+            // By itself it has one name, in there.
+            _ => "/under",
+        };
         let mut namespace = Namespace::new();
         let device = DeviceId::new("test:device").expect("a name");
         let root = if is_late {
@@ -213,7 +218,7 @@ impl World {
             namespace.mount_device(device, root, AT, Rights::RW, BindFlags::REPLACE.creating());
         mounted.expect("the device is mounted");
         let resolved =
-            now(namespace.resolve(&namespace.root(), &AT[1..], true)).expect("it is there");
+            now(namespace.resolve(&namespace.root(), &base[1..], true)).expect("it is there");
         World {
             base: resolved.place.expect("it is there"),
             image,

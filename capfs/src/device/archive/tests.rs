@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testkit::{self, now, walk};
-use crate::{OpenHow, Stat};
+use crate::{Errno, OpenHow, Stat};
 
 fn header(kind: tar::EntryType, size: u64) -> tar::Header {
     let mut header = tar::Header::new_ustar();
@@ -114,7 +114,7 @@ fn files_directories_and_links_are_there() {
     assert_eq!(stat(&root, "usr/h").qid, stat(&root, "usr/lib/a.txt").qid);
     assert_eq!(stat(&root, "twice").nlink, 1);
     assert_eq!(stat(&root, "usr/share").mtime, 1_700_000_000_000_000_000);
-    assert_eq!(walk(&root, "usr/none").err(), Some(crate::Errno::Noent));
+    assert_eq!(walk(&root, "usr/none").err(), Some(Errno::Noent));
     testkit::read_only(&root);
 }
 
@@ -133,7 +133,7 @@ fn pax_headers_count_for_one_entry() {
     let root = archive.root();
     assert_eq!(stat(&root, "renamed").mtime, 12_500_000_000);
     assert_eq!(stat(&root, "b").mtime, 1_700_000_000_000_000_000);
-    assert_eq!(walk(&root, "a").err(), Some(crate::Errno::Noent));
+    assert_eq!(walk(&root, "a").err(), Some(Errno::Noent));
 }
 
 /// pax's records, as an entry of this kind.
@@ -201,7 +201,7 @@ fn what_no_file_can_be_is_left_out() {
     let dev = walk(&root, "dev").unwrap();
     assert_eq!(testkit::names_in(&dev).unwrap(), ["file"]);
     for path in ["dev/null", "dev/sda", "dev/pipe", "dev/same", "gone"] {
-        assert_eq!(walk(&root, path).err(), Some(crate::Errno::Noent), "{path}");
+        assert_eq!(walk(&root, path).err(), Some(Errno::Noent), "{path}");
     }
     assert_eq!(testkit::read(&root, "back").unwrap(), b"4");
     let left_out = LeftOut {
@@ -384,4 +384,32 @@ proptest! {
         let contents = records.as_bytes();
         let _ = Builder::new().raw(tar::EntryType::XHeader, b"x", b"", contents).file("f", b"1").open();
     }
+}
+
+#[test]
+fn what_is_open_is_found_again_after_any_call() {
+    fn image(bytes: Vec<u8>) -> testkit::Image {
+        testkit::Image {
+            root: Archive::from_tar(bytes.clone()).unwrap().root(),
+            again: Box::new(move || image(bytes.clone())),
+        }
+    }
+    let mut builder = tar::Builder::new(Vec::new());
+    for path in ["a", "d/b", "d/e/c"] {
+        let contents = format!("the contents of {path}");
+        let mut header = header(tar::EntryType::Regular, contents.len() as u64);
+        builder
+            .append_data(&mut header, path, contents.as_bytes())
+            .unwrap();
+    }
+    let bytes = builder.into_inner().unwrap();
+    let (directories, files) = ([".", "d", "d/e"], ["a", "d/b", "d/e/c"]);
+    testkit::durable_reading(|| image(bytes.clone()), &directories, &files);
+    let root = image(bytes).root;
+    let (outside, inside) = (walk(&root, "a").unwrap(), walk(&root, "d/b").unwrap());
+    let below = walk(&root, "d").unwrap();
+    let handles = [outside.save().unwrap(), inside.save().unwrap()];
+    let found = now(below.durable().unwrap().resolve(&handles)).unwrap();
+    let found: Vec<_> = found.into_iter().map(Result::err).collect();
+    assert_eq!(found, [Some(Errno::Stale), None]);
 }

@@ -552,3 +552,46 @@ fn each_opening_can_have_its_own_commands() {
     drop(one);
     assert_eq!(told(&all), ["a", "closed", "b", "closed"]);
 }
+
+/// A tree whose texts say how often they were asked for, and so are no others when they are opened again elsewhere.
+fn counting(asked: &Arc<Mutex<u32>>) -> testkit::Image {
+    let device = Device::unlimited();
+    let (again, text) = (asked.clone(), asked.clone());
+    let text = move || {
+        let mut asked = text.lock().unwrap();
+        *asked += 1;
+        format!("asked for {asked} times")
+    };
+    let tree = device
+        .directory()
+        .text("text", text.clone())
+        .dir("below", device.directory().text("again", text));
+    testkit::Image {
+        // Behind a gate, as capabilities are.
+        root: crate::device::gate::Gate::new(tree.build(), None).1,
+        again: Box::new(move || counting(&again)),
+    }
+}
+
+#[test]
+fn what_is_open_is_found_again_after_any_call_as_it_was() {
+    let make = || counting(&Arc::default());
+    testkit::durable_reading(make, &[".", "below"], &["text", "below/again", "text"]);
+}
+
+#[test]
+fn what_only_one_run_has_is_not_found_again() {
+    let device = Device::unlimited();
+    let tree = device
+        .directory()
+        .ctl("ctl", |_: &str| Ok(()))
+        .value("value", String::new, |_: &str| Ok(()))
+        .reads("stream", || {
+            let (reader, _) = pipe(16);
+            Ok(Box::new(reader) as Box<dyn OpenFile>)
+        })
+        .build();
+    for name in ["ctl", "value", "stream"] {
+        testkit::not_durable(&walk(&tree, name).unwrap(), READ);
+    }
+}
