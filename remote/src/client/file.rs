@@ -373,6 +373,10 @@ impl OpenFile for RemoteFile {
         lock(&self.subject).clone()
     }
 
+    fn save(&self) -> Result<capfs::SavedFile, Errno> {
+        Err(Errno::Nodev)
+    }
+
     fn entries(&mut self) -> Option<&mut dyn Entries> {
         (self.open.qid.kind == FileKind::Directory).then_some(self as &mut dyn Entries)
     }

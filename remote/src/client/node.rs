@@ -228,6 +228,19 @@ impl Node for RemoteNode {
         None
     }
 
+    /// What is elsewhere is known by numbers of this connection alone.
+    fn save(&self) -> Result<capfs::Handle, Errno> {
+        Err(Errno::Nodev)
+    }
+
+    fn reopen(&self, _how: OpenHow, _state: &[u8]) -> Op<Box<dyn OpenFile>> {
+        Op::err(Errno::Stale)
+    }
+
+    fn durable(&self) -> Option<&dyn capfs::Durable> {
+        None
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
