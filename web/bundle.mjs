@@ -15,6 +15,8 @@ const BUNDLES = [
   // The glue is generated: half of it is comments, and its names say nothing.
   { from: 'kernel.js', to: 'kernel.js', generated: true },
   { from: 'kernel-full.js', to: 'kernel-full.js', generated: true },
+  // What all of the others share, so that an error is of one class for them.
+  { from: 'both/errors.js', to: 'both/errors.js' },
   // The page has time for its kernel's glue: it comes while the kernel does.
   { from: 'index.js', to: 'index.js', external: ['both/errors.js', 'page/dom/part.js', 'kernel.js', 'kernel-full.js'] },
   { from: 'worker.js', to: 'worker-full.js', external: ['kernel.js'] },

@@ -68,10 +68,12 @@ impl Node for Null {
         set_device_stat(change)
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<Handle, Errno> {
         Ok(Handle::number(Node::qid(self).path))
     }
 
+    #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
     }
@@ -110,6 +112,7 @@ impl OpenFile for Null {
         false
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<SavedFile, Errno> {
         Node::save(self).map(SavedFile::of)
     }

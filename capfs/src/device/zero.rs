@@ -38,10 +38,12 @@ impl Node for Zero {
         set_device_stat(change)
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<Handle, Errno> {
         Ok(Handle::number(Node::qid(self).path))
     }
 
+    #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
     }
@@ -87,6 +89,7 @@ impl OpenFile for Zero {
         false
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<SavedFile, Errno> {
         Node::save(self).map(SavedFile::of)
     }

@@ -155,8 +155,11 @@ fn optimise(wasm: Vec<u8>) -> Result<Vec<u8>> {
     );
     std::fs::write(&from, &wasm)?;
     let status = Command::new(&tool)
+        // Twice: the second time it finds some more that nothing needs.
         .args([
             "-O3",
+            "-O3",
+            "--strip-producers",
             "--enable-bulk-memory",
             "--enable-bulk-memory-opt",
             "--enable-sign-ext",

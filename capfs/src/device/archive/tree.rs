@@ -288,10 +288,12 @@ impl Node for ArchiveNode {
         }
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<Handle, Errno> {
         Ok(Handle::number(self.index as u64))
     }
 
+    #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
     }
@@ -377,6 +379,7 @@ impl OpenFile for ArchiveNode {
         Op::err(Errno::Rofs)
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<SavedFile, Errno> {
         Node::save(self).map(SavedFile::of)
     }

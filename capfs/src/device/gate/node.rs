@@ -59,7 +59,7 @@ fn inner(node: &NodeRef) -> Result<&NodeRef, Errno> {
     gated.map(|gated| &gated.inner).ok_or(Errno::Xdev)
 }
 
-#[deny(clippy::missing_trait_methods)]
+#[cfg_attr(feature = "durable", deny(clippy::missing_trait_methods))]
 impl Node for GatedNode {
     fn qid(&self) -> Qid {
         self.inner.qid()
@@ -106,6 +106,7 @@ impl Node for GatedNode {
         self.inner.save()
     }
 
+    #[cfg(feature = "durable")]
     fn reopen(&self, how: OpenHow, state: &[u8]) -> Op<Box<dyn OpenFile>> {
         let subject = self.gate.watch.as_ref().and_then(|_| self.inner.subject());
         let start = || self.inner.reopen(how, state);
@@ -114,6 +115,7 @@ impl Node for GatedNode {
             .map(self.open_file(self.path.clone()))
     }
 
+    #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         self.inner.durable().map(|_| self as &dyn Durable)
     }

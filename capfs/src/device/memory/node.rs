@@ -61,6 +61,7 @@ impl Node for Inode {
         }
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<Handle, Errno> {
         match self.state().nlink {
             // Nothing leads to it but who has it open.
@@ -69,6 +70,7 @@ impl Node for Inode {
         }
     }
 
+    #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         self.is_directory().then_some(self as &dyn Durable)
     }

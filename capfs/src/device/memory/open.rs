@@ -97,6 +97,7 @@ impl OpenFile for MemoryFile {
         result.into()
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<SavedFile, Errno> {
         Node::save(&*self.inode).map(SavedFile::of)
     }

@@ -262,10 +262,12 @@ impl Node for DirectoryNode {
         Some(self)
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<Handle, Errno> {
         Ok(Handle::number(self.0.qid.path))
     }
 
+    #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
     }

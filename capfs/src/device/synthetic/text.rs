@@ -124,11 +124,13 @@ impl Node for TextNode {
         Op::err(Errno::Acces)
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<Handle, Errno> {
         Ok(Handle::number(self.qid.path))
     }
 
     /// The file goes on to show what it showed.
+    #[cfg(feature = "durable")]
     fn reopen(&self, how: OpenHow, state: &[u8]) -> Op<Box<dyn OpenFile>> {
         if how.write || how.truncate {
             return Op::err(Errno::Acces);
@@ -141,6 +143,7 @@ impl Node for TextNode {
             .into()
     }
 
+    #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
     }
@@ -213,6 +216,7 @@ impl OpenFile for OpenText {
         Op::err(Errno::Badf)
     }
 
+    #[cfg(feature = "durable")]
     fn save(&self) -> Result<SavedFile, Errno> {
         match self.qid.path {
             // Of no node.
