@@ -7,7 +7,7 @@ use std::env;
 use std::error::Error;
 
 use capfs_host::grants::MountGrant;
-use capfs_host::host::{AgentId, Host, Io, Plan, Program};
+use capfs_host::host::{AgentId, Host, Io, Plan, Program, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
@@ -39,8 +39,13 @@ pub async fn run(
         for arg in &args {
             plan = plan.arg(arg);
         }
+        // What is piped has to be read, or the agent waits.
+        let io = Io {
+            stderr: Stdio::null(),
+            ..Io::piped()
+        };
         let id = AgentId::new(&format!("agent-{number}"))?;
-        let mut agent = host.launch(id, plan, Io::piped()).await?;
+        let mut agent = host.launch(id, plan, io).await?;
         let (stdin, stdout) = (agent.stdin(), agent.stdout());
         let (mut stdin, mut stdout) = (stdin.expect("it is piped"), stdout.expect("it is piped"));
         agents.spawn(async move {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use capfs::account::{Charge, Holding};
-use capfs::{Errno, FileKind, GuestSink, Namespace, OpenAt, OpenHow, Place, Stat, WriteAt};
+use capfs::{Errno, FileKind, Namespace, OpenAt, OpenHow, Place, Stat, WriteAt};
 
 use crate::machine::account;
 
@@ -22,39 +22,6 @@ const READ_STEP: usize = 64 << 10;
 
 /// What every module of WebAssembly begins with.
 const MODULE: &[u8] = b"\0asm";
-
-/// Where a read puts what it gets: no room is taken before there is something, as that may be never.
-pub struct Gathered {
-    bytes: Vec<u8>,
-    max: usize,
-}
-
-impl Gathered {
-    /// Takes so many bytes at most.
-    pub fn up_to(max: usize) -> Gathered {
-        Gathered {
-            bytes: Vec::new(),
-            max,
-        }
-    }
-
-    /// What came.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-}
-
-impl GuestSink for Gathered {
-    fn remaining(&self) -> usize {
-        self.max - self.bytes.len()
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.remaining());
-        self.bytes.extend_from_slice(&bytes[..count]);
-        count
-    }
-}
 
 /// One name in a listing.
 pub struct Listed {

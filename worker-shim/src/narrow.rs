@@ -151,7 +151,10 @@ pub fn adopt(
     };
     let file_kind = FileKind::from_number(kind);
     // First of all: what can't be handed on is given back.
-    let root = client::attach(peer, number, file_kind, "", post).map_err(named)?;
+    let root = client::attach(peer, number, file_kind, "", post).map_err(|errno| {
+        client::revoke(peer, number);
+        named(errno)
+    })?;
     let gate = match of {
         0 => {
             let held = with_machine(|machine| machine.held.clone()).unwrap_or_default();

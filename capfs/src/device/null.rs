@@ -4,9 +4,11 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+#[cfg(feature = "durable")]
+use crate::SavedFile;
 use crate::{
     Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow,
-    Qid, SavedFile, SetStat, Stat, WriteAt, Written,
+    Qid, SetStat, Stat, WriteAt, Written,
 };
 
 /// The null device.

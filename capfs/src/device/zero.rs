@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::null::{device_stat, only, set_device_stat, swallow};
+#[cfg(feature = "durable")]
+use crate::SavedFile;
 use crate::{
     Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow,
-    Qid, SavedFile, SetStat, Stat, WriteAt, Written,
+    Qid, SetStat, Stat, WriteAt, Written,
 };
 
 /// The zero device.

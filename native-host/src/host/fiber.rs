@@ -143,6 +143,8 @@ async fn call(
     mut caller: Caller<'_, Fiber>,
     mut make: impl FnMut(&mut Process, &mut Context<'_>, &mut [u8]) -> Poll<Result<(), Errno>> + Send,
 ) -> wasmtime::Result<i32> {
+    // Code that runs straight from call to call is never asked for the thread otherwise.
+    tokio::task::coop::consume_budget().await;
     let memory = match caller.data().memory {
         Some(memory) => memory,
         None => {

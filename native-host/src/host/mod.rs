@@ -396,7 +396,8 @@ struct Prepared {
 /// What an agent has beside its process. It is let go of where blocking is allowed.
 struct Belongings {
     capabilities: Capabilities,
-    _state: Option<State>,
+    /// Kept once the agent has begun.
+    state: Option<State>,
 }
 
 async fn launch(
@@ -455,9 +456,9 @@ async fn launch(
         .into_iter()
         .map(|socket| Box::new(socket.listener) as Box<dyn OpenFile>)
         .collect();
-    let belongings = Belongings {
+    let mut belongings = Belongings {
         capabilities,
-        _state: state,
+        state,
     };
     let opened = stdio::open(stdin, [stdout, stderr], &account, &inner.runtime);
     let clock = Arc::new(TurnClock::new(inner.clock.clone()));
@@ -478,7 +479,11 @@ async fn launch(
         max_files: files,
         account: account.clone(),
     });
-    let process = process.await?;
+    // What reads ahead for an agent that isn't there reads no more.
+    let process = process
+        .await
+        .inspect_err(|_| opened.input.iter().for_each(JoinHandle::abort))?;
+    belongings.state.iter_mut().for_each(State::keep);
     belongings.capabilities.begin(&namespace);
     drop(namespace);
     let ending = Arc::new(Ending::default());
@@ -535,9 +540,14 @@ impl Life {
         if let Some(input) = &self.input {
             input.abort();
         }
-        for output in self.outputs {
-            // What the agent has written gets where it goes, unless somebody has had enough.
-            let _ = course.wait_for(output).await;
+        for mut output in self.outputs {
+            // What the agent has written gets where it goes, unless somebody has had enough: then it has a moment.
+            if course.wait_for(&mut output).await.is_err() {
+                let moment = tokio::time::timeout(PATIENCE, &mut output);
+                if moment.await.is_err() {
+                    output.abort();
+                }
+            }
         }
         let belongings = self.belongings;
         if !belongings.capabilities.held().is_empty() {
@@ -563,7 +573,7 @@ fn prepare(
     // What may be another's comes before anything is made.
     let mut listening = listen::listen(&plan.listen).map_err(LaunchError::Listen)?;
     let state = plan.state.as_deref();
-    let mut state = state
+    let state = state
         .map(|folder| State::claim(folder, id.identity(), plan.program.name()))
         .transpose()?;
     let devices = Devices {
@@ -606,7 +616,6 @@ fn prepare(
     let granted = grants::namespace(&plan.wants, plan.memory_files, &mut capabilities);
     let granted = granted.map_err(LaunchError::Grants)?;
     listen::behind(granted.preopens.len(), &mut listening);
-    state.iter_mut().for_each(State::keep);
     Ok(Prepared {
         granted,
         capabilities,

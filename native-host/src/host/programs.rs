@@ -346,7 +346,10 @@ impl Programs {
             program,
             digest,
             minimum: loaded.facts.memory_minimum(),
-            code: (range.end as u64 - range.start as u64).max(1),
+            // What the engine holds of its definitions is many times what they are in the file.
+            code: (range.end as u64 - range.start as u64)
+                .saturating_add(loaded.facts.weight())
+                .max(1),
         })
     }
 

@@ -265,7 +265,9 @@ impl Connection {
             if let Some(errno) = state.ended {
                 return Err(errno);
             }
-            if state.tags.len() >= REQUESTS_MAX {
+            // What is taken away must be, however much waits.
+            let urgent = matches!(request, Request::Revoke { .. });
+            if state.tags.len() >= REQUESTS_MAX && !urgent {
                 return Err(Errno::Nobufs);
             }
             let tag = state.tag(slot).ok_or(Errno::Nobufs)?;
@@ -457,6 +459,8 @@ impl State {
                     return Ok(());
                 };
                 fits(*kind)?;
+                // What can't be read ends the connection now: who waits for it wouldn't know what the other side has made.
+                let _ = Reply::decode(frame, *kind)?;
                 woken.extend(waker.take());
                 *slot = Slot::Come(Answered {
                     kind: *kind,
@@ -471,6 +475,7 @@ impl State {
                 fits(*kind)?;
                 *answered = true;
             }
+            Slot::Nobody { .. } if frame.kind == SUBJECT => {}
             Slot::Nobody { kind, clunked } => {
                 fits(*kind)?;
                 let clunked = std::mem::take(clunked);

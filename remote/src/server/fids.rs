@@ -6,8 +6,13 @@ use std::task::{Context, Poll, Waker};
 
 use capfs::{Errno, NodeRef, OpenFile};
 
+use crate::wire::REQUESTS_MAX;
+
 /// Nodes and open files of one client, at most: somewhat more than its own descriptors and mounts can hold.
 pub(crate) const FIDS_MAX: usize = 1 << 18;
+
+/// Wakers kept for one number that is about to be made: more than requests can wait at once.
+const WAITING_MAX: usize = 2 * REQUESTS_MAX;
 
 /// An open file. Several requests may be under way on it; each borrows it for the length of one poll.
 pub(super) struct SharedFile {
@@ -47,6 +52,10 @@ impl Fids {
             Some(Slot::Making(_, waiting)) => {
                 let waker = context.waker();
                 if !waiting.iter().any(|known| known.will_wake(waker)) {
+                    // Those of requests that were given up are there, too: who still waits asks again.
+                    if waiting.len() >= WAITING_MAX {
+                        waiting.drain(..).for_each(Waker::wake);
+                    }
                     waiting.push(waker.clone());
                 }
                 Poll::Pending

@@ -82,13 +82,18 @@ impl Session {
     ///
     /// # Errors
     /// What is wrong with it. Then the connection has ended, the client is told so, and everything of it is let go of.
-    pub fn receive(&self, mut message: Vec<u8>) -> Result<(), WireError> {
+    pub fn receive(&self, message: Vec<u8>) -> Result<(), WireError> {
+        let (mut message, mut at) = (message, 0);
         let mut taken = Ok(());
-        while taken.is_ok() && !message.is_empty() {
-            taken = first_frame(&message, self.0.sizes).and_then(|size| {
-                // Mostly there is one, and then it is not copied.
-                let rest = message.split_off(size);
-                self.take(std::mem::replace(&mut message, rest))
+        while taken.is_ok() && at < message.len() {
+            taken = first_frame(&message[at..], self.0.sizes).and_then(|size| {
+                let from = at;
+                at += size;
+                match from == 0 && at == message.len() {
+                    // Mostly there is one, and then it is not copied.
+                    true => self.take(std::mem::take(&mut message)),
+                    false => self.take(message[from..at].to_vec()),
+                }
             });
         }
         if taken.is_err() && !self.has_ended() {

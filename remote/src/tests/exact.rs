@@ -9,7 +9,7 @@ use capfs::testkit::{READ, directory, edit, name, names_in, walk, write};
 use capfs::{Errno, FileKind, Interest, NodeRef, Op, OpenFile, OpenHow, WriteAt};
 
 use super::{Pair, frames, memory};
-use crate::wire::{Frame, NO_TAG, Request, WireError};
+use crate::wire::{Frame, NO_TAG, Request, WireError, errno};
 
 const WRITE: OpenHow = OpenHow {
     read: false,
@@ -313,8 +313,8 @@ fn wrong_tags_end_the_connection_on_both_sides() {
     assert_eq!(pair.server.receive(none), Err(WireError::Tag(NO_TAG)));
 
     // An answer to nobody, one that comes twice, one to another question.
-    let done = |kind: u8, tag: u8| [7, 0, 0, 0, kind, tag, 0];
-    let client = |answers: &[[u8; 7]]| {
+    let done = |kind: u8, tag: u8| vec![7, 0, 0, 0, kind, tag, 0];
+    let client = |answers: &[Vec<u8>]| {
         let pair = Pair::of(tree());
         let root = pair.root();
         pair.settle();
@@ -327,8 +327,11 @@ fn wrong_tags_end_the_connection_on_both_sides() {
         outcome
     };
     assert_eq!(client(&[done(25, 5)]), Err(WireError::Tag(5)));
-    assert_eq!(client(&[done(25, 0), done(25, 0)]), Err(WireError::Tag(0)));
+    let failed = || errno(0, Errno::Io);
+    assert_eq!(client(&[failed(), failed()]), Err(WireError::Tag(0)));
     assert_eq!(client(&[done(117, 0)]), Err(WireError::Answer(0)));
+    // One that says nothing of what was asked.
+    assert!(client(&[done(25, 0)]).is_err());
 }
 
 #[test]

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{ARCHIVE_NODES_MAX, ArchiveBytes, ArchiveError, LeftOut, shown};
+#[cfg(feature = "durable")]
+use crate::SavedFile;
 use crate::account::{Account, Charge, Holding};
 use crate::{
     DirEntry, Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle, Name,
-    Node, NodeRef, Op, OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
+    Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
 };
 
 /// All files of an archive; they refer to each other by index, so that a tree of any

@@ -5,9 +5,11 @@ use std::task::{Context, Poll};
 
 use super::inode::{Body, Inode};
 use crate::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Node, Op, OpenDirectory, OpenFile, OpenHow,
-    SavedFile, SetStat, Stat, WriteAt, Written,
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, OpenHow,
+    SetStat, Stat, WriteAt, Written,
 };
+#[cfg(feature = "durable")]
+use crate::{Node, SavedFile};
 
 /// An open regular file.
 pub(super) struct MemoryFile {

@@ -4,13 +4,15 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+#[cfg(feature = "durable")]
+use crate::SavedFile;
 use crate::account::{Account, Charge, Holding};
 use crate::device::Device;
 use crate::device::null::only;
 use crate::device::pipe::stream_stat;
 use crate::{
     Durable, Errno, FileKind, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Node, NodeRef,
-    Op, OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat, WriteAt, Written,
+    Op, OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
 };
 
 /// What a text file says; a closure that returns a `String`, or an [`Op`] of one, is one.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use capfs::device::parts::Waiters;
-use capfs::{BindOrder, NodeRef, Op, OpenFile, WriteAt};
+use capfs::{BindOrder, GuestSink, NodeRef, Op, OpenFile, WriteAt};
 use capfs_devices::grant::Grant;
 use capfs_devices::task::{Ended, Plan, Refusal, Spawner, Task, TaskDevice};
 use js_sys::{Array, Promise};
@@ -15,8 +15,6 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use super::refused;
-
-use crate::files::Gathered;
 use crate::machine::account;
 
 #[wasm_bindgen]
@@ -36,6 +34,39 @@ extern "C" {
     fn kill(this: &JsTasks, number: f64);
     #[wasm_bindgen(method)]
     fn revoke(this: &JsTasks, number: f64, at: &str) -> Promise;
+}
+
+/// Where a read puts what it gets: no room is taken before there is something, as that may be never.
+struct Gathered {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl Gathered {
+    /// Takes so many bytes at most.
+    fn up_to(max: usize) -> Gathered {
+        Gathered {
+            bytes: Vec::new(),
+            max,
+        }
+    }
+
+    /// What came.
+    fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl GuestSink for Gathered {
+    fn remaining(&self) -> usize {
+        self.max - self.bytes.len()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.remaining());
+        self.bytes.extend_from_slice(&bytes[..count]);
+        count
+    }
 }
 
 /// A child, as the page's script has it: the other ends of its standard streams, and its end.
