@@ -5,6 +5,8 @@
 //! file again by it ([`Durable`]) and opens it as it was ([`Node::reopen`](crate::Node::reopen)). A device that can't do that says
 //! [`Errno::Nodev`], and the descriptor is stale once it is thawed.
 
+use std::collections::HashSet;
+
 use crate::{Errno, HANDLE_MAX, NodeRef, Op, SAVED_STATE_MAX};
 
 /// By what a device finds one of its files again. What its bytes mean is the device's own matter; there are at most [`HANDLE_MAX`].
@@ -89,7 +91,14 @@ pub trait Durable {
     /// Finds files: those that are this node or lie below it, and no others, whatever the handles say. They are answered for in the order of the
     /// handles, all at once, as a device may have to look through its tree for them.
     ///
+    /// At the nodes with the numbers `covered` (`path` of their [`Qid`](crate::Qid)s) something else is mounted. Neither those nor what is
+    /// only to be reached through them is found, as no walk arrives there; this node itself is, with whatever number.
+    ///
     /// # Errors
     /// Of each: [`Errno::Stale`]: there is no such file (any more), or not here.
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>>;
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>>;
 }

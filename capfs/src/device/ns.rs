@@ -41,6 +41,8 @@ impl Ns {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use std::sync::Arc;
 
     use super::*;
@@ -99,7 +101,7 @@ mod tests {
         let found = elsewhere
             .durable()
             .unwrap()
-            .resolve(&[saved.node().clone()]);
+            .resolve(&[saved.node().clone()], &HashSet::new());
         let found = now(found).unwrap().remove(0).unwrap();
         let mut again = now(found.reopen(READ, saved.state())).unwrap();
         assert_eq!(read_at(&mut *again, 0, 4096).unwrap(), saved.state());

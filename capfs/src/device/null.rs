@@ -1,6 +1,7 @@
 //! `null`: always empty, and swallows what is written (null(4)).
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -86,7 +87,11 @@ impl Node for Null {
 }
 
 impl Durable for Null {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        _covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
         Op::ok(only(Null::node(), handles))
     }
 }

@@ -1,6 +1,7 @@
 //! `zero`: endless zeroes, and swallows what is written (zero(4)).
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -56,7 +57,11 @@ impl Node for Zero {
 }
 
 impl Durable for Zero {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        _covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
         Op::ok(only(Zero::node(), handles))
     }
 }

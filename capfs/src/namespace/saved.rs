@@ -4,12 +4,12 @@
 //! ([`Namespace::build`]) has the same mounts, with the rights that they have *there*: nothing that was saved carries rights of its own,
 //! and a handle is resolved within the tree that was mounted or bound, whatever it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Namespace;
 use super::skeleton::Skeleton;
-use super::table::{Key, Mount, Place};
+use super::table::{Key, Member, Mount, Place};
 use crate::{Errno, Handle, MaybeSend, NodeRef, Op, OpenFile, OpenHow, Rights};
 
 /// A place, or an open file's node, as it is found again by ([`Namespace::restore`]).
@@ -69,7 +69,7 @@ impl Namespace {
         for (mount, indexes, handles) in asked.into_values() {
             let root = mount.root.as_ref().and_then(|root| root.durable());
             let resolved = match root {
-                Some(root) => root.resolve(&handles),
+                Some(root) => root.resolve(&handles, &self.covered(&mount)),
                 None => Op::err(Errno::Stale),
             };
             match resolved {
@@ -128,6 +128,19 @@ impl Namespace {
         let face = known.faces.get(&(mount.number, mount.key_of(node.qid())));
         let point = face.and_then(|at| self.table.at(*at));
         point.unwrap_or_else(|| Place::new(node, mount.clone()))
+    }
+
+    /// The numbers of the nodes of a mount at which a walk through it arrives somewhere else: in another tree, or in the same with other rights.
+    fn covered(&self, mount: &Mount) -> HashSet<u64> {
+        let own = |at: Key, member: &Member| {
+            member.mount.number == mount.number && member.mount.key_of(member.node.qid()) == at
+        };
+        self.table
+            .unions()
+            .filter(|(at, _)| at.0 == mount.device_behind(0))
+            .filter(|(at, union)| !union.members.iter().any(|member| own(*at, member)))
+            .map(|(at, _)| at.1)
+            .collect()
     }
 
     fn known(&self) -> Known {

@@ -133,6 +133,46 @@ fn a_handle_leads_nowhere_but_into_what_was_mounted() {
     assert_eq!(found[0].as_ref().err(), Some(&Errno::Stale));
 }
 
+/// Bytes that say of a file that it was reached where something else stands now, with fewer rights, or to hide it.
+#[test]
+fn a_handle_leads_nowhere_that_is_covered() {
+    let list = "\
+mount -c memory:a /
+bind -o read /x /x
+mount memory:b /y
+bind -b /x /z
+";
+    let (a, b) = (files(&["x", "y", "z"]).root(), files(&["w"]).root());
+    let made = Namespace::build(&list.parse().unwrap(), |id| {
+        Ok(if id.as_str() == "memory:a" {
+            a.clone()
+        } else {
+            b.clone()
+        })
+    });
+    let namespace = made.unwrap();
+    let plain = namespace.save(&place(&namespace, ".")).unwrap();
+    let forged = |path: &str| SavedPlace {
+        mount: plain.mount,
+        handle: testkit::walk(&a, path).unwrap().save().unwrap(),
+    };
+    let opened = |saved: SavedPlace| {
+        let found = now(namespace.restore(&[saved])).unwrap();
+        found
+            .into_iter()
+            .next()
+            .unwrap()
+            .map(|place| place.rights())
+    };
+    for path in ["x/file", "y", "y/file"] {
+        assert_eq!(opened(forged(path)).err(), Some(Errno::Stale), "{path}");
+    }
+    // What a union has kept of itself isn't.
+    assert!(opened(forged("z/file")).unwrap().contains(Rights::WRITE));
+    let known = namespace.save(&place(&namespace, "x/file")).unwrap();
+    assert!(!opened(known).unwrap().contains(Rights::WRITE));
+}
+
 #[test]
 fn what_was_unmounted_since_is_stale() {
     let (from, mut to) = (namespace(false), namespace(false));

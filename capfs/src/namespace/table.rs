@@ -43,7 +43,7 @@ impl Mount {
         self.device_behind(qid.device)
     }
 
-    fn device_behind(&self, qid_device: u32) -> u64 {
+    pub(super) fn device_behind(&self, qid_device: u32) -> u64 {
         u64::from(qid_device) << 32 | u64::from(self.device)
     }
 

@@ -1,6 +1,7 @@
 //! A device that tries the patience of whoever uses it.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -153,10 +154,15 @@ impl Node for LateNode {
 }
 
 impl Durable for LateNode {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
-        let (inner, handles) = (self.0.clone(), handles.to_vec());
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
+        let (inner, handles, covered) = (self.0.clone(), handles.to_vec(), covered.clone());
         later(move || {
-            let durable = inner.durable().map(|durable| durable.resolve(&handles));
+            let durable = inner.durable();
+            let durable = durable.map(|durable| durable.resolve(&handles, &covered));
             let resolved = durable.unwrap_or(Op::err(Errno::Nodev));
             resolved.map(|found| {
                 found

@@ -1,5 +1,6 @@
 //! Archives as other programs write them, and as nobody should.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -409,7 +410,7 @@ fn what_is_open_is_found_again_after_any_call() {
     let (outside, inside) = (walk(&root, "a").unwrap(), walk(&root, "d/b").unwrap());
     let below = walk(&root, "d").unwrap();
     let handles = [outside.save().unwrap(), inside.save().unwrap()];
-    let found = now(below.durable().unwrap().resolve(&handles)).unwrap();
+    let found = now(below.durable().unwrap().resolve(&handles, &HashSet::new())).unwrap();
     let found: Vec<_> = found.into_iter().map(Result::err).collect();
     assert_eq!(found, [Some(Errno::Stale), None]);
 }

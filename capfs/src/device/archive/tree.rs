@@ -191,14 +191,16 @@ impl Tree {
         }
     }
 
-    /// The files at and below one. Every name is looked at once, so a tree that is no tree ends as well.
-    fn below(&self, index: usize) -> HashSet<usize> {
+    /// The files at and below one, but those with the numbers `covered`. Every name is looked at once, so a tree that is no tree ends as well.
+    fn below(&self, index: usize, covered: &HashSet<u64>) -> HashSet<usize> {
         let mut found = HashSet::from([index]);
         let mut pending = vec![index];
         while let Some(index) = pending.pop() {
             if let Body::Directory(names) = &self.files[index].body {
                 let names = names.order.iter().map(|(_, file)| *file);
-                let shown = names.filter(|file| !self.is_left_out(*file));
+                let shown = names.filter(|file| {
+                    !self.is_left_out(*file) && !covered.contains(&self.qid(*file).path)
+                });
                 pending.extend(shown.filter(|file| found.insert(*file)));
             }
         }
@@ -307,8 +309,12 @@ impl Node for ArchiveNode {
 
 /// An archive of the same bytes numbers its files alike.
 impl Durable for ArchiveNode {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
-        let below = self.tree.below(self.index);
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
+        let below = self.tree.below(self.index, covered);
         let resolved = handles.iter().map(|handle| {
             let index = usize::try_from(handle.as_number()?).map_err(|_| Errno::Stale)?;
             match below.contains(&index) {

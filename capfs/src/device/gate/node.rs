@@ -1,6 +1,7 @@
 //! Nodes behind a gate.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::file::GatedFile;
@@ -151,13 +152,17 @@ impl Directory for GatedNode {
 
 /// Finding a file again is no operation: opening it again is. What is found is known to an audit by the root's path.
 impl Durable for GatedNode {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
         let Some(durable) = self.inner.durable() else {
             return Op::err(Errno::Nodev);
         };
         let (gate, path) = (self.gate.clone(), self.path.clone());
         self.gate
-            .past(|| durable.resolve(handles))
+            .past(|| durable.resolve(handles, covered))
             .map(move |found| {
                 let gated = |inner| {
                     let (gate, path) = (gate.clone(), path.clone());

@@ -1,5 +1,6 @@
 //! Images: what is in them, and what is refused.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -134,7 +135,7 @@ fn files_are_found_below_where_they_are_looked_for_alone() {
         handle(""),
     ];
     let look = |from: &NodeRef| -> Vec<Option<u64>> {
-        let found = now(from.durable().unwrap().resolve(&handles)).unwrap();
+        let found = now(from.durable().unwrap().resolve(&handles, &HashSet::new())).unwrap();
         found
             .into_iter()
             .map(|node| node.ok().map(|node| node.qid().path))
@@ -149,7 +150,7 @@ fn files_are_found_below_where_they_are_looked_for_alone() {
     let found = now(root
         .durable()
         .unwrap()
-        .resolve(&[unknown, Handle::new(*b"x").unwrap()]));
+        .resolve(&[unknown, Handle::new(*b"x").unwrap()], &HashSet::new()));
     let errors: Vec<_> = found.unwrap().into_iter().map(Result::err).collect();
     assert_eq!(errors, [Some(Errno::Stale), Some(Errno::Stale)]);
 }

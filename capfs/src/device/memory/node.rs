@@ -72,7 +72,7 @@ impl Node for Inode {
 
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
-        self.is_directory().then_some(self as &dyn Durable)
+        Some(self)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -82,8 +82,12 @@ impl Node for Inode {
 
 /// Files keep their numbers in an image of the file system.
 impl Durable for Inode {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
-        Op::ok(self.find(handles))
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
+        Op::ok(self.find(handles, covered))
     }
 }
 
@@ -204,8 +208,8 @@ impl Inode {
         Ok(inode.share())
     }
 
-    /// Looks for files at and below this one by their numbers, until all are found.
-    fn find(&self, handles: &[Handle]) -> Vec<Result<NodeRef, Errno>> {
+    /// Looks for files at and below this one by their numbers, until all are found, but not at nor below those that are `covered`.
+    fn find(&self, handles: &[Handle], covered: &HashSet<u64>) -> Vec<Result<NodeRef, Errno>> {
         let numbers = handles.iter().map(Handle::as_number);
         let mut wanted: HashSet<u64> = numbers.flatten().collect();
         let mut found: HashMap<u64, Arc<Inode>> = HashMap::new();
@@ -216,10 +220,11 @@ impl Inode {
                 break;
             }
             if let Body::Directory(names) = &inode.state().body {
-                let directories = names
+                let here = names
                     .inodes()
-                    .filter(|inode| inode.is_directory() || wanted.contains(&inode.qid.path));
-                pending.extend(directories.cloned());
+                    .filter(|inode| inode.is_directory() || wanted.contains(&inode.qid.path))
+                    .filter(|inode| !covered.contains(&inode.qid.path));
+                pending.extend(here.cloned());
             }
             if wanted.remove(&inode.qid.path) {
                 found.insert(inode.qid.path, inode);

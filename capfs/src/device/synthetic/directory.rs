@@ -1,7 +1,7 @@
 //! Directories with names that are served.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::ctl::{Command, CtlNode};
@@ -279,12 +279,18 @@ impl Node for DirectoryNode {
 
 /// What is fixed in a tree is numbered as it is made, and so alike wherever it is.
 impl Durable for DirectoryNode {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
         let mut known = HashMap::new();
         let mut pending: Vec<NodeRef> = vec![Arc::new(self.clone())];
         while let Some(node) = pending.pop() {
             if let Some(DirectoryNode(directory)) = node.as_any().downcast_ref() {
-                pending.extend(directory.names.iter().map(|(_, node)| node.clone()));
+                let names = directory.names.iter();
+                let shown = names.filter(|(_, node)| !covered.contains(&node.qid().path));
+                pending.extend(shown.map(|(_, node)| node.clone()));
             }
             if let Ok(handle) = node.save() {
                 known.insert(handle, node);

@@ -1,6 +1,7 @@
 //! Text files.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -157,7 +158,11 @@ impl Node for TextNode {
 
 /// A text that is mounted by itself is found by its number, too.
 impl Durable for TextNode {
-    fn resolve(&self, handles: &[Handle]) -> Op<Vec<Result<NodeRef, Errno>>> {
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        _covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
         Op::ok(only(Arc::new(self.clone()), handles))
     }
 }
