@@ -24,6 +24,10 @@ use capfs_runtime::{ClockGrant, ExitStatus};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Builder;
 
+#[path = "../tests/fleet/mod.rs"]
+mod fleet;
+use fleet::{ECHO, SPIN};
+
 /// Threads of the runtime.
 const WORKERS: usize = 2;
 
@@ -32,28 +36,6 @@ const CALLS: u32 = 10_000_000;
 
 /// Lines that are asked of agents.
 const ROUNDS: usize = 1_000;
-
-/// Answers each read of its input with the same bytes.
-const ECHO: &str = r#"
-(module
-  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (func (export "_start")
-    (loop $more
-      (i32.store (i32.const 0) (i32.const 64))
-      (i32.store (i32.const 4) (i32.const 1024))
-      (if (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))
-      (i32.store (i32.const 4) (i32.load (i32.const 8)))
-      (if (i32.load (i32.const 8))
-        (then
-          (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))
-          (br $more))))))
-"#;
-
-/// Computes for ever.
-const SPIN: &str =
-    r#"(module (memory (export "memory") 1) (func (export "_start") (loop $more (br $more))))"#;
 
 /// Makes a call again and again.
 fn calls() -> String {

@@ -411,18 +411,11 @@ async fn launch(
     let account = inner.account.child(plan.max_memory);
     let running = account.charge(Holding::Programs, inner.stack + RUNNING);
     let running = running.map_err(|_| LaunchError::Memory)?;
-    let linked = inner.programs.get(&plan.program, plan.max_memory).await?;
-    if let Some(wanted) = plan
-        .digest
-        .as_ref()
-        .filter(|wanted| **wanted != linked.digest)
-    {
-        return Err(LaunchError::Module(ModuleError::OtherDigest {
-            path: plan.program.name().to_owned(),
-            digest: linked.digest,
-            wanted: wanted.clone(),
-        }));
-    }
+    let wanted = plan.digest.as_deref();
+    let linked = inner
+        .programs
+        .get(&plan.program, wanted, plan.max_memory)
+        .await?;
     let needed = linked.minimum;
     if needed > plan.max_memory {
         let limit = plan.max_memory;

@@ -22,7 +22,7 @@ use crate::cache::Cache;
 use crate::compile::{Compiler, Watch, allowed};
 use crate::engine::{self, Compiling, Engines, ModuleError, load_bytes};
 use crate::linker::linker_with;
-use crate::wait::Parker;
+use crate::wait::{Cancelled, Canceller, Parker};
 
 /// Bytes of code that a host keeps, unless told.
 pub const CODE_MAX: u64 = 512 << 20;
@@ -180,6 +180,35 @@ struct Slot {
     code: u64,
 }
 
+/// Whether a launch still waits for what is compiled, and what ends that when none does.
+#[derive(Default)]
+struct Interest(Mutex<(bool, Option<Canceller>)>);
+
+impl Interest {
+    /// From now on `canceller` ends what is compiled.
+    fn compiles(&self, canceller: Option<Canceller>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match canceller {
+            Some(canceller) if state.0 => canceller.cancel(Cancelled::Killed),
+            canceller => state.1 = canceller,
+        }
+    }
+}
+
+/// The launch that waits. Dropped, it does so no more.
+#[derive(Default)]
+struct Waits(Arc<Interest>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = true;
+        if let Some(canceller) = state.1.take() {
+            canceller.cancel(Cancelled::Killed);
+        }
+    }
+}
+
 impl Programs {
     pub(super) fn new(
         engines: Engines,
@@ -208,25 +237,40 @@ impl Programs {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A program, ready to run. Of those that ask for the same one at once, one compiles it, with `memory` bytes at most, and the others wait.
+    /// A program, ready to run; with the digest `wanted`, where there is one. Of those that ask for the same one at once, one compiles it,
+    /// with `memory` bytes at most, and the others wait. Its compiler ends with the launch that waits for it.
     pub(super) async fn get(
         self: &Arc<Self>,
         program: &Program,
+        wanted: Option<&str>,
         memory: u64,
     ) -> Result<Linked, LaunchError> {
+        let is_wanted = |digest: &str| match wanted {
+            Some(wanted) if wanted != digest => Err(ModuleError::OtherDigest {
+                path: program.name.clone(),
+                digest: digest.to_owned(),
+                wanted: wanted.to_owned(),
+            }),
+            _ => Ok(()),
+        };
         if let Some(linked) = self.known(program) {
+            is_wanted(&linked.digest)?;
             return Ok(linked);
         }
         let reading = program.clone();
         let read = self.pool.run(move || reading.read()).await??;
+        is_wanted(&read.digest)?;
         let cell = self.entry(&read);
         let made = cell.get_or_try_init(|| {
             let (programs, name, wasm) = (self.clone(), program.name.clone(), read.wasm.clone());
             let digest = read.digest.clone();
+            let waits = Waits::default();
+            let interest = waits.0.clone();
             async move {
+                let _waits = waits;
                 let made = self
                     .pool
-                    .run(move || programs.load(&name, &wasm, digest, memory));
+                    .run(move || programs.load(&name, &wasm, digest, memory, &interest));
                 Ok::<_, LaunchError>(made.await??)
             }
         });
@@ -309,8 +353,10 @@ impl Programs {
         wasm: &[u8],
         digest: String,
         memory: u64,
+        interest: &Interest,
     ) -> Result<Linked, ModuleError> {
         let (parker, mut meanwhile) = (Parker::new(), || ());
+        interest.compiles(Some(parker.canceller(self.engine())));
         let compiling = match &self.compiler {
             Some(compiler) => {
                 let watch = Watch {
@@ -323,7 +369,9 @@ impl Programs {
             }
             None => Compiling::Here,
         };
-        let loaded = load_bytes(&self.engines, wasm, name, self.cache.as_ref(), compiling)?;
+        let loaded = load_bytes(&self.engines, wasm, name, self.cache.as_ref(), compiling);
+        interest.compiles(None);
+        let loaded = loaded?;
         // It finds what can't be answered, with or without the adapter.
         let linker = linker_with(&loaded.module, name, fiber::define)?;
         let adapter = || {

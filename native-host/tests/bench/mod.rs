@@ -69,6 +69,10 @@ pub fn program(imports: &str, body: &str) -> String {
     )
 }
 
+/// The import of `path_open`, as `$path_open`.
+pub const PATH_OPEN: &str = r#"(import "wasi_snapshot_preview1" "path_open"
+    (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))"#;
+
 /// The call that writes.
 pub const FD_WRITE: &str = r#"(import "wasi_snapshot_preview1" "fd_write"
     (func $fd_write (param i32 i32 i32 i32) (result i32)))"#;
