@@ -46,12 +46,14 @@ export function print(rows, print = console.log) {
     for (const row of rows.filter((row) => row.group === group)) {
       print(`\n  ${row.work}${row.isolated ? ' (isolated page)' : ''}  ${aim(row)}`)
       const names = Object.keys(row.results)
-      const own = row.results[names[0]].median
+      const own = row.results[names[0]]
       const width = Math.max(28, ...names.map((name) => name.length))
       for (const name of names) {
         const { median, least, most } = row.results[name]
-        const ratio = name === names[0] ? '' : `${shown(median / own)} x`
-        print(`    ${name.padEnd(width)} ${`${shown(median)} ${row.unit}`.padStart(12)}  ${ratio.padStart(9)}  ${dim(`${shown(least)} to ${shown(most)}`)}`)
+        const ratio = name === names[0] ? '' : `${shown(median / own.median)} x`
+        // Of the least values too: they are what a busy machine disturbs least.
+        const ofLeast = name === names[0] ? '' : `, least ${shown(least / own.least)} x`
+        print(`    ${name.padEnd(width)} ${`${shown(median)} ${row.unit}`.padStart(12)}  ${ratio.padStart(9)}  ${dim(`${shown(least)} to ${shown(most)}${ofLeast}`)}`)
       }
       for (const note of row.notes ?? []) print(dim(`    ${note}`))
     }

@@ -1,10 +1,11 @@
 // The benchmarks: `npm run bench`.
 //
-//   node bench/run.mjs [--only native,first-starts,chromium,capabilities] [--work NAME,…] [--of CONTENDER,…] [--against DIR] [--quick | --smoke] [--json | --markdown]
+//   node bench/run.mjs [--only native,first-starts,chromium,capabilities] [--work NAME,…] [--of CONTENDER,…] [--against DIR] [--rounds N] [--quick | --smoke] [--json | --markdown]
 //
 // `--work` measures these calls and capabilities alone (names in guest.mjs and capabilities.mjs; in Chromium `start`, `kill` and
 // `memory` as well). `--of` has these contenders alone make the calls in Chromium (names as printed). `--against` lets another
-// checkout of this project, built, take part, to see what a change costs. `--quick` measures less often. `--smoke` does next to nothing, to see whether everything still runs.
+// checkout of this project, built, take part, to see what a change costs: with `--rounds` of 8 or more, for single runs differ by 10 %.
+// `--quick` measures less often. `--smoke` does next to nothing, to see whether everything still runs.
 
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -52,15 +53,23 @@ function machine() {
   return { date: new Date().toISOString().slice(0, 16), processors: cpus().length, model, load: loadavg()[0] }
 }
 
+/** @returns {Partial<Size>} */
+function roundsOf(text) {
+  if (text === undefined) return {}
+  const rounds = Number(text)
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Problem(`--rounds wants a number from 1, not ${text}`)
+  return { rounds }
+}
+
 await entry(async () => {
   const { values } = parseArgs({
-    options: { only: { type: 'string' }, work: { type: 'string' }, of: { type: 'string' }, against: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
+    options: { only: { type: 'string' }, work: { type: 'string' }, of: { type: 'string' }, against: { type: 'string' }, rounds: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, json: { type: 'boolean' }, markdown: { type: 'boolean' } },
   })
   const parts = { native: natively, 'first-starts': measureFirstStarts, chromium: measureInChromium, capabilities: measureCapabilities }
   const wanted = values.only?.split(',') ?? Object.keys(parts)
   const unknown = wanted.filter((name) => !parts[name])
   if (unknown.length > 0) throw new Problem(`there is nothing called ${unknown.join(', ')}`, { hint: Object.keys(parts).join(', ') })
-  const size = SIZES[values.smoke ? 'smoke' : values.quick ? 'quick' : 'full']
+  const size = { ...SIZES[values.smoke ? 'smoke' : values.quick ? 'quick' : 'full'], ...roundsOf(values.rounds) }
   const programs = await buildGuests()
   const before = machine()
   say(`load ${before.load.toFixed(2)} on ${before.processors} processors`)
