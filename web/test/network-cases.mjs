@@ -111,6 +111,12 @@ export const networkCases = {
       br: brotliCompressSync(TEXT),
       'gzip, br': brotliCompressSync(gzipSync(TEXT)),
     }
+    const broken = {
+      none: () => Buffer.alloc(0),
+      half: (whole) => whole.subarray(0, whole.length / 2),
+      'all but a byte': (whole) => whole.subarray(0, -1),
+      'another checksum': (whole) => Buffer.concat([whole.subarray(0, -8), Buffer.alloc(4), whole.subarray(-4)]),
+    }
     const { port, connections, close } = await listen((request, response) => {
       const name = decodeURIComponent(request.url.slice(1))
       if (name === 'none') return response.writeHead(204).end()
@@ -118,7 +124,8 @@ export const networkCases = {
       if (name === 'cut') return response.writeHead(200, { 'content-length': 100 }).write('begun', () => response.destroy())
       if (name === 'many') return response.writeHead(200, { 'content-encoding': Array(5).fill('gzip').join(', ') }).end('many')
       if (name === 'long') return response.end(Buffer.alloc(8 << 20, 'x'))
-      response.writeHead(200, { 'content-encoding': name.replace('raw-', '') }).end(encoded[name])
+      const [coding, part] = name.split(' of ').reverse()
+      response.writeHead(200, { 'content-encoding': coding.replace('raw-', '') }).end(broken[part]?.(encoded[coding]) ?? encoded[coding])
     })
     const capfs = await Capfs.create({ capabilities: true })
     try {
@@ -128,10 +135,16 @@ export const networkCases = {
         same([await read(`${base}/none`), await read(`${base}/reset`)], ['', ''])
         same((await read(`${base}/long`)).length, 8 << 20)
         same([await read(`${base}/cut`), await read(`${base}/many`)], ['EIO', 'EIO'])
+        for (const name of Object.keys(encoded)) {
+          same([name, await read(`${base}/none of ${name}`)], [name, ''])
+          // Raw deflate may say so in its last byte.
+          for (const part of ['half', 'all but a byte']) same([part, name, await read(`${base}/${part} of ${name}`)], [part, name, 'EIO'])
+        }
+        same(await read(`${base}/another checksum of gzip`), 'EIO')
         same(await read(`${base}/gzip`), TEXT)
       })
-      // One that is kept serves the next request.
-      same(connections.length < 9, true)
+      // One that is kept serves the next request, unless what came by it was broken.
+      same(connections.length < 22, true)
     } finally {
       capfs.close()
       await close()

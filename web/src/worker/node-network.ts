@@ -210,33 +210,32 @@ function decoded(message: IncomingMessage, coding: string | null): Readable {
   const known = codings.every((each) => /^(x-)?gzip$|^deflate$|^br$/.test(each));
   if (!known) return message;
   if (codings.length > CODINGS_MAX) throw new Error(`a body may have ${CODINGS_MAX} codings, one upon the other`);
-  let source: Readable = message;
-  for (const each of codings) source = each === 'deflate' ? Readable.from(inflated(source), { objectMode: false }) : through(source, each === 'br' ? unbrotli() : gunzip());
-  return source;
+  return codings.reduce((source: Readable, each) => Readable.from(unpacked(source, each), { objectMode: false }), message);
 }
 
-function through(source: Readable, decoder: Transform): Readable {
-  // An error of it becomes the decoder's, and so reaches the reader.
-  pipeline(source, decoder, () => undefined);
-  return decoder;
-}
+/** What is unpacked is handed on as it comes. An end that is missing is an error, and so is a wrong checksum: it isn't told from being whole otherwise. */
+const SYNC = { flush: zlib.constants.Z_SYNC_FLUSH };
 
-/** What is cut off gives what came of it, as in browsers. */
-const CUT = { flush: zlib.constants.Z_SYNC_FLUSH, finishFlush: zlib.constants.Z_SYNC_FLUSH };
-const gunzip = () => zlib.createGunzip(CUT);
-const unbrotli = () => zlib.createBrotliDecompress({ flush: zlib.constants.BROTLI_OPERATION_FLUSH, finishFlush: zlib.constants.BROTLI_OPERATION_FLUSH });
-
-/** Of `deflate` there are two: with a header, and without. The first byte tells. */
-async function* inflated(source: Readable): AsyncGenerator<Uint8Array> {
+async function* unpacked(source: Readable, coding: string): AsyncGenerator<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]() as AsyncIterableIterator<Uint8Array>;
   const first = await chunks.next();
+  // Nothing at all is nothing, packed or not.
   if (first.done) return;
   const all = async function* () {
     yield first.value;
     yield* chunks;
   };
-  const decoder = (first.value[0]! & 0x0f) === 0x08 ? zlib.createInflate(CUT) : zlib.createInflateRaw(CUT);
-  yield* through(Readable.from(all(), { objectMode: false }), decoder) as AsyncIterable<Uint8Array>;
+  const decoder = decoderOf(coding, first.value[0]!);
+  // An error of the source becomes the decoder's, and so reaches the reader.
+  pipeline(Readable.from(all(), { objectMode: false }), decoder, () => undefined);
+  yield* decoder as AsyncIterable<Uint8Array>;
+}
+
+function decoderOf(coding: string, first: number): Transform {
+  if (coding === 'br') return zlib.createBrotliDecompress({ flush: zlib.constants.BROTLI_OPERATION_FLUSH });
+  if (coding !== 'deflate') return zlib.createGunzip(SYNC);
+  // Of `deflate` there are two: with a header, and without. The first byte tells.
+  return (first & 0x0f) === 0x08 ? zlib.createInflate(SYNC) : zlib.createInflateRaw(SYNC);
 }
 
 /** A body: read as it is asked for, so that its server waits for the reader. */
