@@ -165,6 +165,11 @@ macro_rules! forward_node {
             self.$inner.durable()
         }
     };
+    (@ $inner:ident checkpoint) => {
+        fn checkpoint(&self) -> $crate::Op<Box<dyn $crate::Checkpoint>> {
+            self.$inner.checkpoint()
+        }
+    };
     (@ $inner:ident subject) => {
         fn subject(&self) -> Option<String> {
             self.$inner.subject()

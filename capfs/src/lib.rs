@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+mod checkpoint;
 pub mod clock;
 pub mod device;
 mod directory_file;
@@ -39,6 +40,7 @@ mod stat;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
+pub use checkpoint::{Checkpoint, Checkpoints};
 pub use directory_file::{DirectoryFile, OpenDirectory};
 pub use durable::{Durable, Handle, SavedFile};
 pub use errno::Errno;

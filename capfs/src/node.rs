@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::{
-    Durable, Errno, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Name, Op, Qid, SavedFile,
-    SetStat, Stat,
+    Checkpoint, Durable, Errno, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Name, Op,
+    Qid, SavedFile, SetStat, Stat,
 };
 
 /// A node that is shared between the places that refer to it.
@@ -86,6 +86,16 @@ pub trait Node: MaybeSend + MaybeSync + Any {
     /// The power to find files at and below this node by their handles; `None` where the device has none that last.
     fn durable(&self) -> Option<&dyn Durable> {
         None
+    }
+
+    /// Keeps what all files of the device are now, until it is decided whether what is done from now on stays. Whichever node of the device
+    /// is asked, it is of the whole device.
+    ///
+    /// # Errors
+    /// - [`Errno::Notsup`]: what this device does can't be undone; [`Checkpoint`] says what a host can do about it
+    /// - [`Errno::Busy`]: there is one that is not decided yet
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        Op::err(Errno::Notsup)
     }
 
     /// For a device to recognise its own nodes, in [`EditDirectory::link`] and

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 #[cfg(feature = "durable")]
-use crate::SavedFile;
+use crate::checkpoint::Unchanging;
+#[cfg(feature = "durable")]
+use crate::{Checkpoint, SavedFile};
 use crate::{
     Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow,
     Qid, SetStat, Stat, WriteAt, Written,
@@ -79,6 +81,11 @@ impl Node for Null {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        Unchanging::checkpoint()
     }
 
     fn as_any(&self) -> &dyn Any {

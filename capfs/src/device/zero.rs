@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 
 use super::null::{device_stat, only, set_device_stat, swallow};
 #[cfg(feature = "durable")]
-use crate::SavedFile;
+use crate::checkpoint::Unchanging;
+#[cfg(feature = "durable")]
+use crate::{Checkpoint, SavedFile};
 use crate::{
     Durable, Errno, FileKind, GuestSink, GuestSource, Handle, Node, NodeRef, Op, OpenFile, OpenHow,
     Qid, SetStat, Stat, WriteAt, Written,
@@ -49,6 +51,11 @@ impl Node for Zero {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        Unchanging::checkpoint()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -125,6 +132,13 @@ mod tests {
             let read = Zero.poll_read(&mut context, u64::MAX, &mut &mut room[..]);
             assert_eq!(read, Poll::Ready(Ok(size)));
             assert!(room.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn has_nothing_to_put_back() {
+        for node in [Zero::node(), super::super::null::Null::node()] {
+            testkit::checkpoints_reading(&node);
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Image {
 
 /// A call; files are known by their places in the series.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Open(usize, &'static str, OpenHow),
     Create(usize, &'static str),
     Close(usize),
@@ -52,7 +52,7 @@ const READ: OpenHow = super::READ;
 const BOTH: OpenHow = super::READ_WRITE;
 
 /// What a device does that can be written. Files keep their names as long as they are open.
-const WRITABLE: &[Step] = &[
+pub(super) const WRITABLE: &[Step] = &[
     Open(0, ".", READ),
     MakeDirectory("sub"),
     MakeDirectory("sub/deep"),
@@ -173,35 +173,37 @@ fn everywhere(make: &impl Fn() -> Image, steps: &[Step]) {
     }
 }
 
-fn compare(steps: &[Step], transcript: &[String], expected: &[String], when: &str) {
+pub(super) fn compare(steps: &[Step], transcript: &[String], expected: &[String], when: &str) {
     assert_eq!(transcript.len(), expected.len());
     for ((step, line), expected) in steps.iter().zip(transcript).zip(expected) {
         assert_eq!(line, expected, "{step:?}, frozen {when}");
     }
 }
 
-struct OpenThere {
+pub(super) struct OpenThere {
     place: Place,
     file: Box<dyn OpenFile>,
     how: OpenHow,
-    offset: u64,
+    pub(super) offset: u64,
 }
 
 /// An agent's namespace, and what it has open.
-struct World {
-    image: Image,
+pub(super) struct World {
+    pub(super) image: Image,
     is_late: bool,
     namespace: Namespace,
     /// The directory that paths start from.
     base: Place,
-    open: Vec<Option<OpenThere>>,
+    pub(super) open: Vec<Option<OpenThere>>,
+    /// Of each place in the series, what was closed there, in order; `None` if nobody wants it back.
+    pub(super) closed: Option<Vec<(usize, OpenThere)>>,
 }
 
 /// Where the device is mounted: a directory that is there for it.
 const AT: &str = "/under/test";
 
 impl World {
-    fn new(image: Image, is_late: bool) -> World {
+    pub(super) fn new(image: Image, is_late: bool) -> World {
         let base = match image.root.qid().kind {
             FileKind::Directory => AT,
             // By itself it has one name, in there.
@@ -225,6 +227,7 @@ impl World {
             is_late,
             namespace,
             open: Vec::new(),
+            closed: None,
         }
     }
 
@@ -277,6 +280,7 @@ impl World {
         });
         World {
             open: again.collect(),
+            closed: None,
             is_late: self.is_late,
             image,
             base,
@@ -284,7 +288,7 @@ impl World {
         }
     }
 
-    fn run(&mut self, steps: &[Step]) -> Vec<String> {
+    pub(super) fn run(&mut self, steps: &[Step]) -> Vec<String> {
         steps.iter().map(|step| self.step(step)).collect()
     }
 
@@ -293,7 +297,7 @@ impl World {
         match step {
             Open(slot, path, how) => self.open_at(*slot, path, *how, false),
             Create(slot, path) => self.open_at(*slot, path, BOTH, true),
-            Close(slot) => shown(Ok(self.open[*slot].take().is_some())),
+            Close(slot) => shown(Ok(self.put(*slot, None))),
             MakeDirectory(path) => shown(now(namespace.make_directory(base, path))),
             Link(old, new) => shown(now(namespace.link(base, old, false, base, new))),
             SymbolicLink(target, path) => shown(now(namespace.make_symlink(target, base, path))),
@@ -336,13 +340,24 @@ impl World {
         if self.open.len() <= slot {
             self.open.resize_with(slot + 1, || None);
         }
-        self.open[slot] = opened.ok().map(|(place, file)| OpenThere {
+        let opened = opened.ok().map(|(place, file)| OpenThere {
             place,
             file,
             how,
             offset: 0,
         });
+        self.put(slot, opened);
         line
+    }
+
+    /// Puts something in a place of the series; whether there was something.
+    fn put(&mut self, slot: usize, opened: Option<OpenThere>) -> bool {
+        let before = std::mem::replace(&mut self.open[slot], opened);
+        let was_there = before.is_some();
+        if let (Some(before), Some(closed)) = (before, &mut self.closed) {
+            closed.push((slot, before));
+        }
+        was_there
     }
 }
 

@@ -15,6 +15,7 @@
 //! What fails panics, and says which check it was. The rest of this module is what the checks are
 //! made of, for tests that go further.
 
+mod checkpoints;
 mod contents;
 mod frozen;
 mod late;
@@ -34,6 +35,7 @@ use crate::{
     WriteAt, Written,
 };
 
+pub use checkpoints::{Seen, checkpoints, checkpoints_reading, no_checkpoint, picture};
 pub use frozen::{Image, durable, durable_reading, not_durable};
 pub use late::{late, late_file};
 pub use read_only::read_only;

@@ -241,6 +241,11 @@ impl Node for RemoteNode {
         None
     }
 
+    /// What was done elsewhere is not undone from here.
+    fn checkpoint(&self) -> Op<Box<dyn capfs::Checkpoint>> {
+        Op::err(Errno::Notsup)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -406,6 +406,7 @@ fn what_is_open_is_found_again_after_any_call() {
     let bytes = builder.into_inner().unwrap();
     let (directories, files) = ([".", "d", "d/e"], ["a", "d/b", "d/e/c"]);
     testkit::durable_reading(|| image(bytes.clone()), &directories, &files);
+    testkit::checkpoints_reading(&image(bytes.clone()).root);
     let root = image(bytes).root;
     let (outside, inside) = (walk(&root, "a").unwrap(), walk(&root, "d/b").unwrap());
     let below = walk(&root, "d").unwrap();

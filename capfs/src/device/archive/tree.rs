@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{ARCHIVE_NODES_MAX, ArchiveBytes, ArchiveError, LeftOut, shown};
-#[cfg(feature = "durable")]
-use crate::SavedFile;
 use crate::account::{Account, Charge, Holding};
+#[cfg(feature = "durable")]
+use crate::checkpoint::Unchanging;
+#[cfg(feature = "durable")]
+use crate::{Checkpoint, SavedFile};
 use crate::{
     DirEntry, Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle, Name,
     Node, NodeRef, Op, OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
@@ -300,6 +302,11 @@ impl Node for ArchiveNode {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        Unchanging::checkpoint()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::file::GatedFile;
 use super::{OperationKind, Path, Shared};
+#[cfg(feature = "durable")]
+use crate::Checkpoint;
 use crate::{
     Directory, Durable, EditDirectory, Errno, Handle, Name, Node, NodeRef, Op, OpenFile, OpenHow,
     Opened, Qid, SetStat, Stat,
@@ -114,6 +116,12 @@ impl Node for GatedNode {
         self.gate
             .through(OperationKind::Open, &self.path, subject, start, |_| 0)
             .map(self.open_file(self.path.clone()))
+    }
+
+    /// It is the host's doing, not the agent's: nothing is counted, and it is done however much was revoked.
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        self.inner.checkpoint()
     }
 
     #[cfg(feature = "durable")]

@@ -1,5 +1,7 @@
 //! The bytes of a regular file, in pages.
 
+use std::collections::BTreeMap;
+
 use super::MEMORY_FILE_MAX;
 use super::quota::Quota;
 use crate::encoding::{Decoder, Encoder, Malformed};
@@ -17,6 +19,9 @@ const FIRST_PAGE_MIN: usize = 256;
 /// everywhere, so that a program runs out of room at the same point on every host.
 const TABLE_ENTRY: u64 = 24;
 
+/// Bytes charged for a page that a checkpoint keeps, beside its own.
+const KEPT_PAGE: u64 = 64;
+
 /// What a hole reads as.
 static ZEROES: [u8; 4096] = [0; 4096];
 
@@ -32,6 +37,26 @@ pub(super) struct Content {
     pages: Vec<Vec<u8>>,
     /// What this file has been charged for.
     charged: u64,
+    undo: Option<Box<KeptPages>>,
+}
+
+/// What contents were at a checkpoint. Until it is decided the table of pages doesn't shrink, so that putting it back takes no memory.
+#[cfg_attr(
+    not(feature = "durable"),
+    expect(dead_code, reason = "nothing is kept")
+)]
+struct KeptPages {
+    size: u64,
+    charged: u64,
+    /// Entries of the table of pages, and room for them.
+    entries: usize,
+    room: usize,
+    /// Pages as they were, of those that have changed since; holes have no bytes.
+    pages: BTreeMap<usize, Vec<u8>>,
+    /// What they have been charged for.
+    held: u64,
+    /// The table would have shrunk.
+    cut: bool,
 }
 
 impl Content {
@@ -41,7 +66,70 @@ impl Content {
 
     /// Bytes that this file has been charged for and that its end must give back.
     pub(super) fn charged(&self) -> u64 {
-        self.charged
+        self.charged + self.undo.as_ref().map_or(0, |kept| kept.held)
+    }
+
+    /// From now on pages are kept as they are.
+    pub(super) fn begin_undo(&mut self) {
+        self.undo = Some(Box::new(KeptPages {
+            size: self.size,
+            charged: self.charged,
+            entries: self.pages.len(),
+            room: self.pages.capacity(),
+            pages: BTreeMap::new(),
+            held: 0,
+            cut: false,
+        }));
+    }
+
+    /// Keeps a page as it is, if that is to be kept and isn't yet. To be called before it is changed.
+    ///
+    /// # Errors
+    /// - [`Errno::Nospc`]: there is no room for it
+    #[inline]
+    fn keep(&mut self, quota: &Quota, index: usize) -> Result<(), Errno> {
+        match &mut self.undo {
+            Some(kept) if cfg!(feature = "durable") => {
+                kept.keep(quota, index, self.pages.get(index))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets what was kept.
+    #[cfg(feature = "durable")]
+    pub(super) fn commit(&mut self, quota: &Quota) {
+        if let Some(kept) = self.undo.take() {
+            if kept.cut {
+                self.shrink_table(quota, self.pages.len());
+            }
+            quota.release_bytes(kept.held);
+        }
+    }
+
+    /// Puts back what was kept.
+    #[cfg(feature = "durable")]
+    pub(super) fn discard(&mut self, quota: &Quota) {
+        let now = self.charged();
+        if let Some(kept) = self.undo.take() {
+            self.pages.truncate(kept.entries);
+            self.pages.resize_with(kept.entries, Vec::new);
+            for (index, page) in kept.pages {
+                self.pages[index] = page;
+            }
+            self.pages.shrink_to(kept.room);
+            self.size = kept.size;
+            self.charged = kept.charged;
+            quota.release_bytes(now - self.charged);
+        }
+    }
+
+    fn shrink_table(&mut self, quota: &Quota, entries: usize) {
+        let had = self.pages.capacity();
+        self.pages.shrink_to(entries);
+        let freed = (had - self.pages.capacity()) as u64 * TABLE_ENTRY;
+        self.charged -= freed;
+        quota.release_bytes(freed);
     }
 
     /// Puts bytes from `offset` into `sink` and returns how many.
@@ -87,6 +175,11 @@ impl Content {
             let (index, within) = locate(offset + done as u64);
             let count = (PAGE - within).min(wanted - done);
             let range = within..within + count;
+            match self.keep(quota, index) {
+                Ok(()) => {}
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
             let room = match self.pages.get_mut(index) {
                 Some(page) if page.len() >= range.end => &mut page[range],
                 _ => match self.extend_page(quota, index, range.end) {
@@ -113,13 +206,15 @@ impl Content {
         if size < self.size {
             let (index, within) = locate(size);
             let keep = if within == 0 { index } else { index + 1 };
+            if within != 0 {
+                self.keep(quota, index)?;
+            }
+            let first = keep.min(self.pages.len());
+            self.keep_cut(quota, first)?;
             let mut freed = 0;
-            for page in self.pages.drain(keep.min(self.pages.len())..) {
+            for page in self.pages.drain(first..) {
                 freed += page.capacity() as u64;
             }
-            let entries = self.pages.capacity();
-            self.pages.shrink_to(keep);
-            freed += (entries - self.pages.capacity()) as u64 * TABLE_ENTRY;
             if within != 0
                 && let Some(page) = self.pages.get_mut(index)
             {
@@ -127,6 +222,10 @@ impl Content {
             }
             self.charged -= freed;
             quota.release_bytes(freed);
+            match &mut self.undo {
+                Some(kept) => kept.cut = true,
+                None => self.shrink_table(quota, keep),
+            }
         }
         self.size = size;
         Ok(())
@@ -155,6 +254,11 @@ impl Content {
                 let has = content.pages.get(index).map_or(0, Vec::capacity);
                 capacity_for(index).saturating_sub(has) as u64
             };
+            for index in first..=last {
+                if missing_of(self, index) > 0 {
+                    self.keep(quota, index)?;
+                }
+            }
             // Everything is asked for at once, so that a request that is too large costs nothing.
             let entries = (last + 1).saturating_sub(self.pages.capacity()) as u64;
             let missing: u64 = (first..=last).map(|index| missing_of(self, index)).sum();
@@ -166,6 +270,32 @@ impl Content {
             }
         }
         self.size = self.size.max(end);
+        Ok(())
+    }
+
+    /// Keeps the pages from an index on, which are about to be cut off: they are moved, and leave holes.
+    fn keep_cut(&mut self, quota: &Quota, first: usize) -> Result<(), Errno> {
+        let Some(kept) = &mut self.undo else {
+            return Ok(());
+        };
+        let end = kept.entries.min(self.pages.len());
+        let cut = self.pages.get_mut(first..end).unwrap_or_default();
+        let there = |kept: &KeptPages, index: usize, page: &Vec<u8>| {
+            page.capacity() > 0 && !kept.pages.contains_key(&index)
+        };
+        let pages = || (first..end).zip(0..);
+        let count = pages().filter(|(index, place)| there(kept, *index, &cut[*place]));
+        let cost = count.count() as u64 * KEPT_PAGE;
+        quota.charge_bytes(cost)?;
+        kept.held += cost;
+        for (index, place) in pages() {
+            if there(kept, index, &cut[place]) {
+                let page = std::mem::take(&mut cut[place]);
+                self.charged -= page.capacity() as u64;
+                kept.held += page.capacity() as u64;
+                kept.pages.insert(index, page);
+            }
+        }
         Ok(())
     }
 
@@ -235,6 +365,27 @@ impl Content {
             self.charged += cost;
         }
         Ok(page)
+    }
+}
+
+impl KeptPages {
+    #[cold]
+    fn keep(&mut self, quota: &Quota, index: usize, page: Option<&Vec<u8>>) -> Result<(), Errno> {
+        if index >= self.entries || self.pages.contains_key(&index) {
+            return Ok(());
+        }
+        let room = page.map_or(0, Vec::capacity);
+        let cost = KEPT_PAGE + room as u64;
+        quota.charge_bytes(cost)?;
+        let mut copy = Vec::new();
+        if copy.try_reserve_exact(room).is_err() {
+            quota.release_bytes(cost);
+            return Err(Errno::Nospc);
+        }
+        copy.extend_from_slice(page.map_or(&[], Vec::as_slice));
+        self.held += cost;
+        self.pages.insert(index, copy);
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use super::MemoryLimits;
 use super::content::Content;
 use super::names::Names;
 use super::quota::Quota;
+use super::undo::{Before, Undo};
 use crate::account::Account;
 use crate::clock::Clock;
 use crate::device::lock::lock;
@@ -19,6 +20,7 @@ pub(super) struct Volume {
     /// Held by whoever changes names, before any inode's lock.
     pub(super) tree: Mutex<()>,
     pub(super) next_path: AtomicU64,
+    pub(super) undo: Undo,
 }
 
 impl Volume {
@@ -28,6 +30,7 @@ impl Volume {
             quota: Quota::new(limits, account),
             tree: Mutex::new(()),
             next_path: AtomicU64::new(1),
+            undo: Undo::default(),
         }
     }
 
@@ -57,6 +60,8 @@ pub(super) struct State {
     pub(super) mtime: u64,
     pub(super) ctime: u64,
     pub(super) body: Body,
+    /// What it was at the checkpoint, if there is one and it has changed since.
+    pub(super) before: Option<Box<Before>>,
 }
 
 /// What an inode holds.
@@ -108,6 +113,7 @@ impl Inode {
         let kind = body.kind();
         let nlink = if kind == FileKind::Directory { 2 } else { 1 };
         let now = volume.clock.realtime();
+        volume.undo.begins();
         Arc::new_cyclic(|this| Inode {
             this: this.clone(),
             qid: Qid::new(volume.next_path.fetch_add(1, Ordering::Relaxed), kind),
@@ -118,6 +124,7 @@ impl Inode {
                 mtime: now,
                 ctime: now,
                 body,
+                before: None,
             }),
         })
     }
@@ -151,6 +158,7 @@ impl Inode {
                 mtime,
                 ctime,
                 body,
+                before: None,
             }),
         }))
     }
@@ -189,6 +197,7 @@ impl Inode {
     pub(super) fn set_stat(&self, change: SetStat) -> Result<(), Errno> {
         let mut state = self.state();
         let state = &mut *state;
+        self.keep(state)?;
         if let Some(size) = change.size {
             match &mut state.body {
                 Body::File(content) => content.set_size(&self.volume.quota, size)?,
@@ -208,6 +217,16 @@ impl Inode {
             state.ctime = now;
         }
         Ok(())
+    }
+}
+
+impl Inode {
+    /// Stamps a read, if there has been no read since the last change: what the mount option
+    /// `relatime` does, so that reading costs no clock. Where there is no room to keep the old stamp, there is no new one.
+    pub(super) fn touch_access(&self, state: &mut State) {
+        if (state.atime <= state.mtime || state.atime <= state.ctime) && self.keep(state).is_ok() {
+            state.atime = self.volume.now_after(state.atime);
+        }
     }
 }
 
@@ -239,18 +258,11 @@ impl State {
     pub(super) fn touch_status(&mut self, volume: &Volume) {
         self.ctime = volume.clock.realtime();
     }
-
-    /// Stamps a read, if there has been no read since the last change: what the mount option
-    /// `relatime` does, so that reading costs no clock.
-    pub(super) fn touch_access(&mut self, volume: &Volume) {
-        if self.atime <= self.mtime || self.atime <= self.ctime {
-            self.atime = volume.now_after(self.atime);
-        }
-    }
 }
 
 impl Drop for Inode {
     fn drop(&mut self) {
+        self.volume.undo.ends(self.qid.path);
         let quota = &self.volume.quota;
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         match &mut state.body {

@@ -22,6 +22,10 @@
 //! one inode's lock and nothing else. So no two inodes are ever locked together, and the order is the
 //! same everywhere.
 
+#[cfg(feature = "durable")]
+mod checkpoint;
+#[cfg(all(test, feature = "durable"))]
+mod checkpoint_tests;
 mod content;
 mod image;
 #[cfg(test)]
@@ -31,6 +35,7 @@ mod names;
 mod node;
 mod open;
 mod quota;
+mod undo;
 
 #[cfg(test)]
 mod model_tests;
@@ -58,7 +63,9 @@ pub const MEMORY_DEPTH_MAX: usize = 1 << 14;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Bytes of memory for contents: pages as they are allocated, 24 bytes for every entry of a
-    /// file's table of pages, and the targets of symbolic links. Holes cost nothing but their entries.
+    /// file's table of pages, and the targets of symbolic links. Holes cost nothing but their entries. And what an open
+    /// [`Checkpoint`](crate::Checkpoint) keeps: pages as they were, 64 bytes for each, 256 for each file that was changed, and for each name
+    /// 256 and its length.
     pub bytes: u64,
     /// Files, directories and symbolic links; and as many names, so that hard links are bounded
     /// too. Each costs the host a few hundred bytes, and as many as its name is long.

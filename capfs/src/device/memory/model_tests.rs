@@ -13,10 +13,10 @@ use crate::testkit::{
 use crate::{Errno, FileKind, OpenFile, SetStat, WriteAt};
 
 /// Few names, so that operations meet.
-const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+pub(super) const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 #[derive(Clone, Debug)]
-enum Action {
+pub(super) enum Action {
     Create(usize, usize),
     MakeDirectory(usize, usize),
     MakeSymlink(usize, usize, usize),
@@ -32,7 +32,7 @@ enum Action {
     Allocate(usize, u64, u64),
 }
 
-fn action() -> impl Strategy<Value = Action> {
+pub(super) fn action() -> impl Strategy<Value = Action> {
     let index = || 0usize..6;
     let one_of = || 0..NAMES.len();
     // Around the ends of pages and of the first page's growth, and far from them.
@@ -435,7 +435,7 @@ fn pick<T>(from: &mut [T], index: usize) -> Option<&mut T> {
     }
 }
 
-fn remove_below(node: &NodeRef) {
+pub(super) fn remove_below(node: &NodeRef) {
     for entry in testkit::list(node, 100).unwrap() {
         let edit = edit(node).unwrap();
         let name = name(&entry.name);

@@ -5,7 +5,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
 use super::inode::Inode;
-use crate::{DirEntry, Qid};
+use super::quota::Quota;
+use crate::{DirEntry, Errno, Qid};
 
 /// Names, for walking and for listing.
 ///
@@ -19,6 +20,20 @@ pub(super) struct Names {
     by_name: HashMap<Arc<str>, Slot>,
     by_cookie: BTreeMap<u64, (Arc<str>, Qid)>,
     last_cookie: u64,
+    undo: Option<Box<KeptNames>>,
+}
+
+/// What a directory was at a checkpoint.
+#[cfg_attr(
+    not(feature = "durable"),
+    expect(dead_code, reason = "nothing is kept")
+)]
+struct KeptNames {
+    parent: Weak<Inode>,
+    removed: bool,
+    last_cookie: u64,
+    /// What each name stood for that has been made, taken away or given to another file since.
+    names: HashMap<Arc<str>, Option<Slot>>,
 }
 
 /// Above every cookie; see [`Entries::list`](crate::Entries::list).
@@ -27,6 +42,7 @@ pub(super) const COOKIE_END: u64 = 1 << 42;
 /// Names for which a directory keeps its room, however few it has.
 const ROOM_KEPT: usize = 64;
 
+#[derive(Clone)]
 struct Slot {
     cookie: u64,
     inode: Arc<Inode>,
@@ -40,6 +56,7 @@ impl Names {
             by_name: HashMap::new(),
             by_cookie: BTreeMap::new(),
             last_cookie: 0,
+            undo: None,
         }
     }
 
@@ -130,6 +147,76 @@ impl Names {
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (Arc<str>, Arc<Inode>)> {
         self.by_cookie.clear();
         self.by_name.drain().map(|(name, slot)| (name, slot.inode))
+    }
+
+    /// From now on what names stand for is kept.
+    pub(super) fn begin_undo(&mut self) {
+        self.undo = Some(Box::new(KeptNames {
+            parent: self.parent.clone(),
+            removed: self.removed,
+            last_cookie: self.last_cookie,
+            names: HashMap::new(),
+        }));
+    }
+
+    /// Keeps what a name stands for, if that is to be kept and isn't yet.
+    ///
+    /// # Errors
+    /// - [`Errno::Nospc`]: there is no room for it
+    pub(super) fn keep(&mut self, quota: &Quota, name: &str) -> Result<(), Errno> {
+        let Some(kept) = &mut self.undo else {
+            return Ok(());
+        };
+        if kept.names.contains_key(name) {
+            return Ok(());
+        }
+        quota.charge_kept_name(name)?;
+        let (name, slot) = match self.by_name.get_key_value(name) {
+            Some((name, slot)) => (name.clone(), Some(slot.clone())),
+            None => (name.into(), None),
+        };
+        kept.names.insert(name, slot);
+        Ok(())
+    }
+
+    /// Forgets what was kept; returns what it was of.
+    #[cfg(feature = "durable")]
+    pub(super) fn commit(&mut self, quota: &Quota) -> Vec<Arc<Inode>> {
+        let kept = self.undo.take();
+        let names = kept.into_iter().flat_map(|kept| kept.names);
+        let release = |(name, slot): (Arc<str>, Option<Slot>)| {
+            quota.release_kept_name(&name);
+            slot.map(|slot| slot.inode)
+        };
+        names.filter_map(release).collect()
+    }
+
+    /// Puts back what was kept; returns what has lost its name.
+    #[cfg(feature = "durable")]
+    pub(super) fn discard(&mut self, quota: &Quota) -> Vec<Arc<Inode>> {
+        let Some(kept) = self.undo.take() else {
+            return Vec::new();
+        };
+        let mut lost = Vec::new();
+        for name in kept.names.keys() {
+            if let Some(slot) = self.take(name) {
+                quota.release_name(name);
+                lost.push(slot.inode);
+            }
+        }
+        for (name, slot) in kept.names {
+            match slot {
+                Some(slot) => {
+                    quota.restore_name(&name);
+                    self.insert(name, slot.cookie, slot.inode);
+                }
+                None => quota.release_kept_name(&name),
+            }
+        }
+        self.parent = kept.parent;
+        self.removed = kept.removed;
+        self.last_cookie = kept.last_cookie;
+        lost
     }
 
     fn insert(&mut self, name: Arc<str>, cookie: u64, inode: Arc<Inode>) {

@@ -5,10 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::MEMORY_DEPTH_MAX;
+#[cfg(feature = "durable")]
+use super::checkpoint::MemoryCheckpoint;
 use super::content::Content;
 use super::inode::{Body, Inode};
 use super::names::Names;
 use super::open::{MemoryDirectory, MemoryFile};
+#[cfg(feature = "durable")]
+use crate::Checkpoint;
 use crate::device::lock::lock;
 use crate::{
     Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef,
@@ -73,6 +77,11 @@ impl Node for Inode {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        MemoryCheckpoint::open(&self.volume).into()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -143,6 +152,7 @@ impl EditDirectory for Inode {
             }
             self.add(name, || {
                 let mut state = inode.state();
+                inode.keep(&mut state)?;
                 // Its last name is gone: there is nothing left to give a name to (link(2)).
                 if state.nlink == 0 {
                     return Err(Errno::Noent);
@@ -164,6 +174,7 @@ impl EditDirectory for Inode {
             if inode.is_directory() {
                 return Err(Errno::Isdir);
             }
+            inode.keep_unlocked()?;
             self.remove(name)?;
             inode.lose_name();
             Ok(())
@@ -181,6 +192,7 @@ impl EditDirectory for Inode {
             if !inode.state().names()?.is_empty() {
                 return Err(Errno::Notempty);
             }
+            inode.keep_unlocked()?;
             self.remove(name)?;
             inode.lose_name();
             Ok(())
@@ -259,6 +271,7 @@ impl Inode {
             if names.get(name.as_str()).is_some() {
                 return Err(Errno::Exist);
             }
+            self.keep_name(&mut state, name)?;
         }
         self.volume.quota.charge_name(name.as_str())?;
         let inode = match make() {
@@ -280,6 +293,7 @@ impl Inode {
     /// Takes a name away. The tree is locked.
     fn remove(&self, name: Name<'_>) -> Result<(), Errno> {
         let mut state = self.state();
+        self.keep_name(&mut state, name)?;
         let inode = state.names()?.remove(name.as_str()).ok_or(Errno::Noent)?;
         if inode.is_directory() {
             state.nlink -= 1;
@@ -330,6 +344,11 @@ impl Inode {
             }
         }
 
+        for inode in victim.iter().chain([&inode]) {
+            inode.keep_unlocked()?;
+        }
+        self.keep_name_unlocked(name)?;
+        to.keep_name_unlocked(to_name)?;
         if victim.is_none() {
             let quota = &self.volume.quota;
             quota.charge_longer(name.as_str(), to_name.as_str())?;

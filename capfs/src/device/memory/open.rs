@@ -38,7 +38,7 @@ impl OpenFile for MemoryFile {
             return Poll::Ready(Err(Errno::Isdir));
         };
         let count = content.read(offset, sink);
-        state.touch_access(&self.inode.volume);
+        self.inode.touch_access(&mut state);
         Poll::Ready(Ok(count))
     }
 
@@ -52,6 +52,9 @@ impl OpenFile for MemoryFile {
             return Poll::Ready(Err(Errno::Badf));
         }
         let mut state = self.inode.state();
+        if let Err(errno) = self.inode.keep(&mut state) {
+            return Poll::Ready(Err(errno));
+        }
         let Body::File(content) = &mut state.body else {
             return Poll::Ready(Err(Errno::Isdir));
         };
@@ -89,6 +92,9 @@ impl OpenFile for MemoryFile {
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
         let mut state = self.inode.state();
+        if let Err(errno) = self.inode.keep(&mut state) {
+            return Op::err(errno);
+        }
         let Body::File(content) = &mut state.body else {
             return Op::err(Errno::Isdir);
         };
@@ -129,7 +135,7 @@ impl OpenDirectory for MemoryDirectory {
 impl Entries for MemoryDirectory {
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
         let mut state = self.inode.state();
-        state.touch_access(&self.inode.volume);
+        self.inode.touch_access(&mut state);
         state.names().map(|names| names.list(cookie, max)).into()
     }
 }

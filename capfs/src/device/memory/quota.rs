@@ -113,6 +113,24 @@ impl Quota {
         state.release(NAME + name.len() as u64);
     }
 
+    /// What a checkpoint keeps of a name counts as contents.
+    pub(super) fn charge_kept_name(&self, name: &str) -> Result<(), Errno> {
+        self.charge_bytes(NAME + name.len() as u64)
+    }
+
+    #[cfg(feature = "durable")]
+    pub(super) fn release_kept_name(&self, name: &str) {
+        self.release_bytes(NAME + name.len() as u64);
+    }
+
+    /// What was kept of a name is a name again, which takes as much.
+    #[cfg(feature = "durable")]
+    pub(super) fn restore_name(&self, name: &str) {
+        let mut state = lock(&self.state);
+        state.bytes -= NAME + name.len() as u64;
+        state.names += 1;
+    }
+
     /// A name becomes another, which takes the difference.
     pub(super) fn charge_longer(&self, name: &str, to_name: &str) -> Result<(), Errno> {
         let mut state = lock(&self.state);

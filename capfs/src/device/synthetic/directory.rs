@@ -10,6 +10,8 @@ use super::text::{TextNode, TextSource};
 use super::value::{ValueNode, ValueSink};
 use crate::device::Device;
 use crate::device::pipe::stream_stat;
+#[cfg(feature = "durable")]
+use crate::{Checkpoint, Checkpoints};
 use crate::{
     DirEntry, Directory, DirectoryFile, Durable, Entries, Errno, FileKind, Handle, MaybeSend,
     MaybeSync, Name, Node, NodeRef, Op, OpenDirectory, OpenFile, OpenHow, Qid, SetStat, Stat,
@@ -270,6 +272,16 @@ impl Node for DirectoryNode {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    /// A tree is put back if everything in it is.
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        if self.0.dynamic.is_some() {
+            return Op::err(Errno::Notsup);
+        }
+        let nodes = self.0.names.iter().map(|(_, node)| node.clone());
+        Checkpoints::take(nodes.collect()).map(|all| Box::new(all) as Box<dyn Checkpoint>)
     }
 
     fn as_any(&self) -> &dyn Any {

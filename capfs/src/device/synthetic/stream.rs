@@ -8,8 +8,8 @@ use crate::device::Device;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle, Interest,
-    Listener, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness,
+    Checkpoint, Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle,
+    Interest, Listener, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness,
     SavedFile, SetStat, Socket, Stat, WriteAt, Written,
 };
 
@@ -128,6 +128,10 @@ impl Node for StreamNode {
 
     fn durable(&self) -> Option<&dyn Durable> {
         None
+    }
+
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        Op::err(Errno::Notsup)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -580,6 +580,30 @@ fn what_is_open_is_found_again_after_any_call_as_it_was() {
 }
 
 #[test]
+fn a_tree_is_put_back_unless_something_in_it_can_not_be() {
+    let device = Device::unlimited();
+    let texts = |device: &Device| device.directory().text("text", || "a text".to_owned());
+    let tree = texts(&device).dir("below", texts(&device)).build();
+    testkit::checkpoints_reading(&tree);
+    // Behind a gate, as capabilities are, that is shut meanwhile.
+    let (gate, gated) = crate::device::gate::Gate::new(tree, None);
+    let checkpoint = now(gated.checkpoint()).unwrap();
+    gate.revoke();
+    now(checkpoint.discard()).unwrap();
+    now(now(gated.checkpoint()).unwrap().commit()).unwrap();
+    let begins = |name| {
+        let below = device.directory().ctl("ctl", |_: &str| Ok(()));
+        let below = below.value("value", String::new, |_: &str| Ok(()));
+        let below = below.reads("stream", || Err(Errno::Io)).build();
+        walk(&below, name).unwrap()
+    };
+    for name in ["ctl", "value", "stream"] {
+        testkit::no_checkpoint(&begins(name));
+        testkit::no_checkpoint(&texts(&device).node(name, begins(name)).build());
+    }
+}
+
+#[test]
 fn what_only_one_run_has_is_not_found_again() {
     let device = Device::unlimited();
     let tree = device

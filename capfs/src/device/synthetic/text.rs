@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-#[cfg(feature = "durable")]
-use crate::SavedFile;
 use crate::account::{Account, Charge, Holding};
+#[cfg(feature = "durable")]
+use crate::checkpoint::Unchanging;
 use crate::device::Device;
 use crate::device::null::only;
 use crate::device::pipe::stream_stat;
+#[cfg(feature = "durable")]
+use crate::{Checkpoint, SavedFile};
 use crate::{
     Durable, Errno, FileKind, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Node, NodeRef,
     Op, OpenFile, OpenHow, Qid, SetStat, Stat, WriteAt, Written,
@@ -149,6 +151,11 @@ impl Node for TextNode {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        Unchanging::checkpoint()
     }
 
     fn as_any(&self) -> &dyn Any {
