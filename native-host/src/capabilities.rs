@@ -129,7 +129,10 @@ impl Capabilities {
 
     /// How much there is here of what a grant asks for. Nothing is made or opened.
     pub fn support(&self, grant: &Grant) -> Support {
-        self.host.support(grant)
+        match (grant.device, self.family.lacks()) {
+            (DeviceKind::Task, Some(why)) => Support::Nothing(why),
+            _ => self.host.support(grant),
+        }
     }
 
     /// Makes the device that a grant names, behind a gate, and what belongs beside it; with where each is

@@ -201,9 +201,11 @@ impl Engines {
     }
 
     /// Engines that reserve nothing, for agents that any thread may run: each has a stack of its own, of which its own frames have `stack` bytes.
+    /// There is no baseline compiler: agents share one epoch, and the stack of each is charged as it is.
     pub fn on_fibers(stack: usize) -> Engines {
         Engines {
-            fiber: stack + FIBER_CALLS_STACK,
+            fiber: stack.saturating_add(FIBER_CALLS_STACK),
+            baseline: OnceLock::from(None),
             ..Engines::of_stack(stack)
         }
     }

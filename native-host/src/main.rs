@@ -425,7 +425,7 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     let max_files: FileLimit = settings.max_files.into();
     let (clock, random) = (settings.clock, settings.random);
     let family = Family::new(
-        compiler,
+        Some(compiler),
         cache,
         account.clone(),
         max_files.clone(),

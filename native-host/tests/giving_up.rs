@@ -37,5 +37,7 @@ fn a_launch_that_is_given_up_ends_its_compiler() {
             yield_now().await;
         }
         assert_eq!(host.usage().account.used, 0);
+        // Nothing is kept for a program that was not made.
+        assert_eq!(host.usage().programs, 0);
     });
 }

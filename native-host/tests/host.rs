@@ -2,16 +2,23 @@
 
 mod fleet;
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use capfs::clock::Clock;
 use capfs_devices::grant::Grant;
-use capfs_host::compile::Compiler;
+use capfs_host::clock::SystemClock;
+use capfs_host::compile::{Compiler, Tiers};
 use capfs_host::grants::{DirGrant, MountGrant};
 use capfs_host::host::{Host, Io, LaunchError, Plan, PlanError, Program, Stdio};
 use capfs_host::run::{Outcome, Report};
 use capfs_host::wait::Cancelled;
 use capfs_runtime::ExitStatus;
 use fleet::{ECHO, SLEEP, SPIN, ask, exited, id, launch, program, runtime};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use tokio::io::AsyncReadExt;
 
 #[test]
@@ -392,10 +399,181 @@ fn capabilities_are_granted_and_given_back() {
             Some(LaunchError::Grants(lacks)) => assert_eq!(lacks.len(), 1),
             other => panic!("{other:?}"),
         }
+        // An agent that can do without is launched without.
+        let manifest = state.path().join("agent.toml");
+        std::fs::write(state.path().join("echo.wasm"), wat::parse_str(ECHO).unwrap()).unwrap();
+        std::fs::write(
+            &manifest,
+            "[agent]\nprogram = \"echo.wasm\"\n[[grants]]\ndevice = \"task\"\noptional = true\nwithout = \"it is alone\"\n",
+        )
+        .unwrap();
+        let (_, without) = Plan::from_manifest(&manifest).unwrap();
+        let mut agent = launch(&host, "one", without).await;
+        match agent.degraded() {
+            [lack] => assert!(lack.to_string().contains("it is alone"), "{lack}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(exited(&agent.wait().await));
         let compiler = Compiler::at(env!("CARGO_BIN_EXE_capfs-host"));
         let host = Host::builder().compiler(compiler).build().unwrap();
         let mut agent = launch(&host, "one", plan().grant(grant("task"))).await;
         assert!(exited(&agent.wait().await));
         assert_eq!(host.usage().account.used, 0);
+    });
+}
+
+#[test]
+fn an_agent_that_ends_with_its_runtime_leaves_nothing() {
+    // Makes a file of 60,000 bytes in memory, says so, and waits for its input.
+    let wat = saying(
+        r#"(import "wasi_snapshot_preview1" "path_open"
+             (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+           (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))"#,
+        "f",
+        r#"(func $must (param i32) (if (local.get 0) (then unreachable)))
+           (func (export "_start")
+             (call $must (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 1)
+               (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 8)))
+             (i32.store (i32.const 0) (i32.const 64))
+             (i32.store (i32.const 4) (i32.const 60000))
+             (call $must (call $write (i32.load (i32.const 8)) (i32.const 0) (i32.const 1) (i32.const 12)))
+             (call $say (i32.const 16))
+             (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 12))))"#,
+    );
+    let runtime = runtime(1);
+    let (host, mut agent) = runtime.block_on(async {
+        let compiler = Compiler::at(env!("CARGO_BIN_EXE_capfs-host"));
+        let host = Host::builder().compiler(compiler).build().unwrap();
+        let files: MountGrant = "memory:/tmp".parse().unwrap();
+        let plan = Plan::new(program("holds", &wat)).grant(files);
+        let plan = plan.grant(Grant::from_flag("task").unwrap());
+        let mut agent = launch(&host, "one", plan).await;
+        let mut stdout = agent.stdout().unwrap();
+        assert_eq!(stdout.read(&mut [0]).await.unwrap(), 1);
+        (host, agent)
+    });
+    let ends = (agent.stdin(), agent.stderr());
+    drop(runtime);
+    drop(ends);
+    assert_eq!(host.usage().agents, 0);
+    assert_eq!(host.usage().account.used, 0);
+    let report = self::runtime(1).block_on(agent.wait());
+    assert_eq!(report.outcome, Outcome::Cancelled(Cancelled::Killed));
+}
+
+#[test]
+fn a_launch_that_is_given_up_has_its_id_until_nothing_is_done_for_it() {
+    runtime(2).block_on(async {
+        let host = Host::builder().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (state, token) = (folder.path().join("state"), folder.path().join("token"));
+        mkfifoat(CWD, &token, Mode::RWXU).unwrap();
+        let plan = || Plan::new(program("echo", ECHO)).state(&state);
+        let header = format!(
+            "fetch,origin=*,header-file=https://a X-Key: @{}",
+            token.display()
+        );
+        let waits = plan().grant(Grant::from_flag(&header).unwrap());
+        // Who reads it waits for somebody who writes.
+        let read = async {
+            loop {
+                let open = OFlags::WRONLY | OFlags::NONBLOCK;
+                match rustix::fs::open(&token, open, Mode::empty()) {
+                    Ok(fd) => return fd,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let fd = tokio::select! {
+            _ = host.launch(id("one"), waits, Io::null()) => panic!("there is no header yet"),
+            fd = read => fd,
+        };
+        let refused = host.launch(id("one"), plan(), Io::null()).await;
+        assert!(matches!(refused.err(), Some(LaunchError::Running(_))));
+        drop(fd);
+        while host.usage().agents > 0 {
+            tokio::task::yield_now().await;
+        }
+        // The folder is free as soon as the id is.
+        let mut agent = host.launch(id("one"), plan(), Io::null()).await.unwrap();
+        assert!(exited(&agent.wait().await));
+        assert_eq!(host.usage().account.used, 0);
+    });
+}
+
+#[test]
+fn agents_with_large_stacks_are_stopped_as_all_are() {
+    runtime(1).block_on(async {
+        let compiler = Compiler::at(env!("CARGO_BIN_EXE_capfs-host")).with(Tiers::Baseline);
+        let host = Host::builder().compiler(compiler).stack(8 << 20);
+        let host = host.build().unwrap();
+        let mut agent = launch(&host, "spin", Plan::new(program("spin", SPIN))).await;
+        let held = host.usage().account.used;
+        assert!(held > 8 << 20, "{held}");
+        // On the only worker, while it computes.
+        let (tell, told) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move { tell.send(()) });
+        told.await.unwrap();
+        agent.kill();
+        let report = agent.wait().await;
+        assert_eq!(report.outcome, Outcome::Cancelled(Cancelled::Killed));
+    });
+}
+
+/// The system's clock, which writes a byte to `to` when it is asked for the 20th time, and counts.
+struct Counting {
+    asked: AtomicUsize,
+    to: UnixStream,
+}
+
+/// When it writes.
+const AT: usize = 20;
+
+impl Clock for Counting {
+    fn realtime(&self) -> u64 {
+        SystemClock.realtime()
+    }
+
+    fn monotonic(&self) -> u64 {
+        if self.asked.fetch_add(1, Ordering::Relaxed) == AT {
+            (&self.to).write_all(b"x").unwrap();
+        }
+        SystemClock.monotonic()
+    }
+
+    fn realtime_resolution(&self) -> u64 {
+        SystemClock.realtime_resolution()
+    }
+
+    fn monotonic_resolution(&self) -> u64 {
+        SystemClock.monotonic_resolution()
+    }
+}
+
+#[test]
+fn sockets_are_looked_at_at_every_pause_of_a_long_call() {
+    // It would look at them at every 10,000th task only, where it is never idle.
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().event_interval(10_000).build().unwrap();
+    let wat = r#"(module
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (memory (export "memory") 1024)
+        (func (export "_start") (loop $more
+          (if (call $random (i32.const 0) (i32.const 0x4000000)) (then unreachable))
+          (br $more))))"#;
+    runtime.block_on(async {
+        let (from, to) = UnixStream::pair().unwrap();
+        from.set_nonblocking(true).unwrap();
+        let mut from = tokio::net::UnixStream::from_std(from).unwrap();
+        let clock = Arc::new(Counting {
+            asked: AtomicUsize::new(0),
+            to,
+        });
+        let host = Host::builder().clock(clock.clone()).build().unwrap();
+        let agent = launch(&host, "one", Plan::new(program("random", wat))).await;
+        from.read_exact(&mut [0]).await.unwrap();
+        let late = clock.asked.load(Ordering::Relaxed) - AT;
+        assert!(late < 5, "{late} pauses");
+        drop(agent);
     });
 }

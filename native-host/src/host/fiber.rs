@@ -5,8 +5,9 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use capfs::Errno;
@@ -193,7 +194,7 @@ impl Fiber {
         };
         let left = at.saturating_sub(self.clock.monotonic());
         if left == 0 {
-            // A long call makes a pause: others come first.
+            // A long call makes a pause.
             context.waker().wake_by_ref();
             return true;
         }
@@ -299,6 +300,51 @@ impl Course<'_> {
     }
 }
 
+/// What a turn of an agent is woken by. A long call makes pauses, for which it wakes itself at once: a task that does would be at the end of its
+/// worker's queue, which never runs empty then, and a worker looks at sockets and timers at every 61st task only.
+struct Turn {
+    task: Waker,
+    under_way: AtomicBool,
+    /// It was woken while it was under way.
+    woken: AtomicBool,
+}
+
+impl Turn {
+    fn of(task: Waker) -> Turn {
+        Turn {
+            task,
+            under_way: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+        }
+    }
+
+    fn begins(&self) {
+        // Read as well: what a waker was called for before is seen by this turn.
+        self.woken.swap(false, Ordering::SeqCst);
+        self.under_way.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was woken meanwhile.
+    fn ends(&self) -> bool {
+        // Sequentially consistent, as in the waker: either it wakes the task, or this sees it.
+        self.under_way.store(false, Ordering::SeqCst);
+        self.woken.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+        if !self.under_way.load(Ordering::SeqCst) {
+            self.task.wake_by_ref();
+        }
+    }
+}
+
 /// Runs a process to its end.
 pub(super) async fn run(
     program: &Entry,
@@ -333,10 +379,26 @@ pub(super) async fn run(
             start.call_async(&mut store, ()).await
         };
         let mut called = pin!(called);
+        let mut turn: Option<(Arc<Turn>, Waker)> = None;
         let turns = poll_fn(|context| {
             let _running = course.ticker.turn();
             let _counted = clock.turn();
-            called.as_mut().poll(context)
+            let (turn, waker) = match &mut turn {
+                Some(known) if known.0.task.will_wake(context.waker()) => known,
+                known => {
+                    let turn = Arc::new(Turn::of(context.waker().clone()));
+                    let waker = Waker::from(turn.clone());
+                    known.insert((turn, waker))
+                }
+            };
+            turn.begins();
+            let polled = called.as_mut().poll(&mut Context::from_waker(waker));
+            if turn.ends() && polled.is_pending() {
+                // Others come first, and what the runtime waits for.
+                let mut pause = pin!(tokio::task::yield_now());
+                let _ = pause.as_mut().poll(context);
+            }
+            polled
         });
         course.wait_for(turns).await
     };

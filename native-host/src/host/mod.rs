@@ -9,7 +9,8 @@
 //!   folder are opened, looked at, read and written in place, for what they need is nearly always in the system's page cache, and handing a call
 //!   of two microseconds to another thread costs ten.
 //! - On the [pool](HostBuilder::blocking), threads beside the workers, as many as the builder says: reading and compiling a program, putting
-//!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, databases, keys that are kept.
+//!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, reading the names of a folder, databases, keys
+//!   that are kept.
 //! - On the runtime's own timers and sockets: time limits, clocks, the network.
 //!
 //! # Bounds
@@ -53,7 +54,6 @@ use capfs::OpenFile;
 use capfs::account::{Account, AccountUsage, Charge, Holding};
 use capfs::clock::Clock;
 use capfs_devices::console::Terminal;
-use capfs_devices::grant::DeviceKind;
 use capfs_native_devices::Host as Devices;
 use capfs_native_devices::blocking::{Pool, Stopped};
 use capfs_native_devices::net::{Network, NetworkOptions};
@@ -67,7 +67,7 @@ use crate::capabilities::Capabilities;
 use crate::clock::{SystemClock, SystemRandom, TurnClock};
 use crate::compile::Compiler;
 use crate::engine::{CHILD_STACK, Engines, ModuleError};
-use crate::grants::{self, Grant, Granted, Lack};
+use crate::grants::{self, Granted, Lack};
 use crate::listen::{self, Listening};
 use crate::reserved::OwnPaths;
 use crate::state::{State, StateError};
@@ -387,10 +387,9 @@ impl<T> Drop for Spawned<T> {
 /// What an agent is given that takes the file system to put together.
 struct Prepared {
     granted: Granted,
-    capabilities: Capabilities,
     files: FileLimit,
-    state: Option<State>,
     listening: Vec<Listening>,
+    belongings: Belongings,
 }
 
 /// What an agent has beside its process. It is let go of where blocking is allowed.
@@ -398,6 +397,22 @@ struct Belongings {
     capabilities: Capabilities,
     /// Kept once the agent has begun.
     state: Option<State>,
+    // Let go of last: whoever has the id next, or the room, finds the folder free.
+    _place: Place,
+}
+
+/// An agent's room among the others.
+struct Place {
+    account: Account,
+    _running: Charge,
+    _taken: Taken,
+}
+
+impl Drop for Belongings {
+    fn drop(&mut self) {
+        // Where the runtime goes away, too: children hold what their parent has, and it them.
+        self.capabilities.end(Duration::ZERO);
+    }
 }
 
 async fn launch(
@@ -410,7 +425,11 @@ async fn launch(
     let taken = Taken::take(&inner, &id)?;
     let account = inner.account.child(plan.max_memory);
     let running = account.charge(Holding::Programs, inner.stack + RUNNING);
-    let running = running.map_err(|_| LaunchError::Memory)?;
+    let place = Place {
+        account: account.clone(),
+        _running: running.map_err(|_| LaunchError::Memory)?,
+        _taken: taken,
+    };
     let wanted = plan.digest.as_deref();
     let linked = inner
         .programs
@@ -432,16 +451,16 @@ async fn launch(
     let mut args = vec![plan.program.argument()];
     args.extend(plan.args.iter().cloned());
     let mut env = plan.env.clone();
-    let (preparing, own, whose) = (inner.clone(), account.clone(), id.clone());
+    let (preparing, whose) = (inner.clone(), id.clone());
+    // The id and the folder stay taken until it is done, even where nobody waits for it any longer.
     let prepared = inner
         .pool
-        .run(move || prepare(&preparing, &whose, plan, &own, terminal))
+        .run(move || prepare(&preparing, &whose, plan, place, terminal))
         .await??;
     let Prepared {
         granted,
-        capabilities,
+        mut belongings,
         files,
-        state,
         listening,
     } = prepared;
     listen::announce(&listening, &mut env);
@@ -449,10 +468,6 @@ async fn launch(
         .into_iter()
         .map(|socket| Box::new(socket.listener) as Box<dyn OpenFile>)
         .collect();
-    let mut belongings = Belongings {
-        capabilities,
-        state,
-    };
     let opened = stdio::open(stdin, [stdout, stderr], &account, &inner.runtime);
     let clock = Arc::new(TurnClock::new(inner.clock.clone()));
     let namespace = granted.namespace.clone();
@@ -490,8 +505,6 @@ async fn launch(
         belongings,
         outputs: opened.outputs,
         input: opened.input,
-        _running: running,
-        _taken: taken,
     };
     Ok(Agent {
         id,
@@ -517,8 +530,6 @@ struct Life {
     belongings: Belongings,
     outputs: Vec<JoinHandle<()>>,
     input: Option<JoinHandle<()>>,
-    _running: Charge,
-    _taken: Taken,
 }
 
 impl Life {
@@ -559,10 +570,10 @@ fn prepare(
     inner: &Arc<Inner>,
     id: &AgentId,
     plan: Plan,
-    account: &Account,
+    place: Place,
     terminal: Option<Arc<dyn Terminal>>,
 ) -> Result<Prepared, LaunchError> {
-    let name = id.as_str();
+    let (name, account) = (id.as_str(), place.account.clone());
     // What may be another's comes before anything is made.
     let mut listening = listen::listen(&plan.listen).map_err(LaunchError::Listen)?;
     let state = plan.state.as_deref();
@@ -576,21 +587,9 @@ fn prepare(
         network: inner.network.clone(),
         account: account.clone(),
     };
-    let alone = plan.wants.iter().filter(|want| match &want.grant {
-        Grant::Capability(grant) => grant.device == DeviceKind::Task && inner.compiler.is_none(),
-        _ => false,
-    });
-    let why = "this host compiles no children: it has no compiler in a process of its own";
-    let lacks: Vec<Lack> = alone.map(|want| want.lack(why.to_owned(), false)).collect();
-    if !lacks.is_empty() {
-        return Err(LaunchError::Grants(lacks));
-    }
     let files = FileLimit::from(plan.max_files);
     let family = Family::new(
-        inner
-            .compiler
-            .clone()
-            .unwrap_or_else(Compiler::of_this_command),
+        inner.compiler.clone(),
         inner.cache.clone(),
         account.clone(),
         files.clone(),
@@ -605,15 +604,22 @@ fn prepare(
         ..OwnPaths::default()
     };
     let reserved = own.reserved(&plan.wants);
-    let mut capabilities = Capabilities::new(devices, name, family, reserved);
-    let granted = grants::namespace(&plan.wants, plan.memory_files, &mut capabilities);
-    let granted = granted.map_err(LaunchError::Grants)?;
+    let mut belongings = Belongings {
+        capabilities: Capabilities::new(devices, name, family, reserved),
+        state,
+        _place: place,
+    };
+    let capabilities = &mut belongings.capabilities;
+    let granted = grants::namespace(&plan.wants, plan.memory_files, capabilities);
+    let granted = granted.map_err(|lacks| {
+        listening.clear();
+        LaunchError::Grants(lacks)
+    })?;
     listen::behind(granted.preopens.len(), &mut listening);
     Ok(Prepared {
         granted,
-        capabilities,
+        belongings,
         files,
-        state,
         listening,
     })
 }

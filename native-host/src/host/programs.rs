@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use capfs_devices::identity::digest;
@@ -164,6 +164,8 @@ struct Kept {
     now: u64,
     /// By the digest of the module.
     programs: HashMap<String, Slot>,
+    /// Those that launches wait for, by the same.
+    modules: HashMap<String, Weak<Wanted>>,
     /// Digests of files' contents.
     files: HashMap<FileState, String>,
     /// Bytes of code.
@@ -191,6 +193,36 @@ impl Interest {
         match canceller {
             Some(canceller) if state.0 => canceller.cancel(Cancelled::Killed),
             canceller => state.1 = canceller,
+        }
+    }
+}
+
+/// A launch that asks for a program which is not kept yet. However it ends, the program is counted, or what was there for it goes.
+struct Claim<'a> {
+    programs: &'a Programs,
+    module: Arc<Wanted>,
+    linked: Arc<OnceCell<Linked>>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.programs.settle(&self.module.digest, &self.linked);
+    }
+}
+
+/// A module that launches wait for: one for all of them, for its bytes may be many.
+struct Wanted {
+    programs: Arc<Programs>,
+    wasm: Arc<[u8]>,
+    digest: String,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        let mut kept = self.programs.kept();
+        let gone = |module: &Weak<Wanted>| module.strong_count() == 0;
+        if kept.modules.get(&self.digest).is_some_and(gone) {
+            kept.modules.remove(&self.digest);
         }
     }
 }
@@ -257,26 +289,46 @@ impl Programs {
             is_wanted(&linked.digest)?;
             return Ok(linked);
         }
-        let reading = program.clone();
-        let read = self.pool.run(move || reading.read()).await??;
-        is_wanted(&read.digest)?;
-        let cell = self.entry(&read);
-        let made = cell.get_or_try_init(|| {
-            let (programs, name, wasm) = (self.clone(), program.name.clone(), read.wasm.clone());
-            let digest = read.digest.clone();
+        let (reading, programs) = (program.clone(), self.clone());
+        let read = self.pool.run(move || programs.read(&reading));
+        let (module, file) = read.await??;
+        is_wanted(&module.digest)?;
+        let claim = self.claim(module, file);
+        let made = claim.linked.get_or_try_init(|| {
+            let (programs, name, module) =
+                (self.clone(), program.name.clone(), claim.module.clone());
             let waits = Waits::default();
             let interest = waits.0.clone();
             async move {
                 let _waits = waits;
                 let made = self
                     .pool
-                    .run(move || programs.load(&name, &wasm, digest, memory, &interest));
+                    .run(move || programs.load(&name, &module, memory, &interest));
                 Ok::<_, LaunchError>(made.await??)
             }
         });
-        let made = made.await.cloned();
-        self.settle(&read.digest, &cell);
-        made
+        made.await.cloned()
+    }
+
+    /// Reads a module. Where another launch holds the same one, that is what is returned: of a module that many read, no more copies are there
+    /// than threads that read it.
+    fn read(
+        self: &Arc<Self>,
+        program: &Program,
+    ) -> Result<(Arc<Wanted>, Option<FileState>), ModuleError> {
+        let Read { wasm, digest, file } = program.read()?;
+        let mut kept = self.kept();
+        let held = kept.modules.get(&digest).and_then(Weak::upgrade);
+        let module = held.unwrap_or_else(|| {
+            let module = Arc::new(Wanted {
+                programs: self.clone(),
+                wasm,
+                digest: digest.clone(),
+            });
+            kept.modules.insert(digest, Arc::downgrade(&module));
+            module
+        });
+        Ok((module, file))
     }
 
     /// A program that is kept, if it can be known without reading it that it is this one.
@@ -297,19 +349,23 @@ impl Programs {
     }
 
     /// The place of a program that was read.
-    fn entry(&self, read: &Read) -> Arc<OnceCell<Linked>> {
+    fn claim(&self, module: Arc<Wanted>, file: Option<FileState>) -> Claim<'_> {
         let mut kept = self.kept();
-        if let Some(file) = &read.file {
+        if let Some(file) = file {
             if kept.files.len() >= FILES_MAX {
                 kept.files.clear();
             }
-            kept.files.insert(file.clone(), read.digest.clone());
+            kept.files.insert(file, module.digest.clone());
         }
         kept.now += 1;
         let now = kept.now;
-        let entry = kept.programs.entry(read.digest.clone()).or_default();
-        entry.used = now;
-        entry.linked.clone()
+        let slot = kept.programs.entry(module.digest.clone()).or_default();
+        slot.used = now;
+        Claim {
+            programs: self,
+            module,
+            linked: slot.linked.clone(),
+        }
     }
 
     /// Counts a program that was made, and lets go of others where there is too much; of one that could not be made nothing is kept.
@@ -350,11 +406,11 @@ impl Programs {
     fn load(
         &self,
         name: &str,
-        wasm: &[u8],
-        digest: String,
+        module: &Wanted,
         memory: u64,
         interest: &Interest,
     ) -> Result<Linked, ModuleError> {
+        let wasm = &*module.wasm;
         let (parker, mut meanwhile) = (Parker::new(), || ());
         interest.compiles(Some(parker.canceller(self.engine())));
         let compiling = match &self.compiler {
@@ -392,7 +448,7 @@ impl Programs {
         let range = loaded.module.image_range();
         Ok(Linked {
             program,
-            digest,
+            digest: module.digest.clone(),
             minimum: loaded.facts.memory_minimum(),
             // What the engine holds of its definitions is many times what they are in the file.
             code: (range.end as u64 - range.start as u64)
@@ -407,5 +463,35 @@ impl Programs {
         usage.programs = kept.programs.len();
         usage.code = kept.code;
         usage.loaded = kept.loaded;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_many_wait_for_is_there_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        let pool = Pool::new(runtime.handle().clone(), 1);
+        let programs = Programs::new(Engines::on_fibers(1 << 20), None, None, pool, CODE_MAX);
+        let programs = Arc::new(programs);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("program.wasm");
+        std::fs::write(&file, "no module, which is found later").unwrap();
+        let read = |program: Program| programs.read(&program).unwrap().0;
+        let modules = [
+            read(Program::file(&file)),
+            read(Program::file(&file)),
+            read(Program::bytes("a", std::fs::read(&file).unwrap())),
+        ];
+        assert!(
+            modules
+                .iter()
+                .all(|module| Arc::ptr_eq(module, &modules[0]))
+        );
+        drop(modules);
+        assert!(programs.kept().modules.is_empty());
     }
 }

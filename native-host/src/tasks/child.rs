@@ -227,7 +227,11 @@ impl Child {
             meanwhile: &mut || (),
         };
         let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
-        let compiling = Compiling::Apart(&self.family.compiler, watch);
+        let compiler = self.family.compiler.as_ref().ok_or_else(|| Refusal {
+            errno: Errno::Notsup,
+            text: self.family.lacks().unwrap_or_default().to_owned(),
+        })?;
+        let compiling = Compiling::Apart(compiler, watch);
         let loaded = load_read(engines, &wasm, program, facts, cache, compiling);
         drop(wasm);
         let loaded = loaded.map_err(refused)?;

@@ -37,8 +37,8 @@ use child::Child;
 pub struct Family {
     /// Their code. Children come and go in numbers that nobody knows, so nothing is reserved for them.
     engines: Engines,
-    /// Where what is not in the cache is compiled.
-    compiler: Compiler,
+    /// Where what is not in the cache is compiled. Without one, nothing is started.
+    compiler: Option<Compiler>,
     /// Compiled code.
     cache: Option<Cache>,
     /// What they make this host hold together.
@@ -57,14 +57,14 @@ impl Family {
     /// A run in which nothing is started.
     pub fn alone() -> Arc<Family> {
         let (account, files) = (Account::new(MEMORY_MAX), FileLimit::from(0));
-        let compiler = Compiler::of_this_command();
+        let compiler = Some(Compiler::of_this_command());
         let clock = ClockGrant::Nothing;
         Family::new(compiler, None, account, files, clock, false, None)
     }
 
     /// A run that nobody is in yet, and its limits.
     pub fn new(
-        compiler: Compiler,
+        compiler: Option<Compiler>,
         cache: Option<Cache>,
         account: Account,
         files: FileLimit,
@@ -82,6 +82,12 @@ impl Family {
             random,
             sink,
         })
+    }
+
+    /// What is missing for children to be started, if anything is.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        let why = "this host compiles no children: it has no compiler in a process of its own";
+        self.compiler.is_none().then_some(why)
     }
 }
 

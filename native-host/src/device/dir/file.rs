@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use cap_std::fs::{Dir, Metadata};
 use capfs::account::{Charge, Holding};
 use capfs::clock::NANOS_PER_SEC;
+use capfs::device::parts::lock;
 use capfs::{
     DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, Qid, SetStat,
     SetTime, Stat, WriteAt, Written,
@@ -400,6 +401,12 @@ pub(super) fn set_directory_stat(dir: &Dir, change: SetStat) -> Result<(), Errno
 pub(super) struct HostDirectory {
     dir: Arc<Dir>,
     qid: Qid,
+    listing: Arc<Mutex<Listing>>,
+}
+
+/// What was listed of a directory.
+struct Listing {
+    dir: Arc<Dir>,
     tree: Arc<Tree>,
     /// In ascending order of cookies; `None` before the first listing.
     entries: Option<Vec<DirEntry>>,
@@ -418,14 +425,34 @@ const READING: usize = 3;
 
 impl HostDirectory {
     pub(super) fn new(dir: Arc<Dir>, qid: Qid, tree: Arc<Tree>) -> Self {
-        HostDirectory {
-            dir,
-            qid,
+        let listing = Listing {
+            dir: dir.clone(),
             entries: None,
             last_cookie: 0,
             charge: tree.account.nothing(Holding::Descriptors),
             tree,
+        };
+        HostDirectory {
+            dir,
+            qid,
+            listing: Arc::new(Mutex::new(listing)),
         }
+    }
+}
+
+impl Listing {
+    /// What comes behind a cookie; with none, the directory is read again.
+    fn list(&mut self, cookie: u64, max: usize) -> Result<Vec<DirEntry>, Errno> {
+        if self.is_read_for(cookie) {
+            self.refresh()?;
+        }
+        let entries = self.entries.as_deref().unwrap_or_default();
+        let start = entries.partition_point(|entry| entry.cookie <= cookie);
+        Ok(entries[start..].iter().take(max).cloned().collect())
+    }
+
+    fn is_read_for(&self, cookie: u64) -> bool {
+        cookie == 0 || self.entries.is_none()
     }
 
     /// Reads the directory again.
@@ -494,14 +521,21 @@ impl Entries for HostDirectory {
     /// # Errors
     /// - [`Errno::Nomem`]: the account has no room for all of the directory's names
     fn list(&mut self, cookie: u64, max: usize) -> Op<Vec<DirEntry>> {
-        if (cookie == 0 || self.entries.is_none())
-            && let Err(errno) = self.refresh()
+        let Some(pool) = blocking::pool() else {
+            return Op::Ready(lock(&self.listing).list(cookie, max));
+        };
+        // It is locked where one that was given up is still read.
+        if let Ok(mut listing) = self.listing.try_lock()
+            && !listing.is_read_for(cookie)
         {
-            return Op::err(errno);
+            return Op::Ready(listing.list(cookie, max));
         }
-        let entries = self.entries.as_deref().unwrap_or_default();
-        let start = entries.partition_point(|entry| entry.cookie <= cookie);
-        Op::ok(entries[start..].iter().take(max).cloned().collect())
+        // A folder may have millions of names, each of which is looked at.
+        let listing = self.listing.clone();
+        Op::later(async move {
+            let listed = pool.run(move || lock(&listing).list(cookie, max)).await;
+            listed.map_err(|_| Errno::Io)?
+        })
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use capfs::account::{Account, Holding};
 use capfs::testkit::{self, READ, edit, list_from, name, now, write};
-use capfs::{Errno, FileKind, NodeRef, OpenFile};
+use capfs::{Errno, FileKind, NodeRef, Op, OpenFile};
+use capfs_native_devices::blocking::Pool;
 use tempfile::TempDir;
 
 use super::{HostFolder, Numbers};
@@ -384,4 +385,24 @@ fn what_others_remove_is_not_kept() {
         }
     }
     assert!(last > 1_500, "some of the numbers were new");
+}
+
+#[test]
+fn names_are_read_beside_agents_that_share_threads() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.build().unwrap();
+    let (_directory, root) = folder();
+    write(&root, "f", b"").unwrap();
+    let mut file = now(root.open(READ)).unwrap();
+    let pool = Pool::new(runtime.handle().clone(), 1);
+    runtime.block_on(pool.scope(async {
+        // What is pending is done elsewhere.
+        let listed = file.entries().unwrap().list(0, 10);
+        assert!(matches!(listed, Op::Later(_)));
+        let listed = listed.wait().await.unwrap();
+        assert_eq!(listed.len(), 1);
+        // What was read is in memory.
+        let rest = file.entries().unwrap().list(listed[0].cookie, 10);
+        assert!(matches!(rest, Op::Ready(Ok(rest)) if rest.is_empty()));
+    }));
 }
