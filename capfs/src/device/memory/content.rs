@@ -1,9 +1,9 @@
 //! The bytes of a regular file, in pages.
 
-use std::collections::BTreeMap;
-
 use super::MEMORY_FILE_MAX;
 use super::quota::Quota;
+#[cfg(feature = "durable")]
+use super::undo::PagesUndo;
 use crate::encoding::{Decoder, Encoder, Malformed};
 use crate::{Errno, GuestSink, GuestSource};
 
@@ -19,9 +19,6 @@ const FIRST_PAGE_MIN: usize = 256;
 /// everywhere, so that a program runs out of room at the same point on every host.
 const TABLE_ENTRY: u64 = 24;
 
-/// Bytes charged for a page that a checkpoint keeps, beside its own.
-const KEPT_PAGE: u64 = 64;
-
 /// What a hole reads as.
 static ZEROES: [u8; 4096] = [0; 4096];
 
@@ -33,30 +30,12 @@ static ZEROES: [u8; 4096] = [0; 4096];
 /// that is room that has been charged for (see [`Content::allocate`]).
 #[derive(Default)]
 pub(super) struct Content {
-    size: u64,
-    pages: Vec<Vec<u8>>,
+    pub(super) size: u64,
+    pub(super) pages: Vec<Vec<u8>>,
     /// What this file has been charged for.
-    charged: u64,
-    undo: Option<Box<KeptPages>>,
-}
-
-/// What contents were at a checkpoint. Until it is decided the table of pages doesn't shrink, so that putting it back takes no memory.
-#[cfg_attr(
-    not(feature = "durable"),
-    expect(dead_code, reason = "nothing is kept")
-)]
-struct KeptPages {
-    size: u64,
-    charged: u64,
-    /// Entries of the table of pages, and room for them.
-    entries: usize,
-    room: usize,
-    /// Pages as they were, of those that have changed since; holes have no bytes.
-    pages: BTreeMap<usize, Vec<u8>>,
-    /// What they have been charged for.
-    held: u64,
-    /// The table would have shrunk.
-    cut: bool,
+    pub(super) charged: u64,
+    #[cfg(feature = "durable")]
+    pub(super) undo: PagesUndo,
 }
 
 impl Content {
@@ -66,65 +45,10 @@ impl Content {
 
     /// Bytes that this file has been charged for and that its end must give back.
     pub(super) fn charged(&self) -> u64 {
-        self.charged + self.undo.as_ref().map_or(0, |kept| kept.held)
+        self.charged + self.held()
     }
 
-    /// From now on pages are kept as they are.
-    pub(super) fn begin_undo(&mut self) {
-        self.undo = Some(Box::new(KeptPages {
-            size: self.size,
-            charged: self.charged,
-            entries: self.pages.len(),
-            room: self.pages.capacity(),
-            pages: BTreeMap::new(),
-            held: 0,
-            cut: false,
-        }));
-    }
-
-    /// Keeps a page as it is, if that is to be kept and isn't yet. To be called before it is changed.
-    ///
-    /// # Errors
-    /// - [`Errno::Nospc`]: there is no room for it
-    #[inline]
-    fn keep(&mut self, quota: &Quota, index: usize) -> Result<(), Errno> {
-        match &mut self.undo {
-            Some(kept) if cfg!(feature = "durable") => {
-                kept.keep(quota, index, self.pages.get(index))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Forgets what was kept.
-    #[cfg(feature = "durable")]
-    pub(super) fn commit(&mut self, quota: &Quota) {
-        if let Some(kept) = self.undo.take() {
-            if kept.cut {
-                self.shrink_table(quota, self.pages.len());
-            }
-            quota.release_bytes(kept.held);
-        }
-    }
-
-    /// Puts back what was kept.
-    #[cfg(feature = "durable")]
-    pub(super) fn discard(&mut self, quota: &Quota) {
-        let now = self.charged();
-        if let Some(kept) = self.undo.take() {
-            self.pages.truncate(kept.entries);
-            self.pages.resize_with(kept.entries, Vec::new);
-            for (index, page) in kept.pages {
-                self.pages[index] = page;
-            }
-            self.pages.shrink_to(kept.room);
-            self.size = kept.size;
-            self.charged = kept.charged;
-            quota.release_bytes(now - self.charged);
-        }
-    }
-
-    fn shrink_table(&mut self, quota: &Quota, entries: usize) {
+    pub(super) fn shrink_table(&mut self, quota: &Quota, entries: usize) {
         let had = self.pages.capacity();
         self.pages.shrink_to(entries);
         let freed = (had - self.pages.capacity()) as u64 * TABLE_ENTRY;
@@ -222,10 +146,7 @@ impl Content {
             }
             self.charged -= freed;
             quota.release_bytes(freed);
-            match &mut self.undo {
-                Some(kept) => kept.cut = true,
-                None => self.shrink_table(quota, keep),
-            }
+            self.cut_table(quota, keep);
         }
         self.size = size;
         Ok(())
@@ -270,32 +191,6 @@ impl Content {
             }
         }
         self.size = self.size.max(end);
-        Ok(())
-    }
-
-    /// Keeps the pages from an index on, which are about to be cut off: they are moved, and leave holes.
-    fn keep_cut(&mut self, quota: &Quota, first: usize) -> Result<(), Errno> {
-        let Some(kept) = &mut self.undo else {
-            return Ok(());
-        };
-        let end = kept.entries.min(self.pages.len());
-        let cut = self.pages.get_mut(first..end).unwrap_or_default();
-        let there = |kept: &KeptPages, index: usize, page: &Vec<u8>| {
-            page.capacity() > 0 && !kept.pages.contains_key(&index)
-        };
-        let pages = || (first..end).zip(0..);
-        let count = pages().filter(|(index, place)| there(kept, *index, &cut[*place]));
-        let cost = count.count() as u64 * KEPT_PAGE;
-        quota.charge_bytes(cost)?;
-        kept.held += cost;
-        for (index, place) in pages() {
-            if there(kept, index, &cut[place]) {
-                let page = std::mem::take(&mut cut[place]);
-                self.charged -= page.capacity() as u64;
-                kept.held += page.capacity() as u64;
-                kept.pages.insert(index, page);
-            }
-        }
         Ok(())
     }
 
@@ -365,27 +260,6 @@ impl Content {
             self.charged += cost;
         }
         Ok(page)
-    }
-}
-
-impl KeptPages {
-    #[cold]
-    fn keep(&mut self, quota: &Quota, index: usize, page: Option<&Vec<u8>>) -> Result<(), Errno> {
-        if index >= self.entries || self.pages.contains_key(&index) {
-            return Ok(());
-        }
-        let room = page.map_or(0, Vec::capacity);
-        let cost = KEPT_PAGE + room as u64;
-        quota.charge_bytes(cost)?;
-        let mut copy = Vec::new();
-        if copy.try_reserve_exact(room).is_err() {
-            quota.release_bytes(cost);
-            return Err(Errno::Nospc);
-        }
-        copy.extend_from_slice(page.map_or(&[], Vec::as_slice));
-        self.held += cost;
-        self.pages.insert(index, copy);
-        Ok(())
     }
 }
 

@@ -7,7 +7,9 @@ use super::MemoryLimits;
 use super::content::Content;
 use super::names::Names;
 use super::quota::Quota;
-use super::undo::{Before, Undo};
+#[cfg(feature = "durable")]
+use super::undo::InodeUndo;
+use super::undo::Undo;
 use crate::account::Account;
 use crate::clock::Clock;
 use crate::device::lock::lock;
@@ -61,7 +63,8 @@ pub(super) struct State {
     pub(super) ctime: u64,
     pub(super) body: Body,
     /// What it was at the checkpoint, if there is one and it has changed since.
-    pub(super) before: Option<Box<Before>>,
+    #[cfg(feature = "durable")]
+    pub(super) before: InodeUndo,
 }
 
 /// What an inode holds.
@@ -124,6 +127,7 @@ impl Inode {
                 mtime: now,
                 ctime: now,
                 body,
+                #[cfg(feature = "durable")]
                 before: None,
             }),
         })
@@ -158,6 +162,7 @@ impl Inode {
                 mtime,
                 ctime,
                 body,
+                #[cfg(feature = "durable")]
                 before: None,
             }),
         }))

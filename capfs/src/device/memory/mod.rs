@@ -35,6 +35,7 @@ mod names;
 mod node;
 mod open;
 mod quota;
+#[cfg_attr(not(feature = "durable"), path = "no_undo.rs")]
 mod undo;
 
 #[cfg(test)]

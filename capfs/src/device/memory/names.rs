@@ -5,8 +5,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
 use super::inode::Inode;
-use super::quota::Quota;
-use crate::{DirEntry, Errno, Qid};
+#[cfg(feature = "durable")]
+use super::undo::NamesUndo;
+use crate::{DirEntry, Qid};
 
 /// Names, for walking and for listing.
 ///
@@ -17,23 +18,11 @@ pub(super) struct Names {
     pub(super) parent: Weak<Inode>,
     /// The directory has been removed; nothing can be made in it any more.
     pub(super) removed: bool,
-    by_name: HashMap<Arc<str>, Slot>,
+    pub(super) by_name: HashMap<Arc<str>, Slot>,
     by_cookie: BTreeMap<u64, (Arc<str>, Qid)>,
-    last_cookie: u64,
-    undo: Option<Box<KeptNames>>,
-}
-
-/// What a directory was at a checkpoint.
-#[cfg_attr(
-    not(feature = "durable"),
-    expect(dead_code, reason = "nothing is kept")
-)]
-struct KeptNames {
-    parent: Weak<Inode>,
-    removed: bool,
-    last_cookie: u64,
-    /// What each name stood for that has been made, taken away or given to another file since.
-    names: HashMap<Arc<str>, Option<Slot>>,
+    pub(super) last_cookie: u64,
+    #[cfg(feature = "durable")]
+    pub(super) undo: NamesUndo,
 }
 
 /// Above every cookie; see [`Entries::list`](crate::Entries::list).
@@ -43,9 +32,9 @@ pub(super) const COOKIE_END: u64 = 1 << 42;
 const ROOM_KEPT: usize = 64;
 
 #[derive(Clone)]
-struct Slot {
-    cookie: u64,
-    inode: Arc<Inode>,
+pub(super) struct Slot {
+    pub(super) cookie: u64,
+    pub(super) inode: Arc<Inode>,
 }
 
 impl Names {
@@ -56,6 +45,7 @@ impl Names {
             by_name: HashMap::new(),
             by_cookie: BTreeMap::new(),
             last_cookie: 0,
+            #[cfg(feature = "durable")]
             undo: None,
         }
     }
@@ -149,82 +139,12 @@ impl Names {
         self.by_name.drain().map(|(name, slot)| (name, slot.inode))
     }
 
-    /// From now on what names stand for is kept.
-    pub(super) fn begin_undo(&mut self) {
-        self.undo = Some(Box::new(KeptNames {
-            parent: self.parent.clone(),
-            removed: self.removed,
-            last_cookie: self.last_cookie,
-            names: HashMap::new(),
-        }));
-    }
-
-    /// Keeps what a name stands for, if that is to be kept and isn't yet.
-    ///
-    /// # Errors
-    /// - [`Errno::Nospc`]: there is no room for it
-    pub(super) fn keep(&mut self, quota: &Quota, name: &str) -> Result<(), Errno> {
-        let Some(kept) = &mut self.undo else {
-            return Ok(());
-        };
-        if kept.names.contains_key(name) {
-            return Ok(());
-        }
-        quota.charge_kept_name(name)?;
-        let (name, slot) = match self.by_name.get_key_value(name) {
-            Some((name, slot)) => (name.clone(), Some(slot.clone())),
-            None => (name.into(), None),
-        };
-        kept.names.insert(name, slot);
-        Ok(())
-    }
-
-    /// Forgets what was kept; returns what it was of.
-    #[cfg(feature = "durable")]
-    pub(super) fn commit(&mut self, quota: &Quota) -> Vec<Arc<Inode>> {
-        let kept = self.undo.take();
-        let names = kept.into_iter().flat_map(|kept| kept.names);
-        let release = |(name, slot): (Arc<str>, Option<Slot>)| {
-            quota.release_kept_name(&name);
-            slot.map(|slot| slot.inode)
-        };
-        names.filter_map(release).collect()
-    }
-
-    /// Puts back what was kept; returns what has lost its name.
-    #[cfg(feature = "durable")]
-    pub(super) fn discard(&mut self, quota: &Quota) -> Vec<Arc<Inode>> {
-        let Some(kept) = self.undo.take() else {
-            return Vec::new();
-        };
-        let mut lost = Vec::new();
-        for name in kept.names.keys() {
-            if let Some(slot) = self.take(name) {
-                quota.release_name(name);
-                lost.push(slot.inode);
-            }
-        }
-        for (name, slot) in kept.names {
-            match slot {
-                Some(slot) => {
-                    quota.restore_name(&name);
-                    self.insert(name, slot.cookie, slot.inode);
-                }
-                None => quota.release_kept_name(&name),
-            }
-        }
-        self.parent = kept.parent;
-        self.removed = kept.removed;
-        self.last_cookie = kept.last_cookie;
-        lost
-    }
-
-    fn insert(&mut self, name: Arc<str>, cookie: u64, inode: Arc<Inode>) {
+    pub(super) fn insert(&mut self, name: Arc<str>, cookie: u64, inode: Arc<Inode>) {
         self.by_cookie.insert(cookie, (name.clone(), inode.qid));
         self.by_name.insert(name, Slot { cookie, inode });
     }
 
-    fn take(&mut self, name: &str) -> Option<Slot> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Slot> {
         let slot = self.by_name.remove(name)?;
         self.by_cookie.remove(&slot.cookie);
         // Or a directory would go on holding room for all the names that it ever had.

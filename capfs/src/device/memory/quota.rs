@@ -114,6 +114,7 @@ impl Quota {
     }
 
     /// What a checkpoint keeps of a name counts as contents.
+    #[cfg(feature = "durable")]
     pub(super) fn charge_kept_name(&self, name: &str) -> Result<(), Errno> {
         self.charge_bytes(NAME + name.len() as u64)
     }
