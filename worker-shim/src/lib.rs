@@ -14,6 +14,8 @@
 // The kernel exists as WebAssembly alone: for any other target this crate is empty, but for tests of what needs no engine.
 
 #[cfg(target_family = "wasm")]
+mod allocator;
+#[cfg(target_family = "wasm")]
 mod control;
 #[cfg(target_family = "wasm")]
 mod devices;
