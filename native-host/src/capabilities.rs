@@ -231,6 +231,19 @@ pub fn begin(agent: &str, namespace: &Namespace, held: &[Held]) {
     }
 }
 
+/// The same where it is waited for without a thread.
+pub(crate) async fn end_async(held: &[Held], patience: Duration) {
+    end(held, Duration::ZERO);
+    let gone = async {
+        for each in held {
+            if let Kind::Tasks(tasks) = &each.kind {
+                tasks.gone().await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(patience, gone).await;
+}
+
 /// An agent is over: so are its children, for which it waits as long as `patience`.
 pub fn end(held: &[Held], patience: Duration) {
     for each in held {

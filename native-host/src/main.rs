@@ -37,7 +37,7 @@ use capfs_host::read::first_line;
 use capfs_host::reserved::OwnPaths;
 use capfs_host::run::{Agent, Outcome, RunConfig, codes};
 use capfs_host::state::{State, StateError};
-use capfs_host::tasks::Family;
+use capfs_host::tasks::{Family, FamilyConfig};
 use capfs_host::wait::Parker;
 use capfs_host::{say, secrets, volumes};
 
@@ -424,15 +424,15 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     };
     let max_files: FileLimit = settings.max_files.into();
     let (clock, random) = (settings.clock, settings.random);
-    let family = Family::new(
-        Some(compiler),
+    let family = Family::new(FamilyConfig {
+        compiler: Some(compiler),
         cache,
-        account.clone(),
-        max_files.clone(),
+        account: account.clone(),
+        files: max_files.clone(),
         clock,
         random,
         sink,
-    );
+    });
     // Whether this run uses it or not: the next one will.
     let of_user = Cache::of_user();
     let own = OwnPaths {

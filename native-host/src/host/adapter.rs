@@ -46,7 +46,7 @@ pub(super) struct Adapter {
 
 /// A program whose calls go through the adapter.
 #[derive(Clone)]
-pub(super) struct Adapted {
+pub(crate) struct Adapted {
     module: Module,
     adapter: InstancePre<Fiber>,
     imports: Vec<Import>,

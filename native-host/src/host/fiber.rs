@@ -30,7 +30,7 @@ use crate::run::{Outcome, Report, outcome};
 use crate::wait::Cancelled;
 
 /// What a store holds: the agent's side of the host.
-pub(super) struct Fiber {
+pub(crate) struct Fiber {
     process: Process,
     limits: Limits,
     /// Its memory, once it is known.
@@ -216,7 +216,7 @@ impl Fiber {
 
 /// A program, and how its calls reach the host.
 #[derive(Clone)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// Through the [adapter](super::adapter).
     Adapted(Adapted),
     /// By functions that suspend its stack.
@@ -248,14 +248,14 @@ impl Entry {
 
 /// How an agent is told from outside that it is to end.
 #[derive(Default)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     why: OnceLock<Cancelled>,
     told: Notify,
 }
 
 impl Ending {
     /// Ends it; the first reason stays.
-    pub(super) fn end(&self, why: Cancelled) {
+    pub(crate) fn end(&self, why: Cancelled) {
         if self.why.set(why).is_ok() {
             self.told.notify_one();
         }

@@ -11,10 +11,11 @@
 //! - On the [pool](HostBuilder::blocking), threads beside the workers, as many as the builder says: reading and compiling a program, putting
 //!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, reading the names of a folder, databases, keys
 //!   that are kept.
+//! - On threads of their own, as many as there are processors: compilers of children, one at a time of each agent with its children.
 //! - On the runtime's own timers and sockets: time limits, clocks, the network.
 //!
 //! # Bounds
-//! What an agent makes the host hold is charged to an account of its own, which is a part of the host's; limits are those of
+//! Children that an agent starts are tasks as it is itself, and end with it. What an agent makes the host hold is charged to an account of its own, which is a part of the host's; limits are those of
 //! `capfs-host run`. Code of programs is the host's, and bounded by itself.
 //!
 //! # Example
@@ -38,6 +39,7 @@
 mod adapter;
 mod agent;
 mod fiber;
+mod fibers;
 mod plan;
 mod programs;
 mod stdio;
@@ -63,7 +65,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::cache::Cache;
-use crate::capabilities::Capabilities;
+use crate::capabilities::{self, Capabilities};
 use crate::clock::{SystemClock, SystemRandom, TurnClock};
 use crate::compile::Compiler;
 use crate::engine::{CHILD_STACK, Engines, ModuleError};
@@ -71,8 +73,10 @@ use crate::grants::{self, Granted, Lack};
 use crate::listen::{self, Listening};
 use crate::reserved::OwnPaths;
 use crate::state::{State, StateError};
-use crate::tasks::Family;
-use fiber::{Course, Ending};
+use crate::tasks::{Family, FamilyConfig};
+use fiber::Course;
+pub(crate) use fiber::{Ending, Entry};
+pub(crate) use fibers::{Fibers, Started};
 use programs::{Linked, Programs};
 use ticker::Ticker;
 
@@ -235,6 +239,7 @@ impl HostBuilder {
             .network
             .unwrap_or_else(|| Network::within(runtime.clone(), NetworkOptions::default()));
         let pool = Pool::new(runtime.clone(), self.blocking);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let stack = self.stack.max(64 << 10);
         let engines = Engines::on_fibers(stack);
         let programs = Programs::new(
@@ -248,6 +253,7 @@ impl HostBuilder {
             ticker: Ticker::start(programs.engine().clone())?,
             programs: Arc::new(programs),
             pool,
+            compiling: Pool::new(runtime.clone(), processors),
             runtime,
             network,
             clock: self.clock,
@@ -268,6 +274,8 @@ struct Inner {
     ticker: Ticker,
     programs: Arc<Programs>,
     pool: Pool,
+    /// For what children are compiled on: nothing else waits for it.
+    compiling: Pool,
     runtime: Handle,
     network: Network,
     clock: Arc<dyn Clock>,
@@ -554,13 +562,11 @@ impl Life {
             }
         }
         let belongings = self.belongings;
-        if !belongings.capabilities.held().is_empty() {
-            // Children are waited for, and folders and databases closed.
-            let ended = self.inner.pool.run(move || {
-                belongings.capabilities.end(PATIENCE);
-                drop(belongings);
-            });
-            let _ = ended.await;
+        let held = belongings.capabilities.held();
+        if !held.is_empty() {
+            capabilities::end_async(held, PATIENCE).await;
+            // Folders and databases are closed.
+            let _ = self.inner.pool.run(move || drop(belongings)).await;
         }
         report
     }
@@ -588,15 +594,16 @@ fn prepare(
         account: account.clone(),
     };
     let files = FileLimit::from(plan.max_files);
-    let family = Family::new(
-        inner.compiler.clone(),
-        inner.cache.clone(),
-        account.clone(),
-        files.clone(),
-        plan.clock,
-        plan.random,
-        plan.audit,
-    );
+    let family = FamilyConfig {
+        compiler: inner.compiler.clone(),
+        cache: inner.cache.clone(),
+        account: account.clone(),
+        files: files.clone(),
+        clock: plan.clock,
+        random: plan.random,
+        sink: plan.audit,
+    };
+    let family = Family::on_fibers(Fibers::new(inner.clone()), family);
     let own = OwnPaths {
         cache: inner.cache.as_ref().map(Cache::folder),
         state: plan.state.as_deref(),

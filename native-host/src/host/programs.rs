@@ -20,7 +20,7 @@ use super::fiber::{self, Entry};
 use super::{HostUsage, LaunchError};
 use crate::cache::Cache;
 use crate::compile::{Compiler, Watch, allowed};
-use crate::engine::{self, Compiling, Engines, ModuleError, load_bytes};
+use crate::engine::{self, Compiling, Engines, Loaded, ModuleError, load_bytes};
 use crate::linker::linker_with;
 use crate::wait::{Cancelled, Canceller, Parker};
 
@@ -184,11 +184,11 @@ struct Slot {
 
 /// Whether a launch still waits for what is compiled, and what ends that when none does.
 #[derive(Default)]
-struct Interest(Mutex<(bool, Option<Canceller>)>);
+pub(super) struct Interest(Mutex<(bool, Option<Canceller>)>);
 
 impl Interest {
     /// From now on `canceller` ends what is compiled.
-    fn compiles(&self, canceller: Option<Canceller>) {
+    pub(super) fn compiles(&self, canceller: Option<Canceller>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match canceller {
             Some(canceller) if state.0 => canceller.cancel(Cancelled::Killed),
@@ -229,7 +229,13 @@ impl Drop for Wanted {
 
 /// The launch that waits. Dropped, it does so no more.
 #[derive(Default)]
-struct Waits(Arc<Interest>);
+pub(super) struct Waits(Arc<Interest>);
+
+impl Waits {
+    pub(super) fn interest(&self) -> Arc<Interest> {
+        self.0.clone()
+    }
+}
 
 impl Drop for Waits {
     fn drop(&mut self) {
@@ -258,6 +264,11 @@ impl Programs {
             max,
             kept: Mutex::default(),
         }
+    }
+
+    /// What loads them.
+    pub(super) fn engines(&self) -> &Engines {
+        &self.engines
     }
 
     /// The engine of them all.
@@ -298,7 +309,7 @@ impl Programs {
             let (programs, name, module) =
                 (self.clone(), program.name.clone(), claim.module.clone());
             let waits = Waits::default();
-            let interest = waits.0.clone();
+            let interest = waits.interest();
             async move {
                 let _waits = waits;
                 let made = self
@@ -428,6 +439,24 @@ impl Programs {
         let loaded = load_bytes(&self.engines, wasm, name, self.cache.as_ref(), compiling);
         interest.compiles(None);
         let loaded = loaded?;
+        let program = self.link(&loaded, name)?;
+        let range = loaded.module.image_range();
+        Ok(Linked {
+            program,
+            digest: module.digest.clone(),
+            minimum: loaded.facts.memory_minimum(),
+            // What the engine holds of its definitions is many times what they are in the file.
+            code: (range.end as u64 - range.start as u64)
+                .saturating_add(loaded.facts.weight())
+                .max(1),
+        })
+    }
+
+    /// Resolves the imports of a module.
+    ///
+    /// # Errors
+    /// [`Refusal::Imports`](capfs_modules::Refusal::Imports)
+    pub(super) fn link(&self, loaded: &Loaded, name: &str) -> Result<Entry, ModuleError> {
         // It finds what can't be answered, with or without the adapter.
         let linker = linker_with(&loaded.module, name, fiber::define)?;
         let adapter = || {
@@ -438,22 +467,12 @@ impl Programs {
             None => adapter().as_ref().and_then(|it| it.adapt(&loaded.module)),
             Some(_) => None,
         };
-        let program = match adapted {
+        Ok(match adapted {
             Some(adapted) => Entry::Adapted(adapted),
             None => {
                 let program = linker.instantiate_pre(&loaded.module);
                 Entry::Direct(program.map_err(|error| ModuleError::invalid(name, &error))?)
             }
-        };
-        let range = loaded.module.image_range();
-        Ok(Linked {
-            program,
-            digest: module.digest.clone(),
-            minimum: loaded.facts.memory_minimum(),
-            // What the engine holds of its definitions is many times what they are in the file.
-            code: (range.end as u64 - range.start as u64)
-                .saturating_add(loaded.facts.weight())
-                .max(1),
         })
     }
 

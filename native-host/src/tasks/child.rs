@@ -17,15 +17,11 @@ use super::promise::Promise;
 use super::{Family, Parent, Turn};
 use crate::capabilities::{self, Held};
 use crate::compile::{Failure, Watch};
-use crate::engine::{CHILD_STACK, Compiling, ModuleError, load_read, read_facts};
+use crate::engine::{Compiling, Loaded, ModuleError, load_read, read_facts};
 use crate::grants::{self, absolute};
 use crate::read::PROGRAM_MAX;
 use crate::run::{Agent, Outcome, Report, RunConfig, codes};
 use crate::wait::{Cancelled, Canceller, Parker};
-
-/// Bytes that a child is charged while it runs, beside its code and what it has: all of the stack of its own frames; of its thread's what calls
-/// touch, what one keeps while it waits, what the engine knows of an instance; and its thread's buffer for scattered bytes.
-const RUNNING: u64 = CHILD_STACK as u64 + ((256 + 64) << 10);
 
 /// Bytes of a program that are read at once.
 const CHUNK: usize = 256 << 10;
@@ -34,7 +30,7 @@ const CHUNK: usize = 256 << 10;
 const NEVER_RAN: u32 = 1;
 
 /// How long a child waits for its own children when it has ended.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A child that is started, or runs.
 pub(super) struct Child {
@@ -50,8 +46,8 @@ pub(super) struct Child {
 #[derive(Default)]
 struct Life {
     killed: bool,
-    /// Ends what its thread does at the moment.
-    canceller: Option<Canceller>,
+    /// Ends what is done for it at the moment.
+    end: Option<Box<dyn Fn() + Send>>,
     /// In front of each thing that was bound, by where it has it.
     gates: Vec<(String, Gate)>,
     /// What it was granted.
@@ -79,18 +75,34 @@ impl Child {
     pub(super) fn kill(&self) {
         let mut life = lock(&self.life);
         life.killed = true;
-        if let Some(canceller) = &life.canceller {
-            canceller.cancel(Cancelled::Killed);
+        if let Some(end) = &life.end {
+            end();
         }
     }
 
-    /// Its thread can be ended by this from now on.
-    fn ended_by(&self, canceller: Canceller) {
+    /// It can be ended by this from now on.
+    pub(super) fn ended_by(&self, end: impl Fn() + Send + 'static) {
         let mut life = lock(&self.life);
         if life.killed {
-            canceller.cancel(Cancelled::Killed);
+            end();
         }
-        life.canceller = Some(canceller);
+        life.end = Some(Box::new(end));
+    }
+
+    fn cancelled_by(&self, canceller: Canceller) {
+        self.ended_by(move || canceller.cancel(Cancelled::Killed));
+    }
+
+    /// Its files are these, and what it holds is its own to hand on, until what is returned is dropped.
+    pub(super) fn begin(&self, namespace: &Namespace) -> Begun<'_> {
+        let held = lock(&self.life).held.clone();
+        capabilities::begin(&self.name, namespace, &held);
+        Begun { child: self, held }
+    }
+
+    /// What it makes this host hold is charged to this.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Takes what it was given at a path away, for good; whether there was anything.
@@ -124,7 +136,7 @@ impl Child {
         turn: Turn,
     ) {
         let parker = Parker::new();
-        self.ended_by(parker.canceller(self.family.engines.on_demand()));
+        self.cancelled_by(parker.canceller(self.family.runs.engines().on_demand()));
         let (agent, config, code) = match self.prepare(&parker, plan, stdio) {
             Ok(prepared) => prepared,
             Err(refusal) => {
@@ -132,35 +144,22 @@ impl Child {
                 return started.keep(Err(task.refused(refusal)));
             }
         };
-        let held = lock(&self.life).held.clone();
-        capabilities::begin(&self.name, &config.namespace, &held);
+        let begun = self.begin(&config.namespace);
         let mut started = Some(started);
         let report = agent.run(
             config,
-            |canceller| self.ended_by(canceller),
+            |canceller| self.cancelled_by(canceller),
             || {
                 if let Some(started) = started.take() {
                     started.keep(Ok(()));
                 }
             },
         );
-        capabilities::end(&held, PATIENCE);
-        drop((agent, code));
-        // What it holds has its children's devices in it, which would keep it.
-        drop(std::mem::take(&mut lock(&self.life).held));
+        capabilities::end(begun.held(), PATIENCE);
+        drop((agent, code, begun));
         // Whoever learns that it has ended may start another.
         drop(turn);
-        match (started, report) {
-            // It did not come as far as its first instruction.
-            (Some(started), Report { outcome, .. }) => {
-                let (text, errno) = match outcome {
-                    Outcome::Refused(text, errno) => (text, errno),
-                    _ => ("it could not be started".to_owned(), Errno::Io),
-                };
-                started.keep(Err(task.refused(Refusal { errno, text })));
-            }
-            (None, report) => task.ended(ended(&report.outcome)),
-        }
+        conclude(task, started, &report);
     }
 
     /// Loads the program, and puts together what it is given. The charge is for its code.
@@ -170,48 +169,58 @@ impl Child {
         plan: Plan,
         stdio: [Box<dyn OpenFile>; 3],
     ) -> Result<(Agent, RunConfig, Charge), Refusal> {
-        let family = &self.family;
-        let (agent, code) = self.load(parker, &plan.program)?;
+        let ended = |_| ended_early(&plan.program);
+        let read = parker.wait_for(self.read(&plan.program));
+        let (wasm, code) = read.map_err(ended)??;
+        let (loaded, code) = self.load(parker, &plan.program, wasm, code)?;
+        let agent = Agent::new(&loaded.module, &plan.program);
+        let agent = agent.map_err(|error| refused(&plan.program, &error))?;
+        let files = parker.wait_for(self.files(&plan)).map_err(ended)??;
+        Ok((agent, self.config(plan, files, stdio), code))
+    }
+
+    /// What it is run with.
+    pub(super) fn config(
+        &self,
+        plan: Plan,
+        (namespace, preopens): (Namespace, Vec<Preopen>),
+        stdio: [Box<dyn OpenFile>; 3],
+    ) -> RunConfig {
         let name = plan.program.rsplit('/').next().unwrap_or_default();
         let name = match name {
             "" => plan.program.clone(),
             name => name.to_owned(),
         };
-        let (namespace, preopens) = self.files(parker, &plan)?;
-        let config = RunConfig {
+        RunConfig {
             args: std::iter::once(name).chain(plan.args).collect(),
             env: once_each(plan.env),
             namespace,
             preopens,
             stdio,
             handed: Vec::new(),
-            clock: family.clock,
-            random: family.random,
-            max_files: family.files.clone(),
+            clock: self.family.clock,
+            random: self.family.random,
+            max_files: self.family.files.clone(),
             account: self.account.clone(),
             timeout: None,
             driver: None,
-        };
-        Ok((agent, config, code))
+        }
     }
 
-    /// Reads the program, and compiles it where its code is not kept.
-    fn load(&self, parker: &Parker, program: &str) -> Result<(Agent, Charge), Refusal> {
-        let (wasm, mut code) = self.read(parker, program)?;
-        let larger = |errno| Refusal {
-            errno,
-            text: format!("{program} needs more memory to be loaded than there is left"),
-        };
-        let refused = |error: ModuleError| match &error {
-            ModuleError::Compile {
-                failure: Failure::Memory(_),
-                ..
-            } => larger(Errno::Nomem),
-            _ => Refusal {
-                errno: errno(&error),
-                text: error.to_string(),
-            },
-        };
+    /// Compiles the program that was read where its code is not kept. The charge, which is for the file, is for the code then.
+    pub(super) fn load(
+        &self,
+        parker: &Parker,
+        program: &str,
+        wasm: Vec<u8>,
+        mut code: Charge,
+    ) -> Result<(Loaded, Charge), Refusal> {
+        let larger = |errno| larger(program, errno);
+        let refused = |error: ModuleError| refused(program, &error);
+        let compiler = self.family.compiler.as_ref().ok_or_else(|| Refusal {
+            errno: Errno::Notsup,
+            text: self.family.lacks().unwrap_or_default().to_owned(),
+        })?;
         let reading = capfs_modules::held(wasm.len() as u64);
         let reading = self.account.charge(Holding::Programs, reading);
         let reading = reading.map_err(larger)?;
@@ -226,44 +235,35 @@ impl Child {
             charge: Some(&mut code),
             meanwhile: &mut || (),
         };
-        let (engines, cache) = (&self.family.engines, self.family.cache.as_ref());
-        let compiler = self.family.compiler.as_ref().ok_or_else(|| Refusal {
-            errno: Errno::Notsup,
-            text: self.family.lacks().unwrap_or_default().to_owned(),
-        })?;
+        let (runs, cache) = (&self.family.runs, self.family.cache.as_ref());
         let compiling = Compiling::Apart(compiler, watch);
-        let loaded = load_read(engines, &wasm, program, facts, cache, compiling);
+        let loaded = load_read(runs.engines(), &wasm, program, facts, cache, compiling);
         drop(wasm);
         let loaded = loaded.map_err(refused)?;
         let image = loaded.module.image_range();
         let image = image.end as usize - image.start as usize;
-        let kept = weight.saturating_add(image as u64 + RUNNING);
+        let kept = weight.saturating_add(image as u64 + runs.running());
         code.resize(kept).map_err(larger)?;
         loaded.fits(self.account.left(), program).map_err(refused)?;
-        let agent = Agent::new(&loaded.module, program).map_err(refused)?;
-        Ok((agent, code))
+        Ok((loaded, code))
     }
 
     /// A place of the parent's.
-    fn place(&self, parker: &Parker, path: &str) -> Result<Place, Errno> {
+    async fn place(&self, path: &str) -> Result<Place, Errno> {
         let names = path.trim_start_matches('/');
         let namespace = &self.parent.namespace;
         let root = namespace.root();
         if names.is_empty() {
             return Ok(root);
         }
-        let resolved = parker.wait_for(namespace.resolve(&root, names, true).wait());
-        let resolved = resolved.map_err(|_| Errno::Canceled)??;
+        let resolved = namespace.resolve(&root, names, true).wait().await?;
         resolved.place.ok_or(Errno::Noent)
     }
 
-    fn read(&self, parker: &Parker, program: &str) -> Result<(Vec<u8>, Charge), Refusal> {
-        let failed = |errno| Refusal {
-            errno,
-            text: format!("can't read {program}: {errno}"),
-        };
-        let read = || {
-            let place = self.place(parker, program)?;
+    /// The program's bytes, and a charge for them.
+    pub(super) async fn read(&self, program: &str) -> Result<(Vec<u8>, Charge), Refusal> {
+        let read = async {
+            let place = self.place(program).await?;
             if place.kind() == FileKind::Directory {
                 return Err(Errno::Isdir);
             }
@@ -272,7 +272,7 @@ impl Child {
                 ..OpenHow::default()
             };
             let opening = self.parent.namespace.open_place(&place, how).wait();
-            let mut file = parker.wait_for(opening).map_err(|_| Errno::Canceled)??;
+            let mut file = opening.await?;
             let mut wasm = Buffer::new(&self.account, Holding::Programs);
             loop {
                 let before = wasm.len();
@@ -283,18 +283,19 @@ impl Child {
                 let reading = std::future::poll_fn(|context| {
                     file.poll_read(context, before as u64, &mut &mut bytes[before..])
                 });
-                let count = parker.wait_for(reading).map_err(|_| Errno::Canceled)??;
+                let count = reading.await?;
                 wasm.resize(before + count)?;
                 if count == 0 {
                     return Ok(wasm.take());
                 }
+                self.family.runs.pause().await;
             }
         };
-        read().map_err(failed)
+        read.await.map_err(|errno| unread(program, errno))
     }
 
     /// The child's namespace, each part of it behind a gate, and the directories that it finds open.
-    fn files(&self, parker: &Parker, plan: &Plan) -> Result<(Namespace, Vec<Preopen>), Refusal> {
+    pub(super) async fn files(&self, plan: &Plan) -> Result<(Namespace, Vec<Preopen>), Refusal> {
         let invalid = |text| Refusal {
             errno: Errno::Inval,
             text,
@@ -309,7 +310,7 @@ impl Child {
                         path: at.clone(),
                     });
                 }
-                let bound = self.bind(parker, bind, &at).map_err(|errno| Refusal {
+                let bound = self.bind(bind, &at).await.map_err(|errno| Refusal {
                     errno,
                     text: format!("can't bind {} at {}: {errno}", bind.from, bind.to),
                 });
@@ -354,8 +355,8 @@ impl Child {
     }
 
     /// A directory of the parent's, as the child has it.
-    fn bind(&self, parker: &Parker, bind: &Bind, at: &str) -> Result<Mounted, Errno> {
-        let place = self.place(parker, &bind.from)?;
+    async fn bind(&self, bind: &Bind, at: &str) -> Result<Mounted, Errno> {
+        let place = self.place(&bind.from).await?;
         if place.kind() != FileKind::Directory {
             return Err(Errno::Notdir);
         }
@@ -372,6 +373,71 @@ impl Child {
             root,
             rights,
         })
+    }
+}
+
+/// A child that has begun. What it holds has its children's devices in it, and these what it has: neither would ever go.
+pub(super) struct Begun<'a> {
+    child: &'a Child,
+    held: Vec<Held>,
+}
+
+impl Begun<'_> {
+    /// What it was granted.
+    pub(super) fn held(&self) -> &[Held] {
+        &self.held
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        capabilities::end(&self.held, Duration::ZERO);
+        drop(std::mem::take(&mut lock(&self.child.life).held));
+    }
+}
+
+/// Tells how a child has ended; `started` is there if it did not come as far as its first instruction.
+pub(super) fn conclude(task: &Task, started: Option<Promise>, report: &Report) {
+    let Some(started) = started else {
+        return task.ended(ended(&report.outcome));
+    };
+    let (text, errno) = match &report.outcome {
+        Outcome::Refused(text, errno) => (text.clone(), *errno),
+        _ => ("it could not be started".to_owned(), Errno::Io),
+    };
+    started.keep(Err(task.refused(Refusal { errno, text })));
+}
+
+fn unread(program: &str, errno: Errno) -> Refusal {
+    Refusal {
+        errno,
+        text: format!("can't read {program}: {errno}"),
+    }
+}
+
+/// That it was ended while it was put together.
+pub(super) fn ended_early(program: &str) -> Refusal {
+    unread(program, Errno::Canceled)
+}
+
+fn larger(program: &str, errno: Errno) -> Refusal {
+    Refusal {
+        errno,
+        text: format!("{program} needs more memory to be loaded than there is left"),
+    }
+}
+
+/// That a module can't run.
+pub(super) fn refused(program: &str, error: &ModuleError) -> Refusal {
+    match error {
+        ModuleError::Compile {
+            failure: Failure::Memory(_),
+            ..
+        } => larger(program, Errno::Nomem),
+        _ => Refusal {
+            errno: errno(error),
+            text: error.to_string(),
+        },
     }
 }
 

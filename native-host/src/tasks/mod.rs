@@ -1,15 +1,17 @@
 //! Child agents: what `/task` starts here.
 //!
-//! Each child is an agent in this process: a thread, a store, a namespace that begins empty and takes what its parent
+//! Each child is an agent in this process: a thread, or a task where its parent is one, a store, a namespace that begins empty and takes what its parent
 //! binds into it, and capabilities that are less of its parent's. What the parent may use (memory, descriptors, children) is one
 //! budget for it and all below it. A child ends with its parent; whatever a child does ends it alone.
 //!
 //! - [`Family`]: what a run and all of its descendants share
 //! - `Nursery`: the children of one parent
 //! - `child`: one child, from its plan to its end
-//! - `promise`: what a thread tells a call that waits for it
+//! - `fiber`: its run where it shares threads
+//! - `promise`: what a child tells a call that waits for it
 
 mod child;
+mod fiber;
 mod promise;
 
 use std::collections::BTreeMap;
@@ -25,18 +27,19 @@ use capfs_devices::audit::Sink;
 use capfs_devices::grant::{Grant, GrantError};
 use capfs_devices::task::{self, Plan, Refusal, Spawner, Task, TaskDevice, source};
 use capfs_runtime::{ClockGrant, FileLimit};
+use tokio::sync::Notify;
 
 use crate::cache::Cache;
 use crate::capabilities::{Held, Kind};
 use crate::compile::Compiler;
-use crate::engine::{CHILD_THREAD_STACK, Engines};
+use crate::engine::{CHILD_STACK, CHILD_THREAD_STACK, Engines};
+use crate::host::Fibers;
 use crate::limits::MEMORY_MAX;
 use child::Child;
 
 /// What a run and all of its descendants share.
 pub struct Family {
-    /// Their code. Children come and go in numbers that nobody knows, so nothing is reserved for them.
-    engines: Engines,
+    runs: Runs,
     /// Where what is not in the cache is compiled. Without one, nothing is started.
     compiler: Option<Compiler>,
     /// Compiled code.
@@ -53,34 +56,92 @@ pub struct Family {
     pub sink: Option<Arc<dyn Sink>>,
 }
 
+/// What is said about a run and its descendants.
+pub struct FamilyConfig {
+    /// What compiles children, in a process of its own. Without one, nothing is started.
+    pub compiler: Option<Compiler>,
+    /// Where compiled code is kept.
+    pub cache: Option<Cache>,
+    /// What they make this host hold together is charged to this.
+    pub account: Account,
+    /// Descriptors that they may have open together.
+    pub files: FileLimit,
+    /// What each may know of the time.
+    pub clock: ClockGrant,
+    /// Whether WASI's own call gives them random bytes.
+    pub random: bool,
+    /// Takes the audit of all of them.
+    pub sink: Option<Arc<dyn Sink>>,
+}
+
+/// Where children run.
+enum Runs {
+    /// Each on a thread of its own. Children come and go in numbers that nobody knows, so their engines reserve nothing for them.
+    OnThreads(Engines),
+    /// Each on a stack of its own, on the threads of their parent.
+    OnFibers(Fibers),
+}
+
+impl Runs {
+    fn engines(&self) -> &Engines {
+        match self {
+            Runs::OnThreads(engines) => engines,
+            Runs::OnFibers(fibers) => fibers.engines(),
+        }
+    }
+
+    /// Bytes that a child is charged while it runs, beside its code and what it has: all of the stack of its own frames; of what calls
+    /// take of a stack what they touch, what one keeps while it waits, what the engine knows of an instance; and its thread's buffer for
+    /// scattered bytes, where it has a thread.
+    fn running(&self) -> u64 {
+        match self {
+            Runs::OnThreads(_) => CHILD_STACK as u64 + ((256 + 64) << 10),
+            Runs::OnFibers(fibers) => fibers.running(),
+        }
+    }
+
+    /// Lets others come first where a thread has others.
+    async fn pause(&self) {
+        if let Runs::OnFibers(_) = self {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 impl Family {
     /// A run in which nothing is started.
     pub fn alone() -> Arc<Family> {
-        let (account, files) = (Account::new(MEMORY_MAX), FileLimit::from(0));
-        let compiler = Some(Compiler::of_this_command());
-        let clock = ClockGrant::Nothing;
-        Family::new(compiler, None, account, files, clock, false, None)
+        Family::new(FamilyConfig {
+            compiler: Some(Compiler::of_this_command()),
+            cache: None,
+            account: Account::new(MEMORY_MAX),
+            files: FileLimit::from(0),
+            clock: ClockGrant::Nothing,
+            random: false,
+            sink: None,
+        })
     }
 
-    /// A run that nobody is in yet, and its limits.
-    pub fn new(
-        compiler: Option<Compiler>,
-        cache: Option<Cache>,
-        account: Account,
-        files: FileLimit,
-        clock: ClockGrant,
-        random: bool,
-        sink: Option<Arc<dyn Sink>>,
-    ) -> Arc<Family> {
+    /// A run that nobody is in yet, each of whose children has a thread.
+    pub fn new(config: FamilyConfig) -> Arc<Family> {
+        Family::with(Runs::OnThreads(Engines::of_children()), config)
+    }
+
+    /// The same on the threads of an embedded host.
+    pub(crate) fn on_fibers(fibers: Fibers, config: FamilyConfig) -> Arc<Family> {
+        Family::with(Runs::OnFibers(fibers), config)
+    }
+
+    fn with(runs: Runs, config: FamilyConfig) -> Arc<Family> {
         Arc::new(Family {
-            engines: Engines::of_children(),
-            compiler,
-            cache: cache.map(|cache| cache.of_children()),
-            account,
-            files,
-            clock,
-            random,
-            sink,
+            runs,
+            compiler: config.compiler,
+            cache: config.cache.map(|cache| cache.of_children()),
+            account: config.account,
+            files: config.files,
+            clock: config.clock,
+            random: config.random,
+            sink: config.sink,
         })
     }
 
@@ -206,6 +267,7 @@ impl Tasks {
             parent: Mutex::default(),
             children: Mutex::default(),
             gone: Condvar::new(),
+            left: Notify::new(),
         });
         let device = TaskDevice::new(Arc::new(Handle(nursery.clone())), grant, account)?;
         Ok(Tasks { device, nursery })
@@ -225,6 +287,18 @@ impl Tasks {
         self.device.end();
         self.nursery.end(patience);
     }
+
+    /// Waits until no child is left.
+    pub(crate) async fn gone(&self) {
+        loop {
+            // Before it looks: it misses none.
+            let left = self.nursery.left.notified();
+            if self.nursery.children().is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
 }
 
 /// The children of one parent.
@@ -236,8 +310,10 @@ struct Nursery {
     /// While it runs.
     parent: Mutex<Option<Arc<Parent>>>,
     children: Mutex<BTreeMap<u64, Arc<Child>>>,
-    /// Woken when a child's thread has ended.
+    /// Woken when a child is gone.
     gone: Condvar,
+    /// The same for who has no thread of its own.
+    left: Notify,
 }
 
 impl Nursery {
@@ -257,7 +333,7 @@ impl Nursery {
         self.children().get(&number).cloned()
     }
 
-    /// The thread of a child has ended. A task that could not be started may have been started again meanwhile.
+    /// A child is gone. A task that could not be started may have been started again meanwhile.
     fn ended(&self, number: u64, child: &Arc<Child>) {
         let gone = {
             let mut children = self.children();
@@ -268,6 +344,7 @@ impl Nursery {
         };
         drop(gone);
         self.gone.notify_all();
+        self.left.notify_waiters();
     }
 
     fn end(&self, patience: Duration) {
@@ -285,7 +362,7 @@ impl Nursery {
     }
 }
 
-/// The nursery as its device sees it. A child's thread keeps it until it has said that it has ended.
+/// The nursery as its device sees it. A child keeps it until it has said that it has ended.
 struct Handle(Arc<Nursery>);
 
 impl Spawner for Handle {
@@ -314,6 +391,14 @@ impl Spawner for Handle {
             let (promise, promised) = promise::promise();
             self.0.children().insert(number, child.clone());
             let (gone, told) = (Gone(self.0.clone(), number, child), task.clone());
+            if let Runs::OnFibers(fibers) = &nursery.family.runs {
+                let own = fibers.clone();
+                fibers.spawn(async move {
+                    let Gone(_, _, child) = &gone;
+                    fiber::run(child, &own, &told, plan, stdio, promise, turn).await;
+                });
+                return Ok(promised);
+            }
             let thread = std::thread::Builder::new()
                 .name(format!("task {number}"))
                 .stack_size(CHILD_THREAD_STACK)
@@ -346,7 +431,7 @@ impl Spawner for Handle {
     }
 }
 
-/// Says that a child's thread has ended, however it did.
+/// Says that a child is gone, however that came.
 struct Gone(Arc<Nursery>, u64, Arc<Child>);
 
 impl Drop for Gone {

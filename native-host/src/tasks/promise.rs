@@ -1,4 +1,4 @@
-//! What a thread tells a call that waits for it.
+//! What a child tells a call that waits for it.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -12,7 +12,7 @@ struct State {
     waiting: Option<Waker>,
 }
 
-/// The side of the thread. Letting go of it unkept is `EIO` for whoever waits.
+/// The side of the child. Letting go of it unkept is `EIO` for whoever waits.
 pub(super) struct Promise(Arc<Mutex<State>>);
 
 /// Makes a promise, and a future that ends when it is kept.
