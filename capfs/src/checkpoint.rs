@@ -17,7 +17,7 @@ use crate::{MaybeSend, NodeRef, Op};
 /// What a device was at one moment, kept until it is decided whether what was done since stays.
 ///
 /// There is one of each device at a time. Dropping it discards, so that neither an error nor a panic of the host lets half of a tick
-/// stay. All of them are decided in two steps, as it is done between databases:
+/// stay; one that is prepared is left undecided on a device that outlives its host. All of them are decided in two steps, as it is done between databases:
 ///
 /// ```text
 /// prepare each   -> whichever can't: discard all
@@ -31,14 +31,16 @@ use crate::{MaybeSend, NodeRef, Op};
 /// end, as it does on file systems with snapshots. Reading is never refused.
 ///
 /// Files that are open stay open over all of this, and show what they are then. A file that was made since is without a name once
-/// that is discarded, like one that was removed.
+/// that is discarded, like one that was removed, or it is `ESTALE`.
 pub trait Checkpoint: MaybeSend {
     /// Makes sure that [`Checkpoint::commit`] can't be refused any more, after a crash of the host either. Nothing is to be changed from
-    /// then on until it is decided.
+    /// then on until it is decided. The host knows the decision by `id`, which goes up: a device that outlives the host tells it when it is used
+    /// again and there was no answer yet.
     ///
     /// # Errors
     /// - [`Errno::Nospc`], [`Errno::Io`]: it can't; what is left is to discard
-    fn prepare(&mut self) -> Op<()> {
+    fn prepare(&mut self, id: u64) -> Op<()> {
+        let _ = id;
         Op::ok(())
     }
 
@@ -86,8 +88,8 @@ fn every(ops: Vec<Op<()>>) -> Op<()> {
 }
 
 impl Checkpoint for Checkpoints {
-    fn prepare(&mut self) -> Op<()> {
-        every(self.0.iter_mut().map(|one| one.prepare()).collect())
+    fn prepare(&mut self, id: u64) -> Op<()> {
+        every(self.0.iter_mut().map(|one| one.prepare(id)).collect())
     }
 
     /// # Errors

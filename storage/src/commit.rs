@@ -50,48 +50,33 @@ impl State {
         errno
     }
 
-    /// Makes everything durable that has changed.
+    /// Makes everything durable that has changed; while a checkpoint is open that happens when it is decided.
     ///
     /// # Errors
     /// - [`Errno::Nospc`]: the host has no room; nothing is lost, and it can be tried again
     /// - [`Errno::Io`]: the host failed
     pub fn commit(&mut self) -> Result<(), Errno> {
+        match self.is_kept() {
+            true => self.failed.map_or(Ok(()), Err),
+            false => self.commit_now(),
+        }
+    }
+
+    /// As [`State::commit`], whatever is open.
+    pub fn commit_now(&mut self) -> Result<(), Errno> {
         if let Some(errno) = self.failed {
             return Err(errno);
         }
         if self.waiting_since.is_none() {
             return Ok(());
         }
-        self.write_out()?;
-        if self.unflushed {
-            let flushed = self.data.flush();
-            flushed.map_err(|errno| self.fail(errno))?;
-            self.unflushed = false;
-        }
-        let mut payload = Vec::with_capacity(self.pending.len() + 64 * self.changed.len());
-        for number in &self.changed {
-            if let Some(inode) = self.nodes.get(number) {
-                let attributes = inode.attributes();
-                let number = *number;
-                Record::Node { number, attributes }.encode(&mut payload);
-            }
-        }
-        payload.extend_from_slice(&self.pending);
+        let mut payload = Vec::new();
+        self.write_records(&mut payload)?;
         if let Err((errno, fatal)) = self.journal.append(&payload) {
             return Err(if fatal { self.fail(errno) } else { errno });
         }
-        self.pending.clear();
-        for number in std::mem::take(&mut self.changed) {
-            if let Some(inode) = self.nodes.get_mut(&number) {
-                inode.changed = false;
-                inode.recorded = true;
-            }
-        }
-        self.targets = 0;
-        self.space.committed();
-        self.waiting_since = None;
-        self.commits += 1;
-        self.trim();
+        self.recorded();
+        self.committed();
         if self.journal.is_long() {
             // Where there is no room for it the journal gets longer, and that is all.
             match self.rewrite_index() {
@@ -100,6 +85,66 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Makes contents durable, and adds the records of everything that has changed.
+    fn write_records(&mut self, payload: &mut Vec<u8>) -> Result<(), Errno> {
+        self.write_out()?;
+        if self.unflushed {
+            let flushed = self.data.flush();
+            flushed.map_err(|errno| self.fail(errno))?;
+            self.unflushed = false;
+        }
+        payload.reserve(self.pending.len() + 64 * self.changed.len());
+        for number in &self.changed {
+            if let Some(inode) = self.nodes.get(number) {
+                let attributes = inode.attributes();
+                let number = *number;
+                Record::Node { number, attributes }.encode(payload);
+            }
+        }
+        payload.extend_from_slice(&self.pending);
+        Ok(())
+    }
+
+    /// Notes that everything that has changed is in the journal.
+    fn recorded(&mut self) {
+        self.pending.clear();
+        for number in std::mem::take(&mut self.changed) {
+            if let Some(inode) = self.nodes.get_mut(&number) {
+                inode.changed = false;
+                inode.recorded = true;
+            }
+        }
+        self.targets = 0;
+        self.waiting_since = None;
+    }
+
+    /// Notes that what is in the journal counts: what it has replaced is free.
+    pub fn committed(&mut self) {
+        self.space.committed();
+        self.commits += 1;
+        self.trim();
+    }
+
+    /// Adds everything that has changed to the journal, where it doesn't count until that is decided.
+    #[cfg(feature = "durable")]
+    pub fn prepare_now(&mut self, id: u64) -> Result<(), Errno> {
+        let mut payload = Vec::new();
+        Record::Decided { id }.encode(&mut payload);
+        self.write_records(&mut payload)?;
+        if let Err((errno, fatal)) = self.journal.prepare(&payload) {
+            return Err(if fatal { self.fail(errno) } else { errno });
+        }
+        self.recorded();
+        Ok(())
+    }
+
+    /// Lets what was prepared count, or not.
+    #[cfg(feature = "durable")]
+    pub fn decide(&mut self, counts: bool) -> Result<(), Errno> {
+        let decided = self.journal.decide(counts);
+        decided.map_err(|errno| self.fail(errno))
     }
 
     /// Writes the index anew, without its history. Nothing may wait for a commit.
@@ -255,7 +300,7 @@ impl State {
     /// Takes the places of runs back that could not be written; their pages are still dirty.
     fn give_up(&mut self, batch: &Batch) {
         for run in batch.runs.iter().filter(|run| !run.in_place) {
-            self.space.release(run.start, run.length);
+            self.space.give_back(run.start, run.length);
             self.space.reserve(run.length);
         }
     }
@@ -286,6 +331,7 @@ impl State {
             length: run.length,
             written: true,
         };
+        self.keep_blocks(run.number, run.block, run.length);
         let mut freed = Vec::new();
         let extents = &mut self.content(run.number)?.extents;
         extents.insert(run.block, extent, |start, length| {

@@ -172,6 +172,7 @@ impl State {
             return Err(Errno::Fbig);
         }
         self.begin(Effect::Grows)?;
+        self.keep(number);
         while written.bytes < wanted {
             let (block, within) = locate(written.end);
             let left = wanted - written.bytes;
@@ -265,7 +266,7 @@ impl State {
             self.sums.note(start, part);
             let written = self.data.write_at(u64::from(start) * BLOCK as u64, part);
             if let Err(errno) = written {
-                self.space.release(start, length);
+                self.space.give_back(start, length);
                 return match done {
                     0 => Err(errno),
                     _ => Ok(Some(from)),
@@ -286,6 +287,18 @@ impl State {
             done += length;
         }
         Ok(Some(bytes))
+    }
+
+    /// Forgets all pages that were not written out.
+    #[cfg(feature = "durable")]
+    pub fn drop_dirty(&mut self) {
+        for (Owner { number, block }, slot) in self.cache.dirty_pages() {
+            self.unpromise(number, block);
+            self.cache.forget(slot);
+            if let Ok(content) = self.content(number) {
+                content.pages.remove(&block);
+            }
+        }
     }
 
     /// Forgets pages that have been replaced on the disk.
@@ -395,7 +408,7 @@ impl State {
         let generous =
             missing.max((self.space.total() / 8).clamp(self.geometry.grow_min, GROW_MAX));
         let grown = self.grow(generous).or_else(|_| self.grow(missing));
-        if grown.is_err() && self.waiting_since.is_some() {
+        if grown.is_err() && self.waiting_since.is_some() && !self.is_kept() {
             // What has been replaced or removed is free once that is durable.
             self.commit()?;
         }
@@ -454,6 +467,7 @@ impl State {
             }
             self.cache.forget(slot);
         }
+        self.keep_blocks(number, keep, u32::MAX);
         let mut freed = Vec::new();
         if let Ok(content) = self.content(number) {
             content
@@ -485,6 +499,7 @@ impl State {
             false => Effect::Grows,
         };
         self.begin(effect)?;
+        self.keep(number);
         if size < old {
             let (block, within) = locate(size);
             if within != 0 {
@@ -520,6 +535,7 @@ impl State {
             .filter(|end| *end <= STORAGE_FILE_MAX)
             .ok_or(Errno::Fbig)?;
         self.begin(Effect::Grows)?;
+        self.keep(number);
         if length > 0 {
             let holes = self.holes(number, locate(offset).0, blocks_for(end))?;
             let missing: u64 = holes.iter().map(|(_, length)| u64::from(*length)).sum();
@@ -577,6 +593,7 @@ impl State {
                 length: count,
                 written: false,
             };
+            self.keep_blocks(number, block, count);
             let content = self.content(number)?;
             content.extents.insert(block, extent, |_, _| {});
             self.used += u64::from(count);

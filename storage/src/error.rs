@@ -34,6 +34,12 @@ pub enum StorageError {
         /// Bytes of the file.
         bytes: u64,
     },
+    /// It stopped between what was prepared and what was decided; only whoever decided knows what: see `Volume::decide`.
+    #[error("undecided: what was prepared as {id} was neither committed nor discarded")]
+    Undecided {
+        /// What it was prepared as.
+        id: u64,
+    },
     /// The host failed.
     #[error("the host failed: {0}")]
     Host(Errno),
@@ -43,7 +49,7 @@ impl StorageError {
     /// What a guest is told.
     pub fn errno(&self) -> Errno {
         match self {
-            StorageError::Busy => Errno::Busy,
+            StorageError::Busy | StorageError::Undecided { .. } => Errno::Busy,
             StorageError::Damaged { .. } | StorageError::TooLong { .. } => Errno::Io,
             StorageError::Version { .. } => Errno::Notsup,
             StorageError::Host(errno) => *errno,

@@ -53,6 +53,24 @@ impl Extents {
         Mapping::Hole(next.map_or(u32::MAX - block, |(next, _)| next - block))
     }
 
+    /// What is mapped of a run of blocks.
+    #[cfg(feature = "durable")]
+    pub fn within(&self, block: u32, length: u32) -> Vec<(u32, Extent)> {
+        let end = block.saturating_add(length);
+        let first = self.map.range(..=block).next_back();
+        let from = first.map_or(block, |(first, _)| *first);
+        let parts = self.map.range(from..end).filter_map(|(first, extent)| {
+            let (start, stop) = (block.max(*first), end.min(first + extent.length));
+            let part = Extent {
+                start: extent.start + (start - first),
+                length: stop.checked_sub(start).filter(|length| *length > 0)?,
+                written: extent.written,
+            };
+            Some((start, part))
+        });
+        parts.collect()
+    }
+
     /// The block of the data file behind the one where `block - 1` is, if it is anywhere.
     pub fn follows(&self, block: u32) -> Option<u32> {
         match self.lookup(block.checked_sub(1)?) {
@@ -181,6 +199,17 @@ mod tests {
                 freed.sort_unstable();
                 expected.sort_unstable();
                 assert_eq!(freed, expected);
+            }
+            #[cfg(feature = "durable")]
+            for (from, to) in [(0, SPAN), (SPAN / 4, SPAN / 2), (SPAN / 3, SPAN)] {
+                let parts = extents.within(from as u32, (to - from) as u32);
+                let blocks = parts.iter().flat_map(|(block, extent)| {
+                    let start = extent.start;
+                    (0..extent.length).map(move |at| (block + at, (start + at, extent.written)))
+                });
+                let places = (0..).zip(&table[..to]).skip(from);
+                let expected = places.filter_map(|(block, place)| Some((block, (*place)?)));
+                assert_eq!(blocks.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             }
             let mapped = table.iter().flatten().count();
             assert_eq!(extents.blocks() as usize, mapped);

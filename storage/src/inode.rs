@@ -10,6 +10,8 @@ use crate::cache::Slot;
 use crate::extents::Extents;
 use crate::limits::NODE_BLOCKS;
 use crate::record::Attributes;
+#[cfg(feature = "durable")]
+use crate::undo::DirectoryBefore;
 
 /// The number of the root directory.
 pub(crate) const ROOT: u64 = 1;
@@ -283,6 +285,41 @@ impl Names {
         } else {
             self.insert(to_name.into(), entry.cookie, entry.qid);
         }
+    }
+
+    /// What a name stands for, and its place.
+    #[cfg(feature = "durable")]
+    pub fn entry(&self, name: &str) -> Option<Entry> {
+        self.by_name.get(name).copied()
+    }
+
+    /// What the directory is, apart from its names.
+    #[cfg(feature = "durable")]
+    pub fn before(&self) -> DirectoryBefore {
+        DirectoryBefore {
+            parent: self.parent,
+            removed: self.removed,
+            subdirectories: self.subdirectories,
+            last_cookie: self.last_cookie,
+        }
+    }
+
+    /// Lets a name stand for what it stood for, in its place.
+    #[cfg(feature = "durable")]
+    pub fn restore(&mut self, name: Arc<str>, entry: Option<Entry>) {
+        self.take(&name);
+        if let Some(entry) = entry {
+            self.insert(name, entry.cookie, entry.qid);
+        }
+    }
+
+    /// The counterpart of [`Names::before`].
+    #[cfg(feature = "durable")]
+    pub fn restore_all(&mut self, before: DirectoryBefore) {
+        self.parent = before.parent;
+        self.removed = before.removed;
+        self.subdirectories = before.subdirectories;
+        self.last_cookie = before.last_cookie;
     }
 
     pub fn list(&self, cookie: u64, max: usize) -> Vec<DirEntry> {

@@ -20,6 +20,11 @@
 //! Of two complete files the later generation counts. A generation is never used twice, so what an attempt
 //! that was cut off has left is never taken for a part of the next.
 //!
+//! # Preparing
+//! A transaction that others decide about is *prepared*: a frame of a kind of its own, at the end, flushed. To commit, its kind and
+//! checksum become those of a transaction, which is one write of 8 bytes within a sector; to discard, its magic is cleared. Nothing is written behind it in between.
+//! So a volume has one only if it stopped before that was decided, and who opens it must know.
+//!
 //! # Crash or damage
 //! A transaction is flushed before the next one is written. So after a crash there may be a torn frame
 //! at the end, and nothing valid behind it. A valid frame behind an invalid one means that something else
@@ -46,6 +51,7 @@ enum Kind {
     Snapshot = 2,
     Complete = 3,
     Transaction = 4,
+    Prepared = 5,
 }
 
 struct Frame<'a> {
@@ -89,6 +95,7 @@ fn decode(bytes: &[u8], offset: usize) -> Option<Frame<'_>> {
         2 => Kind::Snapshot,
         3 => Kind::Complete,
         4 => Kind::Transaction,
+        5 => Kind::Prepared,
         _ => return None,
     };
     Some(Frame {
@@ -156,6 +163,8 @@ impl Half {
                 Kind::Head => self.sequence == 0,
                 Kind::Snapshot | Kind::Complete => self.sequence > 0 && self.complete.is_none(),
                 Kind::Transaction => self.complete.is_some(),
+                // It is the last one, and doesn't count yet.
+                Kind::Prepared => false,
             };
             if frame.sequence != self.sequence
                 || !in_place
@@ -192,6 +201,21 @@ impl Half {
             self.damaged |= frame.kind == Kind::Transaction && frame.generation >= self.generation;
         }
         Ok(())
+    }
+
+    /// What is prepared at the end.
+    #[cfg(feature = "durable")]
+    fn prepared(&self) -> Option<Prepared> {
+        let frame = decode(&self.bytes, self.end)?;
+        let follows = frame.kind == Kind::Prepared
+            && self.complete.is_some()
+            && (frame.generation, frame.sequence) == (self.generation, self.sequence);
+        follows.then(|| {
+            let (generation, sequence) = (frame.generation, frame.sequence);
+            let kind = Kind::Transaction;
+            let frame_decided = encode(generation, sequence, kind, self.end as u64, frame.payload);
+            Prepared::new(&frame_decided, frame.payload.to_vec())
+        })
     }
 
     /// Hands out every payload of the index.
@@ -243,6 +267,10 @@ fn frames_from(bytes: &[u8], from: usize) -> impl Iterator<Item = Frame<'_>> {
     })
 }
 
+/// Where kind and checksum are in a frame's header.
+#[cfg(feature = "durable")]
+const DECIDED: u64 = 24;
+
 /// The index of an open volume.
 pub(crate) struct Journal {
     files: [Box<dyn BlockFile>; 2],
@@ -261,6 +289,33 @@ pub(crate) struct Journal {
     snapshot: u64,
     /// Bytes that the file in use has.
     capacity: u64,
+    /// What is prepared, behind everything that counts.
+    #[cfg(feature = "durable")]
+    prepared: Option<Prepared>,
+}
+
+/// A transaction that doesn't count yet.
+#[cfg(feature = "durable")]
+struct Prepared {
+    /// The last bytes of its header, as a transaction has them.
+    decided: [u8; 8],
+    length: u64,
+    /// If it was found when the journal was opened.
+    payload: Vec<u8>,
+}
+
+#[cfg(feature = "durable")]
+impl Prepared {
+    /// What will be the frame `decided`.
+    fn new(decided: &[u8], payload: Vec<u8>) -> Prepared {
+        let mut header = [0; 8];
+        header.copy_from_slice(&decided[DECIDED as usize..HEADER]);
+        Prepared {
+            decided: header,
+            length: decided.len() as u64,
+            payload,
+        }
+    }
 }
 
 /// What [`Journal::open`] finds.
@@ -290,6 +345,8 @@ impl Journal {
             end: half.map_or(0, |half| half.end as u64),
             snapshot: half.and_then(|half| half.complete).unwrap_or(0) as u64,
             capacity: half.map_or(0, |half| half.bytes.len() as u64),
+            #[cfg(feature = "durable")]
+            prepared: half.and_then(Half::prepared),
         }
     }
 
@@ -418,6 +475,52 @@ impl Journal {
         self.end += frame.len() as u64;
         self.capacity = self.capacity.max(self.end);
         self.sequence += 1;
+        Ok(())
+    }
+
+    /// Adds a transaction that doesn't count until it is decided, and makes it durable.
+    ///
+    /// # Errors
+    /// As [`append`](Journal::append).
+    #[cfg(feature = "durable")]
+    pub fn prepare(&mut self, payload: &[u8]) -> Result<(), (Errno, bool)> {
+        let frame = |kind| encode(self.generation, self.sequence, kind, self.end, payload);
+        let decided = Prepared::new(&frame(Kind::Transaction), Vec::new());
+        let file = &self.files[self.active];
+        file.write_at(self.end, &frame(Kind::Prepared))
+            .map_err(|errno| (errno, false))?;
+        file.flush().map_err(|errno| (errno, true))?;
+        self.capacity = self.capacity.max(self.end + decided.length);
+        self.prepared = Some(decided);
+        Ok(())
+    }
+
+    /// The payload of what was prepared before the journal was opened.
+    #[cfg(feature = "durable")]
+    pub fn undecided(&mut self) -> Option<Vec<u8>> {
+        let prepared = self.prepared.as_mut()?;
+        Some(std::mem::take(&mut prepared.payload))
+    }
+
+    /// Lets what is prepared count, or not, if there is anything.
+    ///
+    /// # Errors
+    /// What is durable is not known any more.
+    #[cfg(feature = "durable")]
+    pub fn decide(&mut self, counts: bool) -> Result<(), Errno> {
+        let Some(prepared) = self.prepared.take() else {
+            return Ok(());
+        };
+        let file = &self.files[self.active];
+        match counts {
+            true => file.write_at(self.end + DECIDED, &prepared.decided)?,
+            false => file.write_at(self.end, &[0; 8])?,
+        }
+        file.flush()?;
+        if counts {
+            self.end += prepared.length;
+            self.sequence += 1;
+        }
         Ok(())
     }
 

@@ -32,6 +32,8 @@
 mod block_file;
 mod cache;
 mod check;
+#[cfg(feature = "durable")]
+mod checkpoint;
 mod checksum;
 mod commit;
 mod content;
@@ -47,6 +49,8 @@ mod open;
 mod record;
 mod space;
 mod state;
+#[cfg_attr(not(feature = "durable"), path = "no_undo.rs")]
+mod undo;
 mod volume;
 
 #[cfg(test)]

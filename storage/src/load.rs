@@ -33,10 +33,11 @@ impl State {
         geometry: Geometry,
         limit: u64,
         repair: bool,
+        decided: Option<u64>,
     ) -> Result<State, StorageError> {
         let size = files.data.size()?;
         let total = u32::try_from(size / BLOCK as u64).map_err(|_| Errno::Fbig)?;
-        let (found, image) = Journal::open(
+        let (mut found, mut image) = Journal::open(
             files.index,
             geometry,
             (size == 0, repair),
@@ -44,6 +45,9 @@ impl State {
             Image::replay,
             Image::salvage,
         )?;
+        if let Found::Index(journal) = &mut found {
+            decide(journal, &mut image, decided)?;
+        }
         let Image {
             mut nodes,
             next,
@@ -98,12 +102,46 @@ impl State {
             failed: None,
             transfer: Vec::new(),
             commits: 0,
+            #[cfg(feature = "durable")]
+            undo: None,
         };
         if fresh {
             state.rewrite_index()?;
         }
         Ok(state)
     }
+}
+
+/// Without checkpoints nothing was prepared.
+#[cfg(not(feature = "durable"))]
+const fn decide(
+    _journal: &mut Journal,
+    _image: &mut Image,
+    _last: Option<u64>,
+) -> Result<(), StorageError> {
+    Ok(())
+}
+
+/// Does what was decided about a transaction that was prepared when the volume stopped: those up to `last` count.
+#[cfg(feature = "durable")]
+fn decide(journal: &mut Journal, image: &mut Image, last: Option<u64>) -> Result<(), StorageError> {
+    let Some(payload) = journal.undecided() else {
+        return Ok(());
+    };
+    let damaged = |what| StorageError::Damaged {
+        what,
+        file: 0,
+        offset: 0,
+    };
+    let Some(Ok(Record::Decided { id })) = Records(&payload).next() else {
+        return Err(damaged("what was prepared has no id"));
+    };
+    let counts = id <= last.ok_or(StorageError::Undecided { id })?;
+    if counts {
+        image.replay(&payload).map_err(damaged)?;
+    }
+    journal.decide(counts)?;
+    Ok(())
 }
 
 /// Blocks that a file counts as.
@@ -252,6 +290,7 @@ fn apply(nodes: &mut Nodes, next: &mut u64, record: Record<'_>) -> Result<(), &'
         Record::Gone { number } => {
             nodes.remove(&number);
         }
+        Record::Decided { .. } => {}
     }
     Ok(())
 }

@@ -8,9 +8,14 @@ use capfs::{
     Qid, SetStat, Stat,
 };
 
+#[cfg(feature = "durable")]
+use crate::checkpoint::StorageCheckpoint;
 use crate::inode::{Body, Content, ROOT};
 use crate::open::{StorageDirectory, StorageFile};
+use crate::state::State;
 use crate::volume::{Hold, Shared};
+#[cfg(feature = "durable")]
+use capfs::Checkpoint;
 
 /// A file, a directory or a symbolic link of a volume.
 pub(crate) struct StorageNode {
@@ -102,6 +107,14 @@ impl Node for StorageNode {
         self.hold.run(move |state| state.read_link(number))
     }
 
+    #[cfg(feature = "durable")]
+    fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
+        let shared = self.shared().clone();
+        self.hold
+            .run(State::checkpoint)
+            .map(move |()| StorageCheckpoint::opened(shared))
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -112,9 +125,7 @@ impl StorageNode {
     fn named<T: capfs::MaybeSend + 'static>(
         &self,
         name: Name<'_>,
-        action: impl FnOnce(&mut crate::state::State, u64, Name<'_>) -> Result<T, Errno>
-        + capfs::MaybeSend
-        + 'static,
+        action: impl FnOnce(&mut State, u64, Name<'_>) -> Result<T, Errno> + capfs::MaybeSend + 'static,
     ) -> Op<T> {
         let number = self.qid.path;
         let name = name.as_str().to_owned();

@@ -51,6 +51,8 @@ pub(crate) enum Record<'a> {
     },
     /// A file is gone.
     Gone { number: u64 },
+    /// The transaction is one that was prepared, under this id.
+    Decided { id: u64 },
 }
 
 /// Bytes are no record.
@@ -134,6 +136,10 @@ impl Record<'_> {
             Record::Gone { number } => {
                 out.push(9);
                 put_number(out, number);
+            }
+            Record::Decided { id } => {
+                out.push(12);
+                put_number(out, id);
             }
         }
     }
@@ -229,6 +235,7 @@ impl<'a> Records<'a> {
             9 => Record::Gone {
                 number: self.number()?,
             },
+            12 => Record::Decided { id: self.number()? },
             _ => return Err(Malformed),
         })
     }
@@ -353,6 +360,7 @@ mod tests {
                 length: u32::MAX,
             },
             Record::Gone { number: u64::MAX },
+            Record::Decided { id: 300 },
         ];
         let mut bytes = Vec::new();
         for record in &records {

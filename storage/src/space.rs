@@ -18,6 +18,9 @@ pub(crate) struct Space {
     deferred_blocks: u32,
     /// Promised to what is in the cache alone.
     reserved: u32,
+    /// Taken since a checkpoint, if one is open.
+    #[cfg(feature = "durable")]
+    taken: Option<Vec<(u32, u32)>>,
 }
 
 impl Space {
@@ -111,6 +114,10 @@ impl Space {
             self.free.insert(start + take, length - take);
         }
         self.free_blocks -= take;
+        #[cfg(feature = "durable")]
+        if let Some(taken) = &mut self.taken {
+            taken.push((start, take));
+        }
         Some((start, take))
     }
 
@@ -137,8 +144,43 @@ impl Space {
         true
     }
 
+    /// Gives back what was [allocated](Space::allocate), and has not been used.
+    pub fn give_back(&mut self, start: u32, length: u32) {
+        #[cfg(feature = "durable")]
+        if let Some(taken) = &mut self.taken
+            && let Some(index) = taken.iter().rposition(|run| *run == (start, length))
+        {
+            taken.swap_remove(index);
+        }
+        self.release(start, length);
+    }
+
+    /// Notes from now on what is taken. Nothing may be deferred.
+    #[cfg(feature = "durable")]
+    pub fn keep(&mut self) {
+        debug_assert!(self.deferred.is_empty());
+        self.taken = Some(Vec::new());
+    }
+
+    /// What was taken stays so.
+    #[cfg(feature = "durable")]
+    pub fn keep_no_more(&mut self) {
+        self.taken = None;
+    }
+
+    /// Gives back what was taken, and nothing of what was deferred. Nothing may be promised.
+    #[cfg(feature = "durable")]
+    pub fn discard(&mut self) {
+        debug_assert_eq!(self.reserved, 0);
+        self.deferred.clear();
+        self.deferred_blocks = 0;
+        for (start, length) in self.taken.take().unwrap_or_default() {
+            self.release(start, length);
+        }
+    }
+
     /// Gives blocks back that the durable state does not refer to.
-    pub fn release(&mut self, start: u32, length: u32) {
+    fn release(&mut self, start: u32, length: u32) {
         if length == 0 {
             return;
         }

@@ -17,6 +17,8 @@ use crate::limits::{
 use crate::numbers::NumberMap;
 use crate::record::Record;
 use crate::space::Space;
+#[cfg(feature = "durable")]
+use crate::undo::Undo;
 
 /// Bytes that one inode's attributes take in the index, at most, without a link's target.
 const ATTRIBUTES_MAX: u64 = 64;
@@ -73,6 +75,9 @@ pub(crate) struct State {
     pub transfer: Vec<u8>,
     /// Commits since the volume was opened.
     pub commits: u64,
+    /// What there was at the checkpoint, if one is open.
+    #[cfg(feature = "durable")]
+    pub undo: Option<Box<Undo>>,
 }
 
 impl State {
@@ -125,6 +130,7 @@ impl State {
         if let Some(errno) = self.failed {
             return Err(errno);
         }
+        self.changeable()?;
         if self.is_due() {
             // What can't be committed now is kept, and whoever asks for it to be durable is told.
             let _ = self.commit();
@@ -132,8 +138,9 @@ impl State {
                 return Err(errno);
             }
         }
-        if self.reserve_index(effect).is_ok() {
-            return Ok(());
+        let reserved = self.reserve_index(effect);
+        if reserved.is_ok() || self.is_kept() {
+            return reserved;
         }
         // The host is full: an index without its history is shorter, and free blocks can be given back.
         self.commit()?;
@@ -162,7 +169,7 @@ impl State {
 
     /// Whether changes have waited for a commit for long enough.
     pub fn is_due(&self) -> bool {
-        let Some(since) = self.waiting_since else {
+        let Some(since) = self.waiting_since.filter(|_| !self.is_kept()) else {
             return false;
         };
         self.pending.len() > PENDING_MAX
@@ -180,6 +187,7 @@ impl State {
         }
         if change.atime.is_some() || change.mtime.is_some() {
             self.begin(Effect::Grows)?;
+            self.keep(number);
             let now = self.clock.realtime();
             let stamp = |time| match time {
                 SetTime::Now => now,
@@ -208,7 +216,11 @@ impl State {
     }
 
     pub fn touch_access(&mut self, number: u64) {
+        if self.changeable().is_err() {
+            return;
+        }
         let now = self.clock.coarse();
+        self.keep(number);
         let inode = self.nodes.get_mut(&number);
         if inode.is_some_and(|inode| inode.touch_access(now)) {
             self.mark(number);
@@ -234,7 +246,7 @@ impl State {
     }
 
     /// Gives back what a file used that has no name, and that nobody refers to.
-    fn end_if_gone(&mut self, number: u64) {
+    pub fn end_if_gone(&mut self, number: u64) {
         let gone = |inode: &Inode| inode.names == 0 && inode.holds == 0 && number != ROOT;
         if !self.nodes.get(&number).is_some_and(gone) {
             return;
@@ -243,6 +255,7 @@ impl State {
         if let Some(inode) = self.nodes.remove(&number) {
             self.used -= inode.own_blocks(number);
             self.text -= inode.target_bytes();
+            self.keep_gone(number, inode);
         }
         self.log(Record::Gone { number });
     }
@@ -280,6 +293,8 @@ impl State {
     /// Gives a file a name that is not there, and counts it.
     fn attach(&mut self, directory: u64, name: Name<'_>, number: u64) -> Result<(), Errno> {
         let qid = Qid::new(number, self.inode(number)?.kind());
+        self.keep(number);
+        self.keep_name(directory, name.as_str());
         self.change_directory(directory, |names| {
             names.put(name.as_str(), qid);
             names.subdirectories += u64::from(qid.kind == capfs::FileKind::Directory);
@@ -298,6 +313,7 @@ impl State {
     /// Takes a name away, and counts it.
     fn detach(&mut self, directory: u64, name: Name<'_>, number: u64) -> Result<(), Errno> {
         let is_directory = self.inode(number)?.is_directory();
+        self.keep_name(directory, name.as_str());
         self.change_directory(directory, |names| {
             names.remove(name.as_str());
             names.subdirectories -= u64::from(is_directory);
@@ -314,6 +330,7 @@ impl State {
     /// Notes that one of a file's names is gone.
     fn lose_name(&mut self, number: u64) -> Result<(), Errno> {
         let now = self.clock.realtime();
+        self.keep(number);
         let inode = self.inode_mut(number)?;
         inode.names -= 1;
         inode.ctime = now;
@@ -331,6 +348,7 @@ impl State {
         change: impl FnOnce(&mut Names),
     ) -> Result<(), Errno> {
         let now = self.clock.realtime();
+        self.keep(directory);
         let inode = self.inode_mut(directory)?;
         change(inode.directory_mut()?);
         inode.touch(now);
@@ -362,6 +380,7 @@ impl State {
         self.text += target;
         self.targets += target;
         self.nodes.insert(number, inode);
+        self.keep_made(number);
         self.mark(number);
         self.attach(directory, name, number)?;
         Ok(number)
@@ -448,6 +467,9 @@ impl State {
             self.detach(to, to_name, victim.path)?;
         }
         self.text = self.text + new - old;
+        self.keep(moved.path);
+        self.keep_name(from, name.as_str());
+        self.keep_name(to, to_name.as_str());
         if from == to {
             self.change_directory(from, |names| names.rename(name.as_str(), to_name.as_str()))?;
         } else {

@@ -74,6 +74,8 @@ struct Slot {
     /// They are closed as soon as nobody refers to any file.
     lingering: bool,
     error: Option<StorageError>,
+    /// The last id that was decided to be committed, if that is known.
+    decided: Option<u64>,
     /// As of when it was closed.
     usage: StorageUsage,
 }
@@ -109,6 +111,7 @@ impl Volume {
                     session: 0,
                     lingering: true,
                     error: None,
+                    decided: None,
                     usage: StorageUsage {
                         total: options.quota,
                         ..StorageUsage::default()
@@ -161,6 +164,12 @@ impl Volume {
         }
     }
 
+    /// Says that whoever decides about what is prepared ([`capfs::Checkpoint::prepare`]) has committed everything up to `last`, and nothing behind it. It is to be
+    /// called before the volume is opened; one that stopped in between can't be opened without ([`StorageError::Undecided`]).
+    pub fn decide(&self, last: u64) {
+        lock(&self.shared.slot).decided = Some(last);
+    }
+
     /// Makes everything durable and closes the files, so that another volume can open them. What is still
     /// open gets `ESTALE`. Whoever uses the root from now on opens the files again, and they are closed
     /// when the last node or open file goes.
@@ -201,6 +210,7 @@ impl Slot {
         let Stage::Open(state) = &mut self.stage else {
             return Ok(());
         };
+        state.abandon_checkpoint();
         let committed = state.commit();
         self.usage = self.usage();
         self.stage = Stage::Closed;
@@ -240,8 +250,14 @@ impl Shared {
         })
     }
 
+    /// How often the volume was opened.
+    #[cfg(feature = "durable")]
+    pub fn session(&self) -> u64 {
+        lock(&self.slot).session
+    }
+
     /// Runs `action` on the volume, if it is open since the session that is meant.
-    fn within<T>(
+    pub fn within<T>(
         &self,
         session: u64,
         action: impl FnOnce(&mut State) -> Result<T, Errno>,
@@ -274,6 +290,7 @@ impl Shared {
             return Ok(());
         }
         let attempt = Attempt(self);
+        let decided = lock(&self.slot).decided;
         let opened = match self.opener.open().wait().await {
             Ok(files) => State::open(
                 files,
@@ -281,6 +298,7 @@ impl Shared {
                 self.geometry,
                 self.options.quota / BLOCK as u64,
                 self.options.repair,
+                decided,
             ),
             Err(errno) => Err(errno.into()),
         };

@@ -43,7 +43,7 @@ pub fn checkpoints_reading(root: &NodeRef) {
     now(checkpoint.discard()).expect("it is discarded");
     assert_eq!(picture(root), before);
     let mut checkpoint = taken(root);
-    now(checkpoint.prepare()).expect("it is prepared");
+    now(checkpoint.prepare(1)).expect("it is prepared");
     now(checkpoint.commit()).expect("it is committed");
     assert_eq!(picture(root), before);
 }
@@ -101,7 +101,7 @@ fn discarded(mut world: World, before: &[Step], after: &[Step], expected: &[Stri
     match before.len() % 3 {
         0 => now(checkpoint.discard()).expect("it is discarded"),
         1 => {
-            now(checkpoint.prepare()).expect("it is prepared");
+            now(checkpoint.prepare(1)).expect("it is prepared");
             now(checkpoint.discard()).expect("it is discarded");
         }
         _ => drop(checkpoint),
@@ -130,7 +130,7 @@ fn committed(
     let mut checkpoint = taken(&root);
     transcript.extend(world.run(after));
     if before.len().is_multiple_of(2) {
-        now(checkpoint.prepare()).expect("it is prepared");
+        now(checkpoint.prepare(1)).expect("it is prepared");
     }
     now(checkpoint.commit()).expect("it is committed");
     compare(&[before, after].concat(), &transcript, expected, &when);

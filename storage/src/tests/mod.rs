@@ -2,6 +2,8 @@
 
 mod behaviour;
 mod check;
+#[cfg(feature = "durable")]
+mod checkpoints;
 mod crash;
 mod damage;
 mod disk;
