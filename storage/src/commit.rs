@@ -150,8 +150,13 @@ impl State {
     /// Writes the index anew, without its history. Nothing may wait for a commit.
     pub fn rewrite_index(&mut self) -> Result<(), Errno> {
         let (nodes, sums) = (&self.nodes, &mut self.sums);
+        let last = self.next - 1;
         let written = self.journal.replace(|put| {
             let mut records = Vec::new();
+            if !nodes.contains_key(&last) {
+                // The last number that was given is known by this.
+                Record::Gone { number: last }.encode(&mut records);
+            }
             for (number, inode) in nodes {
                 let number = *number;
                 let attributes = inode.whole_attributes();

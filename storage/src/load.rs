@@ -288,6 +288,8 @@ fn apply(nodes: &mut Nodes, next: &mut u64, record: Record<'_>) -> Result<(), &'
             }
         }
         Record::Gone { number } => {
+            // Or a file that is made later could be taken for it, by whoever remembers its number.
+            *next = (*next).max(number.checked_add(1).ok_or("a number is too large")?);
             nodes.remove(&number);
         }
         Record::Decided { .. } => {}

@@ -15,7 +15,9 @@ use crate::open::{StorageDirectory, StorageFile};
 use crate::state::State;
 use crate::volume::{Hold, Shared};
 #[cfg(feature = "durable")]
-use capfs::Checkpoint;
+use capfs::{Checkpoint, Durable, Handle};
+#[cfg(feature = "durable")]
+use std::collections::HashSet;
 
 /// A file, a directory or a symbolic link of a volume.
 pub(crate) struct StorageNode {
@@ -108,6 +110,16 @@ impl Node for StorageNode {
     }
 
     #[cfg(feature = "durable")]
+    fn save(&self) -> Result<Handle, Errno> {
+        self.hold.save()
+    }
+
+    #[cfg(feature = "durable")]
+    fn durable(&self) -> Option<&dyn Durable> {
+        Some(self)
+    }
+
+    #[cfg(feature = "durable")]
     fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {
         let shared = self.shared().clone();
         self.hold
@@ -117,6 +129,37 @@ impl Node for StorageNode {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+/// Files keep their numbers as long as the volume is kept, and none is given twice.
+#[cfg(feature = "durable")]
+impl Durable for StorageNode {
+    fn resolve(
+        &self,
+        handles: &[Handle],
+        covered: &HashSet<u64>,
+    ) -> Op<Vec<Result<NodeRef, Errno>>> {
+        let numbers: Vec<_> = handles.iter().map(Handle::as_number).collect();
+        let (base, covered, shared) = (self.qid.path, covered.clone(), self.shared().clone());
+        self.hold
+            .run(move |state| {
+                let found = state.find_below(base, numbers.iter().flatten(), &covered);
+                let hold = |number: Result<u64, Errno>| {
+                    let number = number?;
+                    match found.contains(&number) {
+                        true => state.hold(number),
+                        false => Err(Errno::Stale),
+                    }
+                };
+                Ok(numbers.into_iter().map(hold).collect::<Vec<_>>())
+            })
+            .map(move |found| {
+                let node = |qid: Result<Qid, Errno>| {
+                    qid.map(|qid| Arc::new(StorageNode::counted(shared.clone(), qid)) as NodeRef)
+                };
+                found.into_iter().map(node).collect()
+            })
     }
 }
 

@@ -69,6 +69,11 @@ impl OpenFile for StorageFile {
             .into()
     }
 
+    #[cfg(feature = "durable")]
+    fn save(&self) -> Result<capfs::SavedFile, Errno> {
+        self.hold.save().map(capfs::SavedFile::of)
+    }
+
     fn sync(&mut self, _data_only: bool) -> Op<()> {
         sync(&self.hold)
     }

@@ -1,5 +1,7 @@
 //! An open volume: its tree, and what every change has to do.
 
+#[cfg(feature = "durable")]
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use capfs::clock::Clock;
@@ -262,6 +264,36 @@ impl State {
 
     pub fn walk(&self, directory: u64, name: Name<'_>) -> Result<u64, Errno> {
         self.find(directory, name).map(|qid| qid.path)
+    }
+
+    /// Which of these files are `base` or below it, and reached without those that are `covered`.
+    #[cfg(feature = "durable")]
+    pub fn find_below<'a>(
+        &self,
+        base: u64,
+        wanted: impl Iterator<Item = &'a u64>,
+        covered: &HashSet<u64>,
+    ) -> HashSet<u64> {
+        let mut wanted: HashSet<u64> = wanted.copied().collect();
+        let mut found = HashSet::new();
+        let mut pending = vec![base];
+        while let Some(number) = pending.pop() {
+            if wanted.remove(&number) {
+                found.insert(number);
+            }
+            if wanted.is_empty() {
+                break;
+            }
+            if let Ok(names) = self.inode(number).and_then(Inode::directory) {
+                let below = names.iter().map(|(_, qid)| qid);
+                let below = below.filter(|qid| {
+                    qid.kind == capfs::FileKind::Directory || wanted.contains(&qid.path)
+                });
+                let below = below.map(|qid| qid.path);
+                pending.extend(below.filter(|number| !covered.contains(number)));
+            }
+        }
+        found
     }
 
     fn find(&self, directory: u64, name: Name<'_>) -> Result<Qid, Errno> {

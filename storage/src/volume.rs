@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+#[cfg(feature = "durable")]
+use capfs::Handle;
 use capfs::clock::Clock;
 use capfs::{Errno, MaybeSend, NodeRef, Op, Qid};
 
@@ -392,6 +394,20 @@ impl Hold {
         match self.session {
             Some(session) => self.shared.within(session, action).into(),
             None => self.shared.run(action),
+        }
+    }
+
+    /// By what the file is found again.
+    ///
+    /// # Errors
+    /// - [`Errno::Nodev`]: it has no name any more
+    #[cfg(feature = "durable")]
+    pub fn save(&self) -> Result<Handle, Errno> {
+        let number = self.number;
+        let named = |state: &mut State| Ok(state.inode(number)?.names > 0);
+        match number == ROOT || self.now(named)? {
+            true => Ok(Handle::number(number)),
+            false => Err(Errno::Nodev),
         }
     }
 

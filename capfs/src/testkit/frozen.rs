@@ -32,6 +32,8 @@ pub(super) enum Step {
     Seek(usize, u64),
     Resize(usize, u64),
     List(usize, usize),
+    /// From the start, whatever the order.
+    Names(usize),
     Status(usize),
     StatusOf(&'static str),
     /// From a directory that is open.
@@ -44,8 +46,8 @@ pub(super) enum Step {
 }
 
 use Step::{
-    Append, Beside, Close, Create, Link, List, MakeDirectory, Open, Read, Rename, Resize, Seek,
-    Status, StatusOf, SymbolicLink, Unlink, Write,
+    Append, Beside, Close, Create, Link, List, MakeDirectory, Names, Open, Read, Rename, Resize,
+    Seek, Status, StatusOf, SymbolicLink, Unlink, Write,
 };
 
 const READ: OpenHow = super::READ;
@@ -109,6 +111,19 @@ pub(super) const WRITABLE: &[Step] = &[
 /// When a check fails.
 pub fn durable(make: impl Fn() -> Image) {
     everywhere(&make, WRITABLE);
+}
+
+/// As [`durable`], of a device whose directories are listed from the start again once they are found again: their order and cookies don't last.
+///
+/// # Panics
+/// When a check fails.
+pub fn durable_but_listings(make: impl Fn() -> Image) {
+    let names = |step: &Step| match step {
+        List(slot, _) => Names(*slot),
+        step => step.clone(),
+    };
+    let steps: Vec<Step> = WRITABLE.iter().map(names).collect();
+    everywhere(&make, &steps);
 }
 
 /// Checks the files of a device that can't be written: each is read in pieces, and each directory listed. A device that is one file is `test`.
@@ -314,7 +329,7 @@ impl World {
             }
             step => {
                 let slot = match step {
-                    Read(slot, _) | List(slot, _) | Status(slot) => *slot,
+                    Read(slot, _) | List(slot, _) | Names(slot) | Status(slot) => *slot,
                     Write(slot, _) | Append(slot, _) => *slot,
                     Seek(slot, _) | Resize(slot, _) => *slot,
                     _ => unreachable!("what is not of a file comes before"),
@@ -392,6 +407,19 @@ impl OpenThere {
                     self.offset = last.cookie;
                 }
                 shown(listed)
+            }
+            Names(_) => {
+                let mut names = Vec::new();
+                let mut cookie = 0;
+                // A listing may come in parts.
+                while let Ok(part) = list_from(&mut *self.file, cookie, 100)
+                    && let Some(last) = part.last()
+                {
+                    cookie = last.cookie;
+                    names.extend(part.into_iter().map(|entry| (entry.name, entry.qid)));
+                }
+                names.sort_by(|one, other| one.0.cmp(&other.0));
+                shown(Ok(names))
             }
             Status(_) => shown(now(self.file.stat()).map(|stat| told(&stat))),
             _ => unreachable!("what is not of a file comes before"),

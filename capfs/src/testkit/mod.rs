@@ -36,7 +36,7 @@ use crate::{
 };
 
 pub use checkpoints::{Seen, checkpoints, checkpoints_reading, no_checkpoint, picture};
-pub use frozen::{Image, durable, durable_reading, not_durable};
+pub use frozen::{Image, durable, durable_but_listings, durable_reading, not_durable};
 pub use late::{late, late_file};
 pub use read_only::read_only;
 

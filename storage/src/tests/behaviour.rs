@@ -399,3 +399,90 @@ proptest! {
         assert_eq!(dump(&super::volume(&disk).root()).unwrap(), expected);
     }
 }
+
+/// A volume, and the same on a copy of its disk.
+#[cfg(feature = "durable")]
+fn image(disk: Disk) -> testkit::Image {
+    let volume = volume(&disk);
+    testkit::Image {
+        root: volume.root(),
+        again: Box::new(move || {
+            volume.sync().unwrap();
+            image(disk.after_crash(&mut super::disk::Random(1)))
+        }),
+    }
+}
+
+#[cfg(feature = "durable")]
+#[test]
+fn what_is_open_is_found_again_after_any_call_as_it_was() {
+    testkit::durable_but_listings(|| image(Disk::default()));
+}
+
+#[cfg(feature = "durable")]
+#[test]
+fn no_other_file_is_found_by_the_number_of_one_that_is_gone() {
+    use std::collections::HashSet;
+
+    let disk = Disk::default();
+    let first = volume(&disk);
+    let root = first.root();
+    testkit::write(&root, "a", b"").unwrap();
+    let node = testkit::write(&root, "f", b"old").unwrap();
+    let mut file = now(node.open(READ)).unwrap();
+    let handles = [node.save().unwrap()];
+    assert_eq!(file.save().unwrap().node(), &handles[0]);
+    now(edit(&root).unwrap().unlink(name("f"))).unwrap();
+    assert_eq!(node.save(), Err(Errno::Nodev), "it has no name");
+    assert_eq!(file.save(), Err(Errno::Nodev));
+    assert_eq!(read_at(&mut *file, 0, 9).unwrap(), b"old");
+    drop((node, file));
+    // Until the index is written anew, and has nothing of it any more.
+    for _ in 0..1_000 {
+        for (from, to) in [("a", "b"), ("b", "a")] {
+            now(edit(&root).unwrap().rename(name(from), &root, name(to))).unwrap();
+            first.sync().unwrap();
+        }
+    }
+    drop(root);
+    first.release().unwrap();
+    let again = volume(&disk);
+    let other = testkit::write(&again.root(), "other", b"other").unwrap();
+    assert!(other.qid().path > handles[0].as_number().unwrap());
+    let found = now(again
+        .root()
+        .durable()
+        .unwrap()
+        .resolve(&handles, &HashSet::new()));
+    assert_eq!(found.unwrap().remove(0).err(), Some(Errno::Stale));
+}
+
+#[cfg(feature = "durable")]
+#[test]
+fn files_are_found_below_where_they_are_looked_for_and_not_behind_what_covers_them() {
+    use std::collections::HashSet;
+
+    let volume = volume(&Disk::default());
+    let root = volume.root();
+    let mut tree = Tree::new(root.clone());
+    for directory in DIRECTORIES {
+        tree.make_directory(directory).unwrap();
+    }
+    let nodes = ["x", "x/y"].map(|path| testkit::walk(&root, path).unwrap());
+    let outside = testkit::write(&root, "f", b"").unwrap();
+    let inside = testkit::write(&nodes[1], "g", b"").unwrap();
+    let handles = [&outside, &inside, &nodes[1]].map(|node| node.save().unwrap());
+    let found = |base: &capfs::NodeRef, covered: &[u64]| {
+        let covered: HashSet<u64> = covered.iter().copied().collect();
+        let found = now(base.durable().unwrap().resolve(&handles, &covered)).unwrap();
+        let found = found
+            .into_iter()
+            .map(|node| node.ok().map(|node| node.qid().path));
+        found.collect::<Vec<_>>()
+    };
+    let [f, g, y] = [&outside, &inside, &nodes[1]].map(|node| node.qid().path);
+    assert_eq!(found(&root, &[]), [Some(f), Some(g), Some(y)]);
+    assert_eq!(found(&nodes[0], &[]), [None, Some(g), Some(y)]);
+    assert_eq!(found(&root, &[y]), [Some(f), None, None]);
+    assert_eq!(found(&nodes[1], &[y]), [None, Some(g), Some(y)]);
+}
