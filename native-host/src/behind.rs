@@ -128,7 +128,11 @@ pub fn serve(max: u64, folder: &Path) -> Result<(), Failure> {
     )?;
     yield_to_others();
     let code = code_for(&engine, &wasm)?;
-    cache.store_bytes(&key, &code).map_err(other)?;
+    // A full disk is no fault of the module's.
+    cache
+        .store_bytes(&key, &code)
+        .inspect_err(|_| cache.finish(&key))
+        .map_err(other)?;
     // It is of no use any more.
     if let Some(baseline) = engine_of(Tier::Baseline) {
         cache.forget(&Cache::key_of(&baseline, &digest));

@@ -241,6 +241,7 @@ fn inspect_module(args: InspectArgs) -> Result<u8, Failed> {
     // As `run` would end.
     Ok(match asked {
         Some(asked) if !asked.is_module() => codes::MODULE,
+        Some(asked) if asked.has_all() && !asked.starts() => USAGE,
         Some(asked) if !asked.starts() => codes::HOST,
         _ => 0,
     })

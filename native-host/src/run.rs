@@ -302,6 +302,11 @@ pub(crate) fn outcome(ended: wasmtime::Result<()>, refused: bool) -> Outcome {
         None if error.is::<ThrownException>() => {
             Outcome::Trapped("the program threw an exception that nobody caught".to_owned())
         }
+        // What failed in the midst of it: objects that the collector has no room for.
+        None if error.downcast_ref::<WasmBacktrace>().is_some() => match refused {
+            true => Outcome::OutOfMemory,
+            false => Outcome::Trapped(told(&error)),
+        },
         // Instantiation failed before the first instruction.
         None => Outcome::Refused(format!("{error:#}"), Errno::Nomem),
     }

@@ -337,6 +337,36 @@ device = 'dom'
 }
 
 #[test]
+fn inspect_and_run_agree_about_a_variable_that_is_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let bench = Bench::new();
+    let agent = bench.file("hello.wasm", wat::parse_str(hello()).unwrap());
+    let manifest = bench.file("agent.toml", "[agent]\ninherit-env = ['WEIRD']\n");
+    let end = |verb: &str, value: &[u8]| {
+        let mut command = bench.command(verb);
+        command.env("WEIRD", OsStr::from_bytes(value));
+        command.arg("--manifest").arg(&manifest).arg(&agent);
+        command.output().unwrap()
+    };
+    for verb in ["inspect", "run"] {
+        assert_ended(&end(verb, b"text"), 0, "");
+    }
+    assert_ended(&end("run", b"\xff"), 2, "`WEIRD` is not UTF-8");
+    let output = end("inspect", b"\xff");
+    assert_ended(&output, 2, "");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("inherits WEIRD, whose value on this machine is not UTF-8\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("starts   no: a variable that it inherits is not UTF-8\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn inspect_shows_the_program_that_run_runs() {
     let bench = Bench::new();
     let named = bench.file("named.wasm", wat::parse_str(tells_args()).unwrap());

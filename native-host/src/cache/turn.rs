@@ -83,7 +83,14 @@ impl Cache {
     /// # Errors
     /// It can't be written.
     pub(crate) fn begin(&self, key: &str) -> io::Result<()> {
-        File::create(self.beside(key, BEGUN)).map(drop)
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+            .open(self.beside(key, BEGUN))?;
+        file.set_modified(SystemTime::now())
     }
 
     /// Forgets that an entry was begun: it is there, or it is no fault of the module's that it isn't.
@@ -95,8 +102,9 @@ impl Cache {
     pub(crate) fn was_begun(&self, key: &str) -> bool {
         let begun = fs::symlink_metadata(self.beside(key, BEGUN)).and_then(|file| file.modified());
         begun.is_ok_and(|begun| {
+            // A clock that has been set back since doesn't make it last for longer than a day.
             let age = SystemTime::now().duration_since(begun);
-            age.unwrap_or_default() < BEGUN_MAX
+            age.unwrap_or_else(|ahead| ahead.duration()) < BEGUN_MAX
         })
     }
 
@@ -186,10 +194,33 @@ mod tests {
         assert!(cache.was_begun(&key));
         let file = File::options().write(true).open(cache.beside(&key, BEGUN));
         let old = SystemTime::now() - 2 * BEGUN_MAX;
-        file.unwrap().set_modified(old).unwrap();
+        let file = file.unwrap();
+        file.set_modified(old).unwrap();
+        assert!(!cache.was_begun(&key));
+        file.set_modified(SystemTime::now() + 2 * BEGUN_MAX)
+            .unwrap();
         assert!(!cache.was_begun(&key));
         cache.begin(&key).unwrap();
+        assert!(cache.was_begun(&key));
         cache.finish(&key);
         assert!(!cache.was_begun(&key));
+    }
+
+    #[test]
+    fn nothing_is_begun_by_a_link() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let (directory, cache, key) = setup();
+        cache.make().unwrap();
+        let other = directory.path().join("other");
+        symlink(&other, cache.beside(&key, BEGUN)).unwrap();
+        assert!(cache.begin(&key).is_err());
+        assert!(!other.exists());
+        fs::remove_file(cache.beside(&key, BEGUN)).unwrap();
+        cache.begin(&key).unwrap();
+        let mode = fs::metadata(cache.beside(&key, BEGUN))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Description, line};
 use crate::capabilities::Capabilities;
 use crate::grants::{Grant, Lack};
-use crate::manifest::{Bounds, Manifest, Need, Variable, Want};
+use crate::manifest::{Bounds, Manifest, Need, Variable, Want, inherited};
 
 /// A manifest, held against this host.
 pub struct Asked {
@@ -64,7 +64,24 @@ impl Asked {
 
     /// Whether the program would be started, if it is one.
     pub fn starts(&self) -> bool {
-        self.is_module && self.fates().all(|(_, _, fate)| fate != Fate::Missing)
+        self.is_module && self.has_all() && self.not_text().next().is_none()
+    }
+
+    /// Whether everything is here that it requires.
+    pub fn has_all(&self) -> bool {
+        self.fates().all(|(_, _, fate)| fate != Fate::Missing)
+    }
+
+    /// The variables of this machine whose values are not UTF-8, for which nothing starts.
+    fn not_text(&self) -> impl Iterator<Item = &String> {
+        let inherits = self
+            .manifest
+            .env
+            .iter()
+            .filter(|variable| variable.value.is_none());
+        inherits
+            .map(|variable| &variable.name)
+            .filter(|name| inherited(name).is_err())
     }
 
     /// Whether the module is the one that the manifest names.
@@ -111,6 +128,7 @@ impl Asked {
             "args": self.manifest.args,
             "env": self.manifest.env.iter().filter(|variable| variable.value.is_some()).map(|variable| &variable.name).collect::<Vec<_>>(),
             "inherits": self.manifest.env.iter().filter(|variable| variable.value.is_none()).map(|variable| &variable.name).collect::<Vec<_>>(),
+            "not_text": self.not_text().collect::<Vec<_>>(),
             "not_set": self.manifest.env.iter().filter(|variable| is_not_set(variable)).map(|variable| &variable.name).collect::<Vec<_>>(),
             "digest": self.manifest.digest,
             "module_digest": self.manifest.program_digest,
@@ -146,6 +164,10 @@ impl Asked {
                 None if is_not_set(variable) => line(
                     "inherits",
                     format!("{name}, which is not set on this machine"),
+                ),
+                None if inherited(name).is_err() => line(
+                    "inherits",
+                    format!("{name}, whose value on this machine is not UTF-8"),
                 ),
                 None => line("inherits", format!("{name}, as it is set on this machine")),
             }
@@ -203,6 +225,7 @@ impl Asked {
         let starts = match (self.is_module, self.starts()) {
             (true, true) => "yes",
             (false, _) => "no: the module is not the one that the manifest names",
+            (true, false) if self.has_all() => "no: a variable that it inherits is not UTF-8",
             (true, false) => "no: something that it requires is missing here",
         };
         line("starts", starts.to_owned());
@@ -210,9 +233,9 @@ impl Asked {
     }
 }
 
-/// Whether a variable is to be this machine's, and can't be: the program goes without, as it does where its value is not UTF-8.
+/// Whether a variable is to be this machine's, and is not set here: the program goes without.
 fn is_not_set(variable: &Variable) -> bool {
-    variable.value.is_none() && std::env::var(&variable.name).is_err()
+    variable.value.is_none() && matches!(inherited(&variable.name), Ok(None))
 }
 
 /// What a program may know of the time, as a manifest says it.

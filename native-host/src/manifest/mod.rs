@@ -183,6 +183,18 @@ impl ManifestError {
     }
 }
 
+/// The value of a variable of this process, if it is set.
+///
+/// # Errors
+/// Its name, if the value is not UTF-8: then nothing starts.
+pub fn inherited(name: &str) -> Result<Option<String>, String> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(name.to_owned()),
+    }
+}
+
 /// The variables that are set, each name once, in the order in which they were named first. What is said last holds.
 ///
 /// # Errors
@@ -205,11 +217,7 @@ pub fn variables<'v>(
     for Variable { name, value } in last {
         let value = match value {
             Some(value) => Some(value.clone()),
-            None => match std::env::var(name) {
-                Ok(value) => Some(value),
-                Err(VarError::NotPresent) => None,
-                Err(VarError::NotUnicode(_)) => return Err(name.clone()),
-            },
+            None => inherited(name)?,
         };
         set.extend(value.map(|value| (name.clone(), value)));
     }

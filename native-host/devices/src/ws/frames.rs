@@ -60,19 +60,21 @@ pub struct Framed {
 }
 
 impl Framed {
-    /// A stream behind its handshake, and what has been read of its frames already.
-    ///
-    /// # Errors
-    /// See [`FrameError`].
-    pub fn new(stream: NetStream, read: &[u8]) -> Result<Framed, FrameError> {
+    /// A stream behind its handshake, and how many of the bytes that have been read of its frames already are of frames as they may be.
+    /// What comes behind those is an error of the stream.
+    pub fn new(stream: NetStream, read: &[u8]) -> (Framed, usize) {
         let mut frames = Frames::new();
-        frames.see(read).map_err(|(_, error)| error)?;
-        Ok(Framed {
+        let (right, wrong) = match frames.see(read) {
+            Ok(()) => (read.len(), None),
+            Err((right, error)) => (right, Some(error)),
+        };
+        let framed = Framed {
             stream,
             frames,
             turn: Turn::default(),
-            wrong: None,
-        })
+            wrong,
+        };
+        (framed, right)
     }
 
     /// The code and the reason of the first close frame, as the server sent them

@@ -55,7 +55,7 @@ pub async fn open(stream: NetStream, wanted: &Connect) -> Result<Opened, Failure
     let key = generate_key();
     let request = request(wanted, &key)?;
     let mut builder = http1::Builder::new();
-    // Some servers know the names in the writing of the standard alone.
+    // Names are the same in any writing (RFC 9110, section 5.1). Servers that know one alone know what most clients write.
     let builder = builder
         .title_case_headers(true)
         .max_headers(RESPONSE_FIELDS_MAX)

@@ -70,12 +70,15 @@ impl host::Connector for NativeConnector {
                 read,
                 protocol,
             } = handshake::open(stream, &wanted).await?;
-            let stream = Framed::new(stream, &read);
-            let stream = stream.map_err(|error| Failure::new(Errno::Proto, error.to_string()))?;
+            let (stream, right) = Framed::new(stream, &read);
             let config = Some(config(wanted.max_message));
-            let stream =
-                WebSocketStream::from_partially_read(stream, read.into(), Role::Client, config)
-                    .await;
+            let stream = WebSocketStream::from_partially_read(
+                stream,
+                read.slice(..right).into(),
+                Role::Client,
+                config,
+            )
+            .await;
             let (link, driver) = Link::new(stream, wanted.events, wanted.charge, wanted.hold);
             network.spawn(Box::pin(driver.run()));
             Ok(Connected {
