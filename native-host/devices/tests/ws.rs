@@ -14,6 +14,7 @@ use capfs::testkit::{READ, READ_WRITE, read, read_at, wait, write_at};
 use capfs::{Errno, Interest, NodeRef, OpenFile, WriteAt};
 use capfs_native_devices::Host;
 use support::{Conversation, device, grant};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
@@ -142,6 +143,45 @@ fn messages_there_and_back() {
         .unwrap();
     send(&mut *data, b"again").unwrap();
     assert_eq!(read_at(&mut *data, 0, 9).unwrap(), b"again");
+}
+
+/// A server that answers the handshake, and sends bytes of its own in the same breath.
+fn raw(after: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            tcp.read_exact(&mut byte).unwrap();
+            request.extend(byte);
+        }
+        let request = String::from_utf8(request).unwrap();
+        let key = request.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("sec-websocket-key")
+                .then_some(value)
+        });
+        let accept = derive_accept_key(key.unwrap().as_bytes());
+        let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept:";
+        let mut answer = format!("{head} {accept}\r\n\r\n").into_bytes();
+        answer.extend(after);
+        tcp.write_all(&answer).unwrap();
+        // Until the client has gone.
+        let _ = tcp.read_to_end(&mut Vec::new());
+    });
+    address
+}
+
+#[test]
+fn what_came_before_a_wrong_frame_is_the_agents() {
+    // A message, and another whose length of two is written in two bytes, together with the handshake.
+    let address = raw(b"\x81\x02hi\x81\x7e\x00\x02no");
+    let root = granted(address, "");
+    let (_agent, mut data) = connected(&root, address);
+    assert_eq!(read_at(&mut *data, 0, 9).unwrap(), b"hi");
+    assert_eq!(read_at(&mut *data, 0, 9), Err(Errno::Proto));
 }
 
 #[test]
