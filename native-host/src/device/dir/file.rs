@@ -11,8 +11,8 @@ use capfs::account::{Charge, Holding};
 use capfs::clock::NANOS_PER_SEC;
 use capfs::device::parts::lock;
 use capfs::{
-    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, Qid, SetStat,
-    SetTime, Stat, WriteAt, Written,
+    DirEntry, Entries, Errno, GuestSink, GuestSource, Op, OpenDirectory, OpenFile, Qid, SavedFile,
+    SetStat, SetTime, Stat, WriteAt, Written,
 };
 use capfs_native_devices::blocking;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
@@ -21,7 +21,7 @@ use super::super::errors::errno;
 use super::super::transfer::{retry, with_scratch};
 use super::ledger::{Counted, Ledger, Taken};
 use super::numbers::Seen;
-use super::{Known, Tree, op};
+use super::{Known, Tree, durable, op};
 
 /// A file that was just opened, and that it counts as open where contents are counted.
 pub(super) struct Held {
@@ -319,6 +319,11 @@ impl OpenFile for HostFile {
             },
             |_| allocate().map_err(errno),
         ))
+    }
+
+    fn save(&self) -> Result<SavedFile, Errno> {
+        let Known { tree, qid, .. } = &self.known;
+        durable::handle(tree, qid.path, &self.file, None).map(SavedFile::of)
     }
 
     fn sync(&mut self, data_only: bool) -> Op<()> {

@@ -10,6 +10,7 @@
 //! What is [reserved](crate::reserved) is `EACCES` wherever it appears in a folder, and so is procfs, in which a file can be the
 //! host's own memory.
 
+mod durable;
 mod file;
 mod ledger;
 mod numbers;
@@ -28,8 +29,8 @@ use cap_std::fs::{Dir, FileType, Metadata, MetadataExt, OpenOptions, OpenOptions
 use cap_std::time::SystemTime;
 use capfs::account::Account;
 use capfs::{
-    Directory, DirectoryFile, EditDirectory, Errno, FileKind, Name, Node, NodeRef, Op, OpenFile,
-    OpenHow, Opened, Qid, SetStat, SetTime, Stat,
+    Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef,
+    Op, OpenFile, OpenHow, Opened, Qid, SetStat, SetTime, Stat,
 };
 
 use super::errors::errno;
@@ -80,15 +81,13 @@ impl HostFolder {
     /// # Errors
     /// Whatever looking at it ends with; `ENOMEM` where the account has no room for the first number.
     pub fn root(self, bars: Bars, account: &Account, numbers: Arc<Numbers>) -> io::Result<NodeRef> {
-        Ok(Arc::new(Folder::root(
-            self.0,
-            Tree {
-                numbers,
-                ledger: None,
-                bars,
-                account: account.clone(),
-            },
-        )?))
+        Ok(Arc::new(Folder::root(Tree {
+            numbers,
+            ledger: None,
+            bars,
+            account: account.clone(),
+            root: Arc::new(self.0),
+        })?))
     }
 
     /// The same of a folder in which contents may take `limit` bytes; over it, the guest gets `EDQUOT`. The ledger says what they
@@ -109,8 +108,9 @@ impl HostFolder {
             ledger: Some(ledger.clone()),
             bars,
             account: account.clone(),
+            root: Arc::new(dir),
         };
-        let root = Folder::root(dir, tree)?;
+        let root = Folder::root(tree)?;
         Ok((Arc::new(root), ledger))
     }
 }
@@ -179,6 +179,8 @@ struct Tree {
     bars: Bars,
     /// What open directories keep is charged to this.
     account: Account,
+    /// The folder itself.
+    root: Arc<Dir>,
 }
 
 /// A directory, by a handle of its own.
@@ -191,14 +193,19 @@ struct Folder {
 }
 
 impl Folder {
-    fn root(dir: Dir, tree: Tree) -> io::Result<Folder> {
-        let metadata = dir.dir_metadata()?;
+    fn root(tree: Tree) -> io::Result<Folder> {
+        Folder::top(Arc::new(tree))
+    }
+
+    /// The folder that a tree is of.
+    fn top(tree: Arc<Tree>) -> io::Result<Folder> {
+        let metadata = tree.root.dir_metadata()?;
         let qid = tree.numbers.of(Seen::new(&metadata));
         Ok(Folder {
-            dir: Arc::new(dir),
+            dir: tree.root.clone(),
             qid: qid.map_err(|_| io::Error::from(rustix::io::Errno::NOMEM))?,
             device: metadata.dev(),
-            tree: Arc::new(tree),
+            tree,
         })
     }
 
@@ -235,6 +242,14 @@ impl Node for Folder {
     }
 
     fn directory(&self) -> Option<&dyn Directory> {
+        Some(self)
+    }
+
+    fn save(&self) -> Result<Handle, Errno> {
+        durable::handle(&self.tree, self.qid.path, &self.dir, None)
+    }
+
+    fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
     }
 
@@ -593,6 +608,11 @@ impl Node for Leaf {
                 .into_string()
                 .map_err(|_| Errno::Ilseq)
         }))
+    }
+
+    fn save(&self) -> Result<Handle, Errno> {
+        let Known { tree, qid, id } = &self.known;
+        durable::handle(tree, qid.path, &self.parent, Some((&self.name, *id)))
     }
 
     fn as_any(&self) -> &dyn Any {

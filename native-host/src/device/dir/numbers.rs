@@ -165,6 +165,26 @@ impl Numbers {
         Ok(Qid::new(table.of(seen.id)?, seen.kind))
     }
 
+    /// Gives a file the number again that the agent knew it by, in a run before this one, unless it has one or another file has that.
+    ///
+    /// # Errors
+    /// As [`Numbers::of`].
+    pub(super) fn again(&self, seen: Seen, number: u64) -> Result<(), Errno> {
+        let mut table = lock(&self.0);
+        let taken = |table: &Table| {
+            let all = table.new.values().chain(table.old.values());
+            number <= table.last && all.copied().any(|other| other == number)
+        };
+        if number == 0 || table.knows(&seen.id) || taken(&table) {
+            return Ok(());
+        }
+        let last = table.last.max(number);
+        table.last = number - 1;
+        let given = table.of(seen.id);
+        table.last = last;
+        given.map(drop)
+    }
+
     /// Sees the names of a directory, and numbers the new ones in their order.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use capfs::account::{Account, Holding};
-use capfs::testkit::{self, READ, edit, list_from, name, now, write};
-use capfs::{Errno, FileKind, NodeRef, Op, OpenFile};
+use capfs::testkit::{self, READ, edit, list_from, name, now, walk, write};
+use capfs::{Errno, FileKind, Handle, NodeRef, Op, OpenFile};
 use capfs_native_devices::blocking::Pool;
 use tempfile::TempDir;
 
@@ -171,16 +171,16 @@ fn what_is_reserved_can_t_be_reached_by_another_name() {
     let account = Account::unlimited();
     let numbers = Arc::new(Numbers::new(&account));
     let root = folder.root(bars, &account, numbers).unwrap();
-    assert_eq!(testkit::walk(&root, "f").err(), Some(Errno::Acces));
-    assert!(testkit::walk(&root, "g").is_ok());
+    assert_eq!(walk(&root, "f").err(), Some(Errno::Acces));
+    assert!(walk(&root, "g").is_ok());
 }
 
 #[test]
 fn procfs_is_nobody_s() {
     assert!(HostFolder::open(Path::new("/proc/self")).is_err());
     let root = open(Path::new("/"), Bars::default());
-    assert_eq!(testkit::walk(&root, "proc").err(), Some(Errno::Acces));
-    assert!(testkit::walk(&root, "dev").is_ok());
+    assert_eq!(walk(&root, "proc").err(), Some(Errno::Acces));
+    assert!(walk(&root, "dev").is_ok());
 }
 
 /// A name that stands for something else once it has been walked to: what is opened by it is told when it is used.
@@ -192,7 +192,7 @@ fn what_took_a_file_s_name_is_not_used() {
     let made = std::process::Command::new("mkfifo").arg(&other).status();
     assert!(made.unwrap().success());
     std::fs::write(&path, b"text").unwrap();
-    let node = testkit::walk(&root, "f").unwrap();
+    let node = walk(&root, "f").unwrap();
     std::fs::rename(&other, &path).unwrap();
     let mut file = now(node.open(READ)).unwrap();
     assert_eq!(
@@ -204,7 +204,7 @@ fn what_took_a_file_s_name_is_not_used() {
 }
 
 fn number(root: &NodeRef, path: &str) -> u64 {
-    let node = testkit::walk(root, path).unwrap();
+    let node = walk(root, path).unwrap();
     let stat = now(node.stat()).unwrap();
     assert_eq!(stat.qid, node.qid(), "{path}");
     stat.qid.path
@@ -230,7 +230,7 @@ fn history(scratch: &Path, root: &NodeRef) -> Vec<u64> {
 
     write(root, "made", b"text").unwrap();
     let made = number(root, "made");
-    let node = testkit::walk(root, "made").unwrap();
+    let node = walk(root, "made").unwrap();
     now(edit.link(name("linked"), &node)).unwrap();
     let below = now(edit.make_directory(name("below"))).unwrap();
     now(edit.rename(name("made"), &below, name("moved"))).unwrap();
@@ -240,7 +240,7 @@ fn history(scratch: &Path, root: &NodeRef) -> Vec<u64> {
     seen.extend(["linked", "below", "symbolic"].map(|path| number(root, path)));
 
     // As long as it is open, also without a name.
-    let file = now(testkit::walk(root, "linked").unwrap().open(READ)).unwrap();
+    let file = now(walk(root, "linked").unwrap().open(READ)).unwrap();
     now(edit.unlink(name("linked"))).unwrap();
     now(testkit::edit(&below).unwrap().unlink(name("moved"))).unwrap();
     write(root, "other", b"").unwrap();
@@ -317,7 +317,7 @@ fn what_numbers_take_is_charged_and_bounded() {
             0 => now(edit.unlink(name("s"))).unwrap(),
             1 => now(edit.rename(name("s"), &root, name("t"))).unwrap(),
             _ => {
-                let node = testkit::walk(&root, "s").unwrap();
+                let node = walk(&root, "s").unwrap();
                 now(edit.link(name("u"), &node)).unwrap();
                 now(edit.unlink(name("s"))).unwrap();
                 assert_eq!(number(&root, "u"), node.qid().path);
@@ -405,4 +405,143 @@ fn names_are_read_beside_agents_that_share_threads() {
         let rest = file.entries().unwrap().list(listed[0].cookie, 10);
         assert!(matches!(rest, Op::Ready(Ok(rest)) if rest.is_empty()));
     }));
+}
+
+/// A folder, and the same for whoever comes back to it on this host.
+fn image(path: &Path, numbers: &Arc<Numbers>) -> testkit::Image {
+    let folder = HostFolder::open(path).unwrap();
+    let account = Account::unlimited();
+    let (again, known) = (path.to_owned(), numbers.clone());
+    testkit::Image {
+        root: folder
+            .root(Bars::default(), &account, numbers.clone())
+            .unwrap(),
+        again: Box::new(move || image(&again, &known)),
+    }
+}
+
+#[test]
+fn what_is_open_is_found_again_after_any_call_as_it_was() {
+    let kept = RefCell::new(Vec::new());
+    testkit::durable_but_listings(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let numbers = Arc::new(Numbers::new(&Account::unlimited()));
+        let made = image(directory.path(), &numbers);
+        kept.borrow_mut().push(directory);
+        made
+    });
+}
+
+fn resolve(root: &NodeRef, handles: &[Handle], covered: &[u64]) -> Vec<Result<u64, Errno>> {
+    let covered = covered.iter().copied().collect();
+    let found = now(root.durable().unwrap().resolve(handles, &covered)).unwrap();
+    let number = |node: Result<NodeRef, Errno>| node.map(|node| node.qid().path);
+    found.into_iter().map(number).collect()
+}
+
+#[test]
+fn files_are_found_again_where_they_were_and_as_the_same() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name);
+    std::fs::create_dir_all(path("d/e")).unwrap();
+    for name in ["stays", "moves", "goes", "replaced", "d/e/deep", "unseen"] {
+        std::fs::write(path(name), name).unwrap();
+    }
+    let root = open(scratch.path(), Bars::default());
+    let names = [
+        "stays", "moves", "goes", "replaced", "d", "d/e", "d/e/deep", "",
+    ];
+    let nodes = names.map(|name| walk(&root, name).unwrap());
+    let handles = nodes.each_ref().map(|node| node.save().unwrap());
+    let numbers = nodes.each_ref().map(|node| node.qid().path);
+    assert_eq!(resolve(&root, &handles, &[]), numbers.map(Ok));
+    let [_, _, _, _, d, e, deep, top] = numbers;
+    // Below what it is asked of alone, and not behind what covers it.
+    let below = resolve(&nodes[4], &handles, &[]);
+    assert_eq!(below[..4], [Err(Errno::Stale); 4]);
+    assert_eq!(below[4..], [Ok(d), Ok(e), Ok(deep), Err(Errno::Stale)]);
+    let stale = Err(Errno::Stale);
+    assert_eq!(
+        resolve(&root, &handles, &[e])[4..],
+        [Ok(d), stale, stale, Ok(top)]
+    );
+    assert_eq!(resolve(&nodes[5], &handles, &[e])[5..7], [Ok(e), Ok(deep)]);
+
+    let mut file = now(nodes[2].open(READ)).unwrap();
+    assert_eq!(file.save().unwrap().node(), &handles[2]);
+    std::fs::rename(path("moves"), path("moved")).unwrap();
+    std::fs::remove_file(path("goes")).unwrap();
+    assert_eq!(file.save().err(), Some(Errno::Nodev), "it has no name");
+    assert_eq!(nodes[2].save().err(), Some(Errno::Nodev));
+    std::fs::remove_file(path("replaced")).unwrap();
+    std::fs::write(path("replaced"), "by another").unwrap();
+    std::fs::write(path("goes"), "is there again").unwrap();
+    assert_eq!(file.save().err(), Some(Errno::Nodev), "it is another");
+    assert_eq!(testkit::read_at(&mut *file, 0, 9).unwrap(), b"goes");
+    // For an agent that has seen nothing else here, they have the numbers that they had.
+    let again = open(scratch.path(), Bars::default());
+    walk(&again, "unseen").unwrap();
+    let found = resolve(&again, &handles, &[]);
+    assert_eq!(found[1..4], [stale; 3]);
+    assert!(found[0].is_ok());
+    assert_eq!(found[5..], [Ok(e), Ok(deep), Ok(top)]);
+    let all: HashSet<u64> = found.iter().flatten().copied().collect();
+    assert_eq!(all.len(), 5, "no number twice: {found:?}");
+    // A folder that is elsewhere has other files, whatever their names are.
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("stays"), "stays").unwrap();
+    let elsewhere = open(other.path(), Bars::default());
+    assert_eq!(resolve(&elsewhere, &handles, &[]), [stale; 8]);
+}
+
+#[test]
+fn no_handle_leads_out_of_a_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), "secret").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), scratch.path().join("link")).unwrap();
+    let inside = scratch.path().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::write(scratch.path().join("beside"), "beside").unwrap();
+    let whole = open(scratch.path(), Bars::default());
+    let secret = open(outside.path(), Bars::default());
+    let root = open(&inside, Bars::default());
+    let saved = |node: &NodeRef, name: &str| {
+        let handle = walk(node, name).unwrap().save().unwrap();
+        let bytes = handle.bytes().to_vec();
+        bytes[..bytes.len() - name.len()].to_vec()
+    };
+    let (secret, beside) = (saved(&secret, "secret"), saved(&whole, "beside"));
+    let forged = |head: &[u8], path: &str| Handle::new([head, path.as_bytes()].concat()).unwrap();
+    for handle in [
+        forged(&secret, "link/secret"),
+        forged(&secret, "secret"),
+        forged(&beside, "../beside"),
+        forged(&beside, "/beside"),
+        forged(&beside, "inside/../beside"),
+        forged(&beside, "./beside"),
+        forged(&beside[..10], ""),
+        forged(&beside, ""),
+    ] {
+        for node in [&root, &whole] {
+            let found = resolve(node, std::slice::from_ref(&handle), &[]);
+            assert_eq!(found, [Err(Errno::Stale)], "{:?}", handle.bytes());
+        }
+    }
+}
+
+#[test]
+fn what_is_reserved_is_not_found_by_a_handle() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::write(scratch.path().join("f"), "").unwrap();
+    let root = open(scratch.path(), Bars::default());
+    let handle = walk(&root, "f").unwrap().save().unwrap();
+    let own = tempfile::tempdir().unwrap();
+    let secret = own.path().join("master");
+    std::fs::hard_link(scratch.path().join("f"), &secret).unwrap();
+    let mut reserved = Reserved::default();
+    reserved.add("a secret", &secret, Danger::Read, "");
+    let folder = HostFolder::open(scratch.path()).unwrap();
+    let barred = open(scratch.path(), reserved.check(&folder, false).unwrap());
+    assert_eq!(resolve(&barred, &[handle], &[]), [Err(Errno::Stale)]);
 }
