@@ -1,6 +1,6 @@
 /**
- * Unpacks gzip files (RFC 1952) of several members, one after the other, as `cat a.gz b.gz` makes them. Browsers' `DecompressionStream` takes one member and refuses
- * anything after it, Node's accepts anything: so the ends of members are found here, and each member is unpacked by the engine, which compares its checksum.
+ * Unpacks gzip files (RFC 1952), also those of several members, one after the other, as `cat a.gz b.gz` makes them. The engine's `DecompressionStream` unpacks, and
+ * compares checksums. But browsers' takes one member and refuses anything behind it, and Node's accepts anything there: so where each member ends is found here.
  */
 import { turn } from '../../both/turn.js';
 
@@ -132,84 +132,119 @@ const FIXED = [
   codesOf(new Uint8Array(32).fill(5))!,
 ] as const;
 
+const damaged = (): Error => new Error('it is cut short, or damaged');
+
+/** The bits of a file from some byte on, the lowest of each byte first. */
+class Bits {
+  #held = 0;
+  #count = 0;
+
+  constructor(
+    private readonly bytes: Uint8Array,
+    /** The byte whose bits are taken in next. */
+    private at: number,
+  ) {}
+
+  /** The next bits, which stay. Behind the end there are two bytes of zeros: the table of codes is asked with as many bits as the longest code has. */
+  peek(wanted: number): number {
+    while (this.#count < wanted) {
+      // Not a number, where the file ends within a header: nothing is there.
+      if (!(this.at < this.bytes.length + 2)) throw damaged();
+      this.#held |= (this.bytes[this.at++] ?? 0) << this.#count;
+      this.#count += 8;
+    }
+    return this.#held & ((1 << wanted) - 1);
+  }
+
+  take(wanted: number): number {
+    const value = this.peek(wanted);
+    this.#held >>>= wanted;
+    this.#count -= wanted;
+    return value;
+  }
+
+  /** The symbol whose code comes next. */
+  symbol({ table, bits }: Codes): number {
+    const found = table[this.peek(bits)]!;
+    if (found === 0) throw damaged();
+    this.take(found & 15);
+    return found >> 4;
+  }
+
+  /** Passes over what is stored as it is: from the next whole byte on, behind its length, which is there twice. */
+  skipStored(): void {
+    this.at -= this.#count >> 3;
+    this.#held = this.#count = 0;
+    this.at += 4 + this.bytes[this.at]! + this.bytes[this.at + 1]! * 256;
+  }
+
+  /**
+   * The byte behind the one that the last bit was of.
+   *
+   * @throws Error the file has ended before
+   */
+  get end(): number {
+    const end = this.at - (this.#count >> 3);
+    if (!(end <= this.bytes.length)) throw damaged();
+    return end;
+  }
+}
+
+/** The codes of literals and lengths, and of distances, that a block defines for itself (RFC 1951, section 3.2.7). */
+function readCodes(bits: Bits): readonly [Codes, Codes] {
+  const [literals, distances, lengths] = [bits.take(5) + 257, bits.take(5) + 1, bits.take(4) + 4];
+  if (literals > LITERALS_MAX || distances > DISTANCES_MAX) throw damaged();
+  const order = new Uint8Array(ORDER.length);
+  for (const place of ORDER.slice(0, lengths)) order[place] = bits.take(3);
+  const codes = codesOf(order, true);
+  if (!codes) throw damaged();
+  const all = new Uint8Array(literals + distances);
+  for (let known = 0; known < all.length; ) {
+    const next = bits.symbol(codes);
+    if (next < 16) {
+      all[known++] = next;
+      continue;
+    }
+    // 16 repeats the length before it, 17 and 18 are zeros.
+    if (next === 16 && known === 0) throw damaged();
+    const repeated = next === 16 ? all[known - 1]! : 0;
+    const end = known + (next === 16 ? bits.take(2) + 3 : next === 17 ? bits.take(3) + 3 : bits.take(7) + 11);
+    if (end > all.length) throw damaged();
+    all.fill(repeated, known, end);
+    known = end;
+  }
+  const [first, second] = [codesOf(all.subarray(0, literals)), codesOf(all.subarray(literals))];
+  if (!first || !second || all[BLOCK_END] === 0) throw damaged();
+  return [first, second];
+}
+
+/** Passes over the bits that follow the symbol of a length: how much longer it is, the distance, and how much further that is. */
+function skipMatch(bits: Bits, symbol: number, distances: Codes): void {
+  if (symbol > 285) throw damaged();
+  bits.take(symbol < 265 || symbol === 285 ? 0 : (symbol - 261) >> 2);
+  const distance = bits.symbol(distances);
+  if (distance > 29) throw damaged();
+  bits.take(distance < 4 ? 0 : (distance - 2) >> 1);
+}
+
 /** Where what is packed by deflate (RFC 1951) ends that begins here. It is read as far as that takes: nothing is unpacked. */
 async function afterDeflate(bytes: Uint8Array, at: number, pace: Pace): Promise<number> {
-  let held = 0;
-  let count = 0;
-  const wrong = () => new Error('it is cut short, or damaged');
-  /** The next bits, which are taken; what is behind the end is 0, and there is little of it. */
-  const take = (wanted: number): number => {
-    const value = peek(wanted);
-    held >>>= wanted;
-    count -= wanted;
-    return value;
-  };
-  const peek = (wanted: number): number => {
-    while (count < wanted) {
-      // Bytes that are there by no more than the longest code.
-      if (!(at < bytes.length + 2)) throw wrong();
-      held |= (bytes[at++] ?? 0) << count;
-      count += 8;
-    }
-    return held & ((1 << wanted) - 1);
-  };
-  const symbol = ({ table, bits }: Codes): number => {
-    const found = table[peek(bits)]!;
-    if (found === 0) throw wrong();
-    take(found & 15);
-    return found >> 4;
-  };
-  const told = (): readonly [Codes, Codes] => {
-    const [literals, distances, lengths] = [take(5) + 257, take(5) + 1, take(4) + 4];
-    if (literals > LITERALS_MAX || distances > DISTANCES_MAX) throw wrong();
-    const order = new Uint8Array(ORDER.length);
-    for (const place of ORDER.slice(0, lengths)) order[place] = take(3);
-    const codes = codesOf(order, true);
-    if (!codes) throw wrong();
-    const all = new Uint8Array(literals + distances);
-    for (let known = 0; known < all.length; ) {
-      const next = symbol(codes);
-      if (next < 16) {
-        all[known++] = next;
-        continue;
-      }
-      if (next === 16 && known === 0) throw wrong();
-      const repeated = next === 16 ? all[known - 1]! : 0;
-      const end = known + (next === 16 ? take(2) + 3 : next === 17 ? take(3) + 3 : take(7) + 11);
-      if (end > all.length) throw wrong();
-      all.fill(repeated, known, end);
-      known = end;
-    }
-    const [first, second] = [codesOf(all.subarray(0, literals)), codesOf(all.subarray(literals))];
-    if (!first || !second || all[BLOCK_END] === 0) throw wrong();
-    return [first, second];
-  };
+  const bits = new Bits(bytes, at);
   for (;;) {
-    const last = take(1);
-    const kind = take(2);
-    if (kind === 0) {
-      // Stored: from the next whole byte on, behind its length and that once more.
-      at -= count >> 3;
-      held = count = 0;
-      at += 4 + bytes[at]! + bytes[at + 1]! * 256;
-    } else if (kind === 3) throw wrong();
+    const last = bits.take(1);
+    const kind = bits.take(2);
+    if (kind === 0) bits.skipStored();
+    else if (kind === 3) throw damaged();
     else {
-      const [literals, distances] = kind === 1 ? FIXED : told();
+      const [literals, distances] = kind === 1 ? FIXED : readCodes(bits);
       if (kind === 2 && pace.take(CODES_STEPS + literals.table.length + distances.table.length)) await turn();
-      for (let next = symbol(literals); next !== BLOCK_END; next = symbol(literals)) {
-        if (next > BLOCK_END) {
-          // How many bits more tell a length, and how far back it is.
-          if (next > 285) throw wrong();
-          take(next < 265 || next === 285 ? 0 : (next - 261) >> 2);
-          const distance = symbol(distances);
-          if (distance > 29) throw wrong();
-          take(distance < 4 ? 0 : (distance - 2) >> 1);
-        }
+      for (let next = bits.symbol(literals); next !== BLOCK_END; next = bits.symbol(literals)) {
+        if (next > BLOCK_END) skipMatch(bits, next, distances);
         if (pace.take(1)) await turn();
       }
     }
-    if (!(at - (count >> 3) <= bytes.length)) throw wrong();
+    const { end } = bits;
     if (pace.take(1)) await turn();
-    if (last) return at - (count >> 3);
+    if (last) return end;
   }
 }
