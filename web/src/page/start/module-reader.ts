@@ -1,12 +1,14 @@
 /**
- * Reads a module's definitions, up to its code, and gives the verdicts of docs/modules.md in the words in which `modules/` gives them natively;
- * tests/odd holds both to one table. It never looks at code: what only validation can tell, the engine says.
+ * Reads what a module says of itself before its code, decides whether it can be an agent (docs/modules.md), and writes limits into it.
+ *
+ * It is `modules/` once more: a page must know before its kernel has arrived. tests/odd holds both to one table of verdicts and words. Code is
+ * never looked at: what only validation can tell, the engine says.
  */
 import { CapfsError, type CapfsErrorCode } from '../../both/errors.js';
 import type { ImportedFunction } from '../../both/protocol.js';
 import { stub } from '../stub.js';
 
-/** The modules whose functions an agent may import. */
+/** Where WASI's functions are imported from: preview 1, and the snapshot before it. */
 export const WASI_MODULES = ['wasi_snapshot_preview1', 'wasi_unstable'];
 
 /** Bytes in a page of memory. */
@@ -17,28 +19,47 @@ const SECTION_MAX = 32 * 2 ** 20;
 const DEFINITIONS_MAX = 1_000_000;
 const MEMORIES_MAX = 100;
 const TABLES_MAX = 100_000;
-/** Bytes that an engine takes for an element of a table, more or less: a reference, and what calls through it need. */
+/** What an element of a table is taken to cost an engine, in bytes: a reference, and what calls through it need. */
 const ELEMENT = 16;
-/** The part of a limit of memory that tables may grow to. */
+/** Tables may grow to one part in so many of a limit of memory. */
 const TABLES_PART = 16;
-/** Functions that are answered with `ENOSYS`, and imports that can't be answered and are told, at most. */
+/** Imports that are remembered, at most: those that are answered with `ENOSYS`, and those that can't be answered. */
 const COUNTED_MAX = 1000;
-/** Imports that a message names, and characters of a name, at most. */
+/** How many imports a message names, and how many characters of each name. */
 const NAMED_MAX = 16;
 const SHOWN_MAX = 80;
-/** The name under which a start function is exported; digits follow where a module has it already. */
+/** The export under which the module's start function is called; with a number behind it, where the module has such an export itself. */
 const START = 'capfs-start';
 
 const enum Section { Type = 1, Import, Function, Table, Memory, Global, Export, Start, Element, Code, Data, DataCount, Tag }
-/** The order in which they stand. */
+/** The order in which a module has its sections, which isn't that of their numbers. */
 const ORDER = [
   ...[Section.Type, Section.Import, Section.Function, Section.Table, Section.Memory, Section.Tag, Section.Global, Section.Export, Section.Start],
   ...[Section.Element, Section.DataCount, Section.Code, Section.Data],
 ];
 const KINDS = ['function', 'table', 'memory', 'global', 'tag'];
 
+/**
+ * By what types begin in the binary format: those of the standard, and of the proposals shared-everything-threads (`Shared`), custom-descriptors
+ * (`Describes`, `Descriptor`, `Exact`) and stack-switching (`Continuation`), which engines may know before a user does.
+ */
+const enum Form {
+  Describes = 0x4c, Descriptor = 0x4d, Group = 0x4e, FinalSub = 0x4f, Sub = 0x50, Continuation = 0x5d, Array = 0x5e, Struct = 0x5f, Function = 0x60,
+  Exact = 0x62, NullableReference = 0x63, Reference = 0x64, Shared = 0x65,
+  /** References to what needs no description, from the first to the last of them. */
+  FirstAbstract = 0x68, LastAbstract = 0x75,
+  I16 = 0x77, I8 = 0x78,
+  /** `v128` to `i32`. */
+  FirstNumber = 0x7b, LastNumber = 0x7f,
+}
+
+/** The instructions of constant expressions by which a table's first elements are made. */
+const enum Opcode { End = 0x0b, GlobalGet = 0x23, I32Const = 0x41, RefNull = 0xd0, RefFunc = 0xd2, Collected = 0xfb }
+/** The one of those behind `Collected` that makes a number a reference. */
+const REF_I31 = 0x1c;
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-/** Types of functions, as `Cursor.type` writes them. */
+/** Some types of functions, as `Cursor` writes them: a character for each parameter, `>`, and one for each result. */
 const NOTHING = '>';
 const ERRNO = '>\x7f';
 const OLD_ACCEPT = '\x7f\x7f>\x7f';
@@ -55,27 +76,27 @@ interface Table extends Memory {
   to: number;
 }
 
-/** What was read of a module that can run as an agent. */
+/** What a module says of itself before its code. */
 export class Definitions {
   readonly types: (string | undefined)[] = [];
   /** The type of each function, imported ones first. */
   readonly functions: number[] = [];
   readonly memories: Memory[] = [];
   readonly tables: Table[] = [];
-  /** It has types of arrays or structures, whose memory is the engine's affair. */
+  /** It has types of arrays or structures, whose memory no limit of ours reaches. */
   collected = false;
   unreadTables = false;
   /** The imported functions that are answered with `ENOSYS`. */
   readonly unanswered: ImportedFunction[] = [];
   readonly unknown: string[] = [];
-  /** The exports that are looked for, and those whose names begin as the start function's would. */
+  /** `_start` and `memory`, each with its kind behind it; and exports whose names could clash with the start function's. */
   readonly exports = new Map<string, number>();
   start: number | undefined;
   disorder = false;
-  /** Where sections are, their heads included, and where what is in them begins. */
+  /** By section: where it begins with its head, where its contents begin, and where it ends. */
   readonly places = new Map<number, [head: number, contents: number, end: number]>();
 
-  /** A name for the start function, if there is one, that the module exports nothing by. */
+  /** A name for the start function, if there is one, that no export has. */
   get startName(): string | undefined {
     if (this.start === undefined) return undefined;
     let name = START;
@@ -83,7 +104,7 @@ export class Definitions {
     return name;
   }
 
-  /** The verdict about what was read, in the order of the table. */
+  /** Refuses what can't be an agent; of several reasons the first in the table of docs/modules.md. */
   check(): void {
     const { unknown, exports, memories } = this;
     if (unknown.length > 0) {
@@ -96,17 +117,17 @@ export class Definitions {
     const memory = exports.get('memory 2');
     if (memory === undefined) throw refused('MODULE_NO_MEMORY', "exports no memory named `memory`, so WASI calls can't reach its data");
     if (memories.some(({ flags }) => flags & 2)) throw refused('MODULE_MEMORY', 'has a memory that threads share, and an agent has one thread');
-    // Not one that the module hasn't: validation says that.
+    // An index that is no memory's is for validation to refuse.
     if (memories[memory] && memories[memory].flags & 4) {
       throw refused('MODULE_MEMORY', 'has a memory with 64-bit addresses, and WASI preview 1 has 32 bits for them');
     }
     if (memories.some(({ flags }) => flags & 8)) throw refused('MODULE_MEMORY', 'has a memory whose pages are not of 64 KiB');
     if (this.start !== undefined && !this.#takesNothing(this.start)) throw invalid('its start function takes or returns values');
-    // A section may be taken out before the engine sees it.
+    // The engine may see the module without its start section, and would find no fault then.
     if (this.disorder) throw invalid('its sections are not in their order');
   }
 
-  /** What keeps the tables to their part of a limit. */
+  /** Edits of the section of tables by which they keep to their part of a limit. */
   #boundTables(limit: number): [from: number, to: number, bytes: number[]][] {
     const place = this.places.get(Section.Table);
     if (!place || this.tables.length === 0) return [];
@@ -153,7 +174,7 @@ export class Definitions {
     if (exports && start && name !== undefined) {
       const cursor = new Cursor(bytes, exports[1], exports[2]);
       const count = leb(cursor.u32() + 1);
-      // Names of the module's own choice aren't in it.
+      // The name is made of ASCII characters, one byte each.
       const entry = [name.length, ...new TextEncoder().encode(name), 0, ...leb(this.start!)];
       edits.push([exports[0], cursor.at, [Section.Export, ...leb(count.length + exports[2] - cursor.at + entry.length), ...count]]);
       edits.push([exports[2], exports[2], entry], [start[0], start[2], []]);
@@ -173,7 +194,7 @@ export class Definitions {
 }
 
 /**
- * Reads a file, or what has arrived of it: then what stands before the code is enough. Nothing where more must arrive first.
+ * Reads a module, or what has arrived of one (not `whole`): everything up to its code is enough then, and nothing is answered until that is there.
  *
  * @throws CapfsError `MODULE_…`
  */
@@ -225,7 +246,7 @@ export function readModule(bytes: Uint8Array, whole: boolean): Definitions | und
   return read;
 }
 
-/** Tables matter to a limit alone: what can't be read of them is for the engine to judge. */
+/** Only limits need to know the tables. So what can't be read of them is no verdict: the engine judges. */
 function readTables(read: Definitions, cursor: Cursor): void {
   try {
     readSection(read, Section.Table, cursor);
@@ -401,29 +422,28 @@ class Cursor {
   #constant(): void {
     for (;;) {
       const code = this.byte();
-      if (code === 0x0b) return;
-      if (code === 0xd0) this.#heap();
-      else if (code === 0xd2 || code === 0x23) this.u32();
-      else if (code === 0x41) while (this.byte() >= 0x80);
-      else if (code === 0xfb) {
-        if (this.u32() !== 0x1c) throw this.wrong('the first elements of a table are made by what is not known here');
-      } else throw this.wrong('the first elements of a table are made by what is not known here');
+      if (code === Opcode.End) return;
+      if (code === Opcode.RefNull) this.#heap();
+      else if (code === Opcode.RefFunc || code === Opcode.GlobalGet) this.u32();
+      else if (code === Opcode.I32Const) while (this.byte() >= 0x80);
+      else if (code !== Opcode.Collected || this.u32() !== REF_I31) throw this.wrong('the first elements of a table are made by what is not known here');
     }
   }
 
   /** A type of values; answers how it begins. */
   value(): number {
     const first = this.byte();
-    if (first === 0x63 || first === 0x64) this.#heap();
-    else if (first === 0x65) return this.value();
-    else if ((first < 0x7b || first > 0x7f) && (first < 0x68 || first > 0x75)) throw this.wrong('there is no such type of values');
+    const within = (least: number, most: number) => least <= first && first <= most;
+    if (first === Form.NullableReference || first === Form.Reference) this.#heap();
+    else if (first === Form.Shared) return this.value();
+    else if (!within(Form.FirstNumber, Form.LastNumber) && !within(Form.FirstAbstract, Form.LastAbstract)) throw this.wrong('there is no such type of values');
     return first;
   }
 
   /** What a reference is of: a number with a sign, behind what marks it as shared or exact. */
   #heap(): void {
     let byte = this.byte();
-    if (byte === 0x65 || byte === 0x62) byte = this.byte();
+    if (byte === Form.Shared || byte === Form.Exact) byte = this.byte();
     for (let more = 4; byte >= 0x80; more--) {
       if (more === 0) throw this.wrong('a number has too many bits');
       byte = this.byte();
@@ -441,7 +461,7 @@ class Cursor {
   /** A type, or a group of them that refer to each other. */
   group(types: (string | undefined)[]): void {
     let count = 1;
-    if (this.bytes[this.at] === 0x4e) {
+    if (this.bytes[this.at] === Form.Group) {
       this.at++;
       count = this.u32();
     }
@@ -454,27 +474,27 @@ class Cursor {
   /** A type; that of a function is written as its parameters, `>` and its results. */
   #type(): string | undefined {
     let form = this.byte();
-    if (form === 0x50 || form === 0x4f) {
+    if (form === Form.Sub || form === Form.FinalSub) {
       for (let count = this.u32(); count > 0; count--) this.u32();
       form = this.byte();
     }
-    if (form === 0x65) form = this.byte();
-    for (const described of [0x4c, 0x4d]) {
-      if (form !== described) continue;
+    if (form === Form.Shared) form = this.byte();
+    for (const clause of [Form.Describes, Form.Descriptor]) {
+      if (form !== clause) continue;
       this.u32();
       form = this.byte();
     }
-    if (form === 0x60) return `${this.#values()}>${this.#values()}`;
-    if (form === 0x5f) for (let count = this.u32(); count > 0; count--) this.#field();
-    else if (form === 0x5e) this.#field();
-    else if (form === 0x5d) this.#heap();
+    if (form === Form.Function) return `${this.#values()}${NOTHING}${this.#values()}`;
+    if (form === Form.Struct) for (let count = this.u32(); count > 0; count--) this.#field();
+    else if (form === Form.Array) this.#field();
+    else if (form === Form.Continuation) this.#heap();
     else throw this.wrong('there is no such form of types');
     return undefined;
   }
 
   #field(): void {
     const packed = this.bytes[this.at];
-    if (packed === 0x78 || packed === 0x77) this.byte();
+    if (packed === Form.I8 || packed === Form.I16) this.byte();
     else this.value();
     this.byte();
   }
