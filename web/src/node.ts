@@ -1,5 +1,6 @@
 /** The package's entry in Node. */
-import { open, stat, type FileHandle } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
@@ -19,35 +20,52 @@ function addressOf(given: string | URL): URL {
 /** Bytes of a file that are read at once: one piece is in memory at a time, however long the file is. */
 const PIECE = 1 << 20;
 
+/** Nanoseconds for which a file must have been left alone for its time stamps to tell one content from another, as natively (`SETTLED` in `host/programs.rs`). */
+const SETTLED = 2_000_000_000n;
+
+/**
+ * What tells a file's contents from others without reading them, by the rule that holds natively as well: where it lies, its length, and when its contents and
+ * what is known of it were changed last (which nothing can set back). Nothing does for a file that was changed just now: the time stamps are as coarse as a tick of some clock.
+ */
+function versionOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string | undefined {
+  const changed = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;
+  const settled = changed < BigInt(Date.now()) * 1_000_000n - SETTLED;
+  return settled ? `"${[dev, ino, size, mtimeNs, ctimeNs].join('-')}"` : undefined;
+}
+
 /** A file as a response, with a tag for its version. When the signal is aborted, reading what is left fails with its reason. */
 async function readFile(address: URL, signal: AbortSignal | undefined): Promise<Response> {
   const path = fileURLToPath(address);
-  const { size, mtimeMs, ino } = await stat(path);
-  const headers = {
-    'Content-Type': path.endsWith('.wasm') ? 'application/wasm' : 'application/octet-stream',
-    'Content-Length': String(size),
-    ETag: `"${ino}-${size}-${mtimeMs}"`,
-  };
-  // Opened when its body is read, as it isn't if this version is known already. Not by a stream of Node: if its signal is aborted from the start,
-  // that emits an error before anything can listen, which ends the process.
-  let file: FileHandle | undefined;
-  let over = false;
+  // Opened before anything is told of it: another file may have its name by the time its body is read. Not by a stream of Node: if its signal is aborted from the
+  // start, that emits an error before anything can listen, which ends the process.
+  let file: FileHandle | undefined = await open(path);
   const close = async () => {
-    over = true;
     const opened = file;
     file = undefined;
     await opened?.close();
+  };
+  let stats: BigIntStats;
+  try {
+    stats = await file.stat({ bigint: true });
+    if (stats.isDirectory()) throw new Error(`EISDIR: ${path} is a directory`);
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw error;
+  }
+  const version = versionOf(stats);
+  const headers = {
+    'Content-Type': path.endsWith('.wasm') ? 'application/wasm' : 'application/octet-stream',
+    'Content-Length': String(stats.size),
+    ...(version === undefined ? {} : { ETag: version }),
   };
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
           signal?.throwIfAborted();
-          file ??= await open(path);
-          // Cancelled while the file was being opened.
-          if (over) return await close();
-          const { buffer, bytesRead } = await file.read(new Uint8Array(PIECE));
-          if (over) return;
+          const { buffer, bytesRead } = await file!.read(new Uint8Array(PIECE));
+          // Cancelled meanwhile.
+          if (!file) return;
           signal?.throwIfAborted();
           if (bytesRead > 0) return controller.enqueue(buffer.subarray(0, bytesRead));
           await close();

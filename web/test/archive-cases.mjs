@@ -121,6 +121,15 @@ export const everywhere = {
       given.set(later)
       same((await running).out, 'as it was')
     }
+    // The checksum at the end is that of the last member alone.
+    const halves = [whole, other].map((bytes) => [bytes.subarray(0, 1024), bytes.subarray(1024)])
+    const [first, second] = await Promise.all(halves.map(async (parts) => new Uint8Array(await new Blob(await Promise.all(parts.map(gzipped))).arrayBuffer())))
+    const shared = new Uint8Array(Math.max(first.length, second.length))
+    for (const [bytes, text] of [[first, 'as it was'], [second, 'another x']]) {
+      shared.set(bytes)
+      const given = shared.subarray(0, bytes.length)
+      same((await run(capfs, guest, ['cat', '/a/a.txt'], mounting(given))).out, text)
+    }
     const file = new TextEncoder().encode('as it was')
     const running = run(capfs, guest, ['cat', '/w/a.txt'], { mounts: { '/w': { type: 'memory', files: { 'a.txt': file } } } })
     file.fill(0x78)

@@ -175,7 +175,7 @@ function domCases(capfs, module, picture, outside) {
         '<noembed><img src=OUT></noembed>', '<xmp><img src=OUT></xmp>', '<a ping=OUT href="https://example.invalid/">a</a>', '<a href="OUT" attributionsrc=OUT hidden>b</a>'.replace('href="OUT"', ''),
         '<form action=OUT><button formaction=OUT>b</button></form>', '<form method=dialog action=OUT><input type=submit formaction=OUT></form>', '<blockquote cite=OUT>q</blockquote>', '<del cite=OUT>d</del>',
         '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=OUT&gt;">', '<form><math><mtext></form><form><mglyph><style></math><img src=OUT>', '<select><style><img src=OUT></style></select>',
-        '<p is=x-loads data-src=OUT>p</p>', '<img src=OUT onerror=1 style="background:url(OUT)">', '<b>'.repeat(300) + '<img src=OUT>', '<!--><img src=OUT>-->', '<?xml-stylesheet href=OUT ?><img src=OUT>',
+        '<p is=x-loads data-src=OUT>p</p>', '<img src=OUT onerror=1 style="background:url(OUT)">', '<b>'.repeat(100) + '<img src=OUT>', '<!--><img src=OUT>-->', '<?xml-stylesheet href=OUT ?><img src=OUT>',
       ]
       for (const markup of evil) {
         const line = markup.replaceAll('//OUT', `//${here}`).replaceAll('OUT', outside)
@@ -392,7 +392,7 @@ function domCases(capfs, module, picture, outside) {
       const { agent, element, tell, make } = await start('dom,elements=2000')
       const ENOSPC = '!51'
       let top = await make('div')
-      for (let depth = 1; depth < 512; depth++) {
+      for (let depth = 1; depth < 128; depth++) {
         const around = await make('div')
         same([depth, await tell(`put /cap/dom/${around}/ctl append ${top}`)], [depth, '='])
         top = around

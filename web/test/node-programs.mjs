@@ -1,8 +1,10 @@
 // How programs reach an agent in Node: by odd paths, by servers that change them, cut them short or never end.
 import { execFile } from 'node:child_process'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
+import { syncBuiltinESMExports } from 'node:module'
+import threads from 'node:worker_threads'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { format, promisify } from 'node:util'
 import { constants, deflateRawSync, gzipSync, inflateRawSync } from 'node:zlib'
@@ -254,6 +256,78 @@ export const nodeCases = {
     same(await printed(capfs, served.address, ['hello'], { progress: (progress) => told.push(progress) }), 'hello\n')
     same(told.at(-1), { address: served.address, loaded: guest.length })
     await served.close()
+  },
+  async 'tells each of those who start a program at once how much has arrived'({ capfs, guest }) {
+    const served = await listen()
+    let more
+    const asked = new Promise((resolve) => {
+      served.answer = (request, response) => {
+        response.writeHead(200, { 'Content-Type': 'application/wasm', 'Content-Length': guest.length, ETag: '"at once"' })
+        response.write(guest.subarray(0, 1000), resolve)
+        more = () => response.end(guest.subarray(1000))
+      }
+    })
+    const told = [[], []]
+    const [one, other] = told.map((pieces) => () => printed(capfs, served.address, ['hello'], { progress: (progress) => pieces.push(progress) }))
+    const first = one()
+    await asked
+    const second = other()
+    // The second start joins the first one's download before anything else can happen.
+    setTimeout(more)
+    same(await Promise.all([first, second]), ['hello\n', 'hello\n'])
+    same(told.map((pieces) => pieces.at(-1)), Array(2).fill({ address: served.address, loaded: guest.length, total: guest.length }))
+    same(served.asked.length, 1)
+    await served.close()
+  },
+  async 'runs what a file has in it now, whatever it says of its age'({ capfs }) {
+    const folder = fileURLToPath(new URL('../../target/aged', import.meta.url))
+    await mkdir(folder, { recursive: true })
+    const [program, tar] = [join(folder, 'program.wasm'), join(folder, 'note.tgz')]
+    const then = new Date('2026-01-01T00:00:00Z')
+    try {
+      for (const number of [1, 2, 3]) {
+        await writeFile(program, ends(number))
+        await writeFile(tar, archive(`note ${number}`))
+        for (const path of [program, tar]) await utimes(path, then, then)
+        const agent = await capfs.spawn(program, { mounts: { '/a': { type: 'archive', data: tar } } })
+        same([(await agent.exit).code, await agent.readText('/a/note.txt')], [number, `note ${number}`])
+        await agent.dispose()
+      }
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  },
+  async 'goes on where the system has no thread for a spare worker'({ capfs: { constructor: Capfs }, guest }) {
+    const capfs = await Capfs.create()
+    const { Worker } = threads
+    let [refused, thrown] = [0, undefined]
+    const asked = new Promise((resolve) => {
+      threads.Worker = class {
+        constructor() {
+          refused += 1
+          resolve()
+          throw Object.assign(new Error('Worker initialization failure: EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' })
+        }
+      }
+    })
+    const listener = (error) => (thrown = error)
+    process.on('uncaughtException', listener)
+    syncBuiltinESMExports()
+    try {
+      const agent = await capfs.spawn(guest, { args: ['spin'] })
+      await asked
+      // What is thrown there reaches the process in its next turn.
+      await new Promise((resolve) => setImmediate(resolve))
+      same([refused, thrown?.message], [1, undefined])
+      same((await rejection(capfs.spawn(ends(6)))).code, 'VARIANT_UNAVAILABLE')
+      same((await agent.kill()).reason, 'killed')
+    } finally {
+      threads.Worker = Worker
+      syncBuiltinESMExports()
+      process.off('uncaughtException', listener)
+    }
+    same(await code(capfs, ends(7)), 7)
+    capfs.close()
   },
   async 'gives a download up that nobody waits for'({ capfs, guest }) {
     const served = await listen()

@@ -33,7 +33,7 @@ export class ConsoleEnd {
       yield this.#tell(() => this.options.write?.(bytes));
       return;
     }
-    const line = this.#pending.get(stream) ?? { text: '', decoder: new TextDecoder() };
+    const line = this.#pending.get(stream) ?? { text: '', decoder: new TextDecoder('utf-8', { ignoreBOM: true }) };
     this.#pending.set(stream, line);
     const lines = (line.text + line.decoder.decode(bytes, { stream: true })).split('\n');
     line.text = lines.pop() ?? '';

@@ -35,7 +35,7 @@ export abstract class FileAccess {
 
   /** Reads a file as UTF-8; see {@link readFile}. */
   async readText(path: string, options?: ReadOptions): Promise<string> {
-    return new TextDecoder().decode(await this.readFile(path, options));
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await this.readFile(path, options));
   }
 
   /**

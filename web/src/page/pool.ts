@@ -79,6 +79,8 @@ export class PooledWorker {
     { full, assets }: Assets,
     private readonly owner: WorkerOwner,
   ) {
+    // Before the worker, so that nothing is started where there is no memory for it.
+    const mailbox = variant.wait === 'sab' ? { mailbox: createMailbox() } : {};
     this.#handle = startWorker(full, assets);
     this.ready = new Promise((resolve, reject) => {
       this.#ready = resolve;
@@ -90,11 +92,7 @@ export class PooledWorker {
       (report) => this.#receive(report as Report),
       (error) => this.end(`the worker failed: ${error.message}`, error instanceof CapfsError ? error : undefined),
     );
-    let mailbox: { mailbox?: SharedArrayBuffer } = {};
-    if (variant.wait === 'sab') {
-      mailbox = { mailbox: createMailbox() };
-      this.#mailbox = new MailboxWriter(mailbox.mailbox!, () => this.#handle.post({ type: 'mail' }));
-    }
+    if (mailbox.mailbox) this.#mailbox = new MailboxWriter(mailbox.mailbox, () => this.#handle.post({ type: 'mail' }));
     modules.then(
       (modules) => {
         if (this.#gone === undefined) this.#handle.post({ type: 'prepare', modules, variant, ...mailbox });
@@ -246,7 +244,12 @@ export class WorkerPool implements WorkerOwner {
     /** Releases the files of the agent that ended first, of those in workers that `of` accepts. Returns whether there was one. */
     private readonly evict: (of: (worker: PooledWorker) => boolean) => boolean,
   ) {
-    this.#refill();
+    try {
+      this.#refill();
+    } catch (error) {
+      this.close(new Set());
+      throw error;
+    }
   }
 
   /**
@@ -262,8 +265,7 @@ export class WorkerPool implements WorkerOwner {
       if (!mayWait) throw new CapfsError('EAGAIN', `${this.max} workers run agents, and more are not allowed (maxWorkers)`);
       worker = await this.#wait(signal);
     }
-    // The next spare is started after this agent, so as not to delay it.
-    setTimeout(() => this.#refill(), 0);
+    this.#refillLater();
     try {
       await unlessAborted(worker.ready, signal, 'the start of the agent');
     } catch (error) {
@@ -371,6 +373,17 @@ export class WorkerPool implements WorkerOwner {
 
   #refill(): void {
     while (!this.#closed && this.#idle.length < this.spares && this.#all.size < this.max) this.#idle.push(this.#start());
+  }
+
+  /** Starts the next spare, after the agent that took the last one, so as not to delay it. */
+  #refillLater(): void {
+    setTimeout(() => {
+      try {
+        this.#refill();
+      } catch {
+        // The system has no thread or no memory for one now. Nobody waits for it: the start that does tries again, and tells why there is none.
+      }
+    }, 0);
   }
 
   #start(): PooledWorker {

@@ -131,7 +131,7 @@ export class AgentRun implements Waitable, KernelHost {
   trapped(error: unknown): string {
     const message = this.kernel.panic ?? messageOf(error);
     this.kernel.panic ??= message;
-    if (!this.#finished) this.#finish('host', TRAPPED, message);
+    if (!this.#finished) this.#finish('host', HOST_FAILED, message);
     return message;
   }
 
@@ -275,7 +275,7 @@ export class AgentRun implements Waitable, KernelHost {
       delete this.config.stdin;
       stands?.();
     } catch (error) {
-      return this.#finish('host', 1, messageOf(error));
+      return this.#finish('host', HOST_FAILED, messageOf(error));
     }
     if (this.#end) return this.#fail(undefined);
     const mounted = performance.now();
@@ -398,7 +398,7 @@ export class AgentRun implements Waitable, KernelHost {
   }
 
   #fail(error: unknown): boolean {
-    if (this.kernel.panic !== undefined) return this.#finish('host', TRAPPED, this.kernel.panic);
+    if (this.kernel.panic !== undefined) return this.#finish('host', HOST_FAILED, this.kernel.panic);
     this.kernel.bindings.give_up();
     if (this.#end === 'memory') return this.#finish('memory', TRAPPED, `the agent used more than ${this.config.memory} bytes of memory`);
     if (this.#end === 'unheard') return this.#finish('host', HOST_FAILED, UNHEARD);
@@ -421,7 +421,7 @@ export class AgentRun implements Waitable, KernelHost {
         this.#usage = this.usage();
         this.#release();
       } catch (error) {
-        [reason, code, message] = ['host', TRAPPED, this.trapped(error)];
+        [reason, code, message] = ['host', HOST_FAILED, this.trapped(error)];
       }
     }
     const text = [message, lost].filter((part) => part !== undefined).join('; ');

@@ -35,6 +35,11 @@ export function weightOf(tag: string, type?: string): number {
 /** What each shadow and each gradient of an element's style counts as: 4,096 of the greatest are drawn in a second or two. */
 export const PAINTED = 16 << 10;
 
+/** What each place of a table counts as that a cell or a column spans beside its own: there are 16,384 at most. */
+export const PLACE = 4 << 10;
+/** What each track counts as that a style asks for. Measured in Firefox, where a million of them take up to half a second: there are 4 Mi at most. */
+export const TRACK = 16;
+
 /** Milliseconds between two counts of what an agent has, at least. */
 const COUNT_EVERY = 1_000;
 /** A count visits every node. The next one comes after this many times as long as the last one took. */

@@ -171,22 +171,22 @@ export function* nodesBelow(root: Node): Generator<Node> {
   }
 }
 
-/** Nodes between one and another above it, or the topmost one. */
-export function depthIn(of: Node, root: Node): number {
+/** Nodes between one and another above it, or the topmost one, each counted as 1 or as `counts` says. */
+export function depthIn(of: Node, root: Node, counts: (node: Node) => number = () => 1): number {
   let depth = 0;
-  for (let at: Node | null = of; at && at !== root; at = parentNode(at)) depth += 1;
+  for (let at: Node | null = of; at && at !== root; at = parentNode(at)) depth += counts(at);
   return depth;
 }
 
-/** How deeply nodes are nested below one. */
-export function heightOf(of: Node): number {
+/** How deeply nodes are nested below one, each counted as 1 or as `counts` says. */
+export function heightOf(of: Node, counts: (node: Node) => number = () => 1): number {
   let [height, depth] = [0, 0];
   for (let at: Node | null = firstChild(of); at; ) {
-    depth += 1;
+    depth += counts(at);
     height = Math.max(height, depth);
     let next: Node | null = firstChild(at);
     for (let up: Node | null = at; !next && up && up !== of; up = parentNode(up)) {
-      depth -= 1;
+      depth -= counts(up);
       next = nextSibling(up);
     }
     at = next;

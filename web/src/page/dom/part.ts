@@ -5,15 +5,23 @@
  */
 import { CapfsError, reportThrown, type CapfsErrorCode } from '../../both/errors.js';
 import { Containment } from './containment.js';
-import { Holding, NODE, NODES_MAX, PAINTED, weightOf } from './holding.js';
+import { Holding, NODE, NODES_MAX, PAINTED, PLACE, TRACK, weightOf } from './holding.js';
 import { markupProblem, styleTextProblem, TOO_MANY_NODES } from './markup.js';
 import * as native from './native.js';
-import { isTag, judgeAttribute, paintedBy, styleProblem, unknownAttribute, type Judged, type MayLoad } from './policy.js';
+import { isTag, judgeAttribute, paintedBy, spannedBy, styleProblem, tracksOf, unknownAttribute, type Judged, type MayLoad } from './policy.js';
 
 /** Characters of text or markup that are read at once, at most: 16 Mi. */
 const READ_MAX = 16 << 20;
-/** How deeply the elements of an agent may be nested, which bounds the time of everything that goes up or down the tree. */
-const DEPTH_MAX = 512;
+/**
+ * How deeply the elements of an agent may be nested, which bounds the time of everything that goes up or down the tree. Chromium's layout runs out of stack, which ends
+ * the tab, at some 350 floating elements within each other.
+ */
+const DEPTH_MAX = 128;
+/**
+ * What a grid, and what a table or a ruby counts as where they are nested, and how much of that there may be. With a height in percent Firefox lays out twice what is
+ * in each table, within each other 16 times as often; of 500 grids it takes a minute. In Chromium 200 tables are the end of the tab.
+ */
+const [GRID_NESTS, TABLE_NESTS, NESTING_MAX] = [1, 8, 32];
 /** Kinds of events that one element listens for, at most. */
 const LISTENERS_MAX = 64;
 /** Characters of a field's value that an event tells. */
@@ -262,7 +270,7 @@ export class DomPart {
 
   /** Changes what an element itself has, its attributes or its value, by a text: it counts as what it is afterwards instead of as what it was. */
   #altered(element: Element, text: string, change: () => void): void {
-    this.#holding.room(text.length + PAINTED * paintedBy(text));
+    this.#holding.room(text.length + drawnFor(text));
     if (this.#before.has(element) && !this.#untouched.has(element)) this.#untouched.set(element, counted(element));
     const before = this.#counted(element);
     change();
@@ -313,7 +321,7 @@ export class DomPart {
 
   #place(parent: Element, child: Element, before: Element | null): void {
     this.#mayChange(parent);
-    this.#deep(parent, native.heightOf(child) + 1);
+    this.#deep(parent, child, true);
     try {
       native.insertBefore(parent, child, before);
     } catch (error) {
@@ -321,9 +329,19 @@ export class DomPart {
     }
   }
 
-  /** That something of this height can be put into an element. */
-  #deep(parent: Element, height: number): void {
+  /** That something can be put into an element: a child, or all that is in a box, as whose children they were parsed. */
+  #deep(parent: Element, what: Element, isChild: boolean): void {
+    const height = native.heightOf(what) + (isChild ? 1 : 0);
     if (native.depthIn(parent, this.root) + height > DEPTH_MAX) refuse('ENOSPC', `elements of an agent are nested ${DEPTH_MAX} deep at most`);
+    this.#nested(parent, native.heightOf(what, nests) + (isChild ? nests(what, parent) : 0));
+  }
+
+  /** That what nests so deeply can be put into an element. */
+  #nested(parent: Element | null, levels: number): void {
+    // Most often it doesn't.
+    if (levels > 0 && parent && native.depthIn(parent, this.root, nests) + levels > NESTING_MAX) {
+      refuse('ENOSPC', `of an agent, grids are nested ${NESTING_MAX / GRID_NESTS} deep at most, tables and ruby ${NESTING_MAX / TABLE_NESTS}`);
+    }
   }
 
   /** Focuses an element, if the focus is in the agent's part already or nowhere: what a person types elsewhere isn't meant for the agent. */
@@ -360,7 +378,9 @@ export class DomPart {
       if ('problem' in judged) return refuse('EACCES', judged.problem);
       const names = native.getAttributeNames(element);
       if (names.length >= native.ATTRIBUTES_MAX && !names.includes(name)) refuse('ENOSPC', `an element has ${native.ATTRIBUTES_MAX} attributes at most`);
-      if (name === 'type') this.#holding.room(weightOf(native.localName(element), judged.value));
+      const tag = native.localName(element);
+      if (name === 'type') this.#holding.room(weightOf(tag, judged.value));
+      this.#holding.room(PLACE * spannedBy(tag, (other) => (other === name ? judged.value : native.getAttribute(element, other))));
       native.setAttribute(element, name, judged.value);
     }
     harden(element);
@@ -375,19 +395,20 @@ export class DomPart {
   /** Takes a style only as a whole. */
   #style(element: Element, text: string): void {
     const judged = this.#judgeStyle(text);
-    if ('problem' in judged) refuse('EACCES', judged.problem);
-    else setStyle(element, judged.value);
+    if ('problem' in judged) return void refuse('EACCES', judged.problem);
+    if (judged.grid && nests(element) === 0) this.#nested(native.parentElement(element), GRID_NESTS + native.heightOf(element, nests));
+    setStyle(element, judged.value);
   }
 
   /** Has the browser read a style where nothing is loaded. What it made of it is set, so that nothing can be read otherwise. */
-  #judgeStyle(text: string): Judged {
+  #judgeStyle(text: string): Judged & { grid?: boolean } {
     const long = styleTextProblem(text);
     if (long !== undefined) return { problem: long };
     const style = native.style(native.createElement(this.#inert, 'p'));
     style.cssText = text;
     const value = style.cssText;
     const problem = styleProblem(style, (property) => style.getPropertyValue(property), value);
-    return problem === undefined ? { value } : { problem };
+    return problem === undefined ? { value, grid: isGrid(style) } : { problem };
   }
 
   /**
@@ -403,7 +424,7 @@ export class DomPart {
     } catch (error) {
       refuse('ENOTSUP', `the page's policy lets no markup be parsed: ${(error as Error).message}`);
     }
-    this.#deep(element, native.heightOf(box));
+    this.#deep(element, box, false);
     const made = native.createDocumentFragment(this.#document);
     let amount = 0;
     if (this.#raw) {
@@ -521,13 +542,32 @@ const HARDENED: Record<string, [name: string, value: string][]> = {
   img: [['referrerpolicy', 'no-referrer']],
 };
 
+/** What a style counts as beside its characters. */
+const drawnFor = (style: string): number => PAINTED * paintedBy(style) + TRACK * tracksOf(style);
+
+/** Parts of tables and of ruby, with what they are in. One that is elsewhere has a table, or a ruby, made around it. */
+const PARTS: Record<string, string> = {
+  table: '', ruby: '', caption: 'table', colgroup: 'table', col: 'colgroup table', thead: 'table', tbody: 'table', tfoot: 'table', tr: 'table thead tbody tfoot',
+  td: 'tr', th: 'tr', rt: 'ruby', rp: 'ruby',
+};
+
+/** What a node counts as among nested ones. `parent` is what it is in, or is to be put into. */
+function nests(node: Node, parent: Node | null = native.parentNode(node)): number {
+  if (!native.isElement(node) || !native.isHtml(node)) return 0;
+  const places = PARTS[native.localName(node)];
+  if (places !== undefined && !(parent && native.isElement(parent) && places.split(' ').includes(native.localName(parent)))) return TABLE_NESTS;
+  return native.getAttribute(node, 'style') !== null && isGrid(native.style(node)) ? GRID_NESTS : 0;
+}
+
+const isGrid = (style: CSSStyleDeclaration): boolean => style.display.includes('grid');
+
 /** What a node counts as. */
 function counted(node: Node): number {
   const characters = NODE + native.charactersOf(node);
   if (!native.isElement(node) || !native.isHtml(node)) return characters;
   const tag = native.localName(node);
-  const painted = PAINTED * paintedBy(native.getAttribute(node, 'style') ?? '');
-  return characters + painted + weightOf(tag, tag === 'input' ? native.inputType(node as HTMLInputElement) : undefined);
+  const spanned = PLACE * spannedBy(tag, (name) => native.getAttribute(node, name));
+  return characters + drawnFor(native.getAttribute(node, 'style') ?? '') + spanned + weightOf(tag, tag === 'input' ? native.inputType(node as HTMLInputElement) : undefined);
 }
 
 function harden(element: Element): void {

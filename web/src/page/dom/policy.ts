@@ -4,7 +4,7 @@
  */
 
 /** Tags that run no script, load nothing by themselves and have no effect on the page as a whole. */
-const TAGS = new Set(
+export const TAGS = new Set(
   (
     'a abbr address article aside audio b bdi bdo blockquote br button canvas caption cite code col colgroup data datalist dd del details dfn ' +
     'dialog div dl dt em fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr i img input ins kbd label legend li main ' +
@@ -24,9 +24,10 @@ const REACHING = /^aria-(activedescendant|actions|controls|describedby|details|e
 
 /**
  * Attributes by tag. For the same reason none has `list`, `headers`, `for`, `form`, `popovertarget`, `commandfor` or `anchor`. Addresses and types are
- * checked further below. No `pattern`: it is a regular expression, and one can keep the page's thread busy for as long as the agent likes.
+ * checked further below. No `pattern`: it is a regular expression, and one can keep the page's thread busy for as long as the agent likes. No `value` of `li`: for each
+ * of them Chromium counts all items of the list again.
  */
-const ATTRIBUTES: Record<string, string> = {
+export const ATTRIBUTES: Record<string, string> = {
   a: 'href',
   audio: 'src controls loop muted preload',
   blockquote: '',
@@ -42,7 +43,6 @@ const ATTRIBUTES: Record<string, string> = {
   img: 'alt decoding height loading src width',
   input: 'accept checked disabled max maxlength min minlength multiple name placeholder readonly required size step type value',
   ins: 'datetime',
-  li: 'value',
   meter: 'high low max min optimum value',
   ol: 'reversed start type',
   optgroup: 'disabled label',
@@ -58,7 +58,7 @@ const ATTRIBUTES: Record<string, string> = {
 };
 
 /** Kinds of input. No `password`: a browser may fill one in by itself, and no `file` or `image`. */
-const INPUT_TYPES = new Set('button checkbox color date datetime-local email month number radio range reset search submit tel text time url week'.split(' '));
+export const INPUT_TYPES = new Set('button checkbox color date datetime-local email month number radio range reset search submit tel text time url week'.split(' '));
 /** Schemes of links. A person follows them, in a new tab. */
 const LINKS = new Set(['http:', 'https:', 'mailto:', 'tel:']);
 /** Pictures whose bytes are in the address. Not SVG: it is a document. */
@@ -80,6 +80,17 @@ export function unknownAttribute(tag: string, name: string): string | undefined 
   return known ? undefined : `an agent can't set ${name || 'nothing'} of ${tag}`;
 }
 
+/** Columns or rows that a cell of a table spans, at most. None of them 0, which is all rows that there are. */
+const SPAN_MAX = 1_000;
+const SPANS = new Set(['colspan', 'rowspan', 'span']);
+const spanOf = (value: string | null): number => Number(value ?? 1);
+
+/** Places of its table that an element takes beside its own; `valueOf` reads its attributes. */
+export function spannedBy(tag: string, valueOf: (name: string) => string | null): number {
+  if (tag === 'td' || tag === 'th') return spanOf(valueOf('colspan')) * spanOf(valueOf('rowspan')) - 1;
+  return tag === 'col' || tag === 'colgroup' ? spanOf(valueOf('span')) - 1 : 0;
+}
+
 /** The value to set, or what is wrong with it. */
 export type Judged = { value: string } | { problem: string };
 
@@ -95,6 +106,7 @@ export function judgeAttribute(tag: string, name: string, value: string, mayLoad
   if (name === 'type' && tag === 'input' && !INPUT_TYPES.has(value.toLowerCase())) return { problem: `an agent can't make an input of the type ${value}` };
   // A greater one would make it the first of the whole page.
   if (name === 'tabindex' && value !== '0' && value !== '-1') return { problem: 'the tabindex of an element is 0 or -1' };
+  if (SPANS.has(name) && !(/^[1-9]\d*$/.test(value) && Number(value) <= SPAN_MAX)) return { problem: `a ${name} is a number from 1 to ${SPAN_MAX}` };
   if (name === 'name' && hidesProperty(value)) return { problem: `an agent can't name something ${value}: it would hide a property of a form` };
   if (name === 'href') {
     const url = parse(value);
@@ -180,6 +192,40 @@ function shadowProblem(text: string): string | undefined {
   return reaches && !plain.includes('(') ? undefined : `lengths of shadows are in px, ${SHADOW_REACH_MAX} at most`;
 }
 
+/**
+ * What browsers lay out again and again within each other, twice as often with each: tables in styles, whose nesting only tags tell, and places that are tried
+ * one after the other.
+ */
+const PLACES_TRIED = /^position-try/;
+const TABULAR = /\b(table|ruby)/;
+/** Properties of grids and of what lies in them. */
+const GRID = /^(-\w+-)?grid/;
+/** What as many tracks as there is room for count as, and the farthest line: Firefox has no more of them, and Chromium makes none on the way to a line. */
+const TRACKS_MAX = 10_000;
+
+/** What is wrong with a property of a grid, if anything: for each name browsers go through all lines, and for each item through all places from the first. */
+function gridProblem(value: string): string | undefined {
+  if (value.includes('[')) return 'lines of a grid have no names';
+  return /\bdense\b/.test(value) ? 'a grid of an agent is not dense' : undefined;
+}
+
+/**
+ * How many tracks a style asks for, in a grid of its own or by a place in one. Of a place that is far off, or takes much, Firefox visits each cell: so it counts by the
+ * square of its numbers.
+ */
+export function tracksOf(style: string): number {
+  let tracks = 0;
+  for (const [declaration] of style.matchAll(/(?<![\w-])(-\w+-)?grid[^;]*/gi)) {
+    tracks += declaration.match(/[\s,]+/g)?.length ?? 0;
+    for (const [, count, of] of declaration.matchAll(/repeat\(\s*([\w-]+)([^;]*?)(?=repeat\(|$)/gi)) {
+      const times = Number(count);
+      tracks += (Number.isNaN(times) ? TRACKS_MAX : times) * (of!.match(/[\s,]+/g)?.length ?? 1);
+    }
+    if (!declaration.includes('repeat(')) for (const [number] of declaration.matchAll(/\d+/g)) tracks += Math.ceil(Math.min(TRACKS_MAX, Number(number)) ** 2 / 64);
+  }
+  return tracks;
+}
+
 /** What one style has painted, at most. */
 const PAINTED_MAX = 16;
 /**
@@ -197,9 +243,10 @@ export function paintedBy(style: string): number {
  */
 export function styleProblem(properties: Iterable<string>, valueOf: (property: string) => string, text: string): string | undefined {
   for (const property of properties) {
-    if ([NAMES, COLUMNS, HEAVY].some((those) => those.test(property))) return `an agent can't set the property ${property.slice(0, SHOWN)}`;
+    if ([NAMES, COLUMNS, HEAVY, PLACES_TRIED].some((those) => those.test(property))) return `an agent can't set the property ${property.slice(0, SHOWN)}`;
     if (INHERITED.test(property) && valueOf(property) === 'inherit') return `the property ${property} of an agent is not inherited`;
-    const problem = property === 'box-shadow' ? shadowProblem(valueOf(property)) : undefined;
+    if (property === 'display' && TABULAR.test(valueOf(property))) return 'an agent makes tables and ruby of their tags alone';
+    const problem = property === 'box-shadow' ? shadowProblem(valueOf(property)) : GRID.test(property) ? gridProblem(valueOf(property)) : undefined;
     if (problem) return problem;
   }
   if (paintedBy(text) > PAINTED_MAX) return `a style of an agent has ${PAINTED_MAX} gradients and shadows at most`;

@@ -75,6 +75,19 @@ const ARCHIVES_MAX = 4;
 /** Bytes of an unpacked archive up to which it is kept. */
 const KEPT_SIZE_MAX = 64 << 20;
 
+/**
+ * A checksum of all bytes, by which it is noticed that they were changed in place: FNV-1a twice, with two primes. The checksum at the end of a gzip file is of
+ * its last member alone.
+ */
+function sumOf(bytes: Uint8Array): string {
+  let [one, other] = [0x811c9dc5, 0x811c9dc5];
+  for (const byte of bytes) {
+    one = Math.imul(one ^ byte, 0x01000193);
+    other = Math.imul(other ^ byte, 0x5bd1e995);
+  }
+  return `${one} ${other}`;
+}
+
 /** The tar of an archive; one that is mounted again and again is unpacked once. */
 async function unpacked(
   data: Extract<Mount, { type: 'archive' }>['data'],
@@ -90,9 +103,9 @@ async function unpacked(
   if (bytes) {
     if (bytes.length > ARCHIVE_MAX) throw tooLong('is longer than');
     if (!isGzip(bytes)) return mine(bytes.slice());
-    // Bytes that were changed meanwhile are noticed by the checksum at their end.
-    const version = `${bytes.byteOffset} ${bytes.length} ${bytes.subarray(-TRAILER).join(' ')}`;
-    return kept(ofBytes, bytes.buffer, version, () => unpack(bytes), own);
+    // What is too long to be kept unpacked nearly always is too long packed.
+    if (bytes.length > KEPT_SIZE_MAX) return mine(await unpack(bytes));
+    return kept(ofBytes, bytes.buffer, `${bytes.byteOffset} ${bytes.length} ${sumOf(bytes)}`, () => unpack(bytes), own);
   }
   const address = String(data);
   const response = await archiveResponse(address, signal);

@@ -1,6 +1,6 @@
 /** Turns what a user gives as a program into a compiled module. */
 import { abortError, CapfsError, shownAddress, unloadable } from '../../both/errors.js';
-import type { Program } from '../../both/types.js';
+import type { Program, Progress } from '../../both/types.js';
 import { viewOf } from '../bytes.js';
 import { cancellable } from '../cancel.js';
 import { platform } from '../platform.js';
@@ -43,6 +43,8 @@ interface UnderWay {
   compiled: Promise<Compiled>;
   download: AbortController;
   waiting: number;
+  /** Those who are told as it arrives; undefined where nobody was to be told when it began. */
+  told: Set<Tell> | undefined;
 }
 
 /** The bytes of modules from {@link compileKept}, and each such module compiled with the limit that was asked for last. */
@@ -125,10 +127,13 @@ export function programName(program: Program): string {
 function shared(address: string, how: Compiling): Promise<Compiled> {
   const key = `${how.memory ?? ''} ${how.digest ? 'digest' : ''} ${how.keep ? 'keep' : ''} ${address}`;
   let work = underWay.get(key);
-  if (!work) {
+  // A download that nobody wanted to hear of can't be watched any more.
+  if (!work || (how.progress && !work.told)) {
     const download = new AbortController();
-    const compiled = compileAddress(key, address, { ...how, signal: download.signal });
-    work = { compiled, download, waiting: 0 };
+    const told = how.progress && new Set<Tell>();
+    const progress = told && ((arrived: Progress) => told.forEach((tell) => tell(arrived)));
+    const compiled = compileAddress(key, address, { ...how, signal: download.signal, progress });
+    work = { compiled, download, waiting: 0, told };
     underWay.set(key, work);
     const begun = work;
     const over = () => {
@@ -139,6 +144,7 @@ function shared(address: string, how: Compiling): Promise<Compiled> {
   const { compiled, download } = work;
   const waited = work;
   waited.waiting += 1;
+  if (how.progress) waited.told?.add(how.progress);
   return cancellable(compiled, how.signal, `the download of ${shownAddress(address)}`, () => {
     waited.waiting -= 1;
     if (waited.waiting > 0) return;
