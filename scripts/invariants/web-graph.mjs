@@ -15,7 +15,7 @@ const TOP = { 'index.ts': 'page', 'node.ts': 'page', 'assets.ts': 'page', 'worke
 const MAY_IMPORT = { page: ['page', 'both'], worker: ['worker', 'both'], both: ['both'] }
 
 /** What the kernel's build generates, for both sides; it is in no source folder. */
-const GENERATED = new Set(['kernel.js', 'kernel-full.js'])
+const GENERATED = new Set(['kernel.js', 'kernel-full.js', 'kernel-bindings.js'])
 
 /** Everything that a module names to import from, types and imports at run time included. */
 export const importedBy = (source) =>

@@ -13,7 +13,7 @@ const make = () => new KernelInstance(module, bindings).bindings
 /** A kernel that is about to run an agent; `print` takes what that prints. */
 function agents(print = () => undefined) {
   const kernel = make()
-  kernel.streams(print, false, false, true, undefined)
+  kernel.streams({ print, tty: false, clockOnly: false, ownConsole: true })
   return kernel
 }
 
@@ -54,7 +54,7 @@ function share(from, path, to, at) {
   }
 }
 
-const start = (kernel, preopens, files = 100) => kernel.start(['agent'], [], preopens, false, files)
+const start = (kernel, at, files = 100) => kernel.start({ args: ['agent'], env: [], preopens: [{ name: at, path: at }], clockOnly: false, files })
 
 export const agentKernelCases = {
   async 'counts descriptors up to as many as there can be'() {
@@ -62,9 +62,8 @@ export const agentKernelCases = {
       const kernel = agents()
       kernel.mount(kernel.memory_device(1 << 20), '/', true, false)
       kernel.mount_all()
-      await start(kernel, ['/', '/'], files)
-      const [, , , peak] = kernel.usage()
-      same(peak, 4)
+      await start(kernel, '/', files)
+      same(kernel.usage().filesPeak, 4)
     }
   },
   async 'begins nothing for an agent that has been ended'() {
@@ -74,12 +73,12 @@ export const agentKernelCases = {
     await ask(page, 'make-dir', 'sub')
     const shared = share(page, '/', kernel, '/')
     shared.hold()
-    const started = start(kernel, ['/sub', '/sub']).then(() => 'started', String)
+    const started = start(kernel, '/sub').then(() => 'started', String)
     await shared.answering
     kernel.end_process()
     shared.through()
-    same([await started, [...kernel.usage()]], ['the agent has been ended', []])
-    const late = await kernel.grant('', '', 'random', ['at', '/cap/random'], undefined).catch(String)
+    same([await started, kernel.usage()], ['the agent has been ended', undefined])
+    const late = await kernel.grant({ identity: '', agent: '', device: 'random', terms: ['at', '/cap/random'] }).catch(String)
     same(late, 'the agent has been ended')
   },
   async 'keeps what an ended agent hands on to its rights'() {
@@ -90,7 +89,7 @@ export const agentKernelCases = {
     parent.device_write(given, 'a.txt', new TextEncoder().encode('given'))
     parent.mount(given, '/given', false, false)
     parent.mount_all()
-    await start(parent, ['/', '/'])
+    await start(parent, '/')
     share(parent, '/given', child, '/early')
     same(await ask(child, 'write', '/early/a.txt', new Uint8Array(1)), 'EROFS')
     parent.end_process()
@@ -101,7 +100,7 @@ export const agentKernelCases = {
   async 'tells a task that waits at its agent\'s console when there is something'() {
     const shown = []
     const [parent, child] = [agents((stream, bytes) => shown.push([stream, ...bytes])), make()]
-    await parent.grant('', '', 'console', ['at', '/cap/console'], undefined)
+    await parent.grant({ identity: '', agent: '', device: 'console', terms: ['at', '/cap/console'] })
     parent.mount_all()
     share(parent, '/cap/console', child, '/console')
     const goOn = () => {
@@ -133,9 +132,9 @@ export const agentKernelCases = {
   },
   async 'tells who waits at a console that its agent has ended'() {
     const kernel = agents()
-    await kernel.grant('', '', 'console', ['at', '/cap/console'], undefined)
+    await kernel.grant({ identity: '', agent: '', device: 'console', terms: ['at', '/cap/console'] })
     kernel.mount_all()
-    await start(kernel, ['/cap', '/cap'])
+    await start(kernel, '/cap')
     const reading = ask(kernel, 'read', '/cap/console/cons')
     kernel.feed(true, new TextEncoder().encode('typed'))
     kernel.advance()
@@ -146,7 +145,7 @@ export const agentKernelCases = {
   },
   async 'gives up a request for another, and for itself, while it goes on with them'() {
     const kernel = agents()
-    await kernel.grant('', '', 'console', ['at', '/cap/console'], undefined)
+    await kernel.grant({ identity: '', agent: '', device: 'console', terms: ['at', '/cap/console'] })
     kernel.mount_all()
     const [first, second] = [++last, ++last]
     const told = []

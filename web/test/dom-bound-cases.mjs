@@ -59,7 +59,7 @@ export function domBoundCases({ start, same }) {
         const root = document.createElement('div')
         document.body.replaceChildren(root)
         const part = domPart(root, (markup) => markup)
-        part.begin([false, 10_000, true], () => false, () => undefined)
+        part.begin({ raw: false, elements: 10_000, cleanup: true }, () => false, () => undefined)
         let count = 0
         try {
           for (; count < 2_000; count++) {
@@ -88,7 +88,7 @@ export function domBoundCases({ start, same }) {
         const root = document.createElement('div')
         document.body.replaceChildren(root)
         const part = domPart(root, (markup) => markup)
-        part.begin([false, 10_000, true], () => false, () => undefined)
+        part.begin({ raw: false, elements: 10_000, cleanup: true }, () => false, () => undefined)
         return { root, part }
       }
       const MIB = 1 << 20
@@ -166,7 +166,7 @@ export function domBoundCases({ start, same }) {
       root.replaceChildren(...own)
       document.body.replaceChildren(root)
       const part = domPart(root, (markup) => markup)
-      part.begin([false, 10_000, true], () => false, () => undefined)
+      part.begin({ raw: false, elements: 10_000, cleanup: true }, () => false, () => undefined)
       const numbers = part.get(1, 'children').trim().split('\n').map(Number)
       const fill = () => {
         let count = 0
@@ -205,7 +205,7 @@ export function domBoundCases({ start, same }) {
       const root = document.createElement('div')
       document.body.replaceChildren(root)
       const part = domPart(root, (markup) => markup)
-      part.begin([false, 10_000, true], () => false, () => undefined)
+      part.begin({ raw: false, elements: 10_000, cleanup: true }, () => false, () => undefined)
       const took = (run) => {
         const begun = performance.now()
         run()

@@ -452,7 +452,7 @@ function domCases(capfs, module, picture, outside) {
         const root = document.createElement('div')
         document.body.replaceChildren(root)
         const part1 = domPart(root, (markup) => markup)
-        part1.begin([false, 100_000, true], () => false, () => undefined)
+        part1.begin({ raw: false, elements: 100_000, cleanup: true }, () => false, () => undefined)
         const number = part1.create(tag)
         part1.command(1, 'append', number)
         // Piece by piece, each of which is measured.

@@ -52,6 +52,9 @@ function status(server, client, type, ...numbers) {
   return answered
 }
 
+/** Has a kernel make a capability for its client. */
+const granted = (server, device, client = CLIENT) => server.remote_grant({ client, identity: 'id', agent: 'agent', device, terms: [] })
+
 /** What a call of a kernel throws. */
 async function thrown(call) {
   try {
@@ -65,35 +68,54 @@ async function thrown(call) {
 export const kernelCases = {
   async 'serves those clients alone that it has taken in, until it has forgotten them'() {
     const server = kernel('content')
-    const grant = () => server.remote_grant(CLIENT, 'id', 'agent', 'crypto', [], undefined)
-    const narrow = (tree, check = false) => server.narrow(CLIENT, tree, 'crypto', ['keys', '2'], check)
+    const grant = () => granted(server, 'crypto')
+    const narrow = (tree, check = false) => {
+      const { here, refused } = server.narrow({ client: CLIENT, tree, device: 'crypto', terms: ['keys', '2'], check })
+      return here ? 'here' : refused?.errno
+    }
     same([status(server, CLIENT, ATTACH, 1, 0), await thrown(grant)], [ESTALE, 'ESTALE'])
     server.remote_admit(CLIENT, 0)
     same([await thrown(() => server.remote_admit(CLIENT, 0)), status(server, CLIENT, ATTACH, 1, 0), status(server, CLIENT, STAT, 1)], ['EEXIST', 0, 0])
-    const [tree] = await grant()
-    same([narrow(tree)[0], narrow(tree, true)[0]], ['here', 'here'])
+    const { number: tree } = await grant()
+    same([narrow(tree), narrow(tree, true)], ['here', 'here'])
     server.remote_forget(CLIENT)
     // What comes late finds nobody, and makes nobody of whom nobody would ever hear.
-    same([status(server, CLIENT, STAT, 1), await thrown(grant), narrow(tree).slice(0, 2)], [ESTALE, 'ESTALE', ['refused', 'ENOENT']])
+    same([status(server, CLIENT, STAT, 1), await thrown(grant), narrow(tree)], [ESTALE, 'ESTALE', 'ENOENT'])
     server.remote_forget(CLIENT)
     server.remote_admit(CLIENT, 0)
-    same([status(server, CLIENT, STAT, 1), narrow(tree).slice(0, 2)], [EBADF, ['refused', 'ENOENT']])
+    same([status(server, CLIENT, STAT, 1), narrow(tree)], [EBADF, 'ENOENT'])
+  },
+  async 'says which field of what it is told is not as it must be'() {
+    const server = kernel('content')
+    server.remote_admit(CLIENT, 0)
+    const order = { client: CLIENT, identity: 'id', agent: 'agent', device: 'crypto', terms: [] }
+    const wrong = (change) => thrown(() => server.remote_grant({ ...order, ...change }))
+    same(await wrong({ terms: 'keys' }), 'ClientGrant.terms must be string[]')
+    same(await wrong({ terms: ['keys', 2] }), 'ClientGrant.terms must be string')
+    same(await wrong({ client: -1 }), 'ClientGrant.client must be a whole number of 32 bits')
+    same(await wrong({ identity: undefined }), 'ClientGrant.identity must be string')
+    same(await wrong({ audit: 'tell' }), 'ClientGrant.audit must be a function')
+    same(await thrown(() => server.remote_grant(undefined)), 'ClientGrant.client must be a whole number of 32 bits')
+    same(await thrown(() => server.narrow({ ...order, tree: 1, check: 1 })), 'NarrowRequest.check must be boolean')
+    same(await thrown(() => ask(server, 'seek', 'a.txt')), 'it must be FileRequest')
+    // None of it has left anything behind.
+    same([(await granted(server, 'crypto')).number, await ask(server, 'read', 'a.txt')], [1, 'content'])
   },
   async 'lets nothing be made by a start of a capability that is forgotten in the midst of it'() {
     const server = kernel()
     server.remote_admit(CLIENT, 0)
-    const granted = thrown(() => server.remote_grant(CLIENT, 'id', 'agent', 'indexeddb', [], undefined))
-    const made = server.remote_grant(CLIENT, 'id', 'agent', 'crypto', [], undefined)
+    const unmade = thrown(() => granted(server, 'indexeddb'))
+    const made = granted(server, 'crypto')
     const late = thrown(() => made)
     server.remote_forget(CLIENT)
-    same([await late, typeof (await granted)], ['ESTALE', 'string'])
+    same([await late, typeof (await unmade)], ['ESTALE', 'string'])
   },
   async 'keeps to what a client was taken in with, for all that is made for it'() {
     for (const [held, answer] of [[1_000, 'ENOMEM'], [100_000, '1\n']]) {
       const [server, client] = [kernel(), kernel()]
       server.remote_admit(CLIENT, held)
       for (const at of ['/first', '/second']) {
-        const [tree] = await server.remote_grant(CLIENT, 'id', 'agent', 'crypto', [], undefined)
+        const { number: tree } = await granted(server, 'crypto')
         client.mount(client.remote_device(PEER, tree, '', post(client, server)), at, true, false)
         client.mount_all()
         same(await ask(client, 'read', `${at}/key/clone`), answer)
@@ -121,24 +143,23 @@ export const kernelCases = {
     const [devices, parent] = [kernel(), kernel()]
     const [PARENT, TASK] = [CLIENT, 9]
     devices.remote_admit(PARENT, 0)
-    const terms = []
-    const tree = await devices.remote_grant(PARENT, 'id', 'agent', 'crypto', terms, undefined)
+    const tree = await granted(devices, 'crypto', PARENT)
     const asked = []
     const send = (bytes) => {
       asked.push(bytes.slice())
       devices.remote_serve(PARENT, bytes.slice(), (answer) => queueMicrotask(() => parent.remote_answer(PEER, answer.slice())))
     }
-    const at = parent.grant_from('agent', 'crypto', terms, undefined, PEER, Uint32Array.from(tree), send)
-    const less = () => devices.narrow(PARENT, tree[0], 'crypto', ['keys', '2'], false)
-    const gone = (number) => devices.narrow(PARENT, number, 'crypto', ['keys', '1'], true)[0]
-    const [, early, kind] = less()
-    same([await thrown(() => parent.adopt(TASK, 0, at, PEER, Uint32Array.of(early, kind), send)), gone(early)], ['ESTALE', 'refused'])
+    const at = parent.grant_from({ agent: 'agent', device: 'crypto', terms: [], peer: PEER, tree, post: send })
+    const less = () => devices.narrow({ client: PARENT, tree: tree.number, device: 'crypto', terms: ['keys', '2'], check: false }).here.tree
+    const gone = ({ number }) => devices.narrow({ client: PARENT, tree: number, device: 'crypto', terms: ['keys', '1'], check: true }).refused !== undefined
+    const adopt = (tree) => parent.adopt({ client: TASK, of: 0, at, peer: PEER, tree, post: send })
+    const early = less()
+    same([await thrown(() => adopt(early)), gone(early)], ['ESTALE', true])
     parent.remote_admit(TASK, 0)
-    const [, handed] = less()
-    const [own] = parent.adopt(TASK, 0, at, PEER, Uint32Array.of(handed, kind), send)
-    same([own > 0, gone(handed)], [true, 'here'])
+    const handed = less()
+    same([adopt(handed).number > 0, gone(handed)], [true, false])
     parent.remote_forget(TASK)
-    same([gone(handed), gone(tree[0])], ['refused', 'here'])
+    same([gone(handed), gone(tree)], [true, false])
   },
   async 'lets no more of a client\'s requests come while its audit lags behind'() {
     const http = createServer((_, response) => response.end('content'))
@@ -146,25 +167,25 @@ export const kernelCases = {
     const origin = `127.0.0.1:${http.address().port}`
     // Here is the page: what comes from the device worker, and what it is told.
     const client = kernel()
-    let [taken, sent, untold, granted] = [0, 0, [], undefined]
+    let [taken, sent, untold, made] = [0, 0, [], undefined]
     const port = {
       post(report) {
         taken += report.taken ?? 0
         if (report.type === 'device-audit') untold.push(report)
-        if (report.type === 'device-granted') granted(report.tree)
+        if (report.type === 'device-granted') made(report.tree)
         if (report.type === 'device-answer') queueMicrotask(() => client.remote_answer(PEER, report.bytes.slice()) ?? client.advance())
       },
     }
     const devices = new DeviceServer(port, module, kernelBindings)
     devices.receive({ type: 'device-admit', client: CLIENT, held: 0 })
-    const tree = new Promise((resolve) => (granted = resolve))
+    const tree = new Promise((resolve) => (made = resolve))
     devices.receive({ type: 'device-grant', request: 1, client: CLIENT, identity: 'id', audit: 'agent', device: 'fetch', terms: ['origin', `http://${origin}`] })
     const send = (bytes) => {
       sent += 1
       const request = bytes.slice()
       queueMicrotask(() => devices.receive({ type: 'device-request', client: CLIENT, bytes: request }))
     }
-    client.mount(client.remote_device(PEER, (await tree)[0], '', send), '/fetch', true, false)
+    client.mount(client.remote_device(PEER, (await tree).number, '', send), '/fetch', true, false)
     client.mount_all()
     const fetched = () => ask(client, 'read', `/fetch/http/${origin}/${Array(15).fill('x'.repeat(200)).join('/')}`)
     const weight = () => untold.reduce((sum, report) => sum + report.weight, 0)

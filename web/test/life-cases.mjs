@@ -696,7 +696,7 @@ export const waiting = {
     const held = async () => {
       // What was woken has gone on by then.
       await turns(20)
-      const [, used] = capfs.home.kernel.account_usage()
+      const { used } = capfs.home.kernel.account_usage()
       return used
     }
     // Nobody closes their input; the others print more than anybody reads.

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use capfs::clock::Clock;
 use capfs::device::gate::{Gate, Observer, Watch};
-use capfs::{Errno, FileKind, NodeRef, Rights};
+use capfs::{FileKind, NodeRef, Rights};
 use capfs_devices::audit::Audit;
 use capfs_devices::grant::{DeviceKind, Grant};
-use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use crate::control::{machine, named, not_ended, sentence};
 use crate::machine::{Held, Kind, ToMount, account, with_machine};
+use crate::protocol::{
+    ClientGrant, GrantOrder, JsClientGrant, JsGrantOrder, JsRemoteTree, JsTreeGrant, Post,
+    RemoteTree, TellAudit, TreeGrant,
+};
 use crate::remote::server::Tree;
 use crate::remote::{client, server};
 use crate::{devices, opfs, web};
@@ -47,20 +50,19 @@ pub fn check_grant(device: &str, terms: Vec<String>) -> Result<String, JsValue> 
 }
 
 /// Makes the capability that a grant names, for [`mount_all`](crate::control::mounts::mount_all); returns where it will
-/// be. `terms` alternates keys and values, `at` among them; `audit(line)`, where it is given, is told of every operation. `identity` is who the agent is, for what
-/// it keeps, and `agent` what the audit calls it.
+/// be.
 ///
 /// # Errors
-/// A sentence that says what is wrong with the grant, or what this engine lacks; for stored files that can't be used, the code of the
-/// package's error and a sentence, as a list.
+/// A sentence that says what is wrong with the grant, or what this engine lacks; for stored files that can't be used, an error with a code.
 #[wasm_bindgen]
-pub async fn grant(
-    identity: String,
-    agent: String,
-    device: String,
-    terms: Vec<String>,
-    audit: Option<Function>,
-) -> Result<String, JsValue> {
+pub async fn grant(order: JsGrantOrder) -> Result<String, JsValue> {
+    let GrantOrder {
+        identity,
+        agent,
+        device,
+        terms,
+        audit,
+    } = GrantOrder::of(&order)?;
     let grant = vacant(parse(&device, terms)?)?;
     if grant.device == DeviceKind::Opfs {
         let clock = machine(|machine| Ok(machine.clock.clone()))?;
@@ -83,46 +85,42 @@ pub async fn grant(
     )
 }
 
-/// Takes a capability that another kernel has made for this one by [`remote_grant`], as [`grant`] makes one. See [`grant`]
-/// and [`remote_device`] for the arguments.
+/// Takes a capability that another kernel has made for this one by [`remote_grant`], as [`grant`] makes one.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant.
 #[wasm_bindgen]
-pub fn grant_from(
-    agent: &str,
-    device: &str,
-    terms: Vec<String>,
-    audit: Option<Function>,
-    peer: u32,
-    tree: Vec<u32>,
-    post: Function,
-) -> Result<String, JsValue> {
-    let grant = vacant(parse(device, terms)?)?;
-    let [number, kind] = tree[..] else {
-        return Err(named(Errno::Inval));
-    };
+pub fn grant_from(order: JsTreeGrant) -> Result<String, JsValue> {
+    let TreeGrant {
+        agent,
+        device,
+        terms,
+        audit,
+        peer,
+        tree: RemoteTree { number, kind },
+        post: Post(post),
+    } = TreeGrant::of(&order)?;
+    let grant = vacant(parse(&device, terms)?)?;
     let kind = FileKind::from_number(kind);
     let root = client::attach(peer, number, kind, "", post).map_err(named)?;
     let kind = Kind::There { peer, tree: number };
-    install(agent, grant, kind, root, Rights::RW, audit)
+    install(&agent, grant, kind, root, Rights::RW, audit)
 }
 
-/// Makes the capability that a grant names for a client of this kernel; returns the number of its tree, and the
-/// kind of file that its root is. `audit(line)`, where it is given, is told of every server that is asked: of operations the
-/// client's own kernel tells. See [`grant`] for `identity` and `agent`.
+/// Makes the capability that a grant names for a client of this kernel; returns its tree.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the grant, or what this engine lacks.
 #[wasm_bindgen]
-pub async fn remote_grant(
-    client: u32,
-    identity: String,
-    agent: String,
-    device: String,
-    terms: Vec<String>,
-    audit: Option<Function>,
-) -> Result<Vec<u32>, JsValue> {
+pub async fn remote_grant(order: JsClientGrant) -> Result<JsRemoteTree, JsValue> {
+    let ClientGrant {
+        client,
+        identity,
+        agent,
+        device,
+        terms,
+        audit,
+    } = ClientGrant::of(&order)?;
     let grant = parse(&device, terms)?;
     let account = server::account(client).map_err(named)?;
     let capability = devices::capability(&grant, &identity, &account).await?;
@@ -143,8 +141,8 @@ fn exported(
     root: NodeRef,
     kind: Kind,
     end: Option<Rc<dyn Fn()>>,
-) -> Result<Vec<u32>, JsValue> {
-    let file_kind = root.qid().kind as u32;
+) -> Result<JsRemoteTree, JsValue> {
+    let kind_of_root = root.qid().kind as u32;
     let gate = None;
     let tree = Tree {
         root,
@@ -152,7 +150,9 @@ fn exported(
         gate,
         end,
     };
-    handed(client, tree).map(|number| vec![number, file_kind])
+    let number = handed(client, tree)?;
+    let kind = kind_of_root;
+    Ok(RemoteTree { number, kind }.told())
 }
 
 /// Hands a client a tree, or ends what is behind it.
@@ -173,7 +173,7 @@ pub fn remote_grant_dom(
     client: u32,
     terms: Vec<String>,
     part: devices::web::dom::JsPart,
-) -> Result<Vec<u32>, JsValue> {
+) -> Result<JsRemoteTree, JsValue> {
     let grant = parse("dom", terms)?;
     let page = part.clone();
     let root = devices::web::dom::part(&grant, part)?;
@@ -191,7 +191,7 @@ pub fn remote_grant_task(
     client: u32,
     terms: Vec<String>,
     host: devices::web::task::JsTasks,
-) -> Result<Vec<u32>, JsValue> {
+) -> Result<JsRemoteTree, JsValue> {
     let grant = parse("task", terms)?;
     let page = host.clone();
     let root = devices::web::task::tasks(&grant, host)?;
@@ -206,7 +206,7 @@ fn install(
     kind: Kind,
     root: NodeRef,
     rights: Rights,
-    audit: Option<Function>,
+    audit: Option<TellAudit>,
 ) -> Result<String, JsValue> {
     not_ended()?;
     let clock = machine(|machine| Ok(machine.clock.clone()))?;
@@ -232,7 +232,12 @@ fn install(
 }
 
 /// Who is told what an agent does with what it was granted: `audit(line)`.
-fn observer(agent: &str, grant: &Grant, audit: Function, clock: Arc<dyn Clock>) -> Arc<Audit> {
+fn observer(
+    agent: &str,
+    grant: &Grant,
+    TellAudit(audit): TellAudit,
+    clock: Arc<dyn Clock>,
+) -> Arc<Audit> {
     let sink = Arc::new(move |line: &str| {
         // What the receiver throws is its own affair.
         let _ = audit.call1(&JsValue::NULL, &line.into());

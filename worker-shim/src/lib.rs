@@ -4,7 +4,7 @@
 //! system calls: the adapter, which is WebAssembly too, calls them with the agent's own arguments, and
 //! they reach the agent's memory through functions in this module's table ([`capfs_worker_calls::Guest`]), so that a call
 //! which need not wait never touches JavaScript. The *control interface* ([`control`]) is what the
-//! worker's JavaScript calls between system calls: mounts, standard streams, files for the page.
+//! worker's JavaScript calls between system calls: mounts, standard streams, files for the page. What crosses there is declared in [`protocol`].
 //!
 //! Nothing of the kernel is on the stack while an agent waits: a raw call answers *would block* and is
 //! made again when something has happened.
@@ -29,6 +29,8 @@ mod machine;
 mod narrow;
 #[cfg(target_family = "wasm")]
 mod opfs;
+#[cfg(target_family = "wasm")]
+mod protocol;
 #[cfg(target_family = "wasm")]
 mod remote;
 #[cfg(target_family = "wasm")]

@@ -9,19 +9,18 @@ use capfs::device::gate::Gate;
 use capfs::{Errno, FileKind, NodeRef};
 use capfs_devices::grant::{DeviceKind, Grant};
 use capfs_devices::task::{Refusal, source};
-use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
 use crate::control::named;
 use crate::devices;
 use crate::grants::parse;
 use crate::machine::{self, Kind, with_machine};
+use crate::protocol::{
+    AdoptOrder, JsAdoptOrder, JsNarrowRequest, JsNarrowing, JsRemoteTree, NarrowRefused,
+    NarrowRequest, NarrowThere, NarrowedHere, Narrowing, Post, RemoteTree,
+};
 use crate::remote::client;
 use crate::remote::server::{self, Tree};
-
-fn refused(errno: Errno, text: &str) -> Array {
-    Array::of3(&"refused".into(), &errno.name().into(), &text.into())
-}
 
 /// What a grant is about: of what this kernel's agent holds, or of a tree that a client has here.
 fn found(client: u32, tree: u32, grant: &Grant) -> Result<(Kind, Option<Gate>, String), Refusal> {
@@ -38,32 +37,46 @@ fn found(client: u32, tree: u32, grant: &Grant) -> Result<(Kind, Option<Gate>, S
     Ok((tree.kind, tree.gate, String::new()))
 }
 
-/// Makes less of a capability for a client that was admitted: of the tree of this number that the client has here, or, for 0, of
-/// what the agent of this kernel holds. `only_check`: makes nothing, and there need be no such client yet.
+/// Makes less of a capability for a client.
 ///
-/// Answers a list: `here`, and the number and kind of the tree that was made for the client; `there`, and the peer and the
-/// number of the tree that it must be made of, and the path at which the agent has it; or `refused`, and an errno and a
-/// sentence.
+/// # Errors
+/// A sentence that says which field of the request isn't as it must be. What is refused is an answer.
 #[wasm_bindgen]
-pub fn narrow(client: u32, tree: u32, device: &str, terms: Vec<String>, only_check: bool) -> Array {
-    match less(client, tree, device, terms, only_check) {
-        Ok(answer) => answer,
-        Err(Refusal { errno, text }) => refused(errno, &text),
+pub fn narrow(request: JsNarrowRequest) -> Result<JsNarrowing, JsValue> {
+    let answer = less(NarrowRequest::of(&request)?);
+    let answer = answer.unwrap_or_else(|Refusal { errno, text }| Narrowing {
+        here: None,
+        there: None,
+        refused: Some(NarrowRefused {
+            errno: errno.name().to_owned(),
+            text,
+        }),
+    });
+    Ok(answer.told())
+}
+
+/// The answer that a tree was made here, or could be.
+fn here(tree: Option<RemoteTree>) -> Narrowing {
+    Narrowing {
+        here: Some(NarrowedHere { tree }),
+        there: None,
+        refused: None,
     }
 }
 
-fn less(
-    client: u32,
-    tree: u32,
-    device: &str,
-    terms: Vec<String>,
-    only_check: bool,
-) -> Result<Array, Refusal> {
+fn less(request: NarrowRequest) -> Result<Narrowing, Refusal> {
+    let NarrowRequest {
+        client,
+        tree,
+        device,
+        terms,
+        check: only_check,
+    } = request;
     let invalid = |text: String| Refusal {
         errno: Errno::Inval,
         text,
     };
-    let grant = parse(device, terms);
+    let grant = parse(&device, terms);
     let grant = grant.map_err(|error| invalid(error.as_string().unwrap_or_default()))?;
     let (kind, gate, at) = found(client, tree, &grant)?;
     // A part of the page is another kernel's, but nobody can make less of it.
@@ -72,12 +85,11 @@ fn less(
         Kind::There { peer, tree } if !whole => {
             // Its own kernel looks at the terms again, but may be told nothing of tasks.
             devices::check(&grant).map_err(|error| invalid(error.to_string()))?;
-            Ok(Array::of4(
-                &"there".into(),
-                &peer.into(),
-                &tree.into(),
-                &at.into(),
-            ))
+            Ok(Narrowing {
+                here: None,
+                there: Some(NarrowThere { peer, tree, at }),
+                refused: None,
+            })
         }
         Kind::Here(capability) => {
             // What the child holds by it is held here, and is a part of what its parent may.
@@ -89,7 +101,7 @@ fn less(
             let less = capability.narrowed(&grant, &account);
             let less = less.map_err(|error| invalid(error.to_string()))?;
             if only_check {
-                return Ok(Array::of1(&"here".into()));
+                return Ok(here(None));
             }
             let kind = less.root().qid().kind as u32;
             let root = guarded(gate.as_ref(), less.root().clone());
@@ -102,11 +114,11 @@ fn less(
                     end: None,
                 },
             );
-            let made = made.map_err(|(errno, tree)| {
+            let number = made.map_err(|(errno, tree)| {
                 tree.revoke();
                 gone(errno)
             })?;
-            Ok(Array::of3(&"here".into(), &made.into(), &kind.into()))
+            Ok(here(Some(RemoteTree { number, kind })))
         }
         _ => Err(Refusal {
             errno: Errno::Notsup,
@@ -132,23 +144,20 @@ fn guarded(gate: Option<&Gate>, root: NodeRef) -> NodeRef {
 }
 
 /// Hands a tree that another kernel has made for this one on to a client, behind the gate of what it is less of: what the
-/// agent has at this path, or else the tree of this number that the client has. Returns the number of the client's tree,
-/// and its kind.
+/// agent has at this path, or else the tree of this number that the client has. Returns the client's tree.
 ///
 /// # Errors
 /// `ENOENT`: that is gone; `ESTALE`: the client is. Then the other kernel is told that nobody has its tree.
 #[wasm_bindgen]
-pub fn adopt(
-    client: u32,
-    of: u32,
-    at: &str,
-    peer: u32,
-    tree: Vec<u32>,
-    post: Function,
-) -> Result<Vec<u32>, JsValue> {
-    let [number, kind] = tree[..] else {
-        return Err(named(Errno::Inval));
-    };
+pub fn adopt(order: JsAdoptOrder) -> Result<JsRemoteTree, JsValue> {
+    let AdoptOrder {
+        client,
+        of,
+        at,
+        peer,
+        tree: RemoteTree { number, kind },
+        post: Post(post),
+    } = AdoptOrder::of(&order)?;
     let file_kind = FileKind::from_number(kind);
     // First of all: what can't be handed on is given back.
     let root = client::attach(peer, number, file_kind, "", post).map_err(|errno| {
@@ -178,7 +187,7 @@ pub fn adopt(
         }
     };
     match made {
-        Ok(made) => Ok(vec![made, kind]),
+        Ok(made) => Ok(RemoteTree { number: made, kind }.told()),
         Err(errno) => {
             client::revoke(peer, number);
             Err(named(errno))

@@ -1,6 +1,9 @@
-/** The messages between the page and its workers. */
+/** The messages between the page and its workers. Those that a kernel takes and gives are generated of its source (`worker-shim/src/protocol`). */
+import type { FileRequest, Narrowing, NarrowRequest, RemoteTree, Variable } from '../kernel-bindings.js';
 import type { CapfsErrorCode } from './errors.js';
 import type { Exit, Timings, Usage, Variant } from './types.js';
+
+export type { FileRequest, Narrowing, NarrowRequest, RemoteTree };
 
 /** Which of the two kernels, and the folder of the package's files where a page keeps them elsewhere than its modules. */
 export interface Assets {
@@ -58,33 +61,11 @@ export const enum Peer {
   Devices,
 }
 
-/** A tree that one kernel has made for another: two numbers, the tree's and the kind of file that its root is, as WASI numbers them. */
-export type RemoteTree = Uint32Array;
-
 /** A capability to mount. `terms` alternates keys and values; `from` says which tree of which kernel it is, where another kernel has made it. */
 export interface ConfiguredGrant {
   device: string;
   terms: string[];
   from?: { peer: Peer; tree: RemoteTree };
-}
-
-/**
- * A kernel's answer when it was asked to narrow a capability: `here`, the number and root kind of the tree that it has made; `there`, the peer
- * and the tree that must be narrowed instead, and the path at which the agent has it; or `refused`, and why.
- */
-export type Narrowing =
-  | [what: 'here', tree?: number, kind?: number]
-  | [what: 'there', peer: Peer, tree: number, at: string]
-  | [what: 'refused', errno: string, text: string];
-
-/** Asks a kernel to narrow a capability: tree `tree` of this client, or, where that is 0, one that its own agent holds. */
-export interface NarrowRequest {
-  client: number;
-  tree: number;
-  device: string;
-  terms: string[];
-  /** Only says whether it could: nothing is made. */
-  check: boolean;
 }
 
 export interface AgentConfig {
@@ -95,8 +76,7 @@ export interface AgentConfig {
   identity: string;
   /** Standard input as a whole; none when the page writes it piece by piece. */
   stdin?: Uint8Array;
-  /** Alternates names and values. */
-  env: string[];
+  env: Variable[];
   mounts: ConfiguredMount[];
   /** The directory that the agent knows as `.`, in addition to the names of the mounts. */
   dir?: string;
@@ -120,8 +100,6 @@ export interface AgentConfig {
   /** Bytes of linear memory, for a module into which no limit could be written; 0 for none. */
   memory: number;
 }
-
-export type FileRequest = 'read' | 'program' | 'write' | 'list' | 'stat' | 'make-dir' | 'remove';
 
 /** Why an agent is ended from outside. */
 export type EndReason = 'killed' | 'timeout';
@@ -194,7 +172,7 @@ export type Mail =
   | { type: 'forget'; id: number; client: number }
   | { type: 'revoke'; id: number; request: number; at: string }
   | ({ type: 'narrow'; id: number; request: number } & NarrowRequest)
-  | { type: 'adopt'; id: number; request: number; client: number; of: number; at: string; peer: Peer; tree: [number: number, kind: number] }
+  | { type: 'adopt'; id: number; request: number; client: number; of: number; at: string; peer: Peer; tree: RemoteTree }
   | { type: 'dispose'; id: number };
 
 /** Tells an idle worker to read its mailbox. */

@@ -255,12 +255,12 @@ export class Agent extends FileAccess implements AsyncDisposable, DeviceClient, 
 
   /** Has its kernel narrow a capability; not for users. */
   async narrow(wanted: NarrowRequest): Promise<Narrowing> {
-    if (this.#exit) return ['refused', 'EIO', 'the parent has ended'];
+    if (this.#exit) return { refused: { errno: 'EIO', text: 'the parent has ended' } };
     return (await this.worker.ask({ type: 'narrow', id: this.id, ...wanted })) as Narrowing;
   }
 
   /** Has its kernel hand a tree that another kernel made for it on to a task; not for users. */
-  async adopt(client: number, of: number, at: string, peer: Peer, tree: [number: number, kind: number]): Promise<RemoteTree> {
+  async adopt(client: number, of: number, at: string, peer: Peer, tree: RemoteTree): Promise<RemoteTree> {
     if (this.#exit) throw new CapfsError('EIO', 'the parent has ended');
     return (await this.worker.ask({ type: 'adopt', id: this.id, client, of, at, peer, tree })) as RemoteTree;
   }

@@ -283,7 +283,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
       ...(facts ? { facts } : {}),
       args: [name, ...(options.args ?? [])],
       identity,
-      env: Object.entries(options.env ?? {}).flat(),
+      env: Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value })),
       mounts,
       ...(options.dir === undefined ? {} : { dir: options.dir }),
       shares: parent ? Peer.Parent : Peer.Home,
@@ -325,7 +325,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
   async #narrow(agent: Agent, parent: Agent, device: string, terms: string[], options: SpawnOptions): Promise<ConfiguredGrant> {
     const tree = await narrowed(parent, this.#devices, { client: agent.id, tree: 0, device, terms, check: false });
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
-    return { device, terms, from: { peer: Peer.Parent, tree: Uint32Array.from(tree) } };
+    return { device, terms, from: { peer: Peer.Parent, tree } };
   }
 
   /** Checks that an agent's task could be granted this; not for users. */

@@ -1,6 +1,7 @@
 /** Whole-file access to a namespace: the page's own, or an agent's. */
 import { abortError, CapfsError } from '../both/errors.js';
 import type { FileRequest } from '../both/protocol.js';
+import type { FileEntry, FileStat } from '../kernel-bindings.js';
 import type { Data, DirEntry, FileType, ReadOptions, Stat } from '../both/types.js';
 import { readData, readPath, readReadOptions } from './start/options.js';
 
@@ -51,14 +52,14 @@ export abstract class FileAccess {
   }
 
   async readDir(path: string): Promise<DirEntry[]> {
-    const entries = (await this.request('list', readPath(path))) as [string, number][];
-    return entries.map(([name, kind]) => ({ name, type: typeOf(kind) }));
+    const entries = (await this.request('list', readPath(path))) as FileEntry[];
+    return entries.map(({ name, kind }) => ({ name, type: typeOf(kind) }));
   }
 
   /** What is known about a file; a symbolic link is followed. */
   async stat(path: string): Promise<Stat> {
-    const [kind, size, mtime, atime, ctime, nlink, ino] = (await this.request('stat', readPath(path))) as [number, number, number, number, number, number, number];
-    return { type: typeOf(kind), size, mtime, atime, ctime, nlink, ino };
+    const { kind, ...known } = (await this.request('stat', readPath(path))) as FileStat;
+    return { type: typeOf(kind), ...known };
   }
 
   /** Makes a directory and its parents, as far as they are missing. */

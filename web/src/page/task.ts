@@ -4,19 +4,10 @@ import { ENDINGS } from '../both/endings.js';
 import { CapfsError, isErrno, type CapfsErrorCode, type Errno } from '../both/errors.js';
 import { turn } from '../both/turn.js';
 import type { Mount, Program, SpawnOptions, Stat } from '../both/types.js';
+import type { TaskBind, TaskPlan, Variable } from '../kernel-bindings.js';
 import type { Agent } from './agent.js';
 import { grantPairs } from './start/grants.js';
 import { readPath, readSpawnOptions } from './start/options.js';
-
-/** What a task is started with, as the kernel lists it. */
-type Plan = [
-  program: string,
-  args: string[],
-  env: string[],
-  dir: string | undefined,
-  binds: [from: string, to: string, writable: boolean, order: 'replace' | 'before' | 'after'][],
-  grants: string[],
-];
 
 /** The kernel's half of a child: the other ends of its standard streams. */
 interface TaskChild {
@@ -76,9 +67,9 @@ export class TaskHost {
     else grantPairs(flag);
   }
 
-  async start(number: number, plan: Plan, child: TaskChild): Promise<void> {
+  async start(number: number, plan: TaskPlan, child: TaskChild): Promise<void> {
     if (this.#ended) throw new CapfsError('EIO', 'the parent has ended');
-    const [program, args, env, dir, binds, grants] = plan;
+    const { program, args, env, dir, binds, grants } = plan;
     if (this.running.count >= this.running.max) throw new CapfsError('EMFILE', `${this.running.max} tasks run, and more are not granted`);
     this.running.count += 1;
     const abort = new AbortController();
@@ -133,8 +124,8 @@ export class TaskHost {
   }
 
   /** Checks that what is bound is there in the parent's namespace, and is a directory. */
-  async #check(binds: Plan[4]): Promise<void> {
-    for (const [from, to] of binds) {
+  async #check(binds: TaskBind[]): Promise<void> {
+    for (const { from, to } of binds) {
       const { type } = await (this.parent ?? this.owner).stat(from);
       if (type !== 'directory') throw new CapfsError('ENOTDIR', `can't bind ${from} at ${to}: it is not a directory`);
     }
@@ -177,16 +168,15 @@ export class TaskHost {
  *
  * @throws CapfsError `OPTION_INVALID`, for what can't be handed to a program
  */
-function readPlan(args: string[], env: string[], dir: string | undefined): Pick<ChildOptions, 'args' | 'env' | 'dir'> {
-  const variables = Array.from({ length: env.length / 2 }, (_, index) => [env[2 * index]!, env[2 * index + 1]!]);
-  const read = readSpawnOptions({ args, env: Object.fromEntries(variables) as Record<string, string> });
+function readPlan(args: string[], env: Variable[], dir: string | undefined): Pick<ChildOptions, 'args' | 'env' | 'dir'> {
+  const read = readSpawnOptions({ args, env: Object.fromEntries(env.map(({ name, value }) => [name, value])) });
   return { ...read, ...(dir === undefined ? {} : { dir: readPath(dir) }) };
 }
 
 /** A task's mounts. Several at one path are a union, in the order of bind(1). */
-function mounts(binds: Plan[4]): Record<string, Mount[]> {
+function mounts(binds: TaskBind[]): Record<string, Mount[]> {
   const all: Record<string, Mount[]> = {};
-  for (const [path, to, writable, order] of binds) {
+  for (const { from: path, to, writable, order } of binds) {
     const mount: Mount = { type: 'shared', path, rights: writable ? 'rw' : 'ro' };
     const there = order === 'replace' ? [] : (all[to] ?? []);
     all[to] = order === 'before' ? [mount, ...there] : [...there, mount];

@@ -1,7 +1,7 @@
 /** One agent's run inside a worker: its four instances, its ticks and its end. */
 import { ENDINGS, HOST_FAILED, TRAPPED } from '../both/endings.js';
 import { CapfsError, isErrno, messageOf } from '../both/errors.js';
-import { heldOf, noUsage } from '../both/holdings.js';
+import { noUsage } from '../both/holdings.js';
 import {
   TOLD, UNTOLD_MAX, auditWeight, type AgentConfig, type EndReason, type KernelModules, type Mail, type Peer, type RemoteTree, type Report,
   type Sender,
@@ -166,12 +166,12 @@ export class AgentRun implements Waitable, KernelHost {
 
   usage(): Usage {
     if (this.#usage) return this.#usage;
-    const [calls = 0, bytesRead = 0, bytesWritten = 0, filesPeak = 0] = this.kernel.bindings.usage();
-    const [, , peak = 0, , ...bytes] = this.kernel.bindings.account_usage();
+    const { calls, bytesRead, bytesWritten, filesPeak } = this.kernel.bindings.usage() ?? noUsage();
+    const account = this.kernel.bindings.account_usage();
     const memory = this.#memory?.buffer.byteLength ?? 0;
-    const held = { ...heldOf(bytes), memory };
+    const held = { ...account.held, memory };
     // The kernel's own figure lags: it measures the agent's memory at its next call.
-    const heldPeak = Math.max(peak, Object.values(held).reduce((sum, each) => sum + each));
+    const heldPeak = Math.max(account.peak, Object.values(held).reduce((sum, each) => sum + each));
     return { memory, calls, bytesRead, bytesWritten, filesPeak, held, heldPeak };
   }
 
@@ -253,7 +253,7 @@ export class AgentRun implements Waitable, KernelHost {
   adopt({ client, of, at, peer, tree }: Extract<Mail, { type: 'adopt' }>): { value?: RemoteTree; error?: string } {
     try {
       const post = (bytes: Uint8Array) => this.remote(peer, bytes);
-      return { value: this.kernel.bindings.adopt(client, of, at, peer, Uint32Array.from(tree), post) };
+      return { value: this.kernel.bindings.adopt({ client, of, at, peer, tree, post }) };
     } catch (error) {
       return { error: String(error) };
     }

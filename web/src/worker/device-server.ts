@@ -1,6 +1,6 @@
 /** The worker's half of a device worker: a kernel that makes capabilities and serves them to agents' kernels. */
 import type { BindingsFactory } from '../both/kernels.js';
-import { DEVICE_WINDOW, UNTOLD_MAX, auditWeight, type DeviceCommand, type DeviceReport, type Narrowing, type Sender } from '../both/protocol.js';
+import { DEVICE_WINDOW, UNTOLD_MAX, auditWeight, type DeviceCommand, type DeviceReport, type Sender } from '../both/protocol.js';
 import { turn } from '../both/turn.js';
 import { KernelInstance } from './kernel-instance.js';
 
@@ -34,7 +34,7 @@ export class DeviceServer {
           void this.#grant(command);
           break;
         case 'device-narrow': {
-          const narrowing = kernel.narrow(client, command.tree, command.device, command.terms, command.check) as Narrowing;
+          const narrowing = kernel.narrow(command);
           this.port.post({ type: 'device-narrowed', request: command.request, narrowing });
           break;
         }
@@ -88,7 +88,7 @@ export class DeviceServer {
   async #grant({ request, client, identity, audit, device, terms }: Extract<DeviceCommand, { type: 'device-grant' }>): Promise<void> {
     const tell = audit === undefined ? undefined : (line: string) => this.#audited(client, line);
     try {
-      const tree = await this.#kernel.bindings.remote_grant(client, identity, audit ?? '', device, terms, tell);
+      const tree = await this.#kernel.bindings.remote_grant({ client, identity, agent: audit ?? '', device, terms, audit: tell });
       this.port.post({ type: 'device-granted', request, tree });
     } catch (error) {
       this.port.post({ type: 'device-granted', request, error: error instanceof Error ? error.message : String(error) });

@@ -1,6 +1,7 @@
 /** One kernel: an instance of the module with bindings of its own. */
 import { CapfsError, kernelError, messageOf, type CapfsErrorCode } from '../both/errors.js';
 import type { BindingsFactory, KernelBindings } from '../both/kernels.js';
+import type { CodedError, OpenDirectory } from '../kernel-bindings.js';
 import type { AgentConfig, FileRequest, MountMember, Peer } from '../both/protocol.js';
 
 /** The raw exports of the kernel, which the bindings don't wrap. */
@@ -89,9 +90,9 @@ export class KernelInstance {
   /** Sets the limit of what is held for the agent, and makes the standard streams and the console. */
   streams(config: AgentConfig, host: KernelHost, clockOnly: boolean): void {
     if (config.held > 0) this.bindings.limit_memory(config.held);
-    const output = (stream: number, bytes: Uint8Array) => host.output(stream, bytes);
+    const print = (stream: number, bytes: Uint8Array) => host.output(stream, bytes);
     const raw = config.console?.raw ? (on: boolean) => host.rawConsole(on) : undefined;
-    this.bindings.streams(output, config.tty, clockOnly, config.console?.own ?? false, raw);
+    this.bindings.streams({ print, tty: config.tty, clockOnly, ownConsole: config.console?.own ?? false, raw });
     if (config.console?.size) this.bindings.resize(config.console.size.columns, config.console.size.rows);
   }
 
@@ -103,11 +104,11 @@ export class KernelInstance {
       try {
         const agent = config.audit ?? '';
         if (from === undefined) {
-          paths.push(await this.bindings.grant(config.identity, agent, device, terms, audit));
+          paths.push(await this.bindings.grant({ identity: config.identity, agent, device, terms, audit }));
           continue;
         }
         const post = (bytes: Uint8Array) => host.remote(from.peer, bytes);
-        paths.push(this.bindings.grant_from(agent, device, terms, audit, from.peer, from.tree, post));
+        paths.push(this.bindings.grant_from({ agent, device, terms, audit, peer: from.peer, tree: from.tree, post }));
       } catch (error) {
         const stored = codedError(error);
         // A wrong name of stored files is a wrong term of the grant.
@@ -142,28 +143,22 @@ export class KernelInstance {
   /** Makes the process and opens its directories, which may be of another kernel's tree. `granted` has the paths of capabilities. */
   async start(config: AgentConfig, clockOnly: boolean, granted: string[]): Promise<void> {
     const kernel = this.bindings;
-    const preopens: string[] = [];
+    const preopens: OpenDirectory[] = [];
     for (const { path: guest, members: [first] } of config.mounts) {
       const at = absolute(guest);
       const isFile = first?.type === 'null' || first?.type === 'zero';
       const [name, path] = isFile ? [parent(guest), parent(at)] : [guest, at];
-      if (!preopens.some((known, index) => index % 2 === 0 && known === name)) preopens.push(name, path);
+      if (!preopens.some((known) => known.name === name)) preopens.push({ name, path });
     }
     // Capabilities are preopened by their first directory: one descriptor for all of /cap.
     for (const path of granted) {
       const top = `/${path.split('/').find((name) => name !== '') ?? ''}`;
-      const reached = preopens.some((known, index) => index % 2 === 1 && (known === '/' || known === top));
-      if (!reached) preopens.push(top, top);
+      const reached = preopens.some((known) => known.path === '/' || known.path === top);
+      if (!reached) preopens.push({ name: top, path: top });
     }
-    if (config.dir !== undefined) preopens.push('.', absolute(config.dir));
+    if (config.dir !== undefined) preopens.push({ name: '.', path: absolute(config.dir) });
     kernel.allow(config.clockStep, config.random);
-    await kernel.start(
-      config.args,
-      config.env,
-      preopens,
-      clockOnly,
-      Math.min(config.files || FILES_DEFAULT, FILES_MAX),
-    );
+    await kernel.start({ args: config.args, env: config.env, preopens, clockOnly, files: Math.min(config.files || FILES_DEFAULT, FILES_MAX) });
     if (config.stdin) {
       kernel.feed(false, config.stdin);
       kernel.end_input(false);
@@ -214,11 +209,11 @@ export class KernelInstance {
   }
 }
 
-/** The package's error for what the kernel has thrown, where that is a list of a code and a sentence. */
+/** The package's error for what the kernel has thrown, where that has a code. What is an `Error` is a failure of the kernel itself. */
 function codedError(error: unknown): CapfsError | undefined {
-  if (!Array.isArray(error)) return undefined;
-  const [code, message] = error as [CapfsErrorCode, string];
-  return new CapfsError(code, message);
+  if (typeof error !== 'object' || error === null || error instanceof Error) return undefined;
+  const { code, message } = error as CodedError;
+  return new CapfsError(code as CapfsErrorCode, message);
 }
 
 /** The namespace's path for a guest path: `.` and relative names are below the root. */

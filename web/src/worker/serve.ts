@@ -200,7 +200,7 @@ class AgentWorker {
         this.port.post({ type: 'answer', request: mail.request, value: run.revoke(mail.at) });
         break;
       case 'narrow': {
-        const value = kernel.narrow(mail.client, mail.tree, mail.device, mail.terms, mail.check);
+        const value = kernel.narrow(mail);
         this.port.post({ type: 'answer', request: mail.request, value });
         break;
       }

@@ -18,10 +18,11 @@ pub mod streams;
 use std::cell::RefCell;
 
 use capfs::Errno;
-use js_sys::{Array, Function};
+use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use crate::machine::{Agent, Machine, with_machine};
+use crate::protocol::CodedError;
 use crate::wake;
 
 /// What is said where a trap has left the kernel in the midst of something.
@@ -49,9 +50,13 @@ pub fn sentence(error: &impl std::fmt::Display) -> JsValue {
     JsValue::from_str(&error.to_string())
 }
 
-/// An error of the package's, as a list: its code (`CapfsErrorCode` in `web/src/both/errors.ts`), and a sentence.
+/// An error of the package's: its code (`CapfsErrorCode` in `web/src/both/errors.ts`), and a sentence.
 pub fn coded(code: &str, text: &str) -> JsValue {
-    Array::of2(&code.into(), &text.into()).into()
+    let error = CodedError {
+        code: code.to_owned(),
+        message: text.to_owned(),
+    };
+    error.told().into()
 }
 
 /// Makes the kernel report a broken invariant of its own before it traps.

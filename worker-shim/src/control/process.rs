@@ -3,12 +3,17 @@
 use std::task::Context;
 
 use capfs::Errno;
+use capfs::account::Holding;
 use capfs_runtime::{ClockGrant, ExitStatus, NoRandom, Preopen, Process, ProcessConfig};
 use capfs_worker_calls::{Guest, Patience, Running, with_running};
 use wasm_bindgen::prelude::*;
 
 use super::{machine, named, not_ended, sentence};
 use crate::machine::{Agent, Kind, account, limit, with_machine};
+use crate::protocol::{
+    AccountUsage, HeldBytes, JsAccountUsage, JsProcessStart, JsProcessUsage, OpenDirectory,
+    ProcessStart, ProcessUsage, Variable,
+};
 use crate::wake::waker;
 use crate::{opfs, web};
 
@@ -21,18 +26,32 @@ pub fn limit_memory(bytes: f64) -> Result<(), JsValue> {
     }
 }
 
-/// What the account of the kernel stands at, in bytes: what may be held, what is, the most that was, how often more was refused,
-/// and what is held by kind, in the order of `HOLDINGS` in `web/src/both/holdings.ts`.
+/// What the account of the kernel stands at.
 #[wasm_bindgen]
-pub fn account_usage() -> Vec<f64> {
+pub fn account_usage() -> JsAccountUsage {
     let usage = account().usage();
-    let totals = [usage.max, usage.used, usage.peak, usage.refused];
-    let held = usage.by_holding.into_iter().map(|(_, bytes)| bytes);
-    totals
-        .into_iter()
-        .chain(held)
-        .map(|bytes| bytes as f64)
-        .collect()
+    let held = |kind: Holding| {
+        let held = usage
+            .by_holding
+            .into_iter()
+            .find(|(known, _)| *known == kind);
+        held.map_or(0.0, |(_, bytes)| bytes as f64)
+    };
+    AccountUsage {
+        max: usage.max as f64,
+        used: usage.used as f64,
+        peak: usage.peak as f64,
+        refused: usage.refused as f64,
+        held: HeldBytes {
+            memory: held(Holding::Memory),
+            tables: held(Holding::Tables),
+            files: held(Holding::Files),
+            descriptors: held(Holding::Descriptors),
+            transfers: held(Holding::Transfers),
+            programs: held(Holding::Programs),
+        },
+    }
+    .told()
 }
 
 /// What WASI's own calls give the process that is made next: `clock_step` is nanoseconds, 0 for exact clocks and
@@ -49,20 +68,19 @@ pub fn allow(clock_step: f64, random: bool) {
     });
 }
 
-/// Makes the process, after the streams. `env` alternates names and values; `preopens` alternates the names that the
-/// agent sees and absolute paths. It waits where these are of a device that answers later, such as one of the page's. `max_files` bounds the
-/// descriptors that are open at once; what is more than can be counted, 2^32 - 1, is that.
+/// Makes the process, after the streams. It waits where its directories are of a device that answers later, such as one of the page's.
 ///
 /// # Errors
 /// The name of an errno, or a sentence that says what can't be opened, or that the agent has been ended meanwhile.
 #[wasm_bindgen]
-pub async fn start(
-    args: Vec<String>,
-    env: Vec<String>,
-    preopens: Vec<String>,
-    clock_only: bool,
-    max_files: f64,
-) -> Result<(), JsValue> {
+pub async fn start(with: JsProcessStart) -> Result<(), JsValue> {
+    let ProcessStart {
+        args,
+        env,
+        preopens,
+        clock_only,
+        files,
+    } = ProcessStart::of(&with)?;
     not_ended()?;
     let config = machine(|machine| {
         let streams = machine
@@ -70,23 +88,19 @@ pub async fn start(
             .as_ref()
             .ok_or_else(|| named(Errno::Inval))?;
         let (input, outputs, tty) = (&streams.input, &streams.outputs, streams.tty);
-        let pairs = |flat: Vec<String>| {
-            let (pairs, _) = flat.as_chunks::<2>();
-            pairs
-                .iter()
-                .map(|[first, second]| (first.clone(), second.clone()))
-                .collect::<Vec<_>>()
-        };
+        let variables = env.into_iter();
+        let directories = preopens.into_iter();
         let account = account();
         machine.namespace.charge(&account);
         Ok(ProcessConfig {
             args,
-            env: pairs(env),
+            env: variables
+                .map(|Variable { name, value }| (name, value))
+                .collect(),
             namespace: machine.namespace.clone(),
             stdio: [input.open(tty), outputs[0].open(tty), outputs[1].open(tty)],
-            preopens: pairs(preopens)
-                .into_iter()
-                .map(|(name, path)| Preopen { name, path })
+            preopens: directories
+                .map(|OpenDirectory { name, path }| Preopen { name, path })
                 .collect(),
             handed: Vec::new(),
             clock: machine.clock.clone(),
@@ -95,7 +109,7 @@ pub async fn start(
                 true => Box::new(web::WebRandom::new()),
                 false => Box::new(NoRandom),
             },
-            max_files: (max_files as u32).into(),
+            max_files: (files as u32).into(),
             account,
         })
     })?;
@@ -186,18 +200,17 @@ pub fn exit_signal() -> Option<u8> {
     }
 }
 
-/// What the process has used: calls, bytes read, bytes written, most descriptors at once.
+/// What the process has used; none where there is none.
 #[wasm_bindgen]
-pub fn usage() -> Vec<f64> {
+pub fn usage() -> Option<JsProcessUsage> {
     with_running(|running| {
         let usage = running.process.usage();
-        let numbers = [
-            usage.calls,
-            usage.bytes_read,
-            usage.bytes_written,
-            usage.files_peak.into(),
-        ];
-        numbers.map(|number| number as f64).to_vec()
+        ProcessUsage {
+            calls: usage.calls as f64,
+            bytes_read: usage.bytes_read as f64,
+            bytes_written: usage.bytes_written as f64,
+            files_peak: f64::from(usage.files_peak),
+        }
+        .told()
     })
-    .unwrap_or_default()
 }

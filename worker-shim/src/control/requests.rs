@@ -10,25 +10,25 @@ use wasm_bindgen::prelude::*;
 
 use super::{machine, named};
 use crate::files;
+use crate::protocol::{FileEntry, FileRequest, FileStat, JsFileRequest, JsFileStat};
 use crate::remote::server;
 use crate::wake::waker;
 use crate::web;
 
 /// Asks for something about the namespace's files; `answer(error, value)` is called once, at once
-/// or from a later [`advance`], unless [`cancel`] is with the same `number`. `what` is `read` (of up to `max` bytes, see
-/// [`files::read`]), `program` (see [`files::read_program`]), `write`, `list`, `stat`, `make-dir` or `remove`.
+/// or from a later [`advance`], unless [`cancel`] is with the same `number`. `max` bounds the bytes of `read`, see [`files::read`]; for `program` see [`files::read_program`].
+/// `list` answers with `FileEntry`s, `stat` with `FileStat`.
 ///
 /// # Errors
-/// - `EINVAL`: there is nothing of the kind
 /// - `EBUSY`: a request with this number was not answered yet
 #[wasm_bindgen]
 pub fn request(
     number: u32,
-    what: &str,
+    what: JsFileRequest,
     path: &str,
     bytes: Option<Vec<u8>>,
     max: Option<f64>,
-    answer: Function,
+    #[wasm_bindgen(unchecked_param_type = "(error: string | null, value: unknown) => void")] answer: Function,
 ) -> Result<(), JsValue> {
     if REQUESTS.with_borrow(|requests| requests.contains_key(&number)) {
         return Err(named(Errno::Busy));
@@ -36,36 +36,39 @@ pub fn request(
     web::look();
     let namespace = machine(|machine| Ok(machine.namespace.clone()))?;
     let path = relative(path);
-    let result: BoxedFuture<Result<JsValue, Errno>> = match what {
-        "read" => Box::pin(async move {
+    let result: BoxedFuture<Result<JsValue, Errno>> = match FileRequest::of(&what)? {
+        FileRequest::Read => Box::pin(async move {
             let read = files::read(namespace, path, max.map(|max| max as u64)).await?;
             Ok(Uint8Array::from(read.as_slice()).into())
         }),
-        "program" => Box::pin(async move {
+        FileRequest::Program => Box::pin(async move {
             let read = files::read_program(namespace, path).await?;
             Ok(Uint8Array::from(read.as_slice()).into())
         }),
-        "write" => Box::pin(async move {
+        FileRequest::Write => Box::pin(async move {
             files::write(namespace, path, bytes.unwrap_or_default()).await?;
             Ok(JsValue::UNDEFINED)
         }),
-        "list" => Box::pin(async move {
+        FileRequest::List => Box::pin(async move {
             let listed = files::list(namespace, path).await?;
-            let pairs = listed
-                .iter()
-                .map(|entry| Array::of2(&entry.name.as_str().into(), &(entry.kind as u8).into()));
-            Ok(pairs.collect::<Array>().into())
+            let entries = listed.into_iter().map(|entry| {
+                let kind = entry.kind as u32;
+                let name = entry.name;
+                JsValue::from(FileEntry { name, kind }.told())
+            });
+            Ok(entries.collect::<Array>().into())
         }),
-        "stat" => Box::pin(async move { Ok(numbers(files::stat(namespace, path).await?)) }),
-        "make-dir" => Box::pin(async move {
+        FileRequest::Stat => {
+            Box::pin(async move { Ok(told(&files::stat(namespace, path).await?).into()) })
+        }
+        FileRequest::MakeDir => Box::pin(async move {
             files::make_directory(namespace, path).await?;
             Ok(JsValue::UNDEFINED)
         }),
-        "remove" => Box::pin(async move {
+        FileRequest::Remove => Box::pin(async move {
             files::remove(namespace, path).await?;
             Ok(JsValue::UNDEFINED)
         }),
-        _ => return Err(named(Errno::Inval)),
     };
     let request = Request {
         work: Some(result),
@@ -148,18 +151,18 @@ fn poll(number: u32) {
     };
 }
 
-fn numbers(stat: Stat) -> JsValue {
-    let millis = |nanos: u64| JsValue::from(nanos as f64 / 1e6);
-    Array::from_iter([
-        JsValue::from(stat.qid.kind as u8),
-        JsValue::from(stat.size as f64),
-        millis(stat.mtime),
-        millis(stat.atime),
-        millis(stat.ctime),
-        JsValue::from(stat.nlink as f64),
-        JsValue::from(stat.qid.path as f64),
-    ])
-    .into()
+fn told(stat: &Stat) -> JsFileStat {
+    let millis = |nanos: u64| nanos as f64 / 1e6;
+    FileStat {
+        kind: stat.qid.kind as u32,
+        size: stat.size as f64,
+        mtime: millis(stat.mtime),
+        atime: millis(stat.atime),
+        ctime: millis(stat.ctime),
+        nlink: stat.nlink as f64,
+        ino: stat.qid.path as f64,
+    }
+    .told()
 }
 
 /// A page's path, as one below the root: where the namespace's own root is the base, an absolute

@@ -1,24 +1,26 @@
 //! The standard streams and the console, from the page's side.
 
-use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use super::machine;
 use crate::devices::console::{ConsoleState, Streams};
 use crate::machine::{Agent, with_machine};
+use crate::protocol::{AgentStreams, JsAgentStreams, Print, RawMode};
 use crate::stdio::{Input, OUTPUT_WINDOW, OUTPUT_WINDOW_UNWAITING, Output};
 
-/// Makes the standard streams and the console. `output(stream, bytes)` takes what the agent prints: 1 and 2 are the
-/// standard ones, 3 is the screen of a terminal of the console's own, if it has one, 4 to 6 are messages.
-/// `raw(on)`, where it is given, is told to hand over each key at once.
+/// Makes the standard streams and the console.
+///
+/// # Errors
+/// A sentence that says which field isn't as it must be.
 #[wasm_bindgen]
-pub fn streams(
-    output: Function,
-    tty: bool,
-    clock_only: bool,
-    own_console: bool,
-    raw: Option<Function>,
-) -> Result<(), JsValue> {
+pub fn streams(made: JsAgentStreams) -> Result<(), JsValue> {
+    let AgentStreams {
+        print: Print(output),
+        tty,
+        clock_only,
+        own_console,
+        raw,
+    } = AgentStreams::of(&made)?;
     let window = if clock_only {
         OUTPUT_WINDOW_UNWAITING
     } else {
@@ -33,7 +35,7 @@ pub fn streams(
             tty,
             console: ConsoleState {
                 own: own_console.then(Input::default),
-                raw,
+                raw: raw.map(|RawMode(raw)| raw),
                 ..ConsoleState::default()
             },
         });

@@ -4,6 +4,7 @@
  * `native.ts`.
  */
 import { CapfsError, reportThrown, type CapfsErrorCode } from '../../both/errors.js';
+import type { DomPolicy } from '../../kernel-bindings.js';
 import { Containment } from './containment.js';
 import { Holding, NODE, NODES_MAX, PAINTED, PLACE, TRACK, weightOf } from './holding.js';
 import { markupProblem, styleTextProblem, TOO_MANY_NODES } from './markup.js';
@@ -94,7 +95,7 @@ export class DomPart {
   }
 
   /** Sets the policy, and the functions that are asked and told; called once. */
-  begin([raw, max, cleanup]: [boolean, number, boolean], mayLoad: MayLoad, tell: (element: number, line: string) => void): void {
+  begin({ raw, elements: max, cleanup }: DomPolicy, mayLoad: MayLoad, tell: (element: number, line: string) => void): void {
     [this.#raw, this.#max, this.#cleanup] = [raw, max, cleanup];
     this.#mayLoad = mayLoad;
     this.#tell = tell;

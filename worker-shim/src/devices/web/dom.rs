@@ -7,10 +7,10 @@ use capfs::NodeRef;
 use capfs_devices::dom::{Command, Events, Page, Part, Policy, Refusal, device};
 use capfs_devices::grant::Grant;
 use capfs_devices::origin::Origin;
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::refused;
+use crate::protocol::{DomPolicy, JsDomPolicy};
 
 #[wasm_bindgen]
 extern "C" {
@@ -21,7 +21,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn begin(
         this: &JsPart,
-        policy: &JsValue,
+        policy: &JsDomPolicy,
         load: &Closure<dyn Fn(String, String, u16) -> bool>,
         event: &Closure<dyn Fn(f64, String)>,
     ) -> Result<(), JsValue>;
@@ -124,11 +124,12 @@ pub fn part(grant: &Grant, part: JsPart) -> Result<NodeRef, JsValue> {
     let events = Events::default();
     let queue = events.clone();
     let event = Closure::new(move |element: f64, line: String| queue.push(element as u64, line));
-    let told = Array::of3(
-        &policy.raw.into(),
-        &(policy.elements as f64).into(),
-        &policy.cleanup.into(),
-    );
+    let told = DomPolicy {
+        raw: policy.raw,
+        elements: policy.elements as f64,
+        cleanup: policy.cleanup,
+    }
+    .told();
     part.begin(&told, &load, &event)?;
     let page = PagePart {
         part,

@@ -10,12 +10,13 @@ use capfs::device::parts::Waiters;
 use capfs::{BindOrder, GuestSink, NodeRef, Op, OpenFile, WriteAt};
 use capfs_devices::grant::Grant;
 use capfs_devices::task::{Ended, Plan, Refusal, Spawner, Task, TaskDevice};
-use js_sys::{Array, Promise};
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use super::refused;
 use crate::machine::account;
+use crate::protocol::{JsTaskPlan, TaskBind, TaskBindOrder, TaskPlan, Variable};
 
 #[wasm_bindgen]
 extern "C" {
@@ -26,7 +27,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn check(this: &JsTasks, flag: &str) -> Promise;
     #[wasm_bindgen(method)]
-    fn start(this: &JsTasks, number: f64, plan: &JsValue, child: TaskChild) -> Promise;
+    fn start(this: &JsTasks, number: f64, plan: &JsTaskPlan, child: TaskChild) -> Promise;
     /// Ends all of them, and starts none any more.
     #[wasm_bindgen(method)]
     pub fn end(this: &JsTasks);
@@ -175,35 +176,27 @@ impl Drop for Unstarted {
 struct PageSpawner(Rc<JsTasks>);
 
 /// What the script is told of a task.
-fn told(plan: &Plan) -> JsValue {
-    let texts = |texts: &mut dyn Iterator<Item = &str>| texts.map(JsValue::from).collect::<Array>();
-    let env = plan.env.iter();
-    let mut env = env.flat_map(|(name, value)| [name.as_str(), value.as_str()]);
-    let binds = plan.binds.iter().map(|bind| {
-        let order = match bind.order {
-            BindOrder::Replace => "replace",
-            BindOrder::Before => "before",
-            BindOrder::After => "after",
-        };
-        Array::of4(
-            &bind.from.as_str().into(),
-            &bind.to.as_str().into(),
-            &bind.writable.into(),
-            &order.into(),
-        )
+fn told(plan: Plan) -> JsTaskPlan {
+    let env = plan.env.into_iter();
+    let binds = plan.binds.into_iter().map(|bind| TaskBind {
+        from: bind.from,
+        to: bind.to,
+        writable: bind.writable,
+        order: match bind.order {
+            BindOrder::Replace => TaskBindOrder::Replace,
+            BindOrder::Before => TaskBindOrder::Before,
+            BindOrder::After => TaskBindOrder::After,
+        },
     });
-    let grants: Vec<String> = plan.grants.iter().map(Grant::to_flag).collect();
-    Array::from_iter([
-        JsValue::from(plan.program.as_str()),
-        texts(&mut plan.args.iter().map(String::as_str)).into(),
-        texts(&mut env).into(),
-        plan.dir
-            .as_deref()
-            .map_or(JsValue::UNDEFINED, JsValue::from),
-        binds.collect::<Array>().into(),
-        texts(&mut grants.iter().map(String::as_str)).into(),
-    ])
-    .into()
+    TaskPlan {
+        program: plan.program,
+        args: plan.args,
+        env: env.map(|(name, value)| Variable { name, value }).collect(),
+        dir: plan.dir,
+        binds: binds.collect(),
+        grants: plan.grants.iter().map(Grant::to_flag).collect(),
+    }
+    .told()
 }
 
 fn refusal(error: &JsValue) -> Refusal {
@@ -228,7 +221,7 @@ impl Spawner for PageSpawner {
             waiting: Waiters::default(),
         }))));
         let unstarted = Unstarted(Some(child.clone()));
-        let plan = told(&plan);
+        let plan = told(plan);
         let started = self.0.start(task.number() as f64, &plan, TaskChild(child));
         Op::later(async move {
             let mut unstarted = unstarted;
