@@ -100,7 +100,7 @@ fn on_a_thread(wasm: &[u8]) -> Result<f64> {
 }
 
 async fn as_a_task(wasm: Vec<u8>) -> Result<f64> {
-    let host = Host::builder().build()?;
+    let host = Host::builder().compile_here().build()?;
     let plan = Plan::new(Program::bytes("calls", wasm));
     let agent = host.launch(AgentId::new("calls")?, plan, Io::null()).await;
     a_call(&agent?.wait().await)
@@ -134,7 +134,7 @@ impl Echo {
 }
 
 async fn many(count: usize) -> Result<serde_json::Value> {
-    let host = Host::builder().build()?;
+    let host = Host::builder().compile_here().build()?;
     let program = Program::bytes("echo", wat::parse_str(ECHO)?);
     // What is there once is there now.
     let mut first = Echo::launch(&host, count, &program).await?;

@@ -1,11 +1,15 @@
 //! A program that runs agents: `embed FILE.wasm [ARGUMENT]…` starts a hundred of one module, each with files of its own in memory, asks each
 //! something, and tells how they ended.
 //!
+//! The module is compiled by the command `capfs-host`, a process of its own that ends with the launch, if the variable `CAPFS_HOST` says where that
+//! is; else in this process, which is for modules that are trusted.
+//!
 //! Each is given its number at its standard input, then the end of it.
 
 use std::env;
 use std::error::Error;
 
+use capfs_host::compile::Compiler;
 use capfs_host::grants::MountGrant;
 use capfs_host::host::{AgentId, Host, Io, Plan, Program, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +35,12 @@ pub async fn run(
     program: Program,
     args: Vec<String>,
 ) -> Result<Vec<(usize, String)>, Box<dyn Error>> {
-    let host = Host::builder().max_memory(1 << 30).build()?;
+    let host = Host::builder().max_memory(1 << 30);
+    let host = match env::var_os("CAPFS_HOST") {
+        Some(command) => host.compiler(Compiler::at(command)),
+        None => host.compile_here(),
+    };
+    let host = host.build()?;
     let mut agents = JoinSet::new();
     for number in 0..AGENTS {
         let files: MountGrant = "memory:/tmp".parse()?;

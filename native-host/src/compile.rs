@@ -83,6 +83,9 @@ pub enum Failure {
     /// It takes more memory than it may, in bytes.
     #[error("needs more than {0} bytes of memory to be compiled")]
     Memory(u64),
+    /// It has more bytes than what is compiled in the host's own process.
+    #[error("has more than {0} bytes, and there is no compiler beside this process")]
+    Large(u64),
     /// It was ended from outside.
     #[error("was ended while it was compiled")]
     Ended(Cancelled),

@@ -14,6 +14,7 @@ use wasmtime::{
 
 use crate::cache::Cache;
 use crate::compile::{Compiler, Failure, Tiers, Watch};
+use crate::instance;
 use crate::limits::TABLE_MAX;
 use crate::read::{PROGRAM_MAX, read_at_most};
 
@@ -90,7 +91,8 @@ impl ModuleError {
         ModuleError::refused(path, Refusal::Invalid(format!("{reason:#}")))
     }
 
-    fn failed(path: &str, failure: Failure) -> ModuleError {
+    /// That a module was not compiled, for this reason.
+    pub(crate) fn failed(path: &str, failure: Failure) -> ModuleError {
         match failure {
             Failure::Invalid(reason) => ModuleError::refused(path, Refusal::Invalid(reason)),
             failure => ModuleError::Compile {
@@ -335,6 +337,8 @@ pub struct Loaded {
     pub optimised_key: Option<String>,
     /// What was read of it.
     pub facts: Facts,
+    /// Bytes that an instance of it takes, at most, beside its memories and the elements of its tables.
+    pub instance: u64,
 }
 
 impl Loaded {
@@ -484,6 +488,7 @@ pub fn load_read(
         source,
         tier,
         optimised_key: optimised_key(tier),
+        instance: instance::size(wasm, &facts),
         facts,
     })
 }

@@ -35,6 +35,7 @@ pub mod engine;
 pub mod grants;
 pub mod host;
 pub mod inspect;
+mod instance;
 pub mod limits;
 pub mod linker;
 pub mod listen;

@@ -42,7 +42,7 @@ use capfs_host::wait::Parker;
 use capfs_host::{say, secrets, volumes};
 
 use capfs::OpenFile;
-use capfs::account::Account;
+use capfs::account::{Account, Holding};
 use capfs_devices::audit::Sink;
 use capfs_devices::identity::Identity;
 use capfs_modules::Refusal;
@@ -385,9 +385,9 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
                 say::aside("compiled", text);
             }
         }
-        Ok((agent, (loaded.source, loaded.tier), wasm))
+        Ok((agent, (loaded.source, loaded.tier), loaded.instance, wasm))
     };
-    let (agent, origin, wasm) = load().inspect_err(|error: &ModuleError| {
+    let (agent, origin, instance, wasm) = load().inspect_err(|error: &ModuleError| {
         if args.json {
             say::report(&report::module_refused(error, module_code(error)));
         }
@@ -414,6 +414,10 @@ fn launch(args: RunArgs, closing: &Closing) -> Result<u8, Failed> {
     };
     let sink = audit.map(|file| file as Arc<dyn Sink>);
     let account = Account::new(max_memory);
+    let instance = account.charge(Holding::Programs, instance);
+    let _instance = instance.map_err(|_| {
+        Failed::host("an instance of the program needs more memory than it may have")
+    })?;
     let passphrase = args.passphrase_file.as_deref();
     let network = Network::driven(NetworkOptions::default());
     let host = Host {

@@ -26,7 +26,7 @@ fn neighbours_of_those_that_compute_go_on() {
     // Each worker has several.
     let runtime = runtime(2);
     runtime.block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let spin = program("spin", SPIN);
         let mut spinning = Vec::new();
         for number in 0..4 {
@@ -53,7 +53,7 @@ fn neighbours_of_those_that_compute_go_on() {
 #[test]
 fn the_time_of_one_that_computes_or_waits_is_up() {
     runtime(1).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         for (name, wat) in [("spin", SPIN), ("echo", ECHO)] {
             // Its time counts while it is compiled.
             let program = program(name, wat);
@@ -75,7 +75,7 @@ fn the_time_of_one_that_computes_or_waits_is_up() {
 #[test]
 fn an_agent_ends_with_its_handle() {
     runtime(1).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         for (name, wat) in [("spin", SPIN), ("echo", ECHO)] {
             let mut agent = launch(&host, name, Plan::new(program(name, wat))).await;
             let (_stdin, mut stdout) = (agent.stdin(), agent.stdout().unwrap());
@@ -93,7 +93,7 @@ fn an_agent_ends_with_its_handle() {
 #[test]
 fn a_launch_that_fails_leaves_nothing() {
     runtime(2).block_on(async {
-        let host = Host::builder().max_memory(64 << 20).build().unwrap();
+        let host = Host::builder().compile_here().max_memory(64 << 20).build().unwrap();
         let launch = |plan: Plan| host.launch(id("one"), plan, Io::piped());
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
@@ -127,7 +127,7 @@ fn a_launch_that_fails_leaves_nothing() {
 /// Runs a program to its end on a runtime of one thread, and returns what it has written.
 fn run(wat: &str, plan: impl FnOnce(Plan) -> Plan) -> (Report, String) {
     runtime(1).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let mut agent = launch(&host, "one", plan(Plan::new(program("one", wat)))).await;
         let (mut stdout, mut said) = (agent.stdout().unwrap(), String::new());
         stdout.read_to_string(&mut said).await.unwrap();
@@ -192,7 +192,7 @@ fn every_import_is_answered_as_on_a_thread() {
     assert_eq!(said, "x");
     let unknown = r#"(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))"#;
     runtime(1).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let plan = Plan::new(program("unknown", unknown));
         let refused = host.launch(id("one"), plan, Io::null()).await;
         assert!(matches!(refused.err(), Some(LaunchError::Module(_))));
@@ -282,7 +282,7 @@ fn files_of_a_folder_are_written_and_synced_beside_the_agent() {
 #[test]
 fn streams_are_the_embedders() {
     runtime(1).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let (mut from, to) = tokio::io::duplex(64);
         let io = Io {
             // More than pipes hold.
@@ -303,7 +303,7 @@ fn streams_are_the_embedders() {
 #[test]
 fn code_is_kept_by_its_digest_and_goes_when_there_is_too_much() {
     runtime(1).block_on(async {
-        let host = Host::builder().max_code(1).build().unwrap();
+        let host = Host::builder().compile_here().max_code(1).build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("echo.wasm");
         std::fs::write(&file, wat::parse_str(ECHO).unwrap()).unwrap();
@@ -338,7 +338,7 @@ fn code_is_kept_by_its_digest_and_goes_when_there_is_too_much() {
 #[test]
 fn a_manifest_is_a_plan() {
     runtime(1).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let manifest = folder.path().join("agent.toml");
         std::fs::write(folder.path().join("echo.wasm"), wat::parse_str(ECHO).unwrap()).unwrap();
@@ -373,7 +373,7 @@ fn a_manifest_is_a_plan() {
 #[test]
 fn capabilities_are_granted_and_given_back() {
     runtime(1).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let state = tempfile::tempdir().unwrap();
         let grant = |flag: &str| Grant::from_flag(flag).unwrap();
         let plan = || {
@@ -464,7 +464,7 @@ fn an_agent_that_ends_with_its_runtime_leaves_nothing() {
 #[test]
 fn a_launch_that_is_given_up_has_its_id_until_nothing_is_done_for_it() {
     runtime(2).block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (state, token) = (folder.path().join("state"), folder.path().join("token"));
         mkfifoat(CWD, &token, Mode::RWXU).unwrap();
@@ -569,7 +569,11 @@ fn sockets_are_looked_at_at_every_pause_of_a_long_call() {
             asked: AtomicUsize::new(0),
             to,
         });
-        let host = Host::builder().clock(clock.clone()).build().unwrap();
+        let host = Host::builder()
+            .compile_here()
+            .clock(clock.clone())
+            .build()
+            .unwrap();
         let agent = launch(&host, "one", Plan::new(program("random", wat))).await;
         from.read_exact(&mut [0]).await.unwrap();
         let late = clock.asked.load(Ordering::Relaxed) - AT;

@@ -12,7 +12,7 @@ fn thousands_of_agents_wait_on_two_threads() {
     builder.worker_threads(2).max_blocking_threads(1);
     let runtime = builder.enable_all().build().unwrap();
     runtime.block_on(async {
-        let host = Host::builder().build().unwrap();
+        let host = Host::builder().compile_here().build().unwrap();
         let echo = program("echo", ECHO);
         let first = launch(&host, "first", Plan::new(echo.clone())).await;
         // Workers, the ticker and the pool are there.

@@ -11,7 +11,8 @@
 //! - On the [pool](HostBuilder::blocking), threads beside the workers, as many as the builder says: reading and compiling a program, putting
 //!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, reading the names of a folder, databases, keys
 //!   that are kept.
-//! - On threads of their own, as many as there are processors: compilers of children, one at a time of each agent with its children.
+//! - On threads of their own, as many as there are processors: compilers of children, one at a time of each agent with its children; and what
+//!   is compiled [in this process](HostBuilder::compile_here).
 //! - On the runtime's own timers and sockets: time limits, clocks, the network.
 //!
 //! # Bounds
@@ -20,11 +21,13 @@
 //!
 //! # Example
 //! ```no_run
+//! use capfs_host::compile::Compiler;
 //! use capfs_host::host::{AgentId, Host, Io, Plan, Program};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let host = Host::builder().build()?;
+//! let compiler = Compiler::at("/usr/local/bin/capfs-host");
+//! let host = Host::builder().compiler(compiler).build()?;
 //! let plan = Plan::new(Program::file("tool.wasm")).arg("--verbose");
 //! let mut agent = host.launch(AgentId::new("tool")?, plan, Io::piped()).await?;
 //! agent.stdin().unwrap().write_all(b"hello\n").await?;
@@ -82,7 +85,7 @@ use ticker::Ticker;
 
 pub use agent::Agent;
 pub use plan::{AgentId, Plan, PlanError};
-pub use programs::{CODE_MAX, Program};
+pub use programs::{CODE_MAX, COMPILED_HERE_MAX, Program};
 pub use stdio::{AgentOutput, AgentStdin, Io, Stdio};
 pub use ticker::TICK;
 
@@ -161,6 +164,7 @@ pub struct HostBuilder {
     clock: Arc<dyn Clock>,
     cache: Option<Cache>,
     compiler: Option<Compiler>,
+    here: bool,
     stack: usize,
     blocking: usize,
     max_memory: u64,
@@ -197,13 +201,21 @@ impl HostBuilder {
         }
     }
 
-    /// Who compiles, in a process of its own that is held to its bounds: a `capfs-host` command. Unless told, programs are compiled in this
-    /// process, for as long and with as much memory as it takes, and no agent can be granted children.
+    /// Who compiles, in a process of its own that is held to its bounds: a `capfs-host` command. A host has this, or
+    /// [compiles here](HostBuilder::compile_here).
     pub fn compiler(self, compiler: Compiler) -> HostBuilder {
         HostBuilder {
             compiler: Some(compiler),
             ..self
         }
+    }
+
+    /// Lets programs be compiled in this process, where there is no [compiler](HostBuilder::compiler). It is for programs that are trusted: what it
+    /// takes to compile a module is not in its size (one of a megabyte can take gigabytes and minutes), nothing of it is in an account, and
+    /// nothing ends it: a launch that is given up, or whose time is up, leaves it behind until it is done. As many are compiled at once as there
+    /// are processors, others wait; a module has [`COMPILED_HERE_MAX`] bytes at most. No agent can be granted children.
+    pub fn compile_here(self) -> HostBuilder {
+        HostBuilder { here: true, ..self }
     }
 
     /// Bytes of stack for each agent's own frames: [`STACK`] unless told, 64 KiB at least.
@@ -229,8 +241,12 @@ impl HostBuilder {
     /// Makes the host.
     ///
     /// # Errors
-    /// There is no runtime, or the system gives no thread.
+    /// There is no runtime, nothing says who compiles, or the system gives no thread.
     pub fn build(self) -> io::Result<Host> {
+        if self.compiler.is_none() && !self.here {
+            let text = "nothing says who compiles: `HostBuilder::compiler`, or `HostBuilder::compile_here` for programs that are trusted";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let runtime = match self.runtime {
             Some(runtime) => runtime,
             None => Handle::try_current().map_err(io::Error::other)?,
@@ -241,19 +257,20 @@ impl HostBuilder {
         let pool = Pool::new(runtime.clone(), self.blocking);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let stack = self.stack.max(64 << 10);
-        let engines = Engines::on_fibers(stack);
+        let compiling = Pool::new(runtime.clone(), processors);
         let programs = Programs::new(
-            engines,
+            Engines::on_fibers(stack),
             self.cache.clone(),
             self.compiler.clone(),
             pool.clone(),
+            compiling.clone(),
             self.max_code,
         );
         Ok(Host(Arc::new(Inner {
             ticker: Ticker::start(programs.engine().clone())?,
             programs: Arc::new(programs),
             pool,
-            compiling: Pool::new(runtime.clone(), processors),
+            compiling,
             runtime,
             network,
             clock: self.clock,
@@ -274,7 +291,7 @@ struct Inner {
     ticker: Ticker,
     programs: Arc<Programs>,
     pool: Pool,
-    /// For what children are compiled on: nothing else waits for it.
+    /// For what is compiled for children, or in this process: nothing else waits for it.
     compiling: Pool,
     runtime: Handle,
     network: Network,
@@ -325,6 +342,7 @@ impl Host {
             clock: Arc::new(SystemClock),
             cache: None,
             compiler: None,
+            here: false,
             stack: STACK,
             blocking: BLOCKING_MAX,
             max_memory: u64::MAX,
@@ -412,7 +430,8 @@ struct Belongings {
 /// An agent's room among the others.
 struct Place {
     account: Account,
-    _running: Charge,
+    /// For its stack, and for its instance.
+    running: Charge,
     _taken: Taken,
 }
 
@@ -433,9 +452,9 @@ async fn launch(
     let taken = Taken::take(&inner, &id)?;
     let account = inner.account.child(plan.max_memory);
     let running = account.charge(Holding::Programs, inner.stack + RUNNING);
-    let place = Place {
+    let mut place = Place {
         account: account.clone(),
-        _running: running.map_err(|_| LaunchError::Memory)?,
+        running: running.map_err(|_| LaunchError::Memory)?,
         _taken: taken,
     };
     let wanted = plan.digest.as_deref();
@@ -449,6 +468,8 @@ async fn launch(
         let refusal = capfs_modules::Refusal::MemoryLimit { needed, limit };
         return Err(ModuleError::refused(plan.program.name(), refusal).into());
     }
+    let instance = place.running.grow(linked.instance);
+    instance.map_err(|_| LaunchError::Memory)?;
     let Io {
         stdin,
         stdout,

@@ -19,13 +19,16 @@ use super::adapter::Adapter;
 use super::fiber::{self, Entry};
 use super::{HostUsage, LaunchError};
 use crate::cache::Cache;
-use crate::compile::{Compiler, Watch, allowed};
+use crate::compile::{Compiler, Failure, Watch, allowed};
 use crate::engine::{self, Compiling, Engines, Loaded, ModuleError, load_bytes};
 use crate::linker::linker_with;
 use crate::wait::{Cancelled, Canceller, Parker};
 
 /// Bytes of code that a host keeps, unless told.
 pub const CODE_MAX: u64 = 512 << 20;
+
+/// Bytes of a module that is [compiled in this process](super::HostBuilder::compile_here), at most: clang has 31 MB.
+pub const COMPILED_HERE_MAX: usize = 32 << 20;
 
 /// Files of which it is remembered what is in them.
 const FILES_MAX: usize = 4096;
@@ -142,6 +145,8 @@ pub(super) struct Linked {
     pub(super) digest: String,
     /// Bytes of memory that it needs from the start.
     pub(super) minimum: u64,
+    /// Bytes that an instance of it takes.
+    pub(super) instance: u64,
     /// Bytes of its code.
     code: u64,
 }
@@ -154,6 +159,8 @@ pub(super) struct Programs {
     cache: Option<Cache>,
     compiler: Option<Compiler>,
     pool: Pool,
+    /// Where programs are compiled in this process.
+    compiling: Pool,
     max: u64,
     kept: Mutex<Kept>,
 }
@@ -253,6 +260,7 @@ impl Programs {
         cache: Option<Cache>,
         compiler: Option<Compiler>,
         pool: Pool,
+        compiling: Pool,
         max: u64,
     ) -> Programs {
         Programs {
@@ -261,6 +269,7 @@ impl Programs {
             cache,
             compiler,
             pool,
+            compiling,
             max,
             kept: Mutex::default(),
         }
@@ -312,9 +321,12 @@ impl Programs {
             let interest = waits.interest();
             async move {
                 let _waits = waits;
-                let made = self
-                    .pool
-                    .run(move || programs.load(&name, &module, memory, &interest));
+                // What nobody can end holds no thread that others wait for.
+                let pool = match &self.compiler {
+                    Some(_) => &self.pool,
+                    None => &self.compiling,
+                };
+                let made = pool.run(move || programs.load(&name, &module, memory, &interest));
                 Ok::<_, LaunchError>(made.await??)
             }
         });
@@ -434,6 +446,10 @@ impl Programs {
                 };
                 Compiling::Apart(compiler, watch)
             }
+            None if wasm.len() > COMPILED_HERE_MAX => {
+                let failure = Failure::Large(COMPILED_HERE_MAX as u64);
+                return Err(ModuleError::failed(name, failure));
+            }
             None => Compiling::Here,
         };
         let loaded = load_bytes(&self.engines, wasm, name, self.cache.as_ref(), compiling);
@@ -445,6 +461,7 @@ impl Programs {
             program,
             digest: module.digest.clone(),
             minimum: loaded.facts.memory_minimum(),
+            instance: loaded.instance,
             // What the engine holds of its definitions is many times what they are in the file.
             code: (range.end as u64 - range.start as u64)
                 .saturating_add(loaded.facts.weight())
@@ -494,7 +511,14 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.build().unwrap();
         let pool = Pool::new(runtime.handle().clone(), 1);
-        let programs = Programs::new(Engines::on_fibers(1 << 20), None, None, pool, CODE_MAX);
+        let programs = Programs::new(
+            Engines::on_fibers(1 << 20),
+            None,
+            None,
+            pool.clone(),
+            pool,
+            CODE_MAX,
+        );
         let programs = Arc::new(programs);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("program.wasm");

@@ -242,7 +242,7 @@ impl Child {
         let loaded = loaded.map_err(refused)?;
         let image = loaded.module.image_range();
         let image = image.end as usize - image.start as usize;
-        let kept = weight.saturating_add(image as u64 + runs.running());
+        let kept = weight.saturating_add(image as u64 + loaded.instance + runs.running());
         code.resize(kept).map_err(larger)?;
         loaded.fits(self.account.left(), program).map_err(refused)?;
         Ok((loaded, code))
