@@ -19,6 +19,7 @@
 )]
 
 pub mod abi;
+pub mod life;
 mod memory;
 mod process;
 
