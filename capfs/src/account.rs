@@ -243,6 +243,12 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// Whose it is.
+    #[cfg(feature = "durable")]
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
     /// Bytes that are charged by it.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -59,4 +59,4 @@ pub use node::{
 };
 pub use op::Op;
 pub use rights::Rights;
-pub use stat::{FileKind, Qid, SetStat, SetTime, Stat};
+pub use stat::{FileKind, FileSystemStat, Qid, SetStat, SetTime, Stat};

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::{
-    Checkpoint, Durable, Errno, GuestSink, GuestSource, Handle, MaybeSend, MaybeSync, Name, Op,
-    Qid, SavedFile, SetStat, Stat,
+    Checkpoint, Durable, Errno, FileSystemStat, GuestSink, GuestSource, Handle, MaybeSend,
+    MaybeSync, Name, Op, Qid, SavedFile, SetStat, Stat,
 };
 
 /// A node that is shared between the places that refer to it.
@@ -86,6 +86,14 @@ pub trait Node: MaybeSend + MaybeSync + Any {
     /// The power to find files at and below this node by their handles; `None` where the device has none that last.
     fn durable(&self) -> Option<&dyn Durable> {
         None
+    }
+
+    /// What there is room for where the file is.
+    ///
+    /// # Errors
+    /// - [`Errno::Notsup`]: the device has no such bounds, or doesn't know them
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        Op::err(Errno::Notsup)
     }
 
     /// Keeps what all files of the device are now, until it is decided whether what is done from now on stays. Whichever node of the device

@@ -88,6 +88,24 @@ pub struct Stat {
     pub ctime: u64,
 }
 
+/// What is known about a file system as a whole, as 9P2000.L's `statfs` and statfs(2) have it. What others use of the same room is in it: what is free
+/// may be less than what is not used here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSystemStat {
+    /// Bytes in a block.
+    pub block_size: u32,
+    /// Blocks that contents may take.
+    pub blocks: u64,
+    /// Blocks that can be taken still.
+    pub free: u64,
+    /// Files, directories and links that there may be.
+    pub files: u64,
+    /// How many can be made still.
+    pub free_files: u64,
+    /// Bytes in the longest name.
+    pub name_max: u32,
+}
+
 /// A new value for a time stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetTime {

@@ -15,7 +15,7 @@ use crate::open::{StorageDirectory, StorageFile};
 use crate::state::State;
 use crate::volume::{Hold, Shared};
 #[cfg(feature = "durable")]
-use capfs::{Checkpoint, Durable, Handle};
+use capfs::{Checkpoint, Durable, FileSystemStat, Handle};
 #[cfg(feature = "durable")]
 use std::collections::HashSet;
 
@@ -117,6 +117,11 @@ impl Node for StorageNode {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    #[cfg(feature = "durable")]
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        self.hold.run(|state| Ok(state.file_system_stat()))
     }
 
     #[cfg(feature = "durable")]

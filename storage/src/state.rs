@@ -552,6 +552,20 @@ impl State {
         Err(Errno::Nametoolong)
     }
 
+    /// By its quota: the host tells how much room it has by refusing more.
+    #[cfg(feature = "durable")]
+    pub fn file_system_stat(&self) -> capfs::FileSystemStat {
+        let files = self.nodes.len().saturating_sub(1);
+        capfs::FileSystemStat {
+            block_size: BLOCK as u32,
+            blocks: self.limit,
+            free: self.limit.saturating_sub(self.used),
+            files: STORAGE_NODES_MAX as u64,
+            free_files: STORAGE_NODES_MAX.saturating_sub(files) as u64,
+            name_max: capfs::NAME_MAX as u32,
+        }
+    }
+
     /// Bytes that files take.
     pub fn used_bytes(&self) -> u64 {
         self.used * BLOCK as u64

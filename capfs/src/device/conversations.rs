@@ -22,8 +22,9 @@ use super::synthetic::{Command, Contents, DynamicNames, OpenCtl, OpenText, Synth
 use crate::account::{Account, Charge, Holding};
 use crate::forward::{forward_node, forward_open_file};
 use crate::{
-    Checkpoint, DirEntry, Directory, Durable, EditDirectory, Errno, FileKind, Handle, MaybeSend,
-    MaybeSync, Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SavedFile, SetStat, Stat,
+    Checkpoint, DirEntry, Directory, Durable, EditDirectory, Errno, FileKind, FileSystemStat,
+    Handle, MaybeSend, MaybeSync, Name, Node, NodeRef, Op, OpenFile, OpenHow, Qid, SavedFile,
+    SetStat, Stat,
 };
 
 /// Bytes that an account is charged for a conversation, beside what it gathers: 4 KiB, what one with its files takes on a
@@ -424,6 +425,10 @@ impl Node for Member {
 
     fn durable(&self) -> Option<&dyn Durable> {
         None
+    }
+
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        Op::err(Errno::Notsup)
     }
 
     fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {

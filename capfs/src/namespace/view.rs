@@ -10,8 +10,8 @@ use super::table::Mount;
 use super::{Namespace, Place};
 use crate::device::parts::lock;
 use crate::{
-    Checkpoint, Directory, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef,
-    Op, OpenFile, OpenHow, Opened, Qid, Rights, SetStat, Stat, VIEW_DEVICES_MAX,
+    Checkpoint, Directory, Durable, EditDirectory, Errno, FileKind, FileSystemStat, Handle, Name,
+    Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, Rights, SetStat, Stat, VIEW_DEVICES_MAX,
 };
 
 /// The first number of a device that lies behind a view within the viewed namespace; those below are of its mounts.
@@ -165,6 +165,10 @@ impl Node for View {
 
     fn durable(&self) -> Option<&dyn Durable> {
         None
+    }
+
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        self.place.node().file_system_stat()
     }
 
     /// What is done by way of a namespace is undone where its devices are.

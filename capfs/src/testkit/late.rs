@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 
 use crate::device::parts::lock;
 use crate::{
-    Checkpoint, DirEntry, Directory, Durable, EditDirectory, Entries, Errno, GuestSink,
-    GuestSource, Handle, Interest, Listener, MaybeSend, Name, Node, NodeRef, Op, OpenFile, OpenHow,
-    Opened, Qid, Readiness, SavedFile, SetStat, Socket, Stat, WriteAt, Written,
+    Checkpoint, DirEntry, Directory, Durable, EditDirectory, Entries, Errno, FileSystemStat,
+    GuestSink, GuestSource, Handle, Interest, Listener, MaybeSend, Name, Node, NodeRef, Op,
+    OpenFile, OpenHow, Opened, Qid, Readiness, SavedFile, SetStat, Socket, Stat, WriteAt, Written,
 };
 
 /// How often a wait is woken for nothing.
@@ -146,6 +146,11 @@ impl Node for LateNode {
 
     fn durable(&self) -> Option<&dyn Durable> {
         self.0.durable().map(|_| self as &dyn Durable)
+    }
+
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        let inner = self.0.clone();
+        later(move || inner.file_system_stat())
     }
 
     fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {

@@ -241,6 +241,11 @@ impl Node for RemoteNode {
         None
     }
 
+    /// The protocol doesn't ask for it.
+    fn file_system_stat(&self) -> Op<capfs::FileSystemStat> {
+        Op::err(Errno::Notsup)
+    }
+
     /// What was done elsewhere is not undone from here.
     fn checkpoint(&self) -> Op<Box<dyn capfs::Checkpoint>> {
         Op::err(Errno::Notsup)

@@ -486,3 +486,19 @@ fn files_are_found_below_where_they_are_looked_for_and_not_behind_what_covers_th
     assert_eq!(found(&root, &[y]), [Some(f), None, None]);
     assert_eq!(found(&nodes[1], &[y]), [None, Some(g), Some(y)]);
 }
+
+#[cfg(feature = "durable")]
+#[test]
+fn it_tells_what_there_is_room_for() {
+    let volume = small(&Disk::default());
+    let root = volume.root();
+    let told = || now(root.file_system_stat()).unwrap();
+    let empty = told();
+    assert_eq!((empty.block_size as usize, empty.blocks), (BLOCK, 40));
+    assert_eq!((empty.free, empty.free_files), (40, empty.files));
+    testkit::write(&root, "f", &[1; 3 * BLOCK + 1]).unwrap();
+    assert_eq!((told().free, told().free_files), (36, empty.files - 1));
+    let mut file = create(&volume, "g");
+    assert_eq!(fill(&mut *file).0, 36 * BLOCK as u64);
+    assert_eq!(told().free, 0);
+}

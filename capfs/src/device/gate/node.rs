@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::file::GatedFile;
 use super::{OperationKind, Path, Shared};
 #[cfg(feature = "durable")]
-use crate::Checkpoint;
+use crate::{Checkpoint, FileSystemStat};
 use crate::{
     Directory, Durable, EditDirectory, Errno, Handle, Name, Node, NodeRef, Op, OpenFile, OpenHow,
     Opened, Qid, SetStat, Stat,
@@ -116,6 +116,11 @@ impl Node for GatedNode {
         self.gate
             .through(OperationKind::Open, &self.path, subject, start, |_| 0)
             .map(self.open_file(self.path.clone()))
+    }
+
+    #[cfg(feature = "durable")]
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        self.gate.past(|| self.inner.file_system_stat())
     }
 
     /// It is the host's doing, not the agent's: nothing is counted, and it is done however much was revoked.

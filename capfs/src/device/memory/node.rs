@@ -11,9 +11,9 @@ use super::content::Content;
 use super::inode::{Body, Inode};
 use super::names::Names;
 use super::open::{MemoryDirectory, MemoryFile};
-#[cfg(feature = "durable")]
-use crate::Checkpoint;
 use crate::device::lock::lock;
+#[cfg(feature = "durable")]
+use crate::{Checkpoint, FileSystemStat};
 use crate::{
     Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef,
     Op, OpenFile, OpenHow, Opened, Qid, SYMLINK_TARGET_MAX, SetStat, Stat,
@@ -77,6 +77,11 @@ impl Node for Inode {
     #[cfg(feature = "durable")]
     fn durable(&self) -> Option<&dyn Durable> {
         Some(self)
+    }
+
+    #[cfg(feature = "durable")]
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        Op::ok(self.volume.quota.stat())
     }
 
     #[cfg(feature = "durable")]

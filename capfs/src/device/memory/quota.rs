@@ -6,6 +6,8 @@ use super::{MemoryLimits, MemoryUsage};
 use crate::Errno;
 use crate::account::{Account, Charge, Holding};
 use crate::device::lock::lock;
+#[cfg(feature = "durable")]
+use crate::{FileSystemStat, NAME_MAX};
 
 /// Bytes that an account is charged for a file, a directory or a link beside what it holds: what one takes on a 64-bit
 /// host.
@@ -13,6 +15,10 @@ const INODE: u64 = 256;
 
 /// Bytes that an account is charged for a name beside its own: its places in the two maps of a directory.
 const NAME: u64 = 256;
+
+/// Bytes in the blocks that are told.
+#[cfg(feature = "durable")]
+const BLOCK: u64 = 4096;
 
 /// What is used, and what may be: by the limits of the file system itself, and by the account of the agent that it is for.
 pub(super) struct Quota {
@@ -68,6 +74,23 @@ impl Quota {
         MemoryUsage {
             bytes: state.bytes,
             nodes: state.inodes,
+        }
+    }
+
+    /// In blocks of 4 KiB: what the limits leave, and what the account does where that is less.
+    #[cfg(feature = "durable")]
+    pub(super) fn stat(&self) -> FileSystemStat {
+        let state = lock(&self.state);
+        let left = state.charge.account().left();
+        let left = left.saturating_add(state.charge.bytes() - state.held);
+        let free = left.min(self.limits.bytes - state.bytes);
+        FileSystemStat {
+            block_size: BLOCK as u32,
+            blocks: (state.bytes + free) / BLOCK,
+            free: free / BLOCK,
+            files: self.limits.nodes,
+            free_files: self.limits.nodes - state.inodes,
+            name_max: NAME_MAX as u32,
         }
     }
 
@@ -152,6 +175,35 @@ fn more(used: u64, count: u64, limit: u64) -> Result<u64, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "durable")]
+    #[test]
+    fn what_is_free_is_what_limits_and_account_leave() {
+        let account = Account::new(100 * BLOCK);
+        let limits = |blocks: u64| MemoryLimits {
+            bytes: blocks * BLOCK,
+            nodes: 10,
+        };
+        let told = |quota: &Quota| {
+            let stat = quota.stat();
+            (stat.blocks, stat.free, stat.files, stat.free_files)
+        };
+        let (small, large) = (
+            Quota::new(limits(20), &account),
+            Quota::new(limits(1 << 20), &account),
+        );
+        assert_eq!(told(&small), (20, 20, 10, 10));
+        assert_eq!(told(&large), (100, 100, 10, 10), "the account has no more");
+        small.charge_bytes(5 * BLOCK).unwrap();
+        small.charge_inode().unwrap();
+        assert_eq!(told(&small), (20, 15, 10, 9));
+        let (blocks, free, ..) = told(&large);
+        assert_eq!(blocks, free, "nothing of it is used here");
+        assert!((90..95).contains(&free), "{free}");
+        small.release_bytes(5 * BLOCK);
+        small.release_inode();
+        assert_eq!(told(&small).1, 20);
+    }
 
     #[test]
     fn a_shorter_name_needs_no_room() {

@@ -8,9 +8,9 @@ use crate::device::Device;
 use crate::device::null::set_device_stat;
 use crate::device::pipe::stream_stat;
 use crate::{
-    Checkpoint, Directory, Durable, Entries, Errno, FileKind, GuestSink, GuestSource, Handle,
-    Interest, Listener, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile, OpenHow, Qid, Readiness,
-    SavedFile, SetStat, Socket, Stat, WriteAt, Written,
+    Checkpoint, Directory, Durable, Entries, Errno, FileKind, FileSystemStat, GuestSink,
+    GuestSource, Handle, Interest, Listener, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
+    OpenHow, Qid, Readiness, SavedFile, SetStat, Socket, Stat, WriteAt, Written,
 };
 
 /// Where a stream file's open files come from; a closure that makes one, and answers with a `Result` or
@@ -128,6 +128,10 @@ impl Node for StreamNode {
 
     fn durable(&self) -> Option<&dyn Durable> {
         None
+    }
+
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        Op::err(Errno::Notsup)
     }
 
     fn checkpoint(&self) -> Op<Box<dyn Checkpoint>> {

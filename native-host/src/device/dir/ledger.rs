@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, Metadata, MetadataExt};
-use capfs::Errno;
-use rustix::fs::{Mode, OFlags, SeekFrom};
+use capfs::{Errno, FileSystemStat, NAME_MAX};
+use rustix::fs::{Mode, OFlags, SeekFrom, StatVfs};
 
 use super::file::Held;
 use super::options;
@@ -116,6 +116,33 @@ impl Count {
             Err(_) if self.look(root)? => room(self),
             result => result,
         }
+    }
+}
+
+/// What there is room for on the host's file system, and by the limit of a folder.
+pub(super) fn file_system_stat(host: &StatVfs, ledger: Option<&Ledger>) -> FileSystemStat {
+    // What is for the superuser alone is not free.
+    let stat = FileSystemStat {
+        block_size: u32::try_from(host.f_frsize).unwrap_or(u32::MAX),
+        blocks: host.f_blocks,
+        free: host.f_bavail,
+        files: host.f_files,
+        free_files: host.f_favail,
+        name_max: (host.f_namemax as u32).min(NAME_MAX as u32),
+    };
+    let Some(ledger) = ledger else {
+        return stat;
+    };
+    let counted = ledger.lock();
+    let host_free = stat.free.saturating_mul(host.f_frsize) / BLOCK;
+    let free = ledger.limit.saturating_sub(counted.used) / BLOCK;
+    FileSystemStat {
+        block_size: BLOCK as u32,
+        blocks: ledger.limit / BLOCK,
+        free: free.min(host_free),
+        files: NAMES_MAX,
+        free_files: NAMES_MAX.saturating_sub(counted.names),
+        ..stat
     }
 }
 

@@ -29,8 +29,8 @@ use cap_std::fs::{Dir, FileType, Metadata, MetadataExt, OpenOptions, OpenOptions
 use cap_std::time::SystemTime;
 use capfs::account::Account;
 use capfs::{
-    Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, Handle, Name, Node, NodeRef,
-    Op, OpenFile, OpenHow, Opened, Qid, SetStat, SetTime, Stat,
+    Directory, DirectoryFile, Durable, EditDirectory, Errno, FileKind, FileSystemStat, Handle,
+    Name, Node, NodeRef, Op, OpenFile, OpenHow, Opened, Qid, SetStat, SetTime, Stat,
 };
 
 use super::errors::errno;
@@ -243,6 +243,14 @@ impl Node for Folder {
 
     fn directory(&self) -> Option<&dyn Directory> {
         Some(self)
+    }
+
+    fn file_system_stat(&self) -> Op<FileSystemStat> {
+        let stat = rustix::fs::fstatvfs(&self.dir);
+        let ledger = self.tree.ledger.as_ref();
+        op(stat
+            .map(|stat| ledger::file_system_stat(&stat, ledger.map(|ledger| &**ledger)))
+            .map_err(io::Error::from))
     }
 
     fn save(&self) -> Result<Handle, Errno> {

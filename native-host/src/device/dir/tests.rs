@@ -545,3 +545,20 @@ fn what_is_reserved_is_not_found_by_a_handle() {
     let barred = open(scratch.path(), reserved.check(&folder, false).unwrap());
     assert_eq!(resolve(&barred, &[handle], &[]), [Err(Errno::Stale)]);
 }
+
+#[test]
+fn a_folder_tells_what_there_is_room_for() {
+    let (directory, root) = folder();
+    let system = rustix::fs::statvfs(directory.path()).unwrap();
+    let told = now(root.file_system_stat()).unwrap();
+    let blocks = (u64::from(told.block_size), told.blocks);
+    assert_eq!(blocks, (system.f_frsize, system.f_blocks));
+    assert!(told.free <= told.blocks && told.name_max == 255);
+    let account = Account::unlimited();
+    let limited = HostFolder::open(directory.path()).unwrap();
+    let (limited, _) = limited.limited(40_960, Bars::default(), &account).unwrap();
+    write(&limited, "f", &[1; 5_000]).unwrap();
+    let told = now(limited.file_system_stat()).unwrap();
+    assert_eq!((told.block_size, told.blocks, told.free), (4_096, 10, 8));
+    assert_eq!(told.files - told.free_files, 1);
+}
