@@ -9,7 +9,7 @@ import { path } from '../project.mjs'
 const SOURCES = 'web/src'
 
 /** The modules at the top: entries, and what must lie beside them because it names files by addresses relative to itself. Which side each is on. */
-const TOP = { 'index.ts': 'page', 'node.ts': 'page', 'assets.ts': 'page', 'worker.ts': 'worker', 'worker-node.ts': 'worker' }
+const TOP = { 'index.ts': 'page', 'node.ts': 'page', 'full.ts': 'page', 'full-node.ts': 'page', 'assets.ts': 'page', 'worker.ts': 'worker', 'worker-node.ts': 'worker' }
 
 /** From which sides each side may import. */
 const MAY_IMPORT = { page: ['page', 'both'], worker: ['worker', 'both'], both: ['both'] }

@@ -109,7 +109,7 @@ async function inBrowser(folder, search) {
 
 await consumer('plain', async (folder) => {
   const readme = await readFile(join(root, 'web/README.md'), 'utf8')
-  for (const [budget, search, said] of [[BUDGET, '', /loads less than (\d+) KB after gzip/], [BUDGET_FULL, '?capabilities', /less than (\d+) KB with `capabilities: true`/]]) {
+  for (const [budget, search, said] of [[BUDGET, '', /loads less than (\d+) KB after gzip/], [BUDGET_FULL, '?capabilities', /less than (\d+) KB with `capabilities: true`/], [BUDGET_FULL, '?full', /less than (\d+) KB with `capabilities: true`/]]) {
     const served = await inBrowser(folder, search)
     const ours = [...served].filter((file) => file.includes(`node_modules${sep}capfs${sep}`))
     assert(ours.some((file) => file.endsWith(search === '' ? 'kernel.wasm' : 'kernel-full.wasm')), 'the page loaded no kernel')
@@ -169,6 +169,7 @@ await consumer('esbuild', async (folder) => {
 
 await consumer('node', async (folder) => {
   assert.equal(node(folder, 'src/main.js').trim(), EXPECTED)
+  assert.equal(node(folder, 'src/full.js').trim(), `/cap/crypto, ${EXPECTED}`)
 })
 
 await consumer('typescript', async (folder) => {

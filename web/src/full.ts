@@ -1,0 +1,12 @@
+/** The entry `capfs/full` in a browser: the package with the kernel that has the capabilities of the web platform. */
+import { Capfs as Either } from './index.js';
+import type { CapfsOptions } from './index.js';
+
+export * from './index.js';
+
+/** What `capfs` exports by this name, made with `capabilities: true`. */
+export type Capfs = Either;
+export const Capfs = {
+  /** As `Capfs.create` of `capfs`, with the larger kernel. */
+  create: (options: Omit<CapfsOptions, 'capabilities'> = {}): Promise<Either> => Either.create({ ...options, capabilities: true }),
+};
