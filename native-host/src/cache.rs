@@ -166,17 +166,27 @@ impl Cache {
 
     /// Keeps code of this length.
     fn keep(&self, key: &str, len: u64, code: &mut dyn Read) -> io::Result<()> {
-        /// Tells what is written by one process apart.
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let (order, relaxed) = (Ordering::Relaxed, Ordering::Relaxed);
         let less = |left: u64| left.checked_sub(len);
         if self.left.fetch_update(order, relaxed, less).is_err() {
             let text = "the children of this run have kept as much as they may";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
         }
+        let written = self.write(key, code);
+        if written.is_err() {
+            // What isn't there takes nothing.
+            let more = |left: u64| Some(left.saturating_add(len));
+            let _ = self.left.fetch_update(order, relaxed, more);
+        }
+        written
+    }
+
+    fn write(&self, key: &str, code: &mut dyn Read) -> io::Result<()> {
+        /// Tells what is written by one process apart.
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
         self.make()?;
         check(&self.folder)?;
-        let (process, number) = (std::process::id(), WRITTEN.fetch_add(1, relaxed));
+        let (process, number) = (std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
         let temporary = self.folder.join(format!(".{key}.{process}.{number}"));
         let written = fs::File::create_new(&temporary)
             .and_then(|mut file| copy(code, &mut file))
@@ -594,6 +604,25 @@ mod tests {
             cache.find(&two).is_none(),
             "programs don't use what children have kept"
         );
+    }
+
+    #[test]
+    fn what_could_not_be_written_takes_nothing_of_what_children_may_keep() {
+        let (_directory, cache, engine, key, module) = setup();
+        let children = cache.of_children();
+        let size = module.serialize().unwrap().len() as u64;
+        children.left.store(size, Ordering::Relaxed);
+        children.make().unwrap();
+        let folder =
+            |mode| fs::set_permissions(children.folder(), fs::Permissions::from_mode(mode));
+        folder(0o777).unwrap();
+        for _ in 0..2 {
+            let refused = children.store(&key, &module).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        }
+        folder(0o700).unwrap();
+        children.store(&key, &module).unwrap();
+        assert!(load(&children, &engine, &key).is_some());
     }
 
     #[test]

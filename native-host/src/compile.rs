@@ -223,9 +223,25 @@ impl Compiler {
         wasm: &[u8],
         watch: &mut Watch<'_>,
     ) -> Result<SealedCode, Failure> {
+        let before = watch.charge.as_ref().map_or(0, |charge| charge.bytes());
+        let compiled = self.compile_beside(tier, wasm, before, watch);
+        if compiled.is_err() {
+            // Another compiler may be tried. It is less, so it is not refused.
+            let _ = watch.cover(before);
+        }
+        compiled
+    }
+
+    /// Charges what it takes beside the bytes `before`.
+    fn compile_beside(
+        &self,
+        tier: Tier,
+        wasm: &[u8],
+        before: u64,
+        watch: &mut Watch<'_>,
+    ) -> Result<SealedCode, Failure> {
         let other = |error: io::Error| Failure::Other(error.to_string());
         let max = watch.max;
-        let before = watch.charge.as_ref().map_or(0, |charge| charge.bytes());
         // The process has its own copy of the module, which counts with what it has.
         let copied = before.saturating_add(wasm.len() as u64);
         watch.cover(copied)?;
@@ -424,7 +440,27 @@ fn compile(tier: Tier) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use capfs::account::{Account, Holding};
+
     use super::*;
+
+    #[test]
+    fn a_compiler_that_fails_leaves_the_charge_as_it_was() {
+        let account = Account::new(1 << 20);
+        let mut charge = account.charge(Holding::Programs, 100).unwrap();
+        let mut meanwhile = || ();
+        let mut watch = Watch {
+            parker: &Parker::new(),
+            max: 1 << 30,
+            charge: Some(&mut charge),
+            meanwhile: &mut meanwhile,
+        };
+        for command in ["/nowhere/capfs-host", "/bin/false"] {
+            let failed = Compiler::at(command).compile(Tier::Optimised, &[0; 4096], &mut watch);
+            assert!(failed.is_err());
+        }
+        assert_eq!(charge.bytes(), 100);
+    }
 
     #[test]
     fn what_is_large_begins_with_the_baseline_compiler() {

@@ -81,6 +81,7 @@ use fiber::Course;
 pub(crate) use fiber::{Ending, Entry};
 pub(crate) use fibers::{Fibers, Started};
 use programs::{Linked, Programs};
+use stdio::Ahead;
 use ticker::Ticker;
 
 pub use agent::Agent;
@@ -516,10 +517,7 @@ async fn launch(
         max_files: files,
         account: account.clone(),
     });
-    // What reads ahead for an agent that isn't there reads no more.
-    let process = process
-        .await
-        .inspect_err(|_| opened.input.iter().for_each(JoinHandle::abort))?;
+    let process = process.await?;
     belongings.state.iter_mut().for_each(State::keep);
     belongings.capabilities.begin(&namespace);
     drop(namespace);
@@ -558,7 +556,7 @@ struct Life {
     clock: Arc<TurnClock>,
     belongings: Belongings,
     outputs: Vec<JoinHandle<()>>,
-    input: Option<JoinHandle<()>>,
+    input: Option<Ahead>,
 }
 
 impl Life {
@@ -570,9 +568,7 @@ impl Life {
         };
         let (program, account) = (&self.linked.program, &self.account);
         let report = fiber::run(program, process, self.clock, account, &course).await;
-        if let Some(input) = &self.input {
-            input.abort();
-        }
+        drop(self.input);
         for mut output in self.outputs {
             // What the agent has written gets where it goes, unless somebody has had enough: then it has a moment.
             if course.wait_for(&mut output).await.is_err() {

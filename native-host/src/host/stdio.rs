@@ -100,8 +100,17 @@ pub(super) struct Opened {
     pub(super) stderr: Option<AgentOutput>,
     /// Tasks that take what the agent writes to where it goes.
     pub(super) outputs: Vec<JoinHandle<()>>,
-    /// The task that reads ahead for it.
-    pub(super) input: Option<JoinHandle<()>>,
+    /// What reads ahead for it.
+    pub(super) input: Option<Ahead>,
+}
+
+/// The task that reads ahead for an agent. Without it, nothing more is read.
+pub(super) struct Ahead(JoinHandle<()>);
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Opens the streams of the agent of an account.
@@ -126,9 +135,9 @@ pub(super) fn open(
     }
 }
 
-type OpenedEnd<End> = (Box<dyn OpenFile>, Option<End>, Option<JoinHandle<()>>);
+type OpenedEnd<End, Task> = (Box<dyn OpenFile>, Option<End>, Option<Task>);
 
-fn open_input(stdio: Stdio, account: &Account, runtime: &Handle) -> OpenedEnd<AgentStdin> {
+fn open_input(stdio: Stdio, account: &Account, runtime: &Handle) -> OpenedEnd<AgentStdin, Ahead> {
     match stdio.0 {
         Kind::File(file) => (file, None, None),
         Kind::Piped => {
@@ -142,13 +151,17 @@ fn open_input(stdio: Stdio, account: &Account, runtime: &Handle) -> OpenedEnd<Ag
                 // Its end, and its failure, are the end of what the agent reads.
                 let _ = tokio::io::copy(&mut from, &mut to).await;
             });
-            (Box::new(reader), None, Some(pump))
+            (Box::new(reader), None, Some(Ahead(pump)))
         }
         Kind::Null | Kind::Writer(_) => (Box::new(Null), None, None),
     }
 }
 
-fn open_output(stdio: Stdio, account: &Account, runtime: &Handle) -> OpenedEnd<AgentOutput> {
+fn open_output(
+    stdio: Stdio,
+    account: &Account,
+    runtime: &Handle,
+) -> OpenedEnd<AgentOutput, JoinHandle<()>> {
     match stdio.0 {
         Kind::File(file) => (file, None, None),
         Kind::Piped => {
@@ -219,5 +232,29 @@ impl AsyncRead for AgentOutput {
             }
             Err(errno) => Poll::Ready(Err(io_error(errno))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_read_for_an_agent_that_does_not_come() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        let account = Account::new(1 << 20);
+        runtime.block_on(async {
+            let (mut own, theirs) = duplex(1);
+            let nobody = [Stdio::null(), Stdio::null()];
+            let opened = open(Stdio::reader(theirs), nobody, &account, runtime.handle());
+            // It is read ahead.
+            own.write_all(b"some bytes").await.unwrap();
+            drop(opened);
+            assert_eq!(own.read(&mut [0]).await.unwrap(), 0);
+        });
+        assert_eq!(account.used(), 0);
     }
 }
