@@ -1,5 +1,5 @@
 //! What of this machine's no agent may reach through a folder that it was granted: compiled code, state, the audit, its own
-//! manifest, files with secrets.
+//! manifest, files with secrets; where agents share a host, that of all of them.
 //!
 //! Whoever writes compiled code runs it as this user, whoever writes a manifest grants, and who reads a state folder has the keys in
 //! it. So such a folder is refused, and told by what it is, not by its name: by device and inode of each directory that leads
@@ -75,8 +75,23 @@ struct Place {
 }
 
 /// What is reserved in a run.
-#[derive(Debug, Default)]
-pub struct Reserved(Vec<Thing>);
+#[derive(Clone, Debug, Default)]
+pub struct Reserved(Vec<Arc<Thing>>);
+
+/// Where a granted folder is: itself first, then every directory that it is in.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    above: Vec<FileId>,
+    writable: bool,
+}
+
+impl Granted {
+    /// The folder of this path; `None` where there is none.
+    pub(crate) fn at(path: &Path, writable: bool) -> Option<Granted> {
+        let above = above(directory(CWD, path).ok()?);
+        (!above.is_empty()).then_some(Granted { above, writable })
+    }
+}
 
 /// Why a folder can't be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,12 +104,15 @@ pub struct Conflict {
 
 /// What is `EACCES` in a folder, wherever it appears.
 #[derive(Clone, Debug, Default)]
-pub struct Bars(Arc<[FileId]>);
+pub struct Bars(
+    /// In order: it is looked at for each file, and there may be many agents.
+    Arc<[FileId]>,
+);
 
 impl Bars {
     /// Whether something is one of them.
     pub fn has(&self, id: FileId) -> bool {
-        self.0.contains(&id)
+        self.0.binary_search(&id).is_ok()
     }
 }
 
@@ -124,14 +142,42 @@ impl Reserved {
         hint: &'static str,
         has_own: bool,
     ) {
-        self.0.push(Thing {
+        self.0.push(Arc::new(Thing {
             what,
             hint,
             path: path.to_owned(),
             danger,
             has_own,
             place: OnceLock::new(),
+        }));
+    }
+
+    /// Reserves what others reserve, too.
+    pub(crate) fn add_all(&mut self, others: &Reserved) {
+        self.0.extend(others.0.iter().cloned());
+    }
+
+    /// The same for other agents, which have nothing of their own in it.
+    pub(crate) fn for_others(&self) -> Reserved {
+        let mut others = Reserved::default();
+        for thing in &self.0 {
+            others.put(thing.what, &thing.path, thing.danger, thing.hint, false);
+        }
+        others
+    }
+
+    /// What of it a folder overlaps with that was granted before, to whom may not have it.
+    pub(crate) fn within_reach(&self, granted: &Granted) -> Option<String> {
+        let [own, ..] = &granted.above[..] else {
+            return None;
+        };
+        let reached = self.0.iter().find(|thing| {
+            let place = thing.place.get_or_init(|| find(&thing.path));
+            let there = place.within.contains(own)
+                || place.own.is_some_and(|id| granted.above.contains(&id));
+            there && (granted.writable || thing.danger == Danger::Read)
         });
+        reached.map(|thing| format!("{}, `{}`", thing.what, thing.path.display()))
     }
 
     /// Whether a folder can be granted, and what is barred in it.
@@ -183,6 +229,8 @@ impl Reserved {
                 hint: thing.hint,
             });
         }
+        bars.sort_unstable();
+        bars.dedup();
         Ok(Bars(bars.into()))
     }
 }

@@ -43,6 +43,7 @@ mod adapter;
 mod agent;
 mod fiber;
 mod fibers;
+mod kept;
 mod plan;
 mod programs;
 mod stdio;
@@ -50,6 +51,7 @@ mod ticker;
 
 use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -80,6 +82,7 @@ use crate::tasks::{Family, FamilyConfig};
 use fiber::Course;
 pub(crate) use fiber::{Ending, Entry};
 pub(crate) use fibers::{Fibers, Started};
+use kept::{Keeping, Member};
 use programs::{Linked, Programs};
 use stdio::Ahead;
 use ticker::Ticker;
@@ -123,6 +126,9 @@ pub enum LaunchError {
     /// Its state folder can't be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Another agent could reach what it keeps.
+    #[error("{0}")]
+    Reach(String),
     /// What it is given is no process.
     #[error(transparent)]
     Process(#[from] ConfigError),
@@ -170,6 +176,7 @@ pub struct HostBuilder {
     blocking: usize,
     max_memory: u64,
     max_code: u64,
+    reserved: Vec<PathBuf>,
 }
 
 impl HostBuilder {
@@ -239,6 +246,14 @@ impl HostBuilder {
         HostBuilder { max_code, ..self }
     }
 
+    /// A file or folder that no agent reaches by a folder that it is granted. State folders, manifests and files with secrets of its agents are
+    /// known to a host from the launch of each on; this is for what it doesn't know: the folder that the state of all agents is in, say, or an
+    /// audit.
+    pub fn reserve(mut self, path: impl Into<PathBuf>) -> HostBuilder {
+        self.reserved.push(path.into());
+        self
+    }
+
     /// Makes the host.
     ///
     /// # Errors
@@ -279,6 +294,7 @@ impl HostBuilder {
             compiler: self.compiler,
             stack: stack as u64,
             account: Account::new(self.max_memory),
+            keeping: Arc::new(Keeping::new(&self.reserved)),
             running: Mutex::default(),
         })))
     }
@@ -301,6 +317,7 @@ struct Inner {
     compiler: Option<Compiler>,
     stack: u64,
     account: Account,
+    keeping: Arc<Keeping>,
     running: Mutex<HashSet<AgentId>>,
 }
 
@@ -348,6 +365,7 @@ impl Host {
             blocking: BLOCKING_MAX,
             max_memory: u64::MAX,
             max_code: CODE_MAX,
+            reserved: Vec::new(),
         }
     }
 
@@ -424,6 +442,7 @@ struct Belongings {
     capabilities: Capabilities,
     /// Kept once the agent has begun.
     state: Option<State>,
+    member: Member,
     // Let go of last: whoever has the id next, or the room, finds the folder free.
     _place: Place,
 }
@@ -519,6 +538,7 @@ async fn launch(
     });
     let process = process.await?;
     belongings.state.iter_mut().for_each(State::keep);
+    belongings.member.begin();
     belongings.capabilities.begin(&namespace);
     drop(namespace);
     let ending = Arc::new(Ending::default());
@@ -603,6 +623,11 @@ fn prepare(
     let state = state
         .map(|folder| State::claim(folder, id.identity(), plan.program.name()))
         .transpose()?;
+    let manifest = plan.manifest.as_deref();
+    let kept = inner
+        .keeping
+        .add(id, plan.state.as_deref(), manifest, &plan.wants);
+    let (member, others) = kept.map_err(LaunchError::Reach)?;
     let devices = Devices {
         state: plan.state.clone(),
         passphrase: plan.passphrase,
@@ -627,10 +652,12 @@ fn prepare(
         manifest: plan.manifest.as_deref(),
         ..OwnPaths::default()
     };
-    let reserved = own.reserved(&plan.wants);
+    let mut reserved = own.reserved(&plan.wants);
+    reserved.add_all(&others);
     let mut belongings = Belongings {
         capabilities: Capabilities::new(devices, name, family, reserved),
         state,
+        member,
         _place: place,
     };
     let capabilities = &mut belongings.capabilities;
