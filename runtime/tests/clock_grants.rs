@@ -6,7 +6,10 @@ mod guest;
 const LATE: bool = false;
 
 use capfs::Errno;
+use capfs::clock::Clock;
 use capfs_runtime::{ClockGrant, NoRandom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use guest::{EPOCH, Guest, OUT, PATH, rights};
@@ -147,6 +150,48 @@ fn time_stamps_tell_what_the_granted_clock_does() {
         guest.path_filestat("file", false).unwrap();
         for at in [40, 48, 56] {
             assert_eq!(guest.u64_at(OUT + at), shown, "{grant:?}, at {at}");
+        }
+    }
+}
+
+/// A clock that goes on each time that it is read, as one of a fine resolution does.
+struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn realtime(&self) -> u64 {
+        EPOCH + self.monotonic()
+    }
+
+    fn monotonic(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn what_waits_equally_long_is_due_together() {
+    let clock = Arc::new(Ticking(AtomicU64::new(0)));
+    let mut guest = Guest::with(&[], |config| config.clock = clock.clone());
+    for (index, id) in [1, 0, 1].into_iter().enumerate() {
+        subscribe(&mut guest, index as u32, id, 1_000, false);
+    }
+    assert_eq!(poll(&mut guest, 3), Poll::Pending);
+    // To the nanosecond: what was asked for last isn't due later.
+    let begun = clock.0.load(Ordering::Relaxed);
+    for now in begun.. {
+        clock.0.store(now, Ordering::Relaxed);
+        if let Poll::Ready(happened) = poll(&mut guest, 3) {
+            assert_eq!(happened, Ok(3));
+            break;
+        }
+    }
+    for index in 0..2 {
+        subscribe(&mut guest, index, 0, EPOCH + 9_000, true);
+    }
+    for now in 8_900.. {
+        clock.0.store(now, Ordering::Relaxed);
+        if let Poll::Ready(happened) = poll(&mut guest, 2) {
+            assert_eq!(happened, Ok(2));
+            break;
         }
     }
 }

@@ -283,12 +283,24 @@ await test('keeps several agents in tabs that the keyboard reaches', async (page
   await start(page, 'hello')
   await stateIs(page, 'done')
   assert.equal(await page.locator('[role=tab]').count(), 3)
+  // No two of them have one name.
+  const names = await page.locator('.tab .close').evaluateAll((all) => all.map((button) => button.getAttribute('aria-label')))
+  assert.equal(new Set(names).size, 2, names.join(', '))
   await page.focus('[role=tab][aria-selected=true]')
   await page.keyboard.press('Home')
   assert.equal(await page.evaluate(() => document.activeElement.id), 'editor-tab')
   await page.keyboard.press('End')
   await page.keyboard.press('Delete')
   await page.waitForFunction(() => document.querySelectorAll('[role=tab]').length === 2)
+})
+
+await test('the focus stays with an agent that is killed by its button', async (page) => {
+  await start(page, 'lines')
+  await stateIs(page, 'running')
+  await page.focus('.agent:not([hidden]) button:text-is("Kill")')
+  await page.keyboard.press('Enter')
+  await stateIs(page, 'failed')
+  assert.equal(await page.evaluate(() => document.activeElement.matches('.agent')), true)
 })
 
 await test('the keyboard leaves the terminal, while a program reads and when it has ended', async (page) => {

@@ -228,6 +228,18 @@ export const everywhere = {
     same(await all(''), ['/a/of/a', '/file/h', '/top/g'])
     await agent.dispose()
   },
+  async 'reads text as it was written, with a mark of its order of bytes'({ capfs }) {
+    await capfs.writeFile('/marked', '\ufefftext')
+    same(await capfs.readText('/marked'), '\ufefftext')
+    await capfs.remove('/marked')
+  },
+  async 'ends with the code of its host where the files that it begins with have no room'({ capfs, guest }) {
+    const mounts = { '/w': { type: 'memory', files: { 'a.txt': new Uint8Array(8 << 20) } } }
+    for (const limits of [{ storage: 1 << 20 }, { memory: 4 << 20 }]) {
+      const { code, reason, exit } = await run(capfs, guest, ['hello'], { mounts, limits })
+      same([code, reason, exit.message?.includes('a.txt')], [70, 'host', true])
+    }
+  },
   async 'removes no directory that a link leads to'({ capfs, guest }) {
     const { agent } = await run(capfs, guest, ['script'], { stdin: 'link /w/link kept/deep\nlink /w/name kept/deep/file\n', mounts: { '/w': { type: 'memory', files: { 'kept/deep/file': 'kept' } } } })
     same((await agent.readDir('/w/link')).length, 1)

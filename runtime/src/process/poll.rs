@@ -30,6 +30,13 @@ pub(super) enum Moment {
     Realtime(u64),
 }
 
+/// What the clocks show in one call, read once where anything asks: what waits equally long is due together.
+#[derive(Default)]
+struct Now {
+    monotonic: Option<u64>,
+    realtime: Option<u64>,
+}
+
 /// Subscriptions whose moments are not charged: they take less than the other state of a call.
 const MOMENTS_FREE: usize = 64;
 
@@ -108,19 +115,20 @@ impl Process {
             Some(moments) => moments,
             None => Moments::new(count as usize, &self.account)?,
         };
+        let mut now = Now::default();
         let mut happened = 0;
         for index in 0..count {
             let at = subscriptions + index * snapshot.subscription_size();
             let subscription = snapshot.load_subscription(memory, at)?;
             let moment = match moments.all.get(index as usize) {
                 Some(moment) => Ok(*moment),
-                None => self.moment(&subscription),
+                None => self.moment(&subscription, &mut now),
             };
             if moments.all.len() == index as usize {
                 moments.all.push(moment.unwrap_or(None));
             }
             let event = match moment {
-                Ok(moment) => self.look(context, &subscription, moment),
+                Ok(moment) => self.look(context, &subscription, moment, &mut now),
                 Err(errno) => Some(failed(&subscription, errno)),
             };
             // Events are stored behind the subscriptions that were read, unless the guest made the
@@ -143,7 +151,7 @@ impl Process {
     }
 
     /// The moment that a clock subscription waits for.
-    fn moment(&self, subscription: &Subscription) -> Result<Option<Moment>, Errno> {
+    fn moment(&self, subscription: &Subscription, now: &mut Now) -> Result<Option<Moment>, Errno> {
         let Wanted::Clock {
             id,
             timeout,
@@ -154,7 +162,7 @@ impl Process {
         };
         Ok(Some(match (id, absolute) {
             (REALTIME | MONOTONIC, false) => {
-                let now = self.monotonic();
+                let now = *now.monotonic.get_or_insert_with(|| self.monotonic());
                 // What waits for no time at all tells none.
                 Moment::Monotonic(match timeout {
                     0 => now,
@@ -170,10 +178,14 @@ impl Process {
         }))
     }
 
-    fn is_due(&self, moment: Moment) -> bool {
+    fn is_due(&self, moment: Moment, now: &mut Now) -> bool {
         match moment {
-            Moment::Monotonic(moment) => self.monotonic() >= moment,
-            Moment::Realtime(moment) => self.clock.realtime() >= moment,
+            Moment::Monotonic(moment) => {
+                *now.monotonic.get_or_insert_with(|| self.monotonic()) >= moment
+            }
+            Moment::Realtime(moment) => {
+                *now.realtime.get_or_insert_with(|| self.clock.realtime()) >= moment
+            }
         }
     }
 
@@ -194,10 +206,11 @@ impl Process {
         context: &mut Context<'_>,
         subscription: &Subscription,
         moment: Option<Moment>,
+        now: &mut Now,
     ) -> Option<Event> {
         let (fd, interest) = match subscription.wanted {
             Wanted::Clock { .. } => {
-                let due = moment.is_some_and(|moment| self.is_due(moment));
+                let due = moment.is_some_and(|moment| self.is_due(moment, now));
                 return due.then(|| event(subscription));
             }
             Wanted::Read { fd } => (fd, Interest::Read),

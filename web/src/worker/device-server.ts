@@ -91,6 +91,7 @@ export class DeviceServer {
       const tree = await this.#kernel.bindings.remote_grant({ client, identity, agent: audit ?? '', device, terms, audit: tell });
       this.port.post({ type: 'device-granted', request, tree });
     } catch (error) {
+      if (this.#kernel.panic !== undefined) return this.#failed(error);
       this.port.post({ type: 'device-granted', request, error: error instanceof Error ? error.message : String(error) });
     }
   }

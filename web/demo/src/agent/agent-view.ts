@@ -123,6 +123,7 @@ export class AgentView {
       return;
     }
     this.#state = 'running';
+    announce(`${this.launch.title}: running`);
     // Where calls can't wait, its input has ended from the start.
     if (capfs.variant.wait === 'none') this.console.endInput();
     this.#show();
@@ -140,12 +141,15 @@ export class AgentView {
   }
 
   async kill(): Promise<void> {
+    // A button that can't be pressed any more loses the focus, which would be nowhere then.
+    if (document.activeElement === this.#kill) this.element.focus();
     this.#kill.disabled = true;
     this.#abort.abort();
     await this.#agent?.kill().catch(() => undefined);
   }
 
   async endInput(): Promise<void> {
+    if (document.activeElement === this.#end) this.element.focus();
     this.#end.disabled = true;
     this.console.endInput();
     await this.#agent?.closeStdin().catch(() => undefined);

@@ -13,6 +13,8 @@ export class Stage {
   readonly #panels = el('div', { class: 'panels' });
   readonly #selected: (view: AgentView | null) => void;
   #views: AgentView[] = [];
+  /** What the tabs are called: no two of them alike. */
+  readonly #names = new WeakMap<AgentView, string>();
   #current = EDITOR;
 
   /** `selected` hears of every change of the shown agent, and of every change in it. */
@@ -49,6 +51,10 @@ export class Stage {
       },
       (again) => this.open(again),
     );
+    const taken = this.#views.map((other) => this.#names.get(other));
+    let name = launch.title;
+    for (let number = 2; taken.includes(name); number++) name = `${launch.title} ${number}`;
+    this.#names.set(view, name);
     this.#views.push(view);
     this.#panels.append(view.element);
     this.select(view.id);
@@ -80,7 +86,7 @@ export class Stage {
     fill(
       this.#strip,
       this.#tab(EDITOR, 'main.c', 'editor', null),
-      ...this.#views.map((view) => this.#tab(view.id, view.launch.title, view.element.dataset['state'] ?? '', view)),
+      ...this.#views.map((view) => this.#tab(view.id, this.#names.get(view) ?? view.launch.title, view.element.dataset['state'] ?? '', view)),
     );
     if (focused?.endsWith('-tab')) document.getElementById(focused)?.focus();
     this.#strip.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
