@@ -67,6 +67,11 @@ export function isErrno(text: string): text is Errno {
 }
 
 export class CapfsError extends Error {
+  static {
+    // Its own name is shortened in what is published, and Node shows both.
+    Object.defineProperty(this, 'name', { value: 'CapfsError' });
+  }
+
   override readonly name = 'CapfsError';
 
   constructor(
