@@ -2,6 +2,7 @@
 //
 //   node scripts/lint.mjs [--write]     --write brings the table in docs/dependencies.md up to date
 
+import { checkDevices } from './devices.mjs'
 import { checkCargoDeny } from './invariants/cargo-deny.mjs'
 import { checkCrateGraph } from './invariants/crate-graph.mjs'
 import { checkDependencies, writeDependencies } from './invariants/dependencies.mjs'
@@ -26,6 +27,7 @@ await entry(async () => {
   await checkTrackedFiles(report)
   await checkNamedFiles(report)
   await checkDependencies(report)
+  await checkDevices(report)
   await checkCargoDeny(report)
   console.log(`${passed} passed, ${failed} failed`)
   return failed > 0 ? 1 : 0

@@ -26,6 +26,7 @@
 //               reason `refused`: the host rejects the module before it runs, with error code `error`
 
 import { agentCases } from './agents.mjs'
+import { deviceCases } from './devices.mjs'
 
 const empty = { type: 'memory', files: {} }
 const memory = (files) => ({ type: 'memory', files })
@@ -57,6 +58,7 @@ const onScratch = [
 export const cases = [
   ...onScratch,
   ...agentCases,
+  ...deviceCases,
   { name: 'hello' },
   { name: 'args' , args: ['', 'two words', '"quoted"', "it's", 'new\nline', 'naïve 😀', '--flag=x', '-'] },
   { name: 'args_none', guest: 'args' },

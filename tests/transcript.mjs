@@ -5,10 +5,12 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { deviceTranscript } from './devices.mjs'
+
 const folder = join(dirname(fileURLToPath(import.meta.url)), 'transcripts')
 
 /** Where a case's transcript is. */
-export const transcriptFile = (name) => join(folder, `${name}.txt`)
+export const transcriptFile = (name) => deviceTranscript(name) ?? join(folder, `${name}.txt`)
 
 /** The transcript that a case must have, or `undefined` where none was written yet. */
 export function expected(name) {

@@ -17,7 +17,7 @@ use crate::fetch::Fetch;
 use crate::grant::{Grant, GrantError, Term};
 use crate::host_header::HeaderSource;
 use crate::indexeddb::{self, Space};
-use crate::random::{self, Entropy};
+use crate::random::Entropy;
 use crate::ws::Ws;
 
 /// Makes less of a capability.
@@ -104,15 +104,6 @@ impl Capability {
         let root = console.root();
         Capability::new(root, move |grant: &Grant, account: &Account| {
             Ok(Capability::console(console.narrowed(grant, account)?))
-        })
-    }
-
-    /// Random bytes.
-    pub fn random(entropy: Arc<dyn Entropy>) -> Capability {
-        let root = random::device(entropy.clone());
-        Capability::new(root, move |grant: &Grant, _: &Account| {
-            grant.no_terms()?;
-            Ok(Capability::random(entropy.clone()))
         })
     }
 

@@ -18,76 +18,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::host_header;
+use crate::registry;
+pub use crate::registry::DeviceKind;
 use crate::storage::paths_beside;
 use crate::units;
 
-/// The devices that can be granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeviceKind {
-    /// HTTP requests.
-    Fetch,
-    /// WebSocket connections.
-    Ws,
-    /// Keys that never leave, hashes, random numbers.
-    Crypto,
-    /// A file tree of the agent's own that lasts.
-    Opfs,
-    /// Databases of the agent's own: stores, keys, indexes.
-    IndexedDb,
-    /// A part of the page.
-    Dom,
-    /// A console.
-    Console,
-    /// Random bytes.
-    Random,
-    /// Child agents.
-    Task,
-}
-
 impl DeviceKind {
-    /// All of them.
-    pub const ALL: [DeviceKind; 9] = [
-        DeviceKind::Fetch,
-        DeviceKind::Ws,
-        DeviceKind::Crypto,
-        DeviceKind::Opfs,
-        DeviceKind::IndexedDb,
-        DeviceKind::Dom,
-        DeviceKind::Console,
-        DeviceKind::Random,
-        DeviceKind::Task,
-    ];
-
-    /// Its name in a grant.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DeviceKind::Fetch => "fetch",
-            DeviceKind::Ws => "ws",
-            DeviceKind::Crypto => "crypto",
-            DeviceKind::Opfs => "opfs",
-            DeviceKind::IndexedDb => "indexeddb",
-            DeviceKind::Dom => "dom",
-            DeviceKind::Console => "console",
-            DeviceKind::Random => "random",
-            DeviceKind::Task => "task",
-        }
-    }
-
-    /// Where it appears unless the grant says otherwise.
-    pub const fn path(self) -> &'static str {
-        match self {
-            DeviceKind::Fetch => "/cap/fetch",
-            DeviceKind::Ws => "/cap/ws",
-            DeviceKind::Crypto => "/cap/crypto",
-            DeviceKind::Opfs => "/cap/storage/opfs",
-            DeviceKind::IndexedDb => "/cap/storage/indexeddb",
-            DeviceKind::Dom => "/cap/dom",
-            DeviceKind::Console => "/cap/console",
-            DeviceKind::Random => "/cap/random",
-            DeviceKind::Task => "/task",
-        }
-    }
-
     /// The device with this name.
     pub fn of_name(name: &str) -> Option<DeviceKind> {
         DeviceKind::ALL.into_iter().find(|kind| kind.name() == name)
@@ -175,41 +111,6 @@ fn unknown_key(key: &str, behind_header: bool) -> String {
 fn names() -> String {
     DeviceKind::ALL.map(DeviceKind::name).join(", ")
 }
-
-/// Terms whose values anybody may see: those of every device but `header`.
-const PUBLIC: &[&str] = &[
-    "algorithm",
-    "at",
-    "children",
-    "cleanup",
-    "concurrency",
-    "connections",
-    "databases",
-    "elements",
-    "header-env",
-    "header-file",
-    "html",
-    "import",
-    "input",
-    "keys",
-    "load",
-    "max-body",
-    "max-message",
-    "max-request",
-    "messages",
-    "method",
-    "name",
-    "network",
-    "origin",
-    "persist",
-    "quota",
-    "rate",
-    "raw",
-    "redirect",
-    "repair",
-    "rights",
-    "timeout",
-];
 
 /// A key and a value of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -391,7 +292,7 @@ impl Grant {
                 key: term.key.clone(),
                 value: host_header::public(&term.value).unwrap_or_else(hidden),
             },
-            key if PUBLIC.contains(&key) => term.clone(),
+            key if key == "at" || registry::PUBLIC.contains(&key) => term.clone(),
             _ => Term {
                 key: hidden(),
                 value: hidden(),
@@ -418,7 +319,7 @@ impl Grant {
         flag
     }
 
-    /// An error for a term that the device doesn't know.
+    /// An error for a term that the device doesn't know, beside the keys that it knows: a constant of its own, so that no kernel has those of others.
     pub fn unknown(&self, term: &Term, known: &[&str]) -> GrantError {
         let before = self.terms.iter().take_while(|other| *other != term);
         let mut before = before.map(|other| other.key.as_str());

@@ -6,6 +6,7 @@
 //! device means on both.
 //!
 //! - [`grant`]: the grammar in which capabilities are handed out, and what the words in it mean
+//! - [`description`], [`registry`]: what there is to say of each device, and all of them, written from it
 //! - [`terms`], [`units`]: whether a grant can be understood
 //! - [`host_header`]: headers that a host adds, and where it has them from
 //! - [`origin`]: which servers may be spoken to
@@ -15,7 +16,7 @@
 //! - [`identity`]: who an agent is
 //! - [`audit`]: what was done, a JSON object a line
 //! - [`foreign`]: text that isn't the host's, made harmless
-//! - one module for each device: [`console`], [`crypto`], [`dom`], [`fetch`], [`indexeddb`], [`random`], [`storage`], [`task`], [`ws`]
+//! - one module for each device, at the end: a folder with its `device.json`
 //!
 //! # What this crate never contains
 //! An engine, an executor, an operating system or a web type, as in capfs.
@@ -26,26 +27,34 @@ mod answer;
 pub mod audit;
 mod cancel;
 pub mod capability;
-pub mod console;
-pub mod crypto;
-pub mod dom;
+pub mod description;
 pub mod ends;
 mod exchange;
-pub mod fetch;
 pub mod foreign;
 pub mod grant;
 mod hex;
 pub mod host_header;
 pub mod identity;
-pub mod indexeddb;
 mod layers;
+mod made;
 pub mod message;
 pub mod origin;
 pub mod outside;
-pub mod random;
-pub mod storage;
-pub mod task;
+#[rustfmt::skip]
+pub mod registry;
 pub mod terms;
 pub mod units;
 pub mod url;
+
+// Devices, as scripts/devices.mjs finds them.
+pub mod console;
+pub mod counter;
+pub mod crypto;
+pub mod dom;
+pub mod fetch;
+pub mod indexeddb;
+pub mod random;
+pub mod storage;
+pub mod task;
 pub mod ws;
+// The end of the devices.

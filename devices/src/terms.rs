@@ -1,41 +1,67 @@
 //! Whether a grant's terms can be understood, before there is a device.
 
-use crate::grant::{DeviceKind, Grant, GrantError};
-use crate::{console, crypto, dom, fetch, indexeddb, storage, task, ws};
-
-/// Reads the terms of a grant as its device will, on a host that has everything.
-///
-/// # Errors
-/// What is wrong with the first of them.
-pub fn check(grant: &Grant) -> Result<(), GrantError> {
-    match grant.device {
-        DeviceKind::Fetch => fetch::check(grant),
-        DeviceKind::Ws => ws::check(grant),
-        DeviceKind::Crypto => crypto::Policy::from_grant(grant).map(drop),
-        DeviceKind::Opfs => storage::StorageTerms::new(grant, "").map(drop),
-        DeviceKind::IndexedDb => indexeddb::Policy::from_grant(grant).map(drop),
-        DeviceKind::Dom => dom::Policy::from_grant(grant).map(drop),
-        DeviceKind::Console => console::check(grant),
-        DeviceKind::Random => grant.no_terms(),
-        DeviceKind::Task => task::check(grant),
-    }
-}
+pub use crate::registry::check;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::description::Term;
+    use crate::grant::{DeviceKind, Grant};
+
+    /// A grant of a device with the terms that it needs and these.
+    fn flag(kind: DeviceKind, others: &[(&str, &str)]) -> Grant {
+        let needed = kind.description().terms.iter().filter(|term| term.needed);
+        let needed = needed.map(|term| (term.key, term.example));
+        let terms = needed.chain(others.iter().copied());
+        let terms = terms.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Grant::from_pairs(kind.name(), terms).unwrap()
+    }
+
+    fn terms() -> impl Iterator<Item = (DeviceKind, &'static Term)> {
+        let all = DeviceKind::ALL.into_iter();
+        all.flat_map(|kind| {
+            kind.description()
+                .terms
+                .iter()
+                .map(move |term| (kind, term))
+        })
+    }
 
     #[test]
     fn every_device_refuses_what_it_does_not_know() {
         for kind in DeviceKind::ALL {
-            let needed = match kind {
-                DeviceKind::Fetch | DeviceKind::Ws => ",origin=*",
-                _ => "",
-            };
-            let flag = format!("{}{needed}", kind.name());
-            assert_eq!(check(&Grant::from_flag(&flag).unwrap()), Ok(()), "{flag}");
-            let unknown = Grant::from_flag(&format!("{flag},no-such-term=1")).unwrap();
-            assert!(check(&unknown).is_err(), "{flag}");
+            assert_eq!(check(&flag(kind, &[])), Ok(()));
+            assert!(check(&flag(kind, &[("no-such-term", "1")])).is_err());
+        }
+    }
+
+    #[test]
+    fn every_term_that_is_described_is_known_with_what_is_said_of_it() {
+        for (kind, term) in terms() {
+            // A header is for an origin that is granted.
+            for value in std::iter::once(&term.example).chain(term.choices) {
+                let grant = flag(kind, &[(term.key, value)]);
+                assert_eq!(check(&grant), Ok(()), "{}", grant.to_flag());
+            }
+            // Whatever is more than a text can be misspelt.
+            if !term.choices.is_empty() || ["SIZE", "N", "TIME", "N/s"].contains(&term.value) {
+                let grant = flag(kind, &[(term.key, "10 potatoes")]);
+                assert!(check(&grant).is_err(), "{}", grant.to_flag());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_needed_is_missed() {
+        for (kind, term) in terms().filter(|(_, term)| term.needed) {
+            let mut grant = flag(kind, &[]);
+            grant.terms.retain(|other| other.key != term.key);
+            assert!(
+                check(&grant).is_err(),
+                "{} without {}",
+                kind.name(),
+                term.key
+            );
         }
     }
 }

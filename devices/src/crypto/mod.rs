@@ -43,6 +43,7 @@ pub use names::NAME_MAX;
 pub use policy::{KEYS, Policy};
 pub use schnorr::{SchnorrPublic, SchnorrSecret};
 
+use crate::grant::{Grant, GrantError};
 use crate::hex;
 use crate::random::{self, Entropy};
 use key::Conversation;
@@ -52,6 +53,14 @@ use slot::{Shared, Slot};
 /// Bytes of the longest message that is signed, checked, encrypted or decrypted: the hosts' libraries take one
 /// whole. Digests have no limit.
 pub const MESSAGE_MAX: usize = 4 << 20;
+
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    Policy::from_grant(grant).map(drop)
+}
 
 /// Makes the device.
 pub fn device(

@@ -4,12 +4,10 @@ use std::fmt::Write as _;
 
 use super::host::Algorithm;
 use super::{MESSAGE_MAX, names};
-use crate::grant::{Grant, GrantError};
+use crate::grant::{DeviceKind, Grant, GrantError};
 
 /// Keys that an agent has at once unless its grant says otherwise, and that it may keep.
 pub const KEYS: usize = 64;
-
-const TERMS: &[&str] = &["algorithm", "keys", "name", "persist", "import"];
 
 /// The terms of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +60,7 @@ impl Policy {
                 "name" => {
                     return Err(term.expected("expected 1 to 64 of a-z, 0-9, `.`, `_`, `-`"));
                 }
-                _ => return Err(grant.unknown(term, TERMS)),
+                _ => return Err(grant.unknown(term, const { DeviceKind::Crypto.keys() })),
             }
         }
         if !algorithms.is_empty() {

@@ -7,27 +7,12 @@ use capfs::Errno;
 use capfs::device::parts::lock;
 
 use super::{CONVERSATIONS_MAX, METHODS_NEVER, SCHEMES};
-use crate::grant::{Grant, GrantError, Rate, Term};
+use crate::grant::{DeviceKind, Grant, GrantError, Rate, Term};
 use crate::layers::{self, Layers, Reach, Terms};
 use crate::message::is_token;
 use crate::origin::Origin;
 use crate::outside::{Failure, Hold};
 use crate::url::Url;
-
-const KNOWN: &[&str] = &[
-    "origin",
-    "method",
-    "max-body",
-    "max-request",
-    "rate",
-    "concurrency",
-    "timeout",
-    "header",
-    "header-file",
-    "header-env",
-    "redirect",
-    "network",
-];
 
 /// What one grant says.
 pub struct Policy {
@@ -80,7 +65,7 @@ impl Policy {
                     }
                 }
                 _ if policy.reach.read(term, SCHEMES)? => {}
-                _ => return Err(grant.unknown(term, KNOWN)),
+                _ => return Err(grant.unknown(term, const { DeviceKind::Fetch.keys() })),
             }
         }
         let why = "which servers may be asked; `*` is every public one";

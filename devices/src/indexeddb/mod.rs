@@ -54,9 +54,18 @@ use engine::Engine;
 use store::Store;
 
 use crate::exchange;
+use crate::grant::{Grant, GrantError};
 
 /// Bytes of the longest value: it is read and written whole.
 pub const VALUE_MAX: usize = 16 << 20;
+
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    Policy::from_grant(grant).map(drop)
+}
 
 /// Makes the device.
 pub fn device(space: Arc<dyn Space>, policy: Policy, account: &Account) -> NodeRef {

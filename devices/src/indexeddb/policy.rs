@@ -1,15 +1,13 @@
 //! On which terms the device is handed out.
 
 use super::codec::is_name;
-use crate::grant::{Grant, GrantError};
+use crate::grant::{DeviceKind, Grant, GrantError};
 
 /// Databases that an agent may have unless its grant says otherwise.
 pub const DATABASES: usize = 16;
 
 /// Bytes that each may take unless the grant says otherwise: 64 MiB.
 pub const QUOTA: u64 = 64 << 20;
-
-const TERMS: &[&str] = &["databases", "name", "quota"];
 
 /// The terms of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ impl Policy {
                     let expected = "expected 1 to 64 of letters, digits, `.`, `_`, `-`";
                     return Err(term.expected(expected));
                 }
-                _ => return Err(grant.unknown(term, TERMS)),
+                _ => return Err(grant.unknown(term, const { DeviceKind::IndexedDb.keys() })),
             }
         }
         Ok(policy)

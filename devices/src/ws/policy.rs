@@ -5,21 +5,10 @@ use std::fmt::Write as _;
 use capfs::Errno;
 
 use super::{CONVERSATIONS_MAX, MESSAGE_MAX, SCHEMES};
-use crate::grant::{Grant, GrantError};
+use crate::grant::{DeviceKind, Grant, GrantError};
 use crate::layers::{self, Layers, Reach, Terms};
 use crate::outside::{Failure, Hold};
 use crate::url::Url;
-
-const KNOWN: &[&str] = &[
-    "origin",
-    "max-message",
-    "connections",
-    "timeout",
-    "header",
-    "header-file",
-    "header-env",
-    "network",
-];
 
 /// What one grant says.
 pub struct Policy {
@@ -58,7 +47,7 @@ impl Policy {
                 "connections" => policy.connections = term.count()?,
                 "timeout" => policy.timeout = term.millis()?.max(1),
                 _ if policy.reach.read(term, SCHEMES)? => {}
-                _ => return Err(grant.unknown(term, KNOWN)),
+                _ => return Err(grant.unknown(term, const { DeviceKind::Ws.keys() })),
             }
         }
         if !adds_headers && !policy.reach.headers.is_empty() {

@@ -21,10 +21,11 @@ use capfs::NodeRef;
 use capfs::account::Account;
 use capfs_devices::capability::Capability;
 use capfs_devices::console::{Console, Terminal};
+use capfs_devices::description::{Need, Parts};
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::ws::Ws;
-use capfs_devices::{crypto as crypto_device, indexeddb as indexeddb_device};
+use capfs_devices::{crypto as crypto_device, indexeddb as indexeddb_device, registry};
 use zeroize::Zeroizing;
 
 use net::{Net, Network};
@@ -59,28 +60,21 @@ pub enum Support {
 impl Host {
     /// How much this machine has of what a grant asks for, whose terms can be understood. Nothing is made or opened.
     pub fn support(&self, grant: &Grant) -> Support {
-        match grant.device {
-            DeviceKind::Dom => Support::Nothing("there is no page here"),
-            DeviceKind::Console if self.terminal.is_none() => {
-                Support::Nothing("this host has no console")
-            }
-            DeviceKind::IndexedDb if self.state.is_none() => {
-                Support::Nothing("databases need a folder to be kept in: --state DIR")
-            }
-            DeviceKind::Opfs if self.state.is_none() => {
-                Support::Nothing("stored files need a folder that they are in: --state DIR")
-            }
-            DeviceKind::Crypto if self.state.is_none() => {
-                let persist = grant.terms.iter().rfind(|term| term.key == "persist");
-                match persist.map(|term| term.yes()) {
-                    None => Support::Part("keys can't be kept without a folder: --state DIR"),
-                    Some(Ok(true)) => {
-                        Support::Nothing("keys that are kept need a folder: --state DIR")
-                    }
-                    Some(_) => Support::Whole,
-                }
-            }
-            _ => Support::Whole,
+        let state = self.state.is_some();
+        match grant.device.need() {
+            Need::Page(why) => return Support::Nothing(why),
+            Need::State(why) if !state => return Support::Nothing(why),
+            Need::Terminal(why) if self.terminal.is_none() => return Support::Nothing(why),
+            _ => {}
+        }
+        if grant.device != DeviceKind::Crypto || state {
+            return Support::Whole;
+        }
+        let persist = grant.terms.iter().rfind(|term| term.key == "persist");
+        match persist.map(|term| term.yes()) {
+            None => Support::Part("keys can't be kept without a folder: --state DIR"),
+            Some(Ok(true)) => Support::Nothing("keys that are kept need a folder: --state DIR"),
+            Some(_) => Support::Whole,
         }
     }
 
@@ -116,6 +110,13 @@ impl Host {
     /// A message that says what is wrong with the grant, or what this host lacks.
     pub fn capability(&self, grant: &Grant) -> Result<Capability, String> {
         let invalid = |error: GrantError| error.to_string();
+        let parts = Parts {
+            entropy: Arc::new(random::SystemEntropy),
+            account: self.account.clone(),
+        };
+        if let Some(built) = registry::build(grant, &parts) {
+            return built.map_err(invalid);
+        }
         match grant.device {
             DeviceKind::Fetch => {
                 let fetch = Fetch::new(self.net()?, grant, &self.account).map_err(invalid)?;
@@ -124,10 +125,6 @@ impl Host {
             DeviceKind::Ws => {
                 let ws = Ws::new(self.net()?, grant, &self.account).map_err(invalid)?;
                 Ok(Capability::ws(ws))
-            }
-            DeviceKind::Random => {
-                grant.no_terms().map_err(invalid)?;
-                Ok(Capability::random(Arc::new(random::SystemEntropy)))
             }
             DeviceKind::Crypto => {
                 let policy = crypto_device::Policy::from_grant(grant).map_err(invalid)?;

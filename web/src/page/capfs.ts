@@ -2,6 +2,7 @@
 /** The package's main class. */
 import { assetUrls, assetsFolder } from '../assets.js';
 import { Abortable, unlessAborted } from '../both/abort.js';
+import { IN_EVERY_KERNEL } from '../both/devices.js';
 import { CapfsError, isErrno, messageOf, reportThrown, shownAddress, unloadable } from '../both/errors.js';
 import { Peer, type AgentConfig, type ConfiguredGrant, type FileRequest, type KernelModules, type ModuleFacts, type RemoteTree } from '../both/protocol.js';
 import type { CapfsOptions, ConsoleOptions, Grant, Program, ReadOptions, SpawnOptions, Variant } from '../both/types.js';
@@ -25,9 +26,6 @@ import { stub } from './stub.js';
 import { TaskHost, type ChildOptions, type Running, type TaskOwner } from './task.js';
 import { trustedMarkup } from './trusted.js';
 import { chooseVariant } from './variant.js';
-
-/** Devices that an agent's own worker can have although it blocks: the platform answers them at once, without the event loop. */
-const NEEDS_NO_EVENTS = new Set(['random', 'console', 'opfs']);
 
 /** Tasks that there may be at once, unless told; as in the kernel. */
 const CHILDREN = 64;
@@ -306,7 +304,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
     this.#mayGrant(device);
     if (device === 'dom') return { device, terms, from: { peer: Peer.Home, tree: await this.#grantDom(agent, terms, options.dom) } };
     if (device === 'task') return { device, terms, from: { peer: Peer.Home, tree: this.#grantTasks(agent, terms, options) } };
-    if (this.variant.wait !== 'sab' || NEEDS_NO_EVENTS.has(device)) return { device, terms };
+    if (this.variant.wait !== 'sab' || IN_EVERY_KERNEL.has(device)) return { device, terms };
     this.#devices ??= new DeviceWorker(this.#nextDevices++, this.kernel, this.assets, () => {
       this.#devices = undefined;
     });
@@ -336,7 +334,7 @@ export class Capfs extends FileAccess implements Disposable, AgentOwner, TaskOwn
 
   /** Checks that the kernel that was loaded can have this device. */
   #mayGrant(device: string): void {
-    if (this.full || NEEDS_NO_EVENTS.has(device)) return;
+    if (this.full || IN_EVERY_KERNEL.has(device)) return;
     throw new CapfsError('GRANT_INVALID', `${device} needs the kernel with capabilities: Capfs.create({ capabilities: true })`);
   }
 

@@ -37,10 +37,10 @@ use std::sync::Arc;
 
 use capfs::account::Account;
 use capfs_devices::capability::Capability;
-use capfs_devices::console as console_device;
 use capfs_devices::console::Console;
+use capfs_devices::description::Parts;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
-use capfs_devices::storage::StorageTerms;
+use capfs_devices::registry;
 use wasm_bindgen::JsValue;
 
 use crate::machine::with_machine;
@@ -51,12 +51,7 @@ use crate::machine::with_machine;
 /// # Errors
 /// See [`GrantError`].
 pub fn check(grant: &Grant) -> Result<(), GrantError> {
-    match grant.device {
-        DeviceKind::Random => grant.no_terms(),
-        DeviceKind::Console => console_device::check(grant),
-        DeviceKind::Opfs => StorageTerms::new(grant, "").map(drop),
-        _ => web::check(grant),
-    }
+    registry::check_small(grant).unwrap_or_else(|| web::check(grant))
 }
 
 /// Makes the capability that a grant names, on its terms, for an agent of this identity and account.
@@ -69,11 +64,10 @@ pub async fn capability(
     account: &Account,
 ) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
+    if let Some(built) = registry::build_small(grant, &parts(account)) {
+        return built.map_err(invalid);
+    }
     match grant.device {
-        DeviceKind::Random => {
-            grant.no_terms().map_err(invalid)?;
-            Ok(Capability::random(Arc::new(random::WebEntropy)))
-        }
         DeviceKind::Console => {
             let streams = with_machine(|machine| machine.streams.clone()).flatten();
             let streams = streams.ok_or_else(|| JsValue::from_str("there is no agent here"))?;
@@ -82,5 +76,13 @@ pub async fn capability(
             Ok(Capability::console(console))
         }
         _ => web::capability(grant, identity, account).await,
+    }
+}
+
+/// What this host has for every device.
+fn parts(account: &Account) -> Parts {
+    Parts {
+        entropy: Arc::new(random::WebEntropy),
+        account: account.clone(),
     }
 }

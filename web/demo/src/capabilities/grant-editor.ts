@@ -1,7 +1,8 @@
 /** What a new agent will be granted, in plain words: each grant can be changed and taken away, and others added. */
 import { announce, el, fill, freshId, type Child } from '../element.js';
-import { DEVICES, deviceInfo, Values, type Words } from './devices.js';
+import { DEVICES, deviceInfo, startOf } from './devices.js';
 import { placeOf, readGrant, writeGrant, type GrantDraft, type Term } from './grant.js';
+import { sentence, type Words } from './sentence.js';
 
 /** What the kernel says of a grant: nothing where it can be given. */
 export type Check = (flag: string) => string | null;
@@ -10,7 +11,7 @@ export type Check = (flag: string) => string | null;
 interface Card {
   readonly draft: GrantDraft;
   readonly element: HTMLElement;
-  readonly sentence: HTMLElement;
+  readonly says: HTMLElement;
   readonly problem: HTMLElement;
 }
 
@@ -58,7 +59,7 @@ export class GrantEditor {
   #append(): void {
     const device = DEVICES.find(({ name }) => name === this.#add.value);
     if (!device) return;
-    const card = this.#card({ device: device.name, terms: device.start?.() ?? [] });
+    const card = this.#card({ device: device.name, terms: startOf(device) });
     this.#cards.push(card);
     this.#draw();
     card.element.querySelector('summary')?.focus();
@@ -78,7 +79,7 @@ export class GrantEditor {
   }
 
   #card(draft: GrantDraft): Card {
-    const sentence = el('p', { class: 'says' });
+    const says = el('p', { class: 'says' });
     const problem = el('p', { class: 'problem', role: 'alert', id: freshId('problem'), hidden: true });
     const terms = el('div', { class: 'terms' });
     const remove = (): void => {
@@ -92,21 +93,22 @@ export class GrantEditor {
       'li',
       { 'data-grant': draft.device },
       el('div', { class: 'head' }, el('code', {}, draft.device), el('button', { type: 'button', 'aria-label': `Take ${draft.device} away`, onclick: remove }, '×')),
-      sentence,
+      says,
       problem,
       el('details', {}, el('summary'), terms),
     );
-    const card: Card = { draft, element, sentence, problem };
+    const card: Card = { draft, element, says, problem };
     this.#drawTerms(card, terms);
     this.#say(card);
     return card;
   }
 
   /** Says what the grant means, and what is wrong with it. */
-  #say({ draft, element, sentence, problem }: Card): void {
-    const words = deviceInfo(draft.device)?.says(new Values(draft.terms)) ?? [];
-    fill(sentence, 'It may ', ...words.map(shown), '.');
-    sentence.title = `${writeGrant(draft)}, at ${placeOf(draft)}`;
+  #say({ draft, element, says, problem }: Card): void {
+    const info = deviceInfo(draft.device);
+    const words = info ? sentence(info.may, info.terms, draft.terms) : [];
+    fill(says, 'It may ', ...words.map(shown), '.');
+    says.title = `${writeGrant(draft)}, at ${placeOf(draft)}`;
     const wrong = this.#check(writeGrant(draft));
     problem.textContent = wrong ?? '';
     problem.hidden = wrong === null;

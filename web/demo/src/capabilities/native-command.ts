@@ -1,6 +1,6 @@
 /** The command that does natively what the page does: the same module, arguments, files, grants and limits. */
 import type { SpawnOptions } from 'capfs';
-import { Values } from './devices.js';
+import { deviceInfo } from './devices.js';
 import { readGrant, writeGrant, type GrantDraft } from './grant.js';
 
 /** What it is made of. */
@@ -18,12 +18,14 @@ export interface NativeParts {
 
 /** Whether natively nobody has a capability. */
 export function onPageAlone({ device }: GrantDraft): boolean {
-  return device === 'dom';
+  return deviceInfo(device)?.onPageAlone ?? false;
 }
 
 /** Whether a capability keeps something, which natively it does in the folder `--state`. */
 function keeps({ device, terms }: GrantDraft): boolean {
-  return device === 'indexeddb' || device === 'opfs' || (device === 'crypto' && !new Values(terms).no('persist'));
+  const unless = deviceInfo(device)?.keepsUnless;
+  const spelt = (value: string): string => (value === 'false' ? 'no' : value);
+  return unless !== undefined && !terms.some(({ key, value }) => unless[key] === spelt(value));
 }
 
 /** A command line for a shell, an option a line; the devices that it has to do without; whether it keeps anything. */

@@ -2,6 +2,7 @@
  * An agent's identity, under which keys, databases and stored files are kept and found again. The name of the program's file is none, as anybody can use
  * the same name.
  */
+import { KEEPING } from '../../both/devices.js';
 import { CapfsError } from '../../both/errors.js';
 
 /** An identity that a page gives. */
@@ -35,16 +36,12 @@ export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
   return `sha256:${[...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
 
-/** Whether a device keeps things under the agent's identity: it does unless the grant names an owner. */
+/** Whether a device keeps things under the agent's identity: some do, unless the grant names an owner, or says that nothing is kept. */
 export function findsByIdentity(device: string, terms: string[]): boolean {
-  const has = (key: string, value?: string) => terms.some((term, at) => at % 2 === 0 && term === key && (value === undefined || terms[at + 1] === value));
-  switch (device) {
-    case 'opfs':
-    case 'indexeddb':
-      return !has('name');
-    case 'crypto':
-      return typeof indexedDB !== 'undefined' && !has('name') && !has('persist', 'no') && !has('persist', 'false');
-    default:
-      return false;
-  }
+  const keeping = KEEPING.get(device);
+  if (!keeping || (keeping.in && !(keeping.in in globalThis))) return false;
+  return !terms.some((key, at) => {
+    const unless = at % 2 === 0 && keeping.unless.get(key);
+    return unless && (unless.length === 0 || unless.includes(terms[at + 1] ?? ''));
+  });
 }

@@ -20,7 +20,9 @@ use capfs_devices::capability::Capability;
 use capfs_devices::fetch::Fetch;
 use capfs_devices::grant::{DeviceKind, Grant, GrantError};
 use capfs_devices::ws::Ws;
-use capfs_devices::{crypto as crypto_device, indexeddb as indexeddb_device, storage, terms};
+use capfs_devices::{
+    crypto as crypto_device, indexeddb as indexeddb_device, registry, storage, terms,
+};
 use js_sys::Reflect;
 use outside::Web;
 use wasm_bindgen::JsValue;
@@ -48,6 +50,9 @@ pub async fn capability(
     account: &Account,
 ) -> Result<Capability, JsValue> {
     let invalid = |error: GrantError| JsValue::from_str(&error.to_string());
+    if let Some(built) = registry::build(grant, &super::parts(account)) {
+        return built.map_err(invalid);
+    }
     match grant.device {
         DeviceKind::Fetch => {
             let fetch = Fetch::new(Arc::new(Web), grant, account).map_err(invalid)?;

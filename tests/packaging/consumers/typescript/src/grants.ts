@@ -25,6 +25,7 @@ export const all: readonly Grant[] = [
   { device: 'dom', html: 'safe', elements: 500, load: 'https://example.com', cleanup: 'yes' },
   { device: 'console', input: true, raw: 'no', messages: 'yes' },
   { device: 'random', at: '/dev/random' },
+  { device: 'counter', counters: 8, rights: 'ro' },
   { device: 'task', children: 8 },
 ];
 

@@ -40,7 +40,7 @@ use capfs::device::pipe::{PIPE_CAPACITY, pipe_nodes};
 use capfs::device::synthetic::DynamicNames;
 use capfs::{BindOrder, DirEntry, Errno, NodeRef, Op, OpenFile, OpenHow};
 
-use crate::grant::{Grant, GrantError, same_path};
+use crate::grant::{DeviceKind, Grant, GrantError, same_path};
 
 pub use host::{Bind, Ended, Plan, Refusal, Spawner};
 
@@ -179,7 +179,7 @@ pub fn children(grant: &Grant) -> Result<usize, GrantError> {
     for term in &grant.terms {
         match term.key.as_str() {
             "children" => max = term.count()?,
-            _ => return Err(grant.unknown(term, &["children"])),
+            _ => return Err(grant.unknown(term, const { DeviceKind::Task.keys() })),
         }
     }
     Ok(max)

@@ -14,10 +14,18 @@
 use capfs::device::{Device, synthetic};
 use capfs::{MaybeSend, MaybeSync, Name, NodeRef, Op, Rights};
 
-use crate::grant::{Grant, GrantError};
+use crate::grant::{DeviceKind, Grant, GrantError};
 
 /// Bytes that the contents of files may take, unless told: 1 GiB.
 pub const QUOTA_DEFAULT: u64 = 1 << 30;
+
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    StorageTerms::new(grant, "").map(drop)
+}
 
 /// The terms of a grant of stored files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +67,7 @@ impl StorageTerms {
                     }
                 }
                 "repair" => terms.repair = term.yes()?,
-                _ => return Err(grant.unknown(term, &["name", "quota", "rights", "repair"])),
+                _ => return Err(grant.unknown(term, const { DeviceKind::Opfs.keys() })),
             }
         }
         Ok(terms)

@@ -21,7 +21,7 @@ use capfs::device::parts::lock;
 use capfs::device::synthetic::Command;
 use capfs::{Errno, MaybeSend, MaybeSync, NodeRef, Op, OpenFile};
 
-use crate::grant::{Grant, GrantError};
+use crate::grant::{DeviceKind, Grant, GrantError};
 
 /// How serious a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Policy {
                 "input" => policy.input = term.yes()?,
                 "raw" => policy.raw = term.yes()?,
                 "messages" => policy.messages = term.yes()?,
-                _ => return Err(grant.unknown(term, &["input", "raw", "messages"])),
+                _ => return Err(grant.unknown(term, const { DeviceKind::Console.keys() })),
             }
         }
         Ok(policy)
@@ -124,7 +124,7 @@ impl Policy {
 ///
 /// # Errors
 /// See [`GrantError`].
-pub fn check(grant: &Grant) -> Result<(), GrantError> {
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
     Policy::from_grant(grant).map(drop)
 }
 

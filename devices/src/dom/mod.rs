@@ -35,7 +35,7 @@ use capfs::{
     OpenFile, Qid, Readiness, SetStat, Stat, WriteAt, Written,
 };
 
-use crate::grant::{Grant, GrantError};
+use crate::grant::{DeviceKind, Grant, GrantError};
 use crate::origin::OriginPattern;
 
 /// Elements that an agent may have numbers for, unless told.
@@ -197,7 +197,7 @@ impl Policy {
                     let pattern = OriginPattern::from_term(term, &["http", "https"])?;
                     policy.load.push(pattern);
                 }
-                _ => return Err(grant.unknown(term, &["html", "elements", "cleanup", "load"])),
+                _ => return Err(grant.unknown(term, const { DeviceKind::Dom.keys() })),
             }
         }
         Ok(policy)
@@ -274,6 +274,14 @@ impl Events {
     fn read(&self, counted: usize) {
         lock(&self.0).bytes -= counted;
     }
+}
+
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    Policy::from_grant(grant).map(drop)
 }
 
 /// Makes the device.

@@ -4,12 +4,17 @@ use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use capfs::account::Account;
 use capfs::device::Device;
 use capfs::device::parts::{set_device_stat, stream_stat};
 use capfs::{
     Errno, FileKind, GuestSink, GuestSource, MaybeSend, MaybeSync, Node, NodeRef, Op, OpenFile,
     OpenHow, Qid, SetStat, Stat, WriteAt, Written,
 };
+
+use crate::capability::Capability;
+use crate::description::Parts;
+use crate::grant::{Grant, GrantError};
 
 /// Where random bytes come from.
 pub trait Entropy: MaybeSend + MaybeSync + 'static {
@@ -22,6 +27,31 @@ pub trait Entropy: MaybeSend + MaybeSync + 'static {
 
 /// Bytes that one read gives at most: what the host's source gives at once.
 pub const READ_MAX: usize = 64 << 10;
+
+/// That the terms of a grant can be understood.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn check(grant: &Grant) -> Result<(), GrantError> {
+    grant.no_terms()
+}
+
+/// Makes the capability.
+///
+/// # Errors
+/// See [`GrantError`].
+pub(crate) fn build(grant: &Grant, parts: &Parts) -> Result<Capability, GrantError> {
+    check(grant)?;
+    let entropy = parts.entropy.clone();
+    let root = device(entropy.clone());
+    Ok(Capability::new(
+        root,
+        move |grant: &Grant, account: &Account| {
+            let (entropy, account) = (entropy.clone(), account.clone());
+            build(grant, &Parts { entropy, account })
+        },
+    ))
+}
 
 /// Makes the device. It holds nothing that could be charged.
 pub fn device(entropy: Arc<dyn Entropy>) -> NodeRef {
