@@ -6,7 +6,7 @@
 //! asked first, and if there is not, the reactor waits for it, so that time-outs, `poll_oneoff` and
 //! Ctrl-C work meanwhile.
 //!
-//! Writing is done inline and may block when nobody empties the pipe.
+//! Writing is done inline and may block when nobody empties the pipe; where agents share threads, on the [pool](blocking) instead, as is syncing.
 //!
 //! A file that a stream was redirected to or from is one to the guest: it has a size, and offsets. Its position is the host's, which other
 //! streams and programs may share (`> log 2>&1`), and moves on with each read and write; it is set only where the guest goes somewhere else,
@@ -15,12 +15,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use capfs::{
-    Errno, FileKind, GuestSink, GuestSource, Interest, Op, OpenFile, Qid, Readiness, SetStat, Stat,
-    WriteAt, Written,
+    BoxedFuture, Errno, FileKind, GuestSink, GuestSource, Interest, Op, OpenFile, Qid, Readiness,
+    SetStat, Stat, WriteAt, Written,
 };
+use capfs_native_devices::blocking::{self, Pool};
 use rustix::fs::{FileType, OFlags, SeekFrom};
 use rustix::io::ReadWriteFlags;
 
@@ -30,7 +32,7 @@ use super::transfer;
 
 /// One of the process's standard streams, or any other stream of the host.
 pub struct HostStream {
-    file: File,
+    file: Arc<File>,
     kind: FileKind,
     way: Interest,
     watch: Option<Watch>,
@@ -38,7 +40,12 @@ pub struct HostStream {
     at: Option<u64>,
     /// The host's file is written at its end, wherever its position is.
     appends: bool,
+    /// What is written beside the agent's task.
+    writing: Option<BoxedFuture<Result<usize, Errno>>>,
 }
+
+/// Bytes that are written at a time beside the agent's task. They are a part of what an agent is charged from the start.
+const BESIDE: usize = 32 << 10;
 
 impl HostStream {
     /// Standard input, output and error.
@@ -69,12 +76,13 @@ impl HostStream {
             _ => FileKind::Unknown,
         };
         let mut stream = HostStream {
-            file: File::from(fd),
+            file: Arc::new(File::from(fd)),
             kind,
             way,
             watch: None,
             at: None,
             appends: false,
+            writing: None,
         };
         if kind == FileKind::RegularFile {
             stream.appends = rustix::fs::fcntl_getfl(&stream.file)?.contains(OFlags::APPEND);
@@ -100,15 +108,27 @@ impl HostStream {
         }
     }
 
-    /// Writes once, at the position, or at the end, found and extended in one step.
-    fn write(&self, bytes: &[u8], to_the_end: bool) -> io::Result<usize> {
-        if to_the_end {
-            // `-1` is the position, which moves to the end (pwritev2(2)).
-            let slices = [io::IoSlice::new(bytes)];
-            let flags = ReadWriteFlags::APPEND;
-            return Ok(rustix::io::pwritev2(&self.file, &slices, u64::MAX, flags)?);
-        }
-        Ok(rustix::io::write(&self.file, bytes)?)
+    /// Writes once on the pool, and as long as that is not done returns `Pending`: the call is made again with the same bytes.
+    fn write_beside(
+        &mut self,
+        context: &mut Context<'_>,
+        pool: Pool,
+        source: &mut dyn GuestSource,
+        to_the_end: bool,
+    ) -> Poll<Result<usize, Errno>> {
+        let writing = self.writing.get_or_insert_with(|| {
+            let mut bytes = vec![0; source.remaining().min(BESIDE)];
+            let count = source.take(&mut bytes);
+            bytes.truncate(count);
+            let file = self.file.clone();
+            Box::pin(async move {
+                let write = move || transfer::retry(|| write(&file, &bytes, to_the_end));
+                pool.run(write).await.map_err(|_| Errno::Io)?
+            })
+        });
+        let written = ready!(writing.as_mut().poll(context));
+        self.writing = None;
+        Poll::Ready(written)
     }
 
     fn poll(
@@ -141,6 +161,17 @@ impl HostStream {
         }
         reactor::wait(&mut self.watch, self.file.as_fd(), interest, context)
     }
+}
+
+/// Writes once, at the position, or at the end, found and extended in one step.
+fn write(file: &File, bytes: &[u8], to_the_end: bool) -> io::Result<usize> {
+    if to_the_end {
+        // `-1` is the position, which moves to the end (pwritev2(2)).
+        let slices = [io::IoSlice::new(bytes)];
+        let flags = ReadWriteFlags::APPEND;
+        return Ok(rustix::io::pwritev2(file, &slices, u64::MAX, flags)?);
+    }
+    Ok(rustix::io::write(file, bytes)?)
 }
 
 /// Sets the position of a file, and tells it.
@@ -185,7 +216,11 @@ impl OpenFile for HostStream {
                 false
             }
         };
-        let written = transfer::write(source, |bytes| self.write(bytes, appends && !self.appends));
+        let to_the_end = appends && !self.appends;
+        let written = match blocking::pool() {
+            Some(pool) => ready!(self.write_beside(context, pool, source, to_the_end)),
+            None => transfer::write(source, |bytes| write(&self.file, bytes, to_the_end)),
+        };
         match written {
             // Somebody else has made the stream non-blocking for all who share it.
             Err(Errno::Again) => {
@@ -255,10 +290,69 @@ impl OpenFile for HostStream {
 
     /// What is no file keeps nothing that could be lost, as everywhere else.
     fn sync(&mut self, data_only: bool) -> Op<()> {
-        match (self.kind, data_only) {
-            (FileKind::RegularFile, false) => self.file.sync_all().map_err(errno).into(),
-            (FileKind::RegularFile, true) => self.file.sync_data().map_err(errno).into(),
-            _ => Op::ok(()),
+        if self.kind != FileKind::RegularFile {
+            return Op::ok(());
         }
+        let file = self.file.clone();
+        let sync = move || match data_only {
+            true => file.sync_data().map_err(errno),
+            false => file.sync_all().map_err(errno),
+        };
+        match blocking::pool() {
+            Some(pool) => Op::later(async move { pool.run(sync).await.map_err(|_| Errno::Io)? }),
+            None => sync().into(),
+        }
+    }
+
+    fn cancel(&mut self) {
+        // What has begun is written all the same.
+        self.writing = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn where_agents_share_threads_a_write_that_blocks_is_done_beside_them() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        let pool = Pool::new(runtime.handle().clone(), 1);
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        // More than the system keeps for who reads.
+        let bytes = vec![b'x'; 4 << 20];
+        let length = bytes.len();
+        let mut stream = HostStream::new(OwnedFd::from(writer), Interest::Write).unwrap();
+        let scoped = pool.scope(async move {
+            let (mut done, mut waited) = (0, false);
+            let writes = async {
+                while done < length {
+                    let written = poll_fn(|context| {
+                        let polled = stream.poll_write(context, WriteAt::End, &mut &bytes[done..]);
+                        waited |= polled.is_pending();
+                        polled
+                    });
+                    done += written.await.unwrap().bytes;
+                }
+                drop(stream);
+            };
+            let reads = async {
+                let read = move || {
+                    let mut read = Vec::new();
+                    reader.read_to_end(&mut read).map(|_| read)
+                };
+                tokio::task::spawn_blocking(read).await.unwrap().unwrap()
+            };
+            let (read, ()) = tokio::join!(reads, writes);
+            assert!(waited);
+            read
+        });
+        let read = runtime.block_on(scoped);
+        assert_eq!(read.len(), length);
     }
 }

@@ -41,8 +41,8 @@ impl Stdio {
         Stdio(Kind::Piped)
     }
 
-    /// Any open file: a stream of this process, say (see [`HostStream`](crate::device::stdio::HostStream)), which blocks a worker for as long as
-    /// a write to it does.
+    /// Any open file: a stream of this process, say (see [`HostStream`](crate::device::stdio::HostStream)), which is written on the
+    /// [pool](super::HostBuilder::blocking).
     pub fn file(file: impl OpenFile + 'static) -> Stdio {
         Stdio(Kind::File(Box::new(file)))
     }
