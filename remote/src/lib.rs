@@ -24,6 +24,8 @@
 //! - Both sides are made with the same [`Sizes`](wire::Sizes), from which every bound follows. What breaks a bound, is cut short, has a tag that it must not have
 //!   or can't be understood ends the connection, by a [`WireError`](wire::WireError) on the side that sees it, and by `EPROTO` for all that waits on
 //!   the other; a wrong fid fails the one request with `EBADF`.
+//! - An answer is checked when it comes: it has no more than was asked for, names and targets that files can have, cookies that ascend. What a client has
+//!   asked for and not looked at is bounded ([`ANSWERS_MAX`](wire::ANSWERS_MAX)); beyond that nothing is asked (`ENOBUFS`).
 //!
 //! | | as in 9P2000.L | private |
 //! |---|---|---|

@@ -5,36 +5,36 @@ use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use capfs::account::{Account, Charge, Holding};
 use capfs::device::parts::lock;
 use capfs::{Errno, MaybeSend, Op};
 
 use super::numbers::Numbers;
 use crate::transport::Transport;
 use crate::wire::{
-    Frame, NO_TAG, REQUESTS_MAX, Reply, Request, SUBJECT, Sizes, WireError, first_frame,
-    read_subject,
+    ANSWERS_MAX, Asked, ERROR, Frame, Kind, NO_TAG, REQUESTS_MAX, Reply, Request, SUBJECT, Sizes,
+    WireError, first_frame, read_subject,
 };
 
 /// Fids of nodes that are let go of in one frame: they wait for the next request, which takes them along.
 const CLUNKED_MAX: usize = 64;
 
-/// `Rlerror`: answers whatever was asked.
-const ERROR: u8 = 7;
-
 /// What a tag stands for, until it is free again.
 enum Slot {
-    /// A request of this type, whose answer somebody waits for.
+    /// A request whose answer somebody waits for.
     Waiting {
-        kind: u8,
+        asked: Asked,
+        /// What its answer may take, and the subject in front of that.
+        held: Option<Charge>,
         waker: Option<Waker>,
         subject: Option<String>,
     },
     /// Its answer has come.
     Come(Answered),
     /// A request whose answer nobody waits for. When it has come, these fids stand for nothing.
-    Nobody { kind: u8, clunked: Vec<u32> },
+    Nobody { kind: Kind, clunked: Vec<u32> },
     /// A request that was given up. An answer that crosses the flush is for nobody; the tag is free when the flush was answered.
-    GivenUp { kind: u8, answered: bool },
+    GivenUp { kind: Kind, answered: bool },
     /// The flush of the request with that tag.
     Flush(u16),
 }
@@ -56,23 +56,31 @@ pub struct Connection {
     transport: Box<dyn Transport>,
     pub(super) sizes: Sizes,
     looks: Option<Waker>,
+    /// Answers that were asked for, and that nobody has looked at.
+    answers: Account,
     state: Mutex<State>,
 }
 
 /// The answer to a request.
 pub(super) struct Answered {
-    kind: u8,
-    outcome: Result<Vec<u8>, Errno>,
+    outcome: Result<Come, Errno>,
     /// What its open file stands for, if that has changed.
     pub subject: Option<String>,
+}
+
+/// An answer that has come, and was found to be one.
+struct Come {
+    asked: Asked,
+    bytes: Vec<u8>,
+    _held: Option<Charge>,
 }
 
 impl Answered {
     /// What it says.
     pub fn reply(&self, sizes: Sizes) -> Result<Reply<'_>, Errno> {
-        let bytes = self.outcome.as_deref().map_err(|errno| *errno)?;
-        let frame = Frame::read(bytes, sizes).map_err(|_| Errno::Proto)?;
-        Reply::decode(frame, self.kind).map_err(|_| Errno::Proto)?
+        let come = self.outcome.as_ref().map_err(|errno| *errno)?;
+        let frame = Frame::read(&come.bytes, sizes).map_err(|_| Errno::Proto)?;
+        Reply::decode(frame, come.asked).map_err(|_| Errno::Proto)?
     }
 }
 
@@ -80,7 +88,7 @@ impl Answered {
 pub(super) struct Answer {
     connection: Arc<Connection>,
     /// The request's tag, as long as this holds it; or why it was not sent.
-    tag: Result<Option<u16>, (u8, Errno)>,
+    tag: Result<Option<u16>, Errno>,
 }
 
 impl Answer {
@@ -116,17 +124,16 @@ impl Answer {
 
     /// Waits for the answer.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answered> {
-        let failed = |kind, errno| {
+        let failed = |errno| {
             Poll::Ready(Answered {
-                kind,
                 outcome: Err(errno),
                 subject: None,
             })
         };
         let tag = match self.tag {
             Ok(Some(tag)) => tag,
-            Ok(None) => return failed(0, Errno::Io),
-            Err((kind, errno)) => return failed(kind, errno),
+            Ok(None) => return failed(Errno::Io),
+            Err(errno) => return failed(errno),
         };
         {
             let mut state = lock(&self.connection.state);
@@ -136,7 +143,7 @@ impl Answer {
                 self.tag = Ok(None);
                 return match (state.tags.take_back(tag.into()), ended) {
                     (Some(Slot::Come(answered)), _) => Poll::Ready(answered),
-                    (_, ended) => failed(0, ended.unwrap_or(Errno::Io)),
+                    (_, ended) => failed(ended.unwrap_or(Errno::Io)),
                 };
             }
         }
@@ -198,6 +205,7 @@ impl Connection {
             transport,
             sizes,
             looks,
+            answers: Account::new(ANSWERS_MAX as u64),
             state: Mutex::default(),
         })
     }
@@ -282,16 +290,21 @@ impl Connection {
 
     /// Sends a request that is answered.
     pub(super) fn call(self: &Arc<Self>, request: &Request<'_>) -> Answer {
-        let kind = request.kind();
-        let slot = Slot::Waiting {
-            kind,
-            waker: None,
-            subject: None,
-        };
-        let tag = self.request(request, slot);
+        let asked = request.asked();
+        // There is room for the answer before it is asked for: what has come can't be refused.
+        let held = self.answers.charge(Holding::Transfers, asked.room());
+        let tag = held.map_err(|_| Errno::Nobufs).and_then(|held| {
+            let slot = Slot::Waiting {
+                asked,
+                held: Some(held),
+                waker: None,
+                subject: None,
+            };
+            self.request(request, slot).map(Some)
+        });
         Answer {
             connection: self.clone(),
-            tag: tag.map(Some).map_err(|errno| (kind, errno)),
+            tag,
         }
     }
 
@@ -342,7 +355,7 @@ impl Connection {
             let mut state = lock(&self.state);
             let ended = state.ended.is_some();
             let kind = match state.tags.get_mut(tag.into()) {
-                Some(Slot::Waiting { kind, .. }) if !ended => *kind,
+                Some(Slot::Waiting { asked, .. }) if !ended => asked.kind,
                 // Nothing is under way for it.
                 _ => {
                     state.tags.take_back(tag.into());
@@ -412,7 +425,7 @@ impl State {
         let count = self.clunked.len().min(CLUNKED_MAX);
         let clunked: Vec<u32> = self.clunked[..count].to_vec();
         let fids = clunked.clone();
-        let kind = Request::Clunk { fids: Vec::new() }.kind();
+        let kind = Kind::Clunk;
         if let Some(tag) = self.tag(Slot::Nobody { kind, clunked }) {
             self.clunked.drain(..count);
             message.extend(Request::Clunk { fids }.encode(tag));
@@ -431,40 +444,54 @@ impl State {
         if self.ended.is_some() {
             return Ok(());
         }
-        let fits = |kind: u8| match frame.kind == ERROR || frame.kind == kind + 1 {
+        let fits = |kind: Kind| match frame.kind == ERROR || frame.kind == kind.answer() {
             true => Ok(()),
             false => Err(WireError::Answer(frame.tag)),
         };
         if frame.tag == NO_TAG && frame.kind == ERROR {
             // The other side has ended it, and says why.
-            let why = Reply::decode(frame, ERROR)?;
+            let why = Reply::decode(frame, Request::Flush { tag: 0 }.asked())?;
             woken.extend(self.fail(why.err().unwrap_or(Errno::Proto)));
             return Ok(());
         }
         let slot = self.tags.get_mut(tag);
         match slot.ok_or(WireError::Tag(frame.tag))? {
-            Slot::Waiting { subject, .. } if frame.kind == SUBJECT => {
-                *subject = Some(read_subject(frame.body)?.to_owned());
+            Slot::Waiting {
+                subject,
+                asked,
+                held,
+                ..
+            } if frame.kind == SUBJECT => {
+                let text = read_subject(frame.body)?;
+                let (size, most) = (text.len(), ANSWERS_MAX);
+                if let Some(held) = held {
+                    let kept = held.resize(asked.room() + size as u64);
+                    kept.map_err(|_| WireError::TooLong { size, most })?;
+                }
+                *subject = Some(text.to_owned());
             }
             Slot::GivenUp {
                 answered: false, ..
             } if frame.kind == SUBJECT => {}
             slot @ Slot::Waiting { .. } => {
                 let Slot::Waiting {
-                    kind,
+                    asked,
+                    held,
                     waker,
                     subject,
                 } = slot
                 else {
                     return Ok(());
                 };
-                fits(*kind)?;
                 // What can't be read ends the connection now: who waits for it wouldn't know what the other side has made.
-                let _ = Reply::decode(frame, *kind)?;
+                let _ = Reply::decode(frame, *asked)?;
                 woken.extend(waker.take());
                 *slot = Slot::Come(Answered {
-                    kind: *kind,
-                    outcome: Ok(bytes.to_vec()),
+                    outcome: Ok(Come {
+                        asked: *asked,
+                        bytes: bytes.to_vec(),
+                        _held: held.take(),
+                    }),
                     subject: subject.take(),
                 });
             }
@@ -485,7 +512,7 @@ impl State {
                 }
             }
             Slot::Flush(given_up) => {
-                fits(Request::Flush { tag: 0 }.kind())?;
+                fits(Kind::Flush)?;
                 let given_up = *given_up;
                 self.tags.take_back(tag);
                 self.tags.take_back(given_up.into());

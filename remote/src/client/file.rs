@@ -16,8 +16,6 @@ use crate::wire::{READ_MAX, Reply, Request};
 /// A transfer that has been asked for: where, and its answer.
 struct Transfer {
     at: WriteAt,
-    /// Bytes that it moves at most.
-    length: usize,
     answer: Answer,
 }
 
@@ -196,15 +194,14 @@ impl OpenFile for RemoteFile {
                 offset,
                 count: length as u32,
             });
-            self.read = Some(Transfer { at, length, answer });
+            self.read = Some(Transfer { at, answer });
         }
         let mut transfer = self.read.take();
-        let asked = transfer.as_ref().map_or(0, |transfer| transfer.length);
         let outcome = self.poll_answer(context, &mut transfer);
         self.read = transfer;
         let answered = ready!(outcome)?;
         let bytes = match answered.reply(self.open.connection.sizes)? {
-            Reply::Data(bytes) if bytes.len() <= asked => bytes,
+            Reply::Data(bytes) => bytes,
             _ => return Poll::Ready(Err(Errno::Proto)),
         };
         let count = sink.put(bytes);
@@ -247,20 +244,14 @@ impl OpenFile for RemoteFile {
                 }));
             }
             let answer = self.call(&Request::Write { fid, at, data });
-            self.write = Some(Transfer {
-                at,
-                length: taken,
-                answer,
-            });
+            self.write = Some(Transfer { at, answer });
         }
         let mut transfer = self.write.take();
-        let offered = transfer.as_ref().map_or(0, |transfer| transfer.length);
         let outcome = self.poll_answer(context, &mut transfer);
         self.write = transfer;
         let answered = ready!(outcome)?;
         match answered.reply(connection.sizes)? {
-            // More than was offered can't have been written.
-            Reply::Written(written) if written.bytes <= offered => Poll::Ready(Ok(written)),
+            Reply::Written(written) => Poll::Ready(Ok(written)),
             _ => Poll::Ready(Err(Errno::Proto)),
         }
     }
@@ -401,7 +392,7 @@ impl Entries for RemoteFile {
         };
         let connection = &self.open.connection;
         connection.ask(self.open.node.clone(), &request, move |reply| match reply {
-            Reply::Entries(entries) if entries.len() <= max => Some(entries),
+            Reply::Entries(entries) => Some(entries),
             _ => None,
         })
     }

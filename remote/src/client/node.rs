@@ -112,7 +112,7 @@ impl RemoteNode {
             let answered = come(answer).await;
             drop(from);
             let walked = match answered.reply(connection.sizes) {
-                Ok(Reply::Walked(walked)) if walked.nodes.len() <= fids.len() => walked,
+                Ok(Reply::Walked(walked)) => walked,
                 other => {
                     fids.iter_mut().for_each(Fid::not_made);
                     return Err(other.err().unwrap_or(Errno::Proto));

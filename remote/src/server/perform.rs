@@ -8,13 +8,13 @@ use capfs::{Directory, EditDirectory, Errno, GuestSink, Name, NodeRef, OpenFile,
 
 use super::fids::{Held, SharedFile};
 use super::session::Shared;
-use crate::wire::{Frame, Opening, READ_MAX, Reply, Request, Walked, errno, subject};
+use crate::wire::{Frame, Kind, Opening, READ_MAX, Reply, Request, Walked, errno, subject};
 
 /// Entries that one listing is asked for at most; how many of them fit is seen then.
 const LIST_MAX: usize = 512;
 
 /// Does what a request asks for and returns its answer.
-pub(super) async fn perform(shared: Arc<Shared>, bytes: Vec<u8>, kind: u8, tag: u16) -> Vec<u8> {
+pub(super) async fn perform(shared: Arc<Shared>, bytes: Vec<u8>, kind: Kind, tag: u16) -> Vec<u8> {
     let asked = Asked {
         shared: &shared,
         kind,
@@ -31,7 +31,7 @@ pub(super) async fn perform(shared: Arc<Shared>, bytes: Vec<u8>, kind: u8, tag: 
 
 struct Asked<'a> {
     shared: &'a Arc<Shared>,
-    kind: u8,
+    kind: Kind,
     tag: u16,
 }
 

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod exact;
+mod hostile;
 mod suites;
 mod walks;
 mod wire;

@@ -9,9 +9,23 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{Pair, SIZES, frames, memory};
-use crate::wire::{Frame, NO_TAG, Opening, READ_MAX, Reply, Request, Walked, WireError};
+use crate::wire::{
+    Asked, Frame, Kind, NO_TAG, Opening, READ_MAX, Reply, Request, Walked, WireError,
+};
 
 const NAME: &str = "[a-zä-ö0-9./]{0,40}";
+
+/// One component of such a path.
+const FILE: &str = "[a-zä-ö0-9]{1,40}";
+
+/// As much as there is.
+pub(super) fn all(kind: Kind) -> Asked {
+    Asked {
+        kind,
+        most: usize::MAX,
+        behind: 0,
+    }
+}
 
 fn how() -> impl Strategy<Value = OpenHow> {
     any::<(bool, bool, bool)>().prop_map(|(read, write, truncate)| OpenHow {
@@ -183,7 +197,12 @@ fn requests(from: &Values) -> Vec<Request<'_>> {
 }
 
 fn entry() -> impl Strategy<Value = DirEntry> {
-    (NAME, qid(), any::<u64>()).prop_map(|(name, qid, cookie)| DirEntry { name, qid, cookie })
+    // Its cookie is its place.
+    (FILE, qid()).prop_map(|(name, qid)| DirEntry {
+        name,
+        qid,
+        cookie: 0,
+    })
 }
 
 proptest! {
@@ -213,42 +232,45 @@ proptest! {
     fn every_reply_is_read_as_it_was_written(
         (qid, names, opened) in (qid(), any::<bool>(), opening()),
         (nodes, stopped) in (vec((qid(), any::<bool>()), 0..17), option::of(errno())),
-        numbers in any::<[u64; 5]>(),
+        (numbers, size) in (any::<[u64; 4]>(), 0..1u64 << 63),
         data in vec(any::<u8>(), 0..300),
         target in NAME,
         entries in vec(entry(), 0..40),
         failed in errno(),
         tag in any::<u16>(),
     ) {
-        let [nlink, size, atime, mtime, ctime] = numbers;
+        let [nlink, atime, mtime, ctime] = numbers;
+        let places = 1..;
+        let entries = entries.into_iter().zip(places);
+        let entries = entries.map(|(entry, cookie)| DirEntry { cookie, ..entry });
         let stat = Stat { qid, nlink, size, atime, mtime, ctime };
         let written = Written { bytes: nlink as u32 as usize, end: size };
         let replies = [
-            (118 + 2, Reply::Done),
-            (104, Reply::Node(qid, names)),
-            (110, Reply::Walked(Walked { nodes, stopped })),
-            (24, Reply::Stat(stat)),
-            (12, Reply::Opened(opened)),
-            (14, Reply::Created(qid, opened)),
-            (22, Reply::Target(&target)),
-            (116, Reply::Data(&data)),
-            (118, Reply::Written(written)),
-            (40, Reply::Entries(entries)),
-            (200, Reply::Ready(Readiness { bytes: size, hangup: names })),
+            (Kind::Clunk, Reply::Done),
+            (Kind::Attach, Reply::Node(qid, names)),
+            (Kind::Walk, Reply::Walked(Walked { nodes, stopped })),
+            (Kind::GetAttr, Reply::Stat(stat)),
+            (Kind::Open, Reply::Opened(opened)),
+            (Kind::Create, Reply::Created(qid, opened)),
+            (Kind::ReadLink, Reply::Target(&target)),
+            (Kind::Read, Reply::Data(&data)),
+            (Kind::Write, Reply::Written(written)),
+            (Kind::ReadDir, Reply::Entries(entries.collect())),
+            (Kind::Ready, Reply::Ready(Readiness { bytes: size, hangup: names })),
         ];
         for (asked, reply) in replies {
             let bytes = reply.encode(asked, tag);
             let frame = Frame::read(&bytes, SIZES).unwrap();
-            prop_assert_eq!(Reply::decode(frame, asked), Ok(Ok(reply)));
-            prop_assert_eq!(Reply::decode(frame, asked + 2), Err(WireError::Answer(tag)));
+            prop_assert_eq!(Reply::decode(frame, all(asked)), Ok(Ok(reply)));
+            prop_assert_eq!(Reply::decode(frame, all(Kind::Flush)), Err(WireError::Answer(tag)));
             for short in 0..frame.body.len() {
                 let cut = Frame { body: &frame.body[..short], ..frame };
-                prop_assert!(Reply::decode(cut, asked).is_err());
+                prop_assert!(Reply::decode(cut, all(asked)).is_err());
             }
         }
         let bytes = crate::wire::errno(tag, failed);
         let frame = Frame::read(&bytes, SIZES).unwrap();
-        prop_assert_eq!(Reply::decode(frame, 24), Ok(Err(failed)));
+        prop_assert_eq!(Reply::decode(frame, all(Kind::GetAttr)), Ok(Err(failed)));
     }
 
     #[test]
@@ -284,11 +306,11 @@ fn entries_that_do_not_fit_are_left_for_the_next_listing() {
         cookie,
     };
     let entries: Vec<DirEntry> = (1..1_000).map(entry).collect();
-    let bytes = Reply::Entries(entries.clone()).encode(40, 1);
+    let bytes = Reply::Entries(entries.clone()).encode(Kind::ReadDir, 1);
     assert!(bytes.len() <= READ_MAX + 11);
-    let all = frames(&bytes).unwrap();
-    let Ok(Ok(Reply::Entries(told))) = Reply::decode(all[0], 40) else {
-        panic!("{all:?}");
+    let frames = frames(&bytes).unwrap();
+    let Ok(Ok(Reply::Entries(told))) = Reply::decode(frames[0], all(Kind::ReadDir)) else {
+        panic!("{frames:?}");
     };
     assert_eq!(told[..], entries[..READ_MAX / (23 + 255)]);
 }
@@ -299,5 +321,8 @@ fn a_number_of_entries_that_is_a_lie_takes_no_memory() {
     bytes.extend(u32::MAX.to_le_bytes());
     bytes.extend([0; 4]);
     let frame = Frame::read(&bytes, SIZES).unwrap();
-    assert_eq!(Reply::decode(frame, 40), Err(WireError::Truncated));
+    assert_eq!(
+        Reply::decode(frame, all(Kind::ReadDir)),
+        Err(WireError::Truncated)
+    );
 }

@@ -1,6 +1,9 @@
 //! Frames put together, and taken apart.
 
-use capfs::{DirEntry, FileKind, Interest, OpenHow, Qid, SetStat, SetTime, Stat, WriteAt};
+use capfs::{
+    DirEntry, FileKind, Interest, Name, OpenHow, Qid, SYMLINK_TARGET_MAX, SetStat, SetTime, Stat,
+    WriteAt,
+};
 
 use super::{FRAME_HEAD, WireError};
 
@@ -110,6 +113,9 @@ impl Writer {
 
 /// Bytes that an entry of a listing takes beside its name.
 pub const ENTRY_HEAD: usize = 13 + 8 + 2;
+
+/// An answer that has more than was asked for.
+pub const TOO_MUCH: WireError = WireError::Value("more than was asked for");
 
 /// Takes a body apart. What is wrong with it is told at the end: what was read after that means nothing, so that each step is a few bytes of code.
 pub struct Reader<'a> {
@@ -243,7 +249,7 @@ impl<'a> Reader<'a> {
         Stat {
             qid: self.qid(),
             nlink: self.u64(),
-            size: self.u64(),
+            size: self.size(),
             atime: self.u64(),
             mtime: self.u64(),
             ctime: self.u64(),
@@ -270,11 +276,42 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number of what was asked for.
+    pub fn no_more(&mut self, most: usize) -> usize {
+        let number = self.u32() as usize;
+        if number > most {
+            self.fail(TOO_MUCH);
+        }
+        number
+    }
+
+    /// How long a file is, or where in it something ends: an offset, which has a sign wherever files are.
+    pub fn size(&mut self) -> u64 {
+        let size = self.u64();
+        if size > i64::MAX as u64 {
+            self.fail(WireError::Value("a size that no file has"));
+        }
+        size
+    }
+
+    /// Where a link leads.
+    pub fn target(&mut self) -> &'a str {
+        let target = self.text();
+        if target.len() > SYMLINK_TARGET_MAX || target.contains('\0') {
+            self.fail(WireError::Value("a target that no link has"));
+        }
+        target
+    }
+
     pub fn entry(&mut self) -> DirEntry {
+        let (qid, cookie, name) = (self.qid(), self.u64(), self.text());
+        if Name::new(name).is_err() {
+            self.fail(WireError::Value("a name that no file has"));
+        }
         DirEntry {
-            qid: self.qid(),
-            cookie: self.u64(),
-            name: self.text().to_owned(),
+            qid,
+            cookie,
+            name: name.to_owned(),
         }
     }
 }

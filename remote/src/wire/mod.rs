@@ -5,17 +5,20 @@
 //! before them. Nothing here waits, and nothing is trusted: bytes come from a stranger.
 
 mod bytes;
+mod kind;
 mod reply;
 mod request;
 mod sizes;
 
 use thiserror::Error;
 
+pub use kind::{Asked, Kind};
 pub use reply::{Opening, Reply, Walked};
 pub use request::Request;
-pub use sizes::{FILE_WRITE_MAX, HEAD_MAX, READ_MAX, REQUESTS_MAX, Sizes, WALK_MAX};
+pub use sizes::{ANSWERS_MAX, FILE_WRITE_MAX, HEAD_MAX, READ_MAX, REQUESTS_MAX, Sizes, WALK_MAX};
 
-pub(crate) use reply::{SUBJECT, errno, read_subject, subject};
+pub(crate) use kind::{ERROR, SUBJECT};
+pub(crate) use reply::{errno, read_subject, subject};
 
 /// Bytes in front of a frame's body.
 pub const FRAME_HEAD: usize = 7;

@@ -2,14 +2,8 @@
 
 use capfs::{DirEntry, Errno, Qid, Readiness, Stat, Written};
 
-use super::bytes::{ENTRY_HEAD, Reader, Writer};
-use super::{Frame, READ_MAX, WALK_MAX, WireError};
-
-/// `Rlerror`.
-const ERROR: u8 = 7;
-
-/// What the open file stands for has changed: comes in front of the answer with the same tag.
-pub(crate) const SUBJECT: u8 = 210;
+use super::bytes::{ENTRY_HEAD, Reader, TOO_MUCH, Writer};
+use super::{Asked, ERROR, Frame, Kind, READ_MAX, SUBJECT, WireError};
 
 /// How far a walk went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +50,9 @@ pub enum Reply<'a> {
     Ready(Readiness),
 }
 
+/// Bytes of the answer to a listing at most: a number, and the entries.
+const ENTRIES_MAX: usize = 4 + READ_MAX;
+
 fn opening(to: &mut Writer, opening: Opening) {
     to.u8(u8::from(opening.seekable) | u8::from(opening.unfinished) << 1);
 }
@@ -96,12 +93,12 @@ pub(crate) fn subject(tag: u16, text: &str) -> Vec<u8> {
 
 impl<'a> Reply<'a> {
     /// The frame that answers a request of this type and tag. Of entries, as many as fit.
-    pub fn encode(&self, kind: u8, tag: u16) -> Vec<u8> {
+    pub fn encode(&self, kind: Kind, tag: u16) -> Vec<u8> {
         let data = match self {
             Reply::Data(data) => data.len(),
             _ => 0,
         };
-        let mut to = Writer::new(kind + 1, tag, data + 24);
+        let mut to = Writer::new(kind.answer(), tag, data + 24);
         match self {
             Reply::Done => {}
             Reply::Node(qid, names) => {
@@ -148,40 +145,50 @@ impl<'a> Reply<'a> {
         to.finish()
     }
 
-    /// What a frame answers to a request of this type: a reply, or the error that it failed with.
+    /// What a frame answers to a request: a reply, or the error that it failed with. It has no more than was asked for, and nothing that no tree
+    /// of this system has.
     ///
     /// # Errors
     /// [`WireError::Answer`] if it answers another, [`WireError::Truncated`], [`WireError::Value`]
-    pub fn decode(frame: Frame<'a>, asked: u8) -> Result<Result<Reply<'a>, Errno>, WireError> {
+    pub fn decode(frame: Frame<'a>, asked: Asked) -> Result<Result<Reply<'a>, Errno>, WireError> {
         let mut from = Reader::new(frame.body);
         if frame.kind == ERROR {
             let errno = read_errno(&mut from);
             from.finish()?;
             return errno.map(Err).ok_or(NO_ERROR);
         }
-        if Some(frame.kind) != asked.checked_add(1) {
+        if frame.kind != asked.kind.answer() {
             return Err(WireError::Answer(frame.tag));
         }
-        let reply = match asked {
-            12 => Reply::Opened(read_opening(&mut from)),
-            14 => Reply::Created(from.qid(), read_opening(&mut from)),
-            22 => Reply::Target(from.text()),
-            24 => Reply::Stat(from.stat()),
-            40 => {
-                let count = from.u32();
+        let reply = match asked.kind {
+            Kind::Open => Reply::Opened(read_opening(&mut from)),
+            Kind::Create => Reply::Created(from.qid(), read_opening(&mut from)),
+            Kind::ReadLink => Reply::Target(from.target()),
+            Kind::GetAttr => Reply::Stat(from.stat()),
+            Kind::ReadDir => {
+                let count = from.no_more(asked.most);
                 let mut entries = Vec::new();
+                let mut behind = asked.behind;
                 // The number is the other side's word.
-                while entries.len() < count as usize && !from.is_wrong() {
-                    entries.push(from.entry());
+                while entries.len() < count && !from.is_wrong() {
+                    let entry = from.entry();
+                    if entry.cookie <= behind {
+                        from.fail(WireError::Value("cookies that don't ascend"));
+                    }
+                    behind = entry.cookie;
+                    entries.push(entry);
+                }
+                if frame.body.len() > ENTRIES_MAX {
+                    from.fail(TOO_MUCH);
                 }
                 Reply::Entries(entries)
             }
-            72 | 104 => Reply::Node(from.qid(), from.flag()),
-            110 => {
+            Kind::MakeDirectory | Kind::Attach => Reply::Node(from.qid(), from.flag()),
+            Kind::Walk => {
                 let stopped = read_errno(&mut from);
                 let count = from.u16();
-                if usize::from(count) > WALK_MAX {
-                    return Err(WireError::Value("more nodes than names"));
+                if usize::from(count) > asked.most {
+                    return Err(TOO_MUCH);
                 }
                 let nodes = (0..count).map(|_| (from.qid(), from.flag()));
                 Reply::Walked(Walked {
@@ -189,12 +196,18 @@ impl<'a> Reply<'a> {
                     stopped,
                 })
             }
-            116 => Reply::Data(from.data()),
-            118 => Reply::Written(Written {
-                bytes: from.u32() as usize,
-                end: from.u64(),
+            Kind::Read => {
+                let data = from.data();
+                if data.len() > asked.most {
+                    from.fail(TOO_MUCH);
+                }
+                Reply::Data(data)
+            }
+            Kind::Write => Reply::Written(Written {
+                bytes: from.no_more(asked.most),
+                end: from.size(),
             }),
-            200 => Reply::Ready(Readiness {
+            Kind::Ready => Reply::Ready(Readiness {
                 bytes: from.u64(),
                 hangup: from.flag(),
             }),

@@ -3,7 +3,7 @@
 use capfs::{Interest, OpenHow, SetStat, WriteAt};
 
 use super::bytes::{Reader, Writer};
-use super::{Frame, WALK_MAX, WireError};
+use super::{Asked, Frame, Kind, WALK_MAX, WireError};
 
 /// What a client asks for. Each `fid` is a number that stands for something, each `new…` one that is to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,33 +124,49 @@ pub enum Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The type of its frame: 9P2000.L's where that has the like, and from 200 on where it has not. Its answer's is one more.
-    pub fn kind(&self) -> u8 {
+    /// Which it is.
+    pub fn kind(&self) -> Kind {
         use Request::*;
         match self {
-            Open { .. } => 12,
-            Create { .. } => 14,
-            Symlink { .. } => 16,
-            ReadLink { .. } => 22,
-            GetAttr { .. } => 24,
-            SetAttr { .. } => 26,
-            ReadDir { .. } => 40,
-            Sync { .. } => 50,
-            Link { .. } => 70,
-            MakeDirectory { .. } => 72,
-            Rename { .. } => 74,
-            Unlink { .. } => 76,
-            Attach { .. } => 104,
-            Flush { .. } => 108,
-            Walk { .. } => 110,
-            Read { .. } => 116,
-            Write { .. } => 118,
-            Clunk { .. } => 120,
-            Ready { .. } => 200,
-            Allocate { .. } => 202,
-            WriteAll { .. } => 204,
-            Finish { .. } => 206,
-            Revoke { .. } => 208,
+            Open { .. } => Kind::Open,
+            Create { .. } => Kind::Create,
+            Symlink { .. } => Kind::Symlink,
+            ReadLink { .. } => Kind::ReadLink,
+            GetAttr { .. } => Kind::GetAttr,
+            SetAttr { .. } => Kind::SetAttr,
+            ReadDir { .. } => Kind::ReadDir,
+            Sync { .. } => Kind::Sync,
+            Link { .. } => Kind::Link,
+            MakeDirectory { .. } => Kind::MakeDirectory,
+            Rename { .. } => Kind::Rename,
+            Unlink { .. } => Kind::Unlink,
+            Attach { .. } => Kind::Attach,
+            Flush { .. } => Kind::Flush,
+            Walk { .. } => Kind::Walk,
+            Read { .. } => Kind::Read,
+            Write { .. } => Kind::Write,
+            Clunk { .. } => Kind::Clunk,
+            Ready { .. } => Kind::Ready,
+            Allocate { .. } => Kind::Allocate,
+            WriteAll { .. } => Kind::WriteAll,
+            Finish { .. } => Kind::Finish,
+            Revoke { .. } => Kind::Revoke,
+        }
+    }
+
+    /// What its answer has to keep to.
+    pub fn asked(&self) -> Asked {
+        let (most, behind) = match *self {
+            Request::Read { count, .. } => (count as usize, 0),
+            Request::ReadDir { cookie, count, .. } => (count as usize, cookie),
+            Request::Write { data, .. } => (data.len(), 0),
+            Request::Walk { ref steps, .. } => (steps.len(), 0),
+            _ => (0, 0),
+        };
+        Asked {
+            kind: self.kind(),
+            most,
+            behind,
         }
     }
 
@@ -179,7 +195,7 @@ impl<'a> Request<'a> {
             Write { data, .. } | WriteAll { data, .. } => data.len(),
             _ => 0,
         };
-        let mut to = Writer::new(self.kind(), tag, data + 24);
+        let mut to = Writer::new(self.kind() as u8, tag, data + 24);
         match self {
             Attach { new, tree, path } => {
                 to.u32(*new);
@@ -305,72 +321,73 @@ impl<'a> Request<'a> {
     pub fn decode(frame: Frame<'a>) -> Result<Request<'a>, WireError> {
         use Request::*;
         let mut from = Reader::new(frame.body);
+        let kind = Kind::of(frame.kind)?;
         // What most begin with.
-        let fid = match frame.kind {
-            104 | 108 | 120 | 208 => 0,
+        let fid = match kind {
+            Kind::Attach | Kind::Flush | Kind::Clunk | Kind::Revoke => 0,
             _ => from.u32(),
         };
-        let request = match frame.kind {
-            12 => Open {
+        let request = match kind {
+            Kind::Open => Open {
                 fid,
                 new: from.u32(),
                 how: from.how(),
             },
-            14 => Create {
+            Kind::Create => Create {
                 fid,
                 name: from.text(),
                 new_node: from.u32(),
                 new_file: from.u32(),
                 how: from.how(),
             },
-            16 => Symlink {
+            Kind::Symlink => Symlink {
                 fid,
                 name: from.text(),
                 target: from.text(),
             },
-            22 => ReadLink { fid },
-            24 => GetAttr { fid },
-            26 => SetAttr {
+            Kind::ReadLink => ReadLink { fid },
+            Kind::GetAttr => GetAttr { fid },
+            Kind::SetAttr => SetAttr {
                 fid,
                 change: from.set_stat(),
             },
-            40 => ReadDir {
+            Kind::ReadDir => ReadDir {
                 fid,
                 cookie: from.u64(),
                 count: from.u32(),
             },
-            50 => Sync {
+            Kind::Sync => Sync {
                 fid,
                 data_only: from.flag(),
             },
-            70 => Link {
+            Kind::Link => Link {
                 fid,
                 name: from.text(),
                 node: from.u32(),
             },
-            72 => MakeDirectory {
+            Kind::MakeDirectory => MakeDirectory {
                 fid,
                 name: from.text(),
                 new: from.u32(),
             },
-            74 => Rename {
+            Kind::Rename => Rename {
                 fid,
                 name: from.text(),
                 to: from.u32(),
                 to_name: from.text(),
             },
-            76 => Unlink {
+            Kind::Unlink => Unlink {
                 fid,
                 name: from.text(),
                 directory: from.flag(),
             },
-            104 => Attach {
+            Kind::Attach => Attach {
                 new: from.u32(),
                 tree: from.u32(),
                 path: from.text(),
             },
-            108 => Flush { tag: from.u16() },
-            110 => {
+            Kind::Flush => Flush { tag: from.u16() },
+            Kind::Walk => {
                 let count = from.u16();
                 if !(1..=WALK_MAX).contains(&count.into()) {
                     return Err(WireError::Value("a walk of no names or of too many"));
@@ -381,39 +398,38 @@ impl<'a> Request<'a> {
                     steps: steps.collect(),
                 }
             }
-            116 => Read {
+            Kind::Read => Read {
                 fid,
                 offset: from.u64(),
                 count: from.u32(),
             },
-            118 => Write {
+            Kind::Write => Write {
                 fid,
                 at: from.at(),
                 data: from.data(),
             },
-            120 => {
+            Kind::Clunk => {
                 let count = from.u16();
                 let fids = (0..count).map(|_| from.u32());
                 Clunk {
                     fids: fids.collect(),
                 }
             }
-            200 => Ready {
+            Kind::Ready => Ready {
                 fid,
                 interest: from.interest(),
             },
-            202 => Allocate {
+            Kind::Allocate => Allocate {
                 fid,
                 offset: from.u64(),
                 length: from.u64(),
             },
-            204 => WriteAll {
+            Kind::WriteAll => WriteAll {
                 fid,
                 data: from.data(),
             },
-            206 => Finish { fid },
-            208 => Revoke { tree: from.u32() },
-            kind => return Err(WireError::Type(kind)),
+            Kind::Finish => Finish { fid },
+            Kind::Revoke => Revoke { tree: from.u32() },
         };
         from.finish()?;
         Ok(request)

@@ -16,6 +16,9 @@ pub const WALK_MAX: usize = 16;
 /// them can be flushed, and fids clunked meanwhile.
 pub const REQUESTS_MAX: usize = 1 << 14;
 
+/// Bytes of answers that a client has asked for and not looked at, at most: a thousand reads of the longest.
+pub const ANSWERS_MAX: usize = 64 << 20;
+
 /// What a connection carries at most. Both sides are made with the same: there is no version(5) on this wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
