@@ -187,3 +187,26 @@ fn children_of_children_count_and_end_as_theirs() {
         assert_eq!(host.usage().account.used, 0);
     });
 }
+
+#[test]
+fn what_is_taken_away_from_a_parent_is_gone() {
+    runtime(1).block_on(async {
+        let folder = programs();
+        // It starts one, answers until its input ends, and then misses its tasks: ENODEV, 43.
+        let rest = vec![answer(), show("new/wasi")];
+        let steps = [start(1, "spin"), rest].concat();
+        let plan = plan(program("parent", &parent(&steps)), folder.path());
+        let mut agent = launch(&host(folder.path()), "parent", plan).await;
+        let (stdin, mut stdout) = (agent.stdin().unwrap(), agent.stdout().unwrap());
+        let mut line = [0; 2];
+        stdout.read_exact(&mut line).await.unwrap();
+        assert!(!agent.revoke("/elsewhere"));
+        assert!(agent.revoke("task"));
+        drop(stdin);
+        let report = agent.wait().await;
+        // Its start is refused, or what it does with its tasks afterwards.
+        assert_eq!(report.outcome.reason(), "exit");
+        assert_ne!(report.outcome.code(), 0);
+        assert!(!agent.revoke("task"), "it has ended");
+    });
+}

@@ -1,6 +1,6 @@
 //! An agent that was launched.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use capfs::account::{Account, AccountUsage};
 use tokio::task::JoinHandle;
@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::AgentId;
 use super::fiber::Ending;
 use super::stdio::{AgentOutput, AgentStdin};
-use crate::grants::Lack;
+use crate::grants::{Lack, Revocable, absolute};
 use crate::run::Report;
 use crate::wait::Cancelled;
 
@@ -19,6 +19,8 @@ pub struct Agent {
     pub(super) stdout: Option<AgentOutput>,
     pub(super) stderr: Option<AgentOutput>,
     pub(super) degraded: Vec<Lack>,
+    /// Gone with what it belongs to.
+    pub(super) revocable: Weak<Vec<(String, Revocable)>>,
     pub(super) account: Account,
     pub(super) ending: Arc<Ending>,
     pub(super) task: JoinHandle<Report>,
@@ -54,6 +56,18 @@ impl Agent {
     /// What it makes its host hold at this moment, by kind, and the most that it was.
     pub fn usage(&self) -> AccountUsage {
         self.account.usage()
+    }
+
+    /// Takes away what it was granted at a path while it runs, for good: whatever it or a child of it does there is `ENODEV`, on open files, too.
+    /// Capabilities can be taken away, and of folders and devices those that a manifest asked for. Whether there was anything.
+    pub fn revoke(&self, at: &str) -> bool {
+        let (Ok(at), Some(all)) = (absolute(at), self.revocable.upgrade()) else {
+            return false;
+        };
+        let there = |path: &str| absolute(path).is_ok_and(|path| path == at);
+        let there: Vec<_> = all.iter().filter(|(path, _)| there(path)).collect();
+        there.iter().for_each(|(_, handle)| handle.revoke());
+        !there.is_empty()
     }
 
     /// Ends it, whether it computes or waits: at its next tick or wake-up, without a word to it. Who needs to know when waits for it.

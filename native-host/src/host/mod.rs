@@ -74,7 +74,7 @@ use crate::capabilities::{self, Capabilities};
 use crate::clock::{SystemClock, SystemRandom, TurnClock};
 use crate::compile::Compiler;
 use crate::engine::{CHILD_STACK, Engines, ModuleError};
-use crate::grants::{self, Granted, Lack};
+use crate::grants::{self, Granted, Lack, Revocable};
 use crate::listen::{self, Listening};
 use crate::reserved::OwnPaths;
 use crate::state::{State, StateError};
@@ -442,6 +442,8 @@ struct Belongings {
     capabilities: Capabilities,
     /// Kept once the agent has begun.
     state: Option<State>,
+    /// What can be taken away from it, by its path.
+    revocable: Arc<Vec<(String, Revocable)>>,
     member: Member,
     // Let go of last: whoever has the id next, or the room, finds the folder free.
     _place: Place,
@@ -512,6 +514,7 @@ async fn launch(
         files,
         listening,
     } = prepared;
+    let revocable = Arc::downgrade(&belongings.revocable);
     listen::announce(&listening, &mut env);
     let handed = listening
         .into_iter()
@@ -555,6 +558,7 @@ async fn launch(
     };
     Ok(Agent {
         id,
+        revocable,
         stdin: opened.stdin,
         stdout: opened.stdout,
         stderr: opened.stderr,
@@ -657,15 +661,23 @@ fn prepare(
     let mut belongings = Belongings {
         capabilities: Capabilities::new(devices, name, family, reserved),
         state,
+        revocable: Arc::default(),
         member,
         _place: place,
     };
     let capabilities = &mut belongings.capabilities;
     let granted = grants::namespace(&plan.wants, plan.memory_files, capabilities);
-    let granted = granted.map_err(|lacks| {
+    let mut granted = granted.map_err(|lacks| {
         listening.clear();
         LaunchError::Grants(lacks)
     })?;
+    let held = belongings.capabilities.held().iter();
+    let held = held.map(|held| (held.grant.at.clone(), Revocable::Held(held.clone())));
+    // Capabilities are among those that a manifest asked for as well.
+    let mounts = std::mem::take(&mut granted.revocable).into_iter();
+    let mounts = mounts.filter(|(_, handle)| matches!(handle, Revocable::Mount(_)));
+    let mounts = mounts.map(|(grant, handle)| (grant.guest().to_owned(), handle));
+    belongings.revocable = Arc::new(held.chain(mounts).collect());
     listen::behind(granted.preopens.len(), &mut listening);
     Ok(Prepared {
         granted,
