@@ -155,8 +155,10 @@ fn optimise(wasm: Vec<u8>) -> Result<Vec<u8>> {
     );
     std::fs::write(&from, &wasm)?;
     let status = Command::new(&tool)
-        // Twice: the second time it finds some more that nothing needs.
+        // Three times: each time it finds some more that nothing needs. No engine reads which features were allowed.
         .args([
+            "--strip-target-features",
+            "-O3",
             "-O3",
             "-O3",
             "--strip-producers",
