@@ -5,8 +5,8 @@
 //! a session of its own, a low priority, and nothing of the run's but the module; what it makes goes into the cache, and nowhere else.
 //!
 //! Nobody watches it, so its bounds are the system's: memory as for any program that is compiled (`RLIMIT_DATA`), processor time by the
-//! module's size (`RLIMIT_CPU`), and where memory is short it is the first to be ended. One runs at a time for each cache. What it did not finish is
-//! not begun again for a day.
+//! module's size (`RLIMIT_CPU`), and where memory is short it is the first to be ended. One runs at a time for each cache; one that was stopped
+//! is waited for an hour. What it did not finish is not begun again for a day.
 
 use std::fs;
 use std::io;

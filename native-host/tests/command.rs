@@ -292,6 +292,25 @@ fn memory_grows_to_its_limit() {
         125,
         "needs 131072 bytes",
     );
+    // A place for each of its globals is the program's as well.
+    let globals = "(global i32 (i32.const 0))".repeat(100_000);
+    let agent = bench.agent(&program(
+        "",
+        &format!("{globals} (func $main (result i32) (i32.const 0))"),
+    ));
+    let refused = bench.run(&["--max-memory", "1MiB"], &agent);
+    assert_ended(
+        &refused,
+        125,
+        "an instance of the program needs more memory",
+    );
+    let output = bench.run(&["--max-memory", "2MiB", "--json"], &agent);
+    assert_ended(&output, 0, "");
+    let report: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert!(
+        report["account"]["peak"].as_u64().unwrap() > 100_000 * 16,
+        "{report}"
+    );
 }
 
 #[test]

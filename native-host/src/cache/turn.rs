@@ -26,6 +26,10 @@ const BEHIND: &str = ".behind";
 /// would be again.
 pub(super) const BEGUN_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// How long whoever compiles behind a program is left alone with that, however busy the machine is: by its processor time alone it would take
+/// some minutes, but it may have been stopped.
+const BEHIND_MAX: Duration = Duration::from_secs(3600);
+
 /// The right to compile what an entry is for, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
@@ -70,12 +74,22 @@ impl Cache {
         let _ = fs::remove_file(self.beside(key, TURN));
     }
 
-    /// The right to compile behind a program, which one process has at a time; `None` while another has it.
+    /// The right to compile behind a program, which one process has at a time; `None` while another has it, an hour at most.
     ///
     /// # Errors
     /// As [`Cache::turn`].
     pub(crate) fn behind(&self) -> io::Result<Option<File>> {
-        self.lock(&self.folder.join(BEHIND))
+        let path = self.folder.join(BEHIND);
+        let mut behind = self.lock(&path)?;
+        if behind.is_none() && !is_of_last(BEHIND_MAX, &path) {
+            // What that one has locked is nobody's lock any more.
+            let _ = fs::remove_file(&path);
+            behind = self.lock(&path)?;
+        }
+        if let Some(file) = &behind {
+            file.set_modified(SystemTime::now())?;
+        }
+        Ok(behind)
     }
 
     /// Remembers that an entry is begun, until it is there.
@@ -100,12 +114,7 @@ impl Cache {
 
     /// Whether an entry was begun lately, and not finished.
     pub(crate) fn was_begun(&self, key: &str) -> bool {
-        let begun = fs::symlink_metadata(self.beside(key, BEGUN)).and_then(|file| file.modified());
-        begun.is_ok_and(|begun| {
-            // A clock that has been set back since doesn't make it last for longer than a day.
-            let age = SystemTime::now().duration_since(begun);
-            age.unwrap_or_else(|ahead| ahead.duration()) < BEGUN_MAX
-        })
+        is_of_last(BEGUN_MAX, &self.beside(key, BEGUN))
     }
 
     fn beside(&self, key: &str, end: &str) -> PathBuf {
@@ -134,6 +143,15 @@ impl Cache {
         let same = there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino()));
         Ok(same.then_some(file))
     }
+}
+
+/// Whether a file was changed within the last so long. A clock that has been set back since doesn't make that longer.
+fn is_of_last(time: Duration, path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|file| file.modified());
+    modified.is_ok_and(|modified| {
+        let age = SystemTime::now().duration_since(modified);
+        age.unwrap_or_else(|ahead| ahead.duration()) < time
+    })
 }
 
 #[cfg(test)]
@@ -183,6 +201,24 @@ mod tests {
         cache.make().unwrap();
         fs::set_permissions(cache.folder(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(cache.turn(&key).is_err());
+    }
+
+    #[test]
+    fn who_compiles_behind_a_program_and_is_stopped_is_waited_for_an_hour() {
+        let (_directory, cache, _) = setup();
+        let stopped = cache.behind().unwrap().unwrap();
+        assert!(cache.behind().unwrap().is_none());
+        let since = |file: &File, time: Duration| file.set_modified(SystemTime::now() - time);
+        since(&stopped, BEHIND_MAX / 2).unwrap();
+        assert!(cache.behind().unwrap().is_none());
+        since(&stopped, 2 * BEHIND_MAX).unwrap();
+        let next = cache.behind().unwrap().unwrap();
+        assert!(cache.behind().unwrap().is_none());
+        // When it goes on and ends, the other has its turn still.
+        drop(stopped);
+        assert!(cache.behind().unwrap().is_none());
+        drop(next);
+        assert!(cache.behind().unwrap().is_some());
     }
 
     #[test]

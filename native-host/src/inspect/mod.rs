@@ -44,6 +44,22 @@ struct Export {
     ty: String,
 }
 
+/// Imports, or exports, that are listed at most, and bytes of them: a module can have a million of each.
+const LISTED_MAX: usize = 1000;
+const LISTED_BYTES_MAX: usize = 128 << 10;
+
+/// Those of a list that are shown, and how many more there are; `size` is that of one of them.
+fn listed<T>(all: &[T], size: impl Fn(&T) -> usize) -> (&[T], usize) {
+    let mut left = LISTED_BYTES_MAX;
+    let fits = all.iter().take(LISTED_MAX).take_while(|one| {
+        let rest = left.checked_sub(size(one));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    let (shown, more) = all.split_at(fits.count());
+    (shown, more.len())
+}
+
 /// Checks a module and describes it; `name` is that of its file.
 ///
 /// # Errors
@@ -212,7 +228,17 @@ fn global(ty: &GlobalType) -> String {
     format!("global {}", ty.content_type)
 }
 
+impl Export {
+    fn size(&self) -> usize {
+        self.name.len() + self.ty.len()
+    }
+}
+
 impl Import {
+    fn size(&self) -> usize {
+        self.module.len() + self.name.len() + self.ty.len()
+    }
+
     /// How this host answers it.
     fn provided(&self) -> &'static str {
         match self.answer {
@@ -261,8 +287,9 @@ impl Description {
 
     /// The description as JSON, with what a manifest asks for.
     pub fn as_json(&self, asked: Option<&Asked>) -> Value {
-        let imports: Vec<Value> = self
-            .imports
+        let (imports, more_imports) = listed(&self.imports, Import::size);
+        let (exports, more_exports) = listed(&self.exports, Export::size);
+        let imports: Vec<Value> = imports
             .iter()
             .map(|import| {
                 json!({
@@ -273,8 +300,7 @@ impl Description {
                 })
             })
             .collect();
-        let exports: Vec<Value> = self
-            .exports
+        let exports: Vec<Value> = exports
             .iter()
             .map(|export| json!({ "name": export.name, "type": export.ty }))
             .collect();
@@ -286,7 +312,9 @@ impl Description {
             "identity": self.digest,
             "digest": self.digest,
             "imports": imports,
+            "more_imports": more_imports,
             "exports": exports,
+            "more_exports": more_exports,
             "needs": self.needs(),
             "manifest": asked.map(Asked::as_json),
         })
@@ -301,7 +329,8 @@ impl Description {
             false => "not a command: no `_start`",
         };
         line(&mut text, "kind", kind);
-        for import in &self.imports {
+        let (imports, more) = listed(&self.imports, Import::size);
+        for import in imports {
             let Import {
                 module, name, ty, ..
             } = import;
@@ -312,8 +341,15 @@ impl Description {
                 format!("{module}.{name}: {ty} ({provided})"),
             );
         }
-        for Export { name, ty } in &self.exports {
+        if more > 0 {
+            line(&mut text, "import", format!("and {more} more"));
+        }
+        let (exports, more) = listed(&self.exports, Export::size);
+        for Export { name, ty } in exports {
             line(&mut text, "export", format!("{name}: {ty}"));
+        }
+        if more > 0 {
+            line(&mut text, "export", format!("and {more} more"));
         }
         for need in self.needs() {
             line(&mut text, "needs", need);
@@ -331,5 +367,39 @@ impl Description {
             ),
         );
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::engine;
+
+    #[test]
+    fn what_is_listed_is_bounded_in_number_and_length() {
+        let described = |count: usize, name: &str| {
+            let imports =
+                (0..count).map(|index| format!("(import \"env\" \"{name}{index}\" (func))"));
+            let exports =
+                (0..count).map(|index| format!("(export \"{name}{index}\" (func {index}))"));
+            let text: String = imports.chain(exports).collect();
+            let wasm = wat::parse_str(format!("(module {text})")).unwrap();
+            let described = describe(&engine(), &wasm, "many").unwrap();
+            (described.as_text(None), described.as_json(None))
+        };
+        let (text, json) = described(LISTED_MAX + 7, "f");
+        assert_eq!(text.matches("\nimport   ").count(), LISTED_MAX + 1);
+        assert_eq!(text.matches("   and 7 more\n").count(), 2);
+        assert_eq!(json["imports"].as_array().unwrap().len(), LISTED_MAX);
+        assert_eq!(
+            (&json["more_imports"], &json["more_exports"]),
+            (&json!(7), &json!(7))
+        );
+        let (text, json) = described(10, &"f".repeat(50_000));
+        assert!(text.len() < 4 * LISTED_BYTES_MAX, "{}", text.len());
+        assert_eq!(json["more_exports"], json!(8));
+        let (text, json) = described(3, "f");
+        assert!(!text.contains("more\n"));
+        assert_eq!(json["more_imports"], json!(0));
     }
 }
