@@ -9,8 +9,8 @@
 //!   folder are opened, looked at, read and written in place, for what they need is nearly always in the system's page cache, and handing a call
 //!   of two microseconds to another thread costs ten.
 //! - On the [pool](HostBuilder::blocking), threads beside the workers, as many as the builder says: reading and compiling a program, putting
-//!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, reading the names of a folder, databases, keys
-//!   that are kept.
+//!   together what an agent is granted, and what waits for a disk or computes for long: `fsync`, reading the names of a folder, setting room
+//!   aside in large files and giving it back, databases, keys that are kept.
 //! - On threads of their own, as many as there are processors: compilers of children, one at a time of each agent with its children; and what
 //!   is compiled [in this process](HostBuilder::compile_here).
 //! - On the runtime's own timers and sockets: time limits, clocks, the network.

@@ -280,9 +280,15 @@ impl OpenFile for HostFile {
         if let Err(errno) = self.check() {
             return Op::err(errno);
         }
-        Op::Ready(counted(self.ledger.as_deref(), &self.file, || {
-            set_stat(&self.file, change)
-        }))
+        let ledger = self.known.tree.ledger.clone();
+        let set = move |file: &File| counted(ledger.as_deref(), file, || set_stat(file, change));
+        let is_long = change.size.is_some_and(|size| {
+            takes_long(|| Ok(self.file.metadata()?.len().saturating_sub(size)))
+        });
+        match is_long {
+            true => beside(&self.file, File::try_clone, set),
+            false => Op::Ready(set(&self.file)),
+        }
     }
 
     fn allocate(&mut self, offset: u64, length: u64) -> Op<()> {
@@ -292,33 +298,12 @@ impl OpenFile for HostFile {
         if !in_range(offset, usize::try_from(length).unwrap_or(usize::MAX)) {
             return Op::err(Errno::Fbig);
         }
-        let allocate = || {
-            match rustix::fs::fallocate(
-                &self.file,
-                rustix::fs::FallocateFlags::empty(),
-                offset,
-                length,
-            ) {
-                // Some file systems can't; then at least the size is right, and writes say when
-                // there is no room.
-                Err(rustix::io::Errno::OPNOTSUPP) => {
-                    let size = self.file.metadata()?.len();
-                    self.file.set_len(size.max(offset + length))
-                }
-                result => Ok(result?),
-            }
-        };
-        let Some(ledger) = &self.ledger else {
-            return op(allocate());
-        };
-        Op::Ready(ledger.change(
-            || taken(&self.file),
-            |taken, room| {
-                let fits = taken.fit(Some(offset), length, room);
-                fits.filter(|fits| *fits == length)
-            },
-            |_| allocate().map_err(errno),
-        ))
+        let ledger = self.known.tree.ledger.clone();
+        let set = move |file: &File| allocate(ledger.as_deref(), file, offset, length);
+        match length >= LONG {
+            true => beside(&self.file, File::try_clone, set),
+            false => Op::Ready(set(&self.file)),
+        }
     }
 
     fn save(&self) -> Result<SavedFile, Errno> {
@@ -334,7 +319,9 @@ impl OpenFile for HostFile {
             true => file.sync_data(),
             false => file.sync_all(),
         };
-        on_disk(&self.file, |file| file.try_clone(), sync)
+        beside(&self.file, File::try_clone, move |file| {
+            sync(file).map_err(errno)
+        })
     }
 }
 
@@ -353,6 +340,34 @@ pub(super) fn counted<T>(
         Some(ledger) => ledger.change(|| taken(file), |_, _| Some(0), |_| change()),
         None => change(),
     }
+}
+
+/// Sets room aside for a part of a file.
+fn allocate(ledger: Option<&Ledger>, file: &File, offset: u64, length: u64) -> Result<(), Errno> {
+    let allocate = || {
+        let none = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(file, none, offset, length) {
+            // Some file systems can't; then at least the size is right, and writes say when
+            // there is no room.
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                let size = file.metadata()?.len();
+                file.set_len(size.max(offset + length))
+            }
+            result => Ok(result?),
+        }
+    };
+    let allocate = || allocate().map_err(errno);
+    let Some(ledger) = ledger else {
+        return allocate();
+    };
+    ledger.change(
+        || taken(file),
+        |taken, room| {
+            let fits = taken.fit(Some(offset), length, room);
+            fits.filter(|fits| *fits == length)
+        },
+        |_| allocate(),
+    )
 }
 
 fn set_stat(file: &File, change: SetStat) -> Result<(), Errno> {
@@ -420,6 +435,9 @@ struct Listing {
     /// For the entries.
     charge: Charge,
 }
+
+/// Bytes that a file system takes long to find room for, or to give back: some take 0.3 s for each GiB.
+const LONG: u64 = 16 << 20;
 
 /// Bytes that an account is charged for a name of a listing that is kept, beside the name itself: the entry, and what the
 /// allocator adds to a name.
@@ -560,26 +578,32 @@ impl OpenDirectory for HostDirectory {
         // By a handle of its own: one that was opened to walk through (O_PATH) has nothing to sync.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let sync = move |dir: &Arc<Dir>| {
-            let own = rustix::fs::openat(&**dir, ".", flags, Mode::empty())?;
-            Ok(rustix::fs::fsync(own)?)
+            let own = rustix::fs::openat(&**dir, ".", flags, Mode::empty());
+            let synced = own.and_then(rustix::fs::fsync);
+            synced.map_err(|error| errno(error.into()))
         };
-        on_disk(&self.dir, |dir| Ok(dir.clone()), sync)
+        beside(&self.dir, |dir| Ok(dir.clone()), sync)
     }
 }
 
-/// Does what waits for a disk, with a handle of its own where that is done beside the agent's task.
-fn on_disk<H: Send + 'static>(
+/// Whether what is done with a file of this size is for [`beside`]. Where nobody waits for this thread, it is not asked.
+pub(super) fn takes_long(size: impl FnOnce() -> std::io::Result<u64>) -> bool {
+    blocking::pool().is_some() && size().is_ok_and(|size| size >= LONG)
+}
+
+/// Does what waits for a disk or takes long, with a handle of its own where that is done beside the agent's task.
+pub(super) fn beside<H: Send + 'static>(
     handle: &H,
     own: impl FnOnce(&H) -> std::io::Result<H>,
-    work: impl FnOnce(&H) -> std::io::Result<()> + Send + 'static,
+    work: impl FnOnce(&H) -> Result<(), Errno> + Send + 'static,
 ) -> Op<()> {
     let Some(pool) = blocking::pool() else {
-        return op(work(handle));
+        return Op::Ready(work(handle));
     };
     match own(handle) {
         Ok(own) => Op::later(async move {
             let done = pool.run(move || work(&own)).await;
-            done.map_err(|_| Errno::Io)?.map_err(errno)
+            done.map_err(|_| Errno::Io)?
         }),
         Err(error) => op(Err(error)),
     }

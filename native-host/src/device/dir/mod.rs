@@ -322,6 +322,19 @@ impl Folder {
     }
 }
 
+/// Takes a name away, and counts that where contents are counted.
+fn take_away(
+    ledger: Option<&Ledger>,
+    dir: &Dir,
+    name: &str,
+    remove: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    match ledger {
+        Some(ledger) => ledger.take_away(|| Taken::of_name(dir, name).ok(), remove),
+        None => remove(),
+    }
+}
+
 /// Refuses what is reserved.
 fn admit(bars: &Bars, metadata: &Metadata) -> io::Result<()> {
     match bars.has(FileId::new(metadata.dev(), metadata.ino())) {
@@ -342,12 +355,12 @@ impl Folder {
 
     /// Takes a name away, and counts that where contents are counted.
     fn take_away(&self, name: Name<'_>, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        match &self.tree.ledger {
-            Some(ledger) => {
-                ledger.take_away(|| Taken::of_name(&self.dir, name.as_str()).ok(), remove)
-            }
-            None => remove(),
-        }
+        take_away(
+            self.tree.ledger.as_deref(),
+            &self.dir,
+            name.as_str(),
+            remove,
+        )
     }
 
     /// Whether what is in either is counted by the same, or in neither.
@@ -434,7 +447,16 @@ impl EditDirectory for Folder {
     }
 
     fn unlink(&self, name: Name<'_>) -> Op<()> {
-        op(self.take_away(name, || self.dir.remove_file(name.as_str())))
+        let (name, ledger) = (name.as_str().to_owned(), self.tree.ledger.clone());
+        let is_long = file::takes_long(|| Ok(self.dir.symlink_metadata(&name)?.len()));
+        let remove = move |dir: &Arc<Dir>| {
+            let removed = take_away(ledger.as_deref(), dir, &name, || dir.remove_file(&name));
+            removed.map_err(errno)
+        };
+        match is_long {
+            true => file::beside(&self.dir, |dir| Ok(dir.clone()), remove),
+            false => Op::Ready(remove(&self.dir)),
+        }
     }
 
     fn remove_directory(&self, name: Name<'_>) -> Op<()> {
@@ -449,23 +471,32 @@ impl EditDirectory for Folder {
         if !self.counts_as(to.tree.ledger.as_ref()) {
             return Op::err(Errno::Xdev);
         }
-        let goes = || {
-            let goes = Taken::of_name(&to.dir, to_name.as_str()).ok()?;
-            let moved = self.dir.symlink_metadata(name.as_str()).ok()?;
-            // Two names of one file stay as they are (rename(2)).
-            (!goes.is(&moved)).then_some(goes)
+        let (name, to_name) = (name.as_str().to_owned(), to_name.as_str().to_owned());
+        let (to_dir, ledger) = (to.dir.clone(), self.tree.ledger.clone());
+        // What had the name before goes.
+        let is_long = file::takes_long(|| Ok(to_dir.symlink_metadata(&to_name)?.len()));
+        let rename = move |dir: &Arc<Dir>| {
+            let goes = || {
+                let goes = Taken::of_name(&to_dir, &to_name).ok()?;
+                let moved = dir.symlink_metadata(&name).ok()?;
+                // Two names of one file stay as they are (rename(2)).
+                (!goes.is(&moved)).then_some(goes)
+            };
+            let rename = || dir.rename(&name, &to_dir, &to_name);
+            let renamed = match &ledger {
+                Some(ledger) => ledger.take_away(goes, rename),
+                None => rename(),
+            };
+            renamed.map_err(|error| match errno(error) {
+                // Some file systems' word for a directory that is not empty (rename(2)).
+                Errno::Exist => Errno::Notempty,
+                errno => errno,
+            })
         };
-        let rename = || self.dir.rename(name.as_str(), &to.dir, to_name.as_str());
-        let renamed = match &self.tree.ledger {
-            Some(ledger) => ledger.take_away(goes, rename),
-            None => rename(),
-        };
-        let renamed = renamed.map_err(|error| match errno(error) {
-            // Some file systems' word for a directory that is not empty (rename(2)).
-            Errno::Exist => Errno::Notempty,
-            errno => errno,
-        });
-        Op::Ready(renamed)
+        match is_long {
+            true => file::beside(&self.dir, |dir| Ok(dir.clone()), rename),
+            false => Op::Ready(rename(&self.dir)),
+        }
     }
 }
 
@@ -537,6 +568,29 @@ impl Leaf {
         })
     }
 
+    /// Opens the file to be written, with nothing in it.
+    fn open_empty(&self, read: bool) -> Op<Box<dyn OpenFile>> {
+        let held = match self.open_checked(read) {
+            Ok(held) => held,
+            Err(errno) => return Op::err(errno),
+        };
+        let known = self.known.clone();
+        let opened = |held| Box::new(HostFile::new(held, known)) as Box<dyn OpenFile>;
+        if !file::takes_long(|| Ok(held.file.metadata()?.len())) {
+            let emptied = self.resize(&held.file, 0);
+            return Op::Ready(emptied.map(|()| opened(held)));
+        }
+        let ledger = self.ledger().cloned();
+        let emptied = file::beside(&held.file, std::fs::File::try_clone, move |file| {
+            let empty = || file.set_len(0).map_err(errno);
+            counted(ledger.as_deref(), file, empty)
+        });
+        Op::later(async move {
+            emptied.wait().await?;
+            Ok(opened(held))
+        })
+    }
+
     /// Opens the file. What it is has to be checked before anything is done with it.
     fn open_held(&self, read: bool, write: bool) -> Result<Held, Errno> {
         match self.known.qid.kind {
@@ -579,12 +633,10 @@ impl Node for Leaf {
         let write = how.write || how.truncate;
         // Opened for nothing (for `stat`, say) is opened for reading on the host.
         let read = how.read || !write;
+        if how.truncate {
+            return self.open_empty(read);
+        }
         let open = || {
-            if how.truncate {
-                let held = self.open_checked(read)?;
-                self.resize(&held.file, 0)?;
-                return Ok(HostFile::new(held, self.known.clone()));
-            }
             let held = self.open_held(read, write)?;
             Ok(HostFile::unchecked(held, self.known.clone(), self.device))
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use capfs::account::{Account, Holding};
 use capfs::testkit::{self, READ, edit, list_from, name, now, walk, write};
-use capfs::{Errno, FileKind, Handle, NodeRef, Op, OpenFile};
+use capfs::{Errno, FileKind, Handle, NodeRef, Op, OpenFile, OpenHow, SetStat};
 use capfs_native_devices::blocking::Pool;
 use tempfile::TempDir;
 
@@ -561,4 +561,68 @@ fn a_folder_tells_what_there_is_room_for() {
     let told = now(limited.file_system_stat()).unwrap();
     assert_eq!((told.block_size, told.blocks, told.free), (4_096, 10, 8));
     assert_eq!(told.files - told.free_files, 1);
+}
+
+#[test]
+fn what_takes_long_by_its_size_is_done_beside_agents_that_share_threads() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.build().unwrap();
+    let (directory, root) = folder();
+    let large = directory.path().join("large");
+    let pool = Pool::new(runtime.handle().clone(), 1);
+    let writing = OpenHow {
+        write: true,
+        ..OpenHow::default()
+    };
+    let resize = |size| SetStat {
+        size: Some(size),
+        ..SetStat::default()
+    };
+    runtime.block_on(pool.scope(async {
+        write(&root, "large", b"").unwrap();
+        let node = walk(&root, "large").unwrap();
+        let mut file = now(node.open(writing)).unwrap();
+        // What is small is done at once.
+        assert!(matches!(file.allocate(0, 4096), Op::Ready(Ok(()))));
+        let allocated = file.allocate(0, 32 << 20);
+        assert!(matches!(allocated, Op::Later(_)));
+        allocated.wait().await.unwrap();
+        assert_eq!(std::fs::metadata(&large).unwrap().len(), 32 << 20);
+        assert!(matches!(file.set_stat(resize(31 << 20)), Op::Ready(Ok(()))));
+        let shrunk = file.set_stat(resize(1));
+        assert!(matches!(shrunk, Op::Later(_)));
+        shrunk.wait().await.unwrap();
+        assert_eq!(std::fs::metadata(&large).unwrap().len(), 1);
+        assert!(matches!(file.set_stat(resize(32 << 20)), Op::Ready(Ok(()))));
+        let edit = edit(&root).unwrap();
+        let removed = edit.unlink(name("large"));
+        assert!(matches!(removed, Op::Later(_)));
+        removed.wait().await.unwrap();
+        assert!(!large.exists());
+        let sized = |size: u64| {
+            let file = std::fs::File::create(&large).unwrap();
+            file.set_len(size).unwrap();
+        };
+        sized(32 << 20);
+        write(&root, "small", b"x").unwrap();
+        let replaced = edit.rename(name("small"), &root, name("large"));
+        assert!(matches!(replaced, Op::Later(_)));
+        replaced.wait().await.unwrap();
+        assert_eq!(std::fs::read(&large).unwrap(), b"x");
+        sized(32 << 20);
+        let empty = OpenHow {
+            truncate: true,
+            ..writing
+        };
+        let emptied = walk(&root, "large").unwrap().open(empty);
+        assert!(matches!(emptied, Op::Later(_)));
+        let emptied = emptied.wait().await.unwrap();
+        assert_eq!(now(emptied.stat()).unwrap().size, 0);
+        assert!(matches!(
+            walk(&root, "large").unwrap().open(empty),
+            Op::Ready(Ok(_))
+        ));
+        write(&root, "small", b"x").unwrap();
+        assert!(matches!(edit.unlink(name("small")), Op::Ready(Ok(()))));
+    }));
 }
