@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use capfs::account::{Account, Charge, Holding};
 use capfs::device::parts::lock;
@@ -92,34 +92,28 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Whether the answer is there.
-    pub fn has_come(&self) -> bool {
+    /// Waits until the answer is there.
+    pub fn poll_come(&self, context: &Context<'_>) -> Poll<()> {
+        let Ok(Some(tag)) = self.tag else {
+            return Poll::Ready(());
+        };
+        // Looked for and waited for under one lock: it may come at any time, on another thread.
         let mut state = lock(&self.connection.state);
-        match self.tag {
-            Ok(Some(tag)) if state.ended.is_none() => {
-                matches!(state.tags.get_mut(tag.into()), Some(Slot::Come(_)))
-            }
-            _ => true,
-        }
-    }
-
-    /// Has the context woken when the answer comes.
-    pub fn register(&self, context: &Context<'_>) {
+        let ended = state.ended.is_some();
+        let waker = match state.tags.get_mut(tag.into()) {
+            Some(Slot::Waiting { waker, .. }) if !ended => waker,
+            _ => return Poll::Ready(()),
+        };
         let woken = context.waker();
         // Whoever looks again after every message needs no waking.
         let looks = &self.connection.looks;
-        if looks.as_ref().is_some_and(|looks| looks.will_wake(woken)) {
-            return;
-        }
-        if let Ok(Some(tag)) = self.tag
-            && let Some(Slot::Waiting { waker, .. }) =
-                lock(&self.connection.state).tags.get_mut(tag.into())
-        {
+        if !looks.as_ref().is_some_and(|looks| looks.will_wake(woken)) {
             match waker {
                 Some(known) => known.clone_from(woken),
                 None => *waker = Some(woken.clone()),
             }
         }
+        Poll::Pending
     }
 
     /// Waits for the answer.
@@ -135,20 +129,13 @@ impl Answer {
             Ok(None) => return failed(Errno::Io),
             Err(errno) => return failed(errno),
         };
-        {
-            let mut state = lock(&self.connection.state);
-            let ended = state.ended;
-            let come = matches!(state.tags.get_mut(tag.into()), Some(Slot::Come(_)));
-            if come || ended.is_some() {
-                self.tag = Ok(None);
-                return match (state.tags.take_back(tag.into()), ended) {
-                    (Some(Slot::Come(answered)), _) => Poll::Ready(answered),
-                    (_, ended) => failed(ended.unwrap_or(Errno::Io)),
-                };
-            }
+        ready!(self.poll_come(context));
+        self.tag = Ok(None);
+        let mut state = lock(&self.connection.state);
+        match (state.tags.take_back(tag.into()), state.ended) {
+            (Some(Slot::Come(answered)), _) => Poll::Ready(answered),
+            (_, ended) => failed(ended.unwrap_or(Errno::Io)),
         }
-        self.register(context);
-        Poll::Pending
     }
 }
 

@@ -277,11 +277,7 @@ impl OpenFile for RemoteFile {
         }
         // A transfer under way takes what there is, so its answer is what to wait for.
         match transfer {
-            Some(transfer) if transfer.answer.has_come() => return Poll::Ready(Ok(ENDED)),
-            Some(transfer) => {
-                transfer.answer.register(context);
-                return Poll::Pending;
-            }
+            Some(transfer) => return transfer.answer.poll_come(context).map(|()| Ok(ENDED)),
             None if self.seekable => return Poll::Ready(Ok(ENDED)),
             None => {}
         }
