@@ -11,7 +11,7 @@
 //! event loop, in the kernel of a device worker. Nothing is cached, so that all who see a tree see the same at all times.
 //!
 //! The crate is sans-IO and knows no JavaScript, no socket and no executor. Whoever owns a [`Transport`] pushes in what arrives
-//! ([`Connection::receive`], [`Session::receive`]) and says when nothing comes any more (`end`); sending is one method. The state of a connection is
+//! ([`Connection::receive`], [`Session::receive`]) and says when nothing comes any more (`end`); sending is one method, and how much of that waits another. The state of a connection is
 //! its own: two share nothing, and one that ends lets go of everything.
 //!
 //! # The wire
@@ -26,6 +26,9 @@
 //!   the other; a wrong fid fails the one request with `EBADF`.
 //! - An answer is checked when it comes: it has no more than was asked for, names and targets that files can have, cookies that ascend. What a client has
 //!   asked for and not looked at is bounded ([`ANSWERS_MAX`](wire::ANSWERS_MAX)); beyond that nothing is asked (`ENOBUFS`).
+//! - A request may wait only for what an earlier one makes; a fid that it makes itself stands for nothing yet (`EBADF`): no `newfid` is `fid`.
+//! - While answers wait to be taken by the client ([`Transport::waiting`]) no request of it begins; they keep their order. Answers to the requests under way are
+//!   bounded by `ANSWERS_MAX` on this side, too (`ENOBUFS`).
 //!
 //! | | as in 9P2000.L | private |
 //! |---|---|---|

@@ -18,4 +18,11 @@ pub trait Transport: MaybeSend + MaybeSync {
     /// # Errors
     /// [`Ended`], also if it has ended without anybody having said so before
     fn send(&self, message: Vec<u8>) -> Result<(), Ended>;
+
+    /// Bytes that were sent and that the other side hasn't taken yet, as far as this side can know. While they are many a [`Session`](crate::Session) does
+    /// nothing that its client asks for; whoever owns the transport calls [`Session::advance`](crate::Session::advance) when they have become fewer.
+    ///
+    /// A transport that can't know says 0. Then it is the client that bounds what may wait for it, by
+    /// [`ANSWERS_MAX`](crate::wire::ANSWERS_MAX), and must be trusted with that.
+    fn waiting(&self) -> usize;
 }

@@ -42,25 +42,38 @@ enum Slot {
 pub(super) struct Fids {
     all: HashMap<u32, Slot>,
     last_serial: u64,
+    /// Who waited for a number that was made, or was let go of: to be woken when nothing is locked.
+    pub woken: Vec<Waker>,
 }
 
 impl Fids {
-    /// What a number stands for. Waits for the request that is about to make it.
-    pub fn poll_get(&mut self, number: u32, context: &Context<'_>) -> Poll<Option<Held>> {
+    /// The serial number of what was begun last.
+    pub fn last(&self) -> u64 {
+        self.last_serial
+    }
+
+    /// What a number stands for. Waits for the request that is about to make it, if that was begun before another: none waits for itself, and no two
+    /// for each other.
+    pub fn poll_get(
+        &mut self,
+        number: u32,
+        last: u64,
+        context: &Context<'_>,
+    ) -> Poll<Option<Held>> {
         match self.all.get_mut(&number) {
             Some(Slot::Here(held)) => Poll::Ready(Some(held.clone())),
-            Some(Slot::Making(_, waiting)) => {
+            Some(Slot::Making(begun, waiting)) if *begun <= last => {
                 let waker = context.waker();
                 if !waiting.iter().any(|known| known.will_wake(waker)) {
                     // Those of requests that were given up are there, too: who still waits asks again.
                     if waiting.len() >= WAITING_MAX {
-                        waiting.drain(..).for_each(Waker::wake);
+                        self.woken.append(waiting);
                     }
                     waiting.push(waker.clone());
                 }
                 Poll::Pending
             }
-            None => Poll::Ready(None),
+            _ => Poll::Ready(None),
         }
     }
 
@@ -94,15 +107,14 @@ impl Fids {
     /// meanwhile.
     #[must_use = "to be dropped when nothing is locked"]
     pub fn end(&mut self, number: u32, serial: u64, made: Option<Held>) -> Option<Held> {
-        let waiting = match self.all.get_mut(&number) {
-            Some(Slot::Making(begun, waiting)) if *begun == serial => std::mem::take(waiting),
+        match self.all.get_mut(&number) {
+            Some(Slot::Making(begun, waiting)) if *begun == serial => self.woken.append(waiting),
             _ => return made,
-        };
+        }
         match made {
             Some(held) => self.all.insert(number, Slot::Here(held)),
             None => self.all.remove(&number),
         };
-        waiting.into_iter().for_each(Waker::wake);
         None
     }
 
@@ -111,8 +123,8 @@ impl Fids {
     pub fn remove(&mut self, number: u32) -> Option<Held> {
         match self.all.remove(&number)? {
             Slot::Here(held) => Some(held),
-            Slot::Making(_, waiting) => {
-                waiting.into_iter().for_each(Waker::wake);
+            Slot::Making(_, mut waiting) => {
+                self.woken.append(&mut waiting);
                 None
             }
         }

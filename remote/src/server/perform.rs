@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Context;
 
 use capfs::device::parts::lock;
 use capfs::{Directory, EditDirectory, Errno, GuestSink, Name, NodeRef, OpenFile, WriteAt};
@@ -19,6 +20,7 @@ pub(super) async fn perform(shared: Arc<Shared>, bytes: Vec<u8>, kind: Kind, tag
         shared: &shared,
         kind,
         tag,
+        last: shared.fids(|fids| fids.last()),
     };
     let request = Frame::read(&bytes, shared.sizes).and_then(Request::decode);
     let request = request.map_err(|_| Errno::Proto);
@@ -33,6 +35,8 @@ struct Asked<'a> {
     shared: &'a Arc<Shared>,
     kind: Kind,
     tag: u16,
+    /// What was begun before it, up to this serial number, may be waited for.
+    last: u64,
 }
 
 /// Takes what a read brings.
@@ -99,8 +103,11 @@ impl<'a> Asked<'a> {
     }
 
     async fn held(&self, fid: u32) -> Result<Held, Errno> {
-        let found = poll_fn(|context| self.shared.fids(|fids| fids.poll_get(fid, context)));
-        found.await.ok_or(Errno::Badf)
+        let find = |context: &Context<'_>| {
+            let last = self.last;
+            self.shared.fids(|fids| fids.poll_get(fid, last, context))
+        };
+        poll_fn(|context| find(context)).await.ok_or(Errno::Badf)
     }
 
     async fn node(&self, fid: u32) -> Result<NodeRef, Errno> {

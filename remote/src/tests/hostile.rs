@@ -1,14 +1,20 @@
 //! A side that does not keep to the protocol.
 
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
 
-use capfs::testkit::READ;
+use capfs::device::Device;
+use capfs::device::parts::lock;
+use capfs::device::pipe::pipe_nodes;
+use capfs::testkit::{READ, write};
 use capfs::{DirEntry, Errno, FileKind, NAME_MAX, NodeRef, Op, OpenFile, Qid, Stat, Written};
 
-use super::{Queue, SIZES, frames};
-use crate::Connection;
-use crate::wire::{ANSWERS_MAX, Asked, Frame, Kind, READ_MAX, Reply, Request, WireError, subject};
+use super::{Pair, Queue, SIZES, frames, memory};
+use crate::wire::{
+    ANSWERS_MAX, Asked, Frame, Kind, READ_MAX, Reply, Request, WireError, errno, subject,
+};
+use crate::{Connection, Session, Transport, Trees};
 
 fn poll<T>(op: &mut Op<T>) -> Poll<Result<T, Errno>> {
     let mut context = Context::from_waker(Waker::noop());
@@ -253,4 +259,308 @@ fn what_files_stand_for_counts_as_well() {
     };
     assert_eq!((told, taken), (most, Err(too_long)));
     drop(waiting);
+}
+
+/// A server that has opened a file of 1 MiB as 2.
+fn opened() -> Pair {
+    let files = memory();
+    write(&files, "f", &vec![1; 1 << 20]).unwrap();
+    let pair = Pair::of(files);
+    for (tag, request) in [
+        attach(0, 0),
+        Request::Walk {
+            fid: 0,
+            steps: vec![(1, "f")],
+        },
+        open(1, 2),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        pair.server.receive(request.encode(tag as u16)).unwrap();
+    }
+    while pair.down.next().is_some() {}
+    pair
+}
+
+fn attach(new: u32, tree: u32) -> Request<'static> {
+    Request::Attach {
+        new,
+        tree,
+        path: "",
+    }
+}
+
+fn open(fid: u32, new: u32) -> Request<'static> {
+    Request::Open {
+        fid,
+        new,
+        how: READ,
+    }
+}
+
+fn reading(fid: u32) -> Request<'static> {
+    Request::Read {
+        fid,
+        offset: 0,
+        count: READ_MAX as u32,
+    }
+}
+
+/// The answers that have come, by type and tag.
+fn answers(down: &Queue) -> Vec<(u8, u16)> {
+    let mut answers = Vec::new();
+    while let Some(message) = down.next() {
+        let frames = frames(&message).unwrap();
+        answers.extend(frames.into_iter().map(|frame| (frame.kind, frame.tag)));
+    }
+    answers
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_not_served_meanwhile() {
+    const READS: u16 = 2_000;
+    let most = (4 << 20) + 2 * READ_MAX;
+    let all: Vec<Vec<u8>> = (0..READS).map(|tag| reading(2).encode(tag)).collect();
+    let messages = [
+        all.clone(),
+        vec![all.concat()],
+        all.chunks(7).map(<[_]>::concat).collect(),
+    ];
+    for messages in messages {
+        let pair = opened();
+        for message in messages {
+            assert_eq!(pair.server.receive(message), Ok(()));
+        }
+        assert!(pair.down.waiting() <= most);
+        // One that is given up before its turn, and nothing is said of it before that.
+        let flush = Request::Flush { tag: READS - 1 };
+        pair.server.receive(flush.encode(READS)).unwrap();
+        let mut told = Vec::new();
+        while pair.down.waiting() > 0 {
+            assert!(pair.down.waiting() <= most);
+            told.extend(answers(&pair.down));
+            pair.server.advance();
+        }
+        let expected = (0..READS).map(|tag| (Kind::Read.answer(), tag));
+        let expected = expected.chain([(Kind::Flush.answer(), READS)]);
+        assert!(told.into_iter().eq(expected), "in their order");
+    }
+}
+
+#[test]
+fn what_is_kept_of_such_a_client_is_bounded() {
+    let pair = opened();
+    let many = reading(2).encode(0).repeat(1_000);
+    let mut kept = 0;
+    let taken = loop {
+        match pair.server.receive(many.clone()) {
+            Ok(()) => kept += many.len(),
+            wrong => break wrong,
+        }
+    };
+    assert!(matches!(taken, Err(WireError::TooLong { .. })), "{taken:?}");
+    assert!(kept > SIZES.msize() - 2 * many.len() && kept < SIZES.msize() + many.len());
+    assert!(pair.server.has_ended());
+    let last = answers(&pair.down).pop();
+    assert_eq!(last, Some((crate::wire::ERROR, crate::wire::NO_TAG)));
+}
+
+#[test]
+fn answers_to_what_waits_are_bounded() {
+    let (reader, writer) = pipe_nodes(8, &Device::unlimited());
+    let pair = Pair::of(reader);
+    for request in [attach(0, 0), open(0, 1)] {
+        pair.server.receive(request.encode(0)).unwrap();
+    }
+    answers(&pair.down);
+    let most = (ANSWERS_MAX / READ_MAX) as u16;
+    for tag in 0..most + 10 {
+        pair.server.receive(reading(1).encode(tag)).unwrap();
+    }
+    let refused: Vec<_> = (most..most + 10)
+        .map(|tag| (crate::wire::ERROR, tag))
+        .collect();
+    assert_eq!(
+        (pair.server.numbers().1, answers(&pair.down)),
+        (most.into(), refused)
+    );
+    // Those that are given up make room.
+    pair.server
+        .receive(Request::Flush { tag: 0 }.encode(most))
+        .unwrap();
+    pair.server.receive(reading(1).encode(0)).unwrap();
+    assert_eq!(answers(&pair.down), [(Kind::Flush.answer(), most)]);
+    drop(writer);
+}
+
+/// A tree that is there when the test says so.
+#[derive(Clone, Default)]
+struct Late(Arc<Mutex<Coming>>);
+
+#[derive(Default)]
+struct Coming {
+    outcome: Option<Result<NodeRef, Errno>>,
+    waker: Option<Waker>,
+}
+
+impl Late {
+    fn come(&self, outcome: Result<NodeRef, Errno>) {
+        let waker = {
+            let mut state = lock(&self.0);
+            state.outcome = Some(outcome);
+            state.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Trees for Late {
+    fn attach(&self, _tree: u32, _path: &str) -> Op<NodeRef> {
+        let late = self.clone();
+        Op::run(poll_fn(move |context| {
+            let mut state = lock(&late.0);
+            match state.outcome.take() {
+                Some(outcome) => Poll::Ready(outcome),
+                None => {
+                    state.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        }))
+    }
+
+    fn revoke(&self, _tree: u32) {}
+}
+
+#[test]
+fn no_request_waits_for_what_it_makes_itself() {
+    let pair = Pair::of(memory());
+    let name = "d";
+    let requests = [
+        open(7, 7),
+        Request::Walk {
+            fid: 7,
+            steps: vec![(7, name)],
+        },
+        Request::Walk {
+            fid: 7,
+            steps: vec![(8, name), (7, name)],
+        },
+        Request::MakeDirectory {
+            fid: 7,
+            name,
+            new: 7,
+        },
+        Request::Create {
+            fid: 7,
+            name,
+            new_node: 7,
+            new_file: 8,
+            how: READ,
+        },
+        Request::Create {
+            fid: 7,
+            name,
+            new_node: 8,
+            new_file: 7,
+            how: READ,
+        },
+    ];
+    for request in requests {
+        pair.server.receive(request.encode(3)).unwrap();
+        let message = pair.down.next().expect("it is answered at once");
+        assert_eq!(message, errno(3, Errno::Badf), "{request:?}");
+        assert_eq!(pair.server.numbers(), (0, 0));
+    }
+}
+
+#[test]
+fn no_two_requests_wait_for_each_other() {
+    let (late, down) = (Late::default(), Queue::default());
+    let waker = Waker::noop().clone();
+    let server = Session::new(Box::new(late.clone()), Box::new(down.clone()), SIZES, waker);
+    server.receive(attach(2, 0).encode(0)).unwrap();
+    server.receive(open(2, 1).encode(1)).unwrap();
+    late.come(Err(Errno::Noent));
+    server.advance();
+    assert_eq!(answers(&down), [(crate::wire::ERROR, 0)]);
+    // The second wasn't polled since; what it waits for would be made by one that waits for it.
+    server.receive(open(1, 2).encode(2)).unwrap();
+    server.advance();
+    server.advance();
+    let failed = [(crate::wire::ERROR, 1), (crate::wire::ERROR, 2)];
+    assert_eq!(
+        (answers(&down), server.numbers()),
+        (failed.to_vec(), (0, 0))
+    );
+}
+
+/// Trees that go on with their session while it polls them.
+#[derive(Clone, Default)]
+struct Inside(Arc<OnceLock<Session>>);
+
+impl Trees for Inside {
+    fn attach(&self, _tree: u32, _path: &str) -> Op<NodeRef> {
+        let (inside, mut polled) = (self.clone(), 0);
+        Op::run(poll_fn(move |context| {
+            polled += 1;
+            if polled > 1 {
+                return Poll::Ready(Ok(memory()));
+            }
+            context.waker().wake_by_ref();
+            inside.0.get().unwrap().advance();
+            Poll::Pending
+        }))
+    }
+
+    fn revoke(&self, _tree: u32) {}
+}
+
+#[test]
+fn a_wake_that_comes_while_a_request_is_polled_is_not_lost() {
+    let (trees, down) = (Inside::default(), Queue::default());
+    let waker = Waker::noop().clone();
+    let server = Session::new(
+        Box::new(trees.clone()),
+        Box::new(down.clone()),
+        SIZES,
+        waker,
+    );
+    let server = trees.0.get_or_init(|| server);
+    server.receive(attach(1, 0).encode(0)).unwrap();
+    server.advance();
+    assert_eq!(answers(&down), [(Kind::Attach.answer(), 0)]);
+    server.end();
+}
+
+/// An owner that goes on with its session as soon as it is woken.
+#[derive(Default)]
+struct Eager(OnceLock<Arc<Session>>);
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        self.0.get().unwrap().advance();
+    }
+}
+
+#[test]
+fn nothing_is_locked_when_the_owner_is_woken() {
+    let (late, down, owner) = (Late::default(), Queue::default(), Arc::<Eager>::default());
+    let waker = Waker::from(owner.clone());
+    let server = Session::new(Box::new(late.clone()), Box::new(down.clone()), SIZES, waker);
+    let server = owner.0.get_or_init(|| Arc::new(server));
+    // By a number that is let go of before it stands for anything.
+    server.receive(attach(1, 0).encode(0)).unwrap();
+    server.receive(open(1, 2).encode(1)).unwrap();
+    server
+        .receive(Request::Clunk { fids: vec![1] }.encode(2))
+        .unwrap();
+    assert!(answers(&down).contains(&(crate::wire::ERROR, 1)));
+    // And by one that is made.
+    server.receive(attach(3, 0).encode(3)).unwrap();
+    server.receive(open(3, 4).encode(4)).unwrap();
+    late.come(Ok(memory()));
+    assert!(answers(&down).contains(&(Kind::Open.answer(), 4)));
+    server.end();
 }

@@ -77,6 +77,10 @@ impl Transport for Queue {
         lock(&self.waiting).push_back(message);
         Ok(())
     }
+
+    fn waiting(&self) -> usize {
+        lock(&self.waiting).iter().map(Vec::len).sum()
+    }
 }
 
 /// That somebody was woken.

@@ -26,6 +26,10 @@ impl Transport for Up {
         let sent = lock(&self.0).send(Event::Message(message));
         sent.map_err(|_| Ended)
     }
+
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 impl Drop for Up {
@@ -42,6 +46,10 @@ impl Transport for Down {
     fn send(&self, message: Vec<u8>) -> Result<(), Ended> {
         let client = lock(&self.0).upgrade().ok_or(Ended)?;
         client.receive(&message).map_err(|_| Ended)
+    }
+
+    fn waiting(&self) -> usize {
+        0
     }
 }
 

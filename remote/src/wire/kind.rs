@@ -85,7 +85,7 @@ impl Asked {
     /// Bytes that its answer takes, where that may be many.
     pub(crate) fn room(self) -> u64 {
         let bytes = match self.kind {
-            Kind::Read => self.most,
+            Kind::Read => READ_MAX.min(self.most),
             Kind::ReadDir => READ_MAX.min(self.most.saturating_mul(ENTRY_HEAD + NAME_MAX)),
             Kind::ReadLink => SYMLINK_TARGET_MAX,
             _ => 0,

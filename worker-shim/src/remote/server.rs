@@ -104,6 +104,11 @@ impl Transport for Reply {
         let reply = self.0.borrow().clone();
         reply.map_or(Err(Ended), |reply| Post(reply).send(message))
     }
+
+    /// As of any port: unknown.
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 thread_local! {
