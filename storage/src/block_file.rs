@@ -36,6 +36,7 @@ pub trait BlockFile: MaybeSend {
     /// Makes everything that was written to this file durable, and its size.
     ///
     /// # Errors
+    /// - [`Errno::Nospc`]: the host has no room; what was written is kept, and it can be tried again
     /// - [`Errno::Io`]: the host failed, and what is durable is not known
     fn flush(&self) -> Result<(), Errno>;
 }

@@ -92,7 +92,11 @@ impl State {
         self.write_out()?;
         if self.unflushed {
             let flushed = self.data.flush();
-            flushed.map_err(|errno| self.fail(errno))?;
+            // Without room nothing is lost, and it can be tried again.
+            flushed.map_err(|errno| match errno {
+                Errno::Nospc => errno,
+                _ => self.fail(errno),
+            })?;
             self.unflushed = false;
         }
         payload.reserve(self.pending.len() + 64 * self.changed.len());

@@ -46,6 +46,7 @@ mod load;
 mod node;
 mod numbers;
 mod open;
+mod read_back;
 mod record;
 mod space;
 mod state;
@@ -63,4 +64,5 @@ pub use limits::{
     BLOCK, CACHE_MAX, CACHE_MIN, COMMIT_EVERY, STORAGE_FILE_MAX, STORAGE_NODES_MAX,
     STORAGE_TEXT_MAX,
 };
+pub use read_back::ReadBack;
 pub use volume::{StorageOptions, StorageUsage, Volume};

@@ -4,7 +4,7 @@ use capfs::testkit::{self, READ, READ_WRITE, edit, name, now, read_at, write_at}
 use capfs::{Errno, OpenFile, SetStat, WriteAt};
 use proptest::prelude::*;
 
-use super::disk::Disk;
+use super::disk::{Disk, Random};
 use super::tree::{DIRECTORIES, Tree, action, dump};
 use super::{volume, volume_with};
 use crate::{BLOCK, COMMIT_EVERY, StorageOptions, Volume};
@@ -249,6 +249,59 @@ fn a_full_host_loses_nothing_that_was_taken() {
         now(edit(&again.root()).unwrap().unlink(name("f"))).unwrap();
         let (room, _) = fill(&mut *create(&again, "g"));
         assert!(room + 10 * BLOCK as u64 > written, "{room} of {written}");
+    }
+}
+
+/// Writes and syncs until a host that loses writes says that it is full. Answers how much was synced.
+fn fill_synced(file: &mut dyn OpenFile) -> u64 {
+    let mut synced = 0;
+    for _ in 0..1_000 {
+        let written = write_at(file, WriteAt::End, &[7; 3 * BLOCK]);
+        match written.and_then(|written| now(file.sync(false)).map(|()| written.bytes)) {
+            Ok(bytes) => synced += bytes as u64,
+            Err(errno) => {
+                assert_eq!(errno, Errno::Nospc);
+                return synced;
+            }
+        }
+    }
+    panic!("it is never full");
+}
+
+#[test]
+fn a_host_that_loses_writes_loses_nothing_that_was_synced() {
+    for capacity in [300_000, 400_000, 1_000_000] {
+        let disk = Disk::losing(true);
+        disk.set_capacity(capacity);
+        let first = volume(&disk);
+        let mut file = create(&first, "f");
+        let synced = fill_synced(&mut *file);
+        assert!(synced > 0);
+        // Its worker is ended now: what was synced is there.
+        let after = volume(&disk.after_crash(&mut Random(capacity)));
+        let kept = testkit::read(&after.root(), "f").unwrap();
+        assert!(kept.len() as u64 >= synced);
+        assert!(kept.iter().all(|byte| *byte == 7));
+        // Or there is room again: then everything is.
+        disk.set_capacity(1 << 30);
+        now(file.sync(false)).unwrap_or_else(|errno| panic!("{capacity}: {errno:?}"));
+        let contents = testkit::read(&first.root(), "f").unwrap();
+        assert!(contents.iter().all(|byte| *byte == 7));
+        drop(file);
+        first.release().unwrap();
+        assert_eq!(testkit::read(&volume(&disk).root(), "f").unwrap(), contents);
+    }
+}
+
+#[test]
+fn such_a_host_says_nothing_itself() {
+    let disk = Disk::losing(false);
+    disk.set_capacity(300_000);
+    let volume = volume(&disk);
+    let mut file = create(&volume, "f");
+    for _ in 0..200 {
+        write_at(&mut *file, WriteAt::End, &[7; 3 * BLOCK]).unwrap();
+        now(file.sync(false)).unwrap();
     }
 }
 

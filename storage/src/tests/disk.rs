@@ -1,16 +1,17 @@
 //! A host that loses what was not flushed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use capfs::{Errno, Op};
 
-use crate::{BlockFile, BlockFiles, Opener};
+use crate::{BlockFile, BlockFiles, Opener, ReadBack};
 
 /// Bytes that a disk writes as a whole or not at all.
 const SECTOR: usize = 512;
 
 /// A small generator of numbers that look random; the same for the same seed.
-pub(super) struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     /// A number below `end`.
@@ -55,6 +56,14 @@ struct File {
     durable: Vec<u8>,
     current: Vec<u8>,
     unflushed: Vec<Change>,
+    /// The sectors that were ever written, on a disk that loses writes.
+    written: BTreeSet<u64>,
+}
+
+impl File {
+    fn used(&self) -> usize {
+        self.written.len() * SECTOR
+    }
 }
 
 #[derive(Default)]
@@ -68,6 +77,10 @@ struct State {
     refuse_at: Option<u64>,
     /// Bytes in all files together.
     capacity: Option<u64>,
+    /// Files may be made longer without room, and what is written for which there is none is lost without a word.
+    loses: bool,
+    /// What is written is read back.
+    reads_back: bool,
     /// Somebody has the files open.
     open: bool,
 }
@@ -91,6 +104,16 @@ impl Disk {
 
     pub fn set_capacity(&self, bytes: u64) {
         self.0.lock().unwrap().capacity = Some(bytes);
+    }
+
+    /// A disk that takes what it has no room for, and whether what is written is read back.
+    pub fn losing(reads_back: bool) -> Disk {
+        let disk = Disk::default();
+        {
+            let mut state = disk.0.lock().unwrap();
+            (state.loses, state.reads_back) = (true, reads_back);
+        }
+        disk
     }
 
     pub fn crashed(&self) -> bool {
@@ -145,6 +168,7 @@ impl Disk {
                 durable: left.clone(),
                 current: left,
                 unflushed: Vec::new(),
+                written: BTreeSet::new(),
             }
         });
         Disk(Arc::new(Mutex::new(State {
@@ -195,7 +219,24 @@ impl Handle {
         let others: usize = others.map(|(_, file)| file.current.len()).sum();
         let had = state.files[self.file].current.len() as u64;
         let limit = state.capacity.unwrap_or(1 << 40);
-        if size > had && others as u64 + size > limit {
+        if state.loses {
+            let used: usize = state.files.iter().map(File::used).sum();
+            let file = &mut state.files[self.file];
+            if let Change::Write(offset, bytes) = &change {
+                let sectors = offset / SECTOR as u64..size.div_ceil(SECTOR as u64);
+                let more = sectors
+                    .clone()
+                    .filter(|sector| !file.written.contains(sector));
+                if (used + more.count() * SECTOR) as u64 > limit {
+                    let _ = bytes;
+                    return Ok(());
+                }
+                file.written.extend(sectors);
+            } else {
+                file.written
+                    .retain(|sector| *sector < size.div_ceil(SECTOR as u64));
+            }
+        } else if size > had && others as u64 + size > limit {
             return Err(Errno::Nospc);
         }
         let file = &mut state.files[self.file];
@@ -258,12 +299,17 @@ impl Opener for Disk {
         if std::mem::replace(&mut state.open, true) {
             return Op::err(Errno::Busy);
         }
+        let reads_back = state.reads_back;
         drop(state);
         let handle = |file| -> Box<dyn BlockFile> {
-            Box::new(Handle {
+            let handle = Handle {
                 disk: self.clone(),
                 file,
-            })
+            };
+            match reads_back {
+                true => Box::new(ReadBack::new(handle)),
+                false => Box::new(handle),
+            }
         };
         Op::Ready(Ok(BlockFiles {
             data: handle(0),

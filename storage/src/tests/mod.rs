@@ -6,7 +6,7 @@ mod check;
 mod checkpoints;
 mod crash;
 mod damage;
-mod disk;
+pub(crate) mod disk;
 mod tree;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! another fails, in this worker and in any other of the origin. So who has the first file of a volume has the volume.
 
 use capfs::{Errno, Op};
-use capfs_storage::{BlockFile, BlockFiles, Opener, StorageError};
+use capfs_storage::{BlockFile, BlockFiles, Opener, ReadBack, StorageError};
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use web_sys::{
@@ -77,9 +77,27 @@ async fn open(path: &[String]) -> Result<BlockFiles, JsValue> {
     );
     let (second, data) = (Handle::open(second).await, Handle::open(data).await);
     Ok(BlockFiles {
-        data: Box::new(data?),
-        index: [Box::new(first), Box::new(second?)],
+        data: believed(data?),
+        index: [believed(first), believed(second?)],
     })
+}
+
+/// A file as a volume may have it: what an engine is known to lose is read back.
+fn believed(handle: Handle) -> Box<dyn BlockFile> {
+    match loses_writes() {
+        true => Box::new(ReadBack::new(handle)),
+        false => Box::new(handle),
+    }
+}
+
+/// Whether the engine takes writes for which there is no room, and says nothing of it: Firefox does.
+fn loses_writes() -> bool {
+    let Ok(scope) = js_sys::global().dyn_into::<WorkerGlobalScope>() else {
+        return false;
+    };
+    let agent = scope.navigator().user_agent();
+    // Others are "like Gecko".
+    agent.is_ok_and(|agent| agent.contains("Gecko/"))
 }
 
 /// The worker's storage, where it has a private file system.
@@ -105,7 +123,8 @@ fn errno(error: &JsValue) -> Errno {
     let name = Reflect::get(error, &"name".into()).ok();
     match name.and_then(|name| name.as_string()).as_deref() {
         Some("NoModificationAllowedError") => Errno::Busy,
-        Some("QuotaExceededError") => Errno::Nospc,
+        // Firefox has the second, for a quota and a disk that are full.
+        Some("QuotaExceededError" | "NS_ERROR_FILE_NO_DEVICE_SPACE") => Errno::Nospc,
         Some("NotAllowedError" | "SecurityError") => Errno::Acces,
         Some("NotSupportedError") => Errno::Notsup,
         Some("TypeMismatchError") => Errno::Exist,
@@ -147,18 +166,13 @@ impl BlockFile for Handle {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
-        let mut done = 0;
-        while done < bytes.len() {
-            self.at.set_at((offset + done as u64) as f64);
-            let rest = &bytes[done..];
-            let count = self.handle.write_with_u8_array_and_options(rest, &self.at);
-            match count.map_err(failed)? as usize {
-                // Some engines write what fits, and then nothing.
-                0 => return Err(Errno::Nospc),
-                count => done += count,
-            }
+        self.at.set_at(offset as f64);
+        let count = self.handle.write_with_u8_array_and_options(bytes, &self.at);
+        match count.map_err(failed)? as usize {
+            count if count == bytes.len() => Ok(()),
+            // Some engines write what fits, or nothing.
+            _ => Err(Errno::Nospc),
         }
-        Ok(())
     }
 
     fn truncate(&self, size: u64) -> Result<(), Errno> {
