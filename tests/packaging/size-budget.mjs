@@ -5,7 +5,7 @@ import { relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
 /** Bytes after gzip that a page may load: JavaScript, kernel, stub and adapter together. The package's README names both. */
-export const BUDGET = 350_000
+export const BUDGET = 355_000
 /** The same with `capabilities: true`. */
 export const BUDGET_FULL = 660_000
 
