@@ -125,7 +125,7 @@ fn a_file_without_a_name_takes_room_until_it_is_closed() {
     fill(&mut *file);
     now(edit(&volume.root()).unwrap().unlink(name("g"))).unwrap();
     volume.sync().unwrap();
-    let left = disk.after_crash(&mut super::disk::Random(1));
+    let left = disk.after_crash(&mut Random(1));
     let again = small(&left);
     now(again.open()).unwrap();
     assert_eq!((again.usage().used, again.usage().nodes), (0, 0));
@@ -461,7 +461,7 @@ fn image(disk: Disk) -> testkit::Image {
         root: volume.root(),
         again: Box::new(move || {
             volume.sync().unwrap();
-            image(disk.after_crash(&mut super::disk::Random(1)))
+            image(disk.after_crash(&mut Random(1)))
         }),
     }
 }
