@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Wall-clock time: nanoseconds since the Unix epoch, as [`capfs::Clock::realtime`] has it.
+/// Wall-clock time: nanoseconds since the Unix epoch, as [`capfs::clock::Clock::realtime`] has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
 
