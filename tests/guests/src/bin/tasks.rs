@@ -278,7 +278,9 @@ fn granting(server: &str, other: &str) {
         // Which devices there are is no matter of a transcript.
         let error = fs::read_to_string("/task/error").expect("error");
         let said = error.split("; there are ").next().unwrap_or_default();
-        println!("{}", said.trim_end());
+        if !said.is_empty() {
+            println!("{}", said.trim_end());
+        }
     }
     task.tell("ns");
     task.run("cat /cap/crypto/policy");
