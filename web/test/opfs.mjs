@@ -51,9 +51,11 @@ const onePage = {
     same(well(await call('run', ['fill', '/s/tree/full'], undefined, grants)), `${2 * MIB} EDQUOT\n`)
     same(well(await call('run', ['quota'], undefined, grants)), `used 102400\ntotal ${2 * MIB}\n`)
   },
-  async 'refuses a directory that leads out'({ call }) {
-    const [code, message] = await call('refusal', { directory: '../x' })
-    same([code, message.includes('../x')], ['OPTION_INVALID', true])
+  async 'refuses a directory that leads out, or that some browser can\'t have'({ call }) {
+    for (const directory of ['../x', 'a\\b', 'a/b\\', 'x'.repeat(300)]) {
+      const [code, message] = await call('refusal', { directory })
+      same([directory, code, message.includes(directory)], [directory, 'OPTION_INVALID', true])
+    }
   },
   async 'refuses what is damaged before an agent begins, and says where'({ call, mount }) {
     well(await call('run', ['put', '100'], mount))

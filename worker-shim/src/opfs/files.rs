@@ -30,8 +30,11 @@ impl PrivateFiles {
     /// The volume in `directory`, whose components are separated by `/`.
     ///
     /// # Errors
-    /// - [`Errno::Inval`]: not a path, or one that leads out
+    /// - [`Errno::Inval`]: not a path, one that leads out, or one with `\`, which some browsers have in no name
     pub fn new(directory: &str) -> Result<Self, StorageError> {
+        if directory.contains('\\') {
+            return Err(StorageError::Host(Errno::Inval));
+        }
         let names = directory.split('/').filter(|name| !name.is_empty());
         let path: Result<Vec<_>, _> = names
             .map(|name| capfs::Name::new(name).map(|name| name.as_str().to_owned()))
