@@ -60,9 +60,10 @@ impl Conversation {
         if !is_token(word) {
             return Err(error.explain(Errno::Inval, "expected `method METHOD`"));
         }
-        // The methods that browsers write in upper case; others are told apart by case.
+        // The methods that browsers write in upper case; others are told apart by case, `patch` included
+        // (Fetch, https://fetch.spec.whatwg.org/#concept-method-normalize).
         let upper = word.to_ascii_uppercase();
-        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let known = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
         if METHODS_NEVER.contains(&&*upper) {
             let text = format!("the method {upper} is not for agents");
             return Err(error.explain(Errno::Acces, text));

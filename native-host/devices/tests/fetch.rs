@@ -150,6 +150,43 @@ fn what_is_not_granted() {
 }
 
 #[test]
+fn methods_are_written_as_browsers_write_them() {
+    let server = Server::start(|call| {
+        let method = call.method().to_owned();
+        call.body();
+        call.answer("200 OK", &format!("x-method: {method}\r\n"), b"");
+    });
+    let root = server.device(",method=*");
+    let mut agent = Conversation::begin(&root).unwrap();
+    for (word, sent) in [
+        ("delete", "DELETE"),
+        ("Get", "GET"),
+        ("head", "HEAD"),
+        ("options", "OPTIONS"),
+        ("post", "POST"),
+        ("puT", "PUT"),
+        ("patch", "patch"),
+        ("PATCH", "PATCH"),
+        ("report", "report"),
+    ] {
+        agent.tell(&format!("method {word}")).unwrap();
+        agent.get(&server.url("/")).unwrap();
+        assert_eq!(
+            agent.text("headers/x-method"),
+            format!("{sent}\n"),
+            "{word}"
+        );
+    }
+    // What is granted in upper case is what is sent in upper case.
+    let root = server.device(",method=PATCH");
+    let mut agent = Conversation::begin(&root).unwrap();
+    agent.tell("method patch").unwrap();
+    assert_eq!(agent.get(&server.url("/")), Err(Errno::Acces));
+    agent.tell("method PATCH").unwrap();
+    agent.get(&server.url("/")).unwrap();
+}
+
+#[test]
 fn commands_that_are_none() {
     let server = Server::start(echo);
     let root = server.device("");
