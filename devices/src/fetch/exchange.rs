@@ -350,6 +350,7 @@ impl Exchange {
                 headers: start.headers,
                 body,
                 follow: start.follow,
+                led: false,
                 deadline,
                 hold: place.1.clone(),
             };

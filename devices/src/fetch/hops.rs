@@ -20,6 +20,8 @@ pub struct Hops<'a> {
     pub headers: Vec<(String, String)>,
     pub body: RequestBody,
     pub follow: bool,
+    /// A redirect has led here.
+    pub led: bool,
     /// When there must be an answer, by the host's clock.
     pub deadline: u64,
     pub hold: Hold,
@@ -79,7 +81,7 @@ impl Hops<'_> {
 
     async fn send(&self, asking: &mut Asking<'_>) -> Result<Response, Failure> {
         let (host, policies) = (&*self.fetch.host, &self.fetch.policies);
-        policies.check(&self.url, &self.method)?;
+        self.check(&self.url, self.led)?;
         let now = host.now();
         let wait = policies.delay(now, self.deadline.saturating_sub(now))?;
         if wait > 0 {
@@ -109,6 +111,19 @@ impl Hops<'_> {
         self.fetch.client.send(request).await
     }
 
+    /// Checks what is to be asked or was.
+    ///
+    /// # Errors
+    /// - `EPROTO`: a redirect has `led` to what nobody may ask for: that is the server's doing, not the agent's
+    /// - as [`Layers::check`](super::policy::Layers::check)
+    fn check(&self, url: &Url, led: bool) -> Result<(), Failure> {
+        if led && url.credentials {
+            let text = "a redirect to a URL with a user name or a password";
+            return Err(Failure::new(Errno::Proto, text));
+        }
+        self.fetch.policies.check(url, &self.method)
+    }
+
     /// The URL of the response, if it is the last one.
     fn arrived(&self, response: &Response) -> Result<Option<Url>, Failure> {
         let followed = match &response.url {
@@ -118,9 +133,12 @@ impl Hops<'_> {
             None => None,
         };
         if let Some(mut url) = followed {
-            url.inherit_fragment(&self.url);
+            // Where a redirect led, what was asked may have been replaced, and a page isn't told by what.
+            if !response.redirected {
+                url.inherit_fragment(&self.url);
+            }
             // Where the host follows redirects, this is the first that is seen of it.
-            self.fetch.policies.check(&url, &self.method)?;
+            self.check(&url, response.redirected)?;
             return Ok(Some(url));
         }
         let redirects = matches!(response.status, 301 | 302 | 303 | 307 | 308);
@@ -169,6 +187,7 @@ impl Hops<'_> {
             self.headers.retain(|(name, _)| goes_to_other_origins(name));
         }
         self.url = next;
+        self.led = true;
         Ok(())
     }
 }

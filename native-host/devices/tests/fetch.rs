@@ -316,6 +316,9 @@ fn redirects() {
             "/elsewhere" => ("302 Found", elsewhere.clone()),
             "/file" => ("302 Found", "file:///etc/passwd".to_owned()),
             "/bad" => ("302 Found", "http://[".to_owned()),
+            "/user" => ("302 Found", "http://me@127.0.0.1:PORT/end".to_owned()),
+            "/password" => ("302 Found", "http://:pw@127.0.0.1:PORT/end".to_owned()),
+            "/fragment" => ("302 Found", "/end#own".to_owned()),
             "/none" => return call.answer("302 Found", "", b"no location"),
             _ => {
                 let text = format!("{} {} {}", call.method(), call.path(), body.len());
@@ -362,6 +365,17 @@ fn redirects() {
     );
     assert_eq!(agent.get(&server.url("/file")), Err(Errno::Acces));
     assert_eq!(agent.get(&server.url("/bad")), Err(Errno::Proto));
+    // Where the server leads is its doing; what the agent asks for is its own.
+    for path in ["/user", "/password"] {
+        assert_eq!(agent.get(&server.url(path)), Err(Errno::Proto), "{path}");
+        assert!(agent.text("error").contains("a redirect to a URL with"));
+    }
+    let own = server.url("/end").replace("//", "//me:pw@");
+    assert_eq!(agent.get(&own), Err(Errno::Inval));
+    agent.get(&server.url("/fragment#asked")).unwrap();
+    assert_eq!(agent.text("parsed/fragment"), "own\n");
+    agent.get(&server.url("/301#asked")).unwrap();
+    assert_eq!(agent.text("parsed/fragment"), "asked\n");
     assert_eq!(ungranted.connections(), 0);
 
     agent.tell("redirect manual").unwrap();

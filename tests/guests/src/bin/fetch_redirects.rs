@@ -25,6 +25,16 @@ fn main() {
     let got = agent.get(&format!("{server}/redirect?to={other}/echo"));
     print!("{}", String::from_utf8_lossy(&got.unwrap_or_default()));
     println!("{}", agent.text("parsed/url"));
+    // A page isn't told the fragment of a redirect: there is none then, and never that of another address.
+    let got = agent.get(&format!("{server}/redirect?to=/echo%23own#asked"));
+    println!("a fragment: {}: {}", outcome(&got), matches!(&*agent.text("parsed/fragment"), "own" | ""));
+    let got = agent.get(&format!("{server}/echo#asked"));
+    println!("a fragment, not redirected: {}: {}", outcome(&got), agent.text("parsed/fragment"));
+    for address in [&server, &other] {
+        let to = address.replace("//", "//me:pw@");
+        let got = agent.get(&format!("{server}/redirect?to={to}/echo"));
+        println!("a password: {}", got.is_err());
+    }
     let got = agent.get(&format!("{server}/loop"));
     println!("a loop: {}", got.is_err());
 }
