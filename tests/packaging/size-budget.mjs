@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib'
 /** Bytes after gzip that a page may load: JavaScript, kernel, stub and adapter together. The package's README names both. */
 export const BUDGET = 355_000
 /** The same with `capabilities: true`. */
-export const BUDGET_FULL = 660_000
+export const BUDGET_FULL = 665_000
 
 /** Prints a table of files with their size as it is and after gzip, and answers the sum of the latter, which is held to a budget elsewhere. */
 export async function printSizes(files, folder, budget) {
